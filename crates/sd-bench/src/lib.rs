@@ -1,0 +1,1 @@
+//! Records of runs and measurements, and the reports made from them

@@ -1,0 +1,1 @@
+//! Image data sets, augmentation and a parallel loader, without any tensor library

@@ -1,0 +1,1 @@
+//! Convolution, attention and normalisation blocks, each with its cost

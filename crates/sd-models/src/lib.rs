@@ -1,0 +1,1 @@
+//! ResNet and VGG with shallow classifiers (exits) on their stages

@@ -1,0 +1,1 @@
+//! Trains, evaluates and counts image classifiers with exits
