@@ -1,0 +1,155 @@
+//! The command line of `sd-train`.
+//!
+//! A file that depends on clap alone: `xtask` compiles it too, so that `cargo xtask train --help`
+//! and a misspelt flag are answered at once, before libtorch is fetched and the workspace built.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Trains, evaluates and counts image classifiers with exits.
+#[derive(Debug, clap::Parser)]
+#[command(name = "sd-train", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands of `sd-train`.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Train a network, evaluate every exit and write the run's report
+    Train(TrainArgs),
+    /// Evaluate every exit and the ensemble of a finished run, from its saved weights
+    Eval(EvalArgs),
+    /// Count parameters and multiply-accumulates: network, framework and each exit alone
+    Count(CountArgs),
+}
+
+/// Where a command computes and where it finds its images; no part of a run's configuration.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    /// Folder that holds the data sets
+    #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+
+    /// Device: `auto` takes the first CUDA device there is, else the CPU
+    #[arg(long, value_name = "auto|cpu|cuda:N", default_value = "auto")]
+    pub device: DeviceChoice,
+
+    /// Threads for computing and, apart from them, for loading images [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TrainArgs {
+    /// The experiment
+    #[arg(value_name = "CONFIG", default_value = "configs/quickstart.toml")]
+    pub config: PathBuf,
+
+    /// Set a value of the configuration, e.g. `-s train.epochs=5` (may be repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Folder of the run [default: runs/NAME-seedN]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Seed of the run, in place of the configuration's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// Go on from the last checkpoint in the run's folder
+    #[arg(long)]
+    pub resume: bool,
+
+    /// Stop after this many steps in all, as if interrupted; `--resume` goes on
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_steps: Option<u64>,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct EvalArgs {
+    /// Folder of a run
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+
+    /// Which images to evaluate on
+    #[arg(long, value_enum, default_value_t = Split::Test)]
+    pub split: Split,
+
+    /// Which weights: of the last epoch, or of the best epoch on the validation split
+    #[arg(long, value_enum, default_value_t = Weights::Last)]
+    pub weights: Weights,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Arguments of `count`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CountArgs {
+    /// Experiments
+    #[arg(value_name = "CONFIG", required = true)]
+    pub configs: Vec<PathBuf>,
+
+    /// Print one JSON document, a list
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A split to evaluate on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Split {
+    /// The test images, which choose nothing
+    Test,
+    /// The validation images, held out of the training images
+    Valid,
+}
+
+/// Weights that a run saves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Weights {
+    /// After the last epoch
+    Last,
+    /// After the epoch that was best on the validation split
+    Best,
+}
+
+/// A device as written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first CUDA device there is, else the CPU
+    Auto,
+    /// The CPU
+    Cpu,
+    /// The CUDA device of this index
+    Cuda(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| format!("found `{text}`, expected `auto`, `cpu` or `cuda:N`")),
+        }
+    }
+}
