@@ -1,0 +1,130 @@
+//! A document as GitHub-flavoured Markdown. Figures are files in `figures/` beside it.
+
+use std::fmt::Write as _;
+
+use crate::report::{Align, Document, Element, Table};
+use crate::run_folder::FIGURES;
+
+/// The document as text.
+pub fn render(document: &Document) -> String {
+    let mut out = format!("# {}\n\n{}\n", escape(&document.title), escape(&document.lead));
+    for block in &document.blocks {
+        push(&mut out, &format!("## {}", escape(block.title)));
+        for element in &block.elements {
+            push(&mut out, &render_element(element));
+        }
+    }
+    out
+}
+
+/// Adds a paragraph. Two of them are a blank line apart.
+fn push(out: &mut String, text: &str) {
+    out.push('\n');
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn render_element(element: &Element) -> String {
+    match element {
+        Element::Heading(text) => format!("### {}", escape(text)),
+        Element::Paragraph(text) => escape(text),
+        Element::Highlights(highlights) => {
+            let lines = highlights.iter().map(|highlight| {
+                let note = match highlight.note.as_str() {
+                    "" => String::new(),
+                    note => format!(", {}", escape(note)),
+                };
+                format!("- {}: **{}**{note}", escape(&highlight.label), escape(&highlight.value))
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        Element::Table(table) => render_table(table),
+        Element::Figures(figures) => {
+            let images = figures.iter().map(|figure| {
+                format!("![{}]({FIGURES}/{})", escape(&figure.caption), figure.file_name())
+            });
+            images.collect::<Vec<_>>().join("\n\n")
+        }
+        Element::Code { title, language, text } => {
+            // A fence ends at one of the same length; the text may hold some.
+            let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+            let fence = "`".repeat(3.max(longest + 1));
+            let text = text.trim_end();
+            format!(
+                "<details>\n<summary>{}</summary>\n\n{fence}{language}\n{text}\n{fence}\n\n</details>",
+                escape(title)
+            )
+        }
+    }
+}
+
+fn render_table(table: &Table) -> String {
+    let mut out = String::new();
+    let line = |out: &mut String, cells: &mut dyn Iterator<Item = String>| {
+        out.push('|');
+        for cell in cells {
+            let _ = write!(out, " {cell} |");
+        }
+        out.push('\n');
+    };
+    line(&mut out, &mut table.columns.iter().map(|column| escape(&column.title)));
+    line(
+        &mut out,
+        &mut table.columns.iter().map(|column| match column.align {
+            Align::Left => "---".to_owned(),
+            Align::Right => "--:".to_owned(),
+        }),
+    );
+    for row in &table.rows {
+        let strong = |cell: &String| match (row.strong, cell.as_str()) {
+            (true, text) if !text.is_empty() => format!("**{}**", escape(text)),
+            (_, text) => escape(text),
+        };
+        line(&mut out, &mut row.cells.iter().map(strong));
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+/// Plain text as Markdown that shows it. A line break would end a table's row.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut previous = ' ';
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\n' | '\r' => out.push(' '),
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '\\' | '|' | '`' | '*' | '[' | ']' | '~' | '$' => out.extend(['\\', character]),
+            // Within a word an underscore is itself.
+            '_' => {
+                let next = characters.peek().copied().unwrap_or(' ');
+                if !(previous.is_alphanumeric() && next.is_alphanumeric()) {
+                    out.push('\\');
+                }
+                out.push('_');
+            }
+            other => out.push(other),
+        }
+        previous = character;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_markdown_reads_is_escaped() {
+        assert_eq!(escape("a|b *c* <d> e_f _g"), r"a\|b \*c\* &lt;d> e_f \_g");
+        assert_eq!(escape("two\nlines"), "two lines");
+    }
+
+    #[test]
+    fn a_fence_is_longer_than_any_in_the_text() {
+        let code = Element::Code { title: "t".into(), language: "toml", text: "````\n".into() };
+        assert!(render_element(&code).contains("`````toml\n````\n`````"));
+    }
+}

@@ -1,0 +1,6 @@
+//! How a number or a [`Document`](crate::report::Document) is written.
+
+pub mod csv;
+pub mod html;
+pub mod markdown;
+pub mod number;

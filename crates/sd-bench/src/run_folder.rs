@@ -1,0 +1,253 @@
+//! A run's folder: the names of its files, reading it, and writing into it so that a crash
+//! leaves no half of anything.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, Result};
+use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION};
+
+/// The resolved configuration, written before the first step.
+pub const CONFIG: &str = "config.toml";
+/// An [`Environment`], written before the first step.
+pub const ENVIRONMENT: &str = "environment.json";
+/// One [`EpochRecord`] a line, appended as the epochs end.
+pub const EPOCHS: &str = "epochs.jsonl";
+/// A [`RunRecord`], written when the run ends.
+pub const SUMMARY: &str = "summary.json";
+/// The weights after the last epoch.
+pub const MODEL: &str = "model.safetensors";
+/// The weights of the epoch that validation chose.
+pub const BEST_MODEL: &str = "best.safetensors";
+/// What a resumed run starts from.
+pub const LAST_CHECKPOINT: &str = "last.ckpt.safetensors";
+/// The log for tools, one JSON document a line.
+pub const LOG: &str = "log.jsonl";
+/// The report as one page.
+pub const REPORT_HTML: &str = "report.html";
+/// The report as Markdown; its figures lie in [`FIGURES`].
+pub const REPORT_MARKDOWN: &str = "report.md";
+/// The report's numbers, a row for each run and exit.
+pub const REPORT_CSV: &str = "report.csv";
+/// Folder of the Markdown report's figures.
+pub const FIGURES: &str = "figures";
+
+/// What a run's folder holds, read and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The resolved configuration as written, TOML.
+    pub config: String,
+    /// Where it ran; `None` if the file is not there.
+    pub environment: Option<Environment>,
+    /// The epochs in order. Where a resumed run repeated some, the repetition counts.
+    pub epochs: Vec<EpochRecord>,
+    /// Whether `epochs.jsonl` ends in half a line, which was left out of `epochs`.
+    pub epochs_truncated: bool,
+    /// The result.
+    pub summary: RunRecord,
+}
+
+impl Run {
+    /// Reads the run in `folder`.
+    ///
+    /// # Errors
+    /// Where the folder is no run or the run has not ended, and where a file cannot be read, is
+    /// malformed or was written by another version; the message names the file and line.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        // Asked for first, so that a wrong path reads as one and not as a missing file.
+        fs::read_dir(folder).map_err(Error::io(folder))?;
+        let config = read(&folder.join(CONFIG))?
+            .ok_or_else(|| Error::NotARun { folder: folder.to_owned(), missing: CONFIG })?;
+        let summary = folder.join(SUMMARY);
+        let text = read(&summary)?
+            .ok_or_else(|| Error::NotFinished { folder: folder.to_owned(), missing: SUMMARY })?;
+        check_version(&summary, &text)?;
+        let summary = from_json(&summary, &text)?;
+        let environment = folder.join(ENVIRONMENT);
+        let environment =
+            read(&environment)?.map(|text| from_json(&environment, &text)).transpose()?;
+        let (epochs, epochs_truncated) = read_epochs(folder.join(EPOCHS))?;
+        let folder = folder.to_owned();
+        Ok(Self { folder, config, environment, epochs, epochs_truncated, summary })
+    }
+}
+
+/// Reads `epochs.jsonl`, also while it is being written: the epochs, and whether the file ends
+/// in half a line. No file is no epochs.
+///
+/// # Errors
+/// Where the file cannot be read, or a whole line of it is not an epoch.
+pub fn read_epochs(path: impl AsRef<Path>) -> Result<(Vec<EpochRecord>, bool)> {
+    let path = path.as_ref();
+    let text = read(path)?.unwrap_or_default();
+    let mut epochs: Vec<EpochRecord> = Vec::new();
+    let mut truncated = false;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        if !line.ends_with('\n') {
+            truncated = true;
+        } else if !line.trim().is_empty() {
+            let epoch: EpochRecord = serde_json::from_str(line)
+                .map_err(|source| record_error(path, index + 1, &source))?;
+            // A run resumed from an older checkpoint does some epochs again.
+            epochs.retain(|earlier| earlier.epoch < epoch.epoch);
+            epochs.push(epoch);
+        }
+    }
+    Ok((epochs, truncated))
+}
+
+/// Writes `value` as indented JSON to `path`: whole, or not at all.
+///
+/// # Errors
+/// Where the file cannot be written, or the value is none that JSON can hold.
+pub fn write_json_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    let path = path.as_ref();
+    let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    text.push(b'\n');
+    write_atomic(path, &text)
+}
+
+/// Writes `bytes` to `path`: whole, or not at all. They go to a temporary file beside it, which
+/// is synced and renamed; then the folder is synced.
+///
+/// # Errors
+/// Where the file cannot be written; what was there before is then still there.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    // A temporary file is its owner's alone; this one is to become a file like any other. The
+    // system takes off what the user's mask says.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.prefix(".sd-").tempfile_in(folder).map_err(Error::io(path))?;
+    file.write_all(bytes).map_err(Error::io(path))?;
+    file.as_file().sync_all().map_err(Error::io(path))?;
+    file.persist(path).map_err(|error| Error::io(path)(error.error))?;
+    // The rename itself lasts only once the folder is on the disk. Windows opens no folders.
+    if cfg!(unix) {
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
+    }
+    Ok(())
+}
+
+/// Appends `value` as one line of JSON to `path`, which need not exist. Half a line at the end,
+/// left by a crash, is removed first.
+///
+/// # Errors
+/// Where the file cannot be written, or the value is none that JSON can hold.
+pub fn append_line(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    let path = path.as_ref();
+    let mut line = serde_json::to_vec(value)
+        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    line.push(b'\n');
+    let append = || -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let end = end_of_whole_lines(&mut file)?;
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
+        file.write_all(&line)?;
+        file.flush()
+    };
+    append().map_err(Error::io(path))
+}
+
+/// Length of the file up to and with its last newline.
+fn end_of_whole_lines(file: &mut File) -> std::io::Result<u64> {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length == 0 {
+        return Ok(0);
+    }
+    file.seek(SeekFrom::Start(length - 1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    if last == *b"\n" {
+        return Ok(length);
+    }
+    let mut whole = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut whole)?;
+    Ok(whole.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at as u64 + 1))
+}
+
+/// The text of a file; `None` if it is not there.
+fn read(path: &Path) -> Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io(path)(error)),
+    }
+}
+
+/// Before the rest is read: another version's record would be called malformed.
+fn check_version(path: &Path, text: &str) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema_version: u64,
+    }
+    let Version { schema_version: found } = from_json(path, text)?;
+    if found != u64::from(SCHEMA_VERSION) {
+        return Err(Error::Schema { path: path.to_owned(), found, expected: SCHEMA_VERSION });
+    }
+    Ok(())
+}
+
+fn from_json<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|source| record_error(path, source.line(), &source))
+}
+
+fn record_error(path: &Path, line: usize, source: &serde_json::Error) -> Error {
+    // serde_json counts lines within the text that it was given; the column is what helps.
+    let what = source.to_string();
+    let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
+    let what = format!("{what}, at column {}", source.column());
+    Error::Record { path: path.to_owned(), line, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_file_replaces_the_old_one_and_leaves_nothing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_json_atomic(&path, &[1, 2]).unwrap();
+        write_json_atomic(&path, &[3]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[\n  3\n]\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn appending_drops_half_a_line_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        append_line(&path, &1).unwrap();
+        append_line(&path, &2).unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"epo").unwrap();
+        append_line(&path, &3).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n3\n");
+        fs::write(&path, "half").unwrap();
+        append_line(&path, &4).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "4\n");
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("a.json");
+        let message = write_json_atomic(&path, &0).unwrap_err().to_string();
+        assert!(message.contains("a.json"), "{message}");
+    }
+}

@@ -1,0 +1,80 @@
+//! Left and right exchanged.
+
+use super::Placement;
+use crate::random::Stream;
+use crate::{Error, Result};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+/// A mirror image, with `probability`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlipConfig {
+    /// How often, between 0 and 1. Half the time unless it is written.
+    #[serde(default = "half")]
+    pub probability: f64,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+impl FlipConfig {
+    pub(super) fn check(&self, key: &str) -> Result<()> {
+        if (0.0..=1.0).contains(&self.probability) {
+            Ok(())
+        } else {
+            let key = format!("{key}.flip.probability");
+            Err(Error::value(
+                key,
+                self.probability,
+                "a number between 0 and 1",
+            ))
+        }
+    }
+
+    pub(super) fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
+        if random.random_bool(self.probability) {
+            placement.mirrored()
+        } else {
+            placement
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+
+    #[test]
+    fn happens_as_often_as_written() {
+        for (probability, expected) in [(0.0, 0..=0), (0.3, 250..=350), (1.0, 1000..=1000)] {
+            let flips = (0..1000)
+                .filter(|&sample| {
+                    let mut stream = random::of_sample(5, 0, sample);
+                    FlipConfig { probability }.draw(&mut stream, Placement::default())
+                        != Placement::default()
+                })
+                .count();
+            assert!(
+                expected.contains(&flips),
+                "{flips} flips of 1000 at {probability}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_probability_beyond_one_is_named() {
+        for probability in [-0.1, 1.5, f64::NAN] {
+            let error = FlipConfig { probability }
+                .check("data.augment[1]")
+                .unwrap_err();
+            let expected = format!(
+                "`data.augment[1].flip.probability` is {probability}, \
+                 expected a number between 0 and 1"
+            );
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A crop at a random place.
+
+use super::Placement;
+use crate::random::Stream;
+use crate::{Error, ImageShape, Result};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+/// A border of `padding` black pixels (zero before normalisation), then a crop of the original
+/// size. Its corner is uniform over the `(2·padding + 1)²` possible places.
+///
+/// The usual augmentation of CIFAR since <https://arxiv.org/abs/1409.5185>, section 3.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PadCropConfig {
+    /// Pixels on each side, below the height and the width of the images.
+    pub padding: usize,
+}
+
+impl PadCropConfig {
+    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+        let smaller = shape.height.min(shape.width);
+        if self.padding < smaller {
+            Ok(())
+        } else {
+            let key = format!("{key}.pad_crop.padding");
+            let ImageShape { height, width, .. } = shape;
+            let expected = format!("less than the sides of the images, {height}×{width}");
+            Err(Error::value(key, self.padding, expected))
+        }
+    }
+
+    pub(super) fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
+        let padding = self.padding as i64;
+        let down = random.random_range(-padding..=padding) as isize;
+        let right = random.random_range(-padding..=padding) as isize;
+        placement.moved(down, right)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+    use std::collections::HashMap;
+
+    #[test]
+    fn every_place_is_as_likely() {
+        let mut places = HashMap::new();
+        for sample in 0..9000 {
+            let mut stream = random::of_sample(1, 0, sample);
+            let placement = PadCropConfig { padding: 1 }.draw(&mut stream, Placement::default());
+            *places.entry((placement.down, placement.right)).or_insert(0) += 1;
+        }
+        assert_eq!(places.len(), 9);
+        // 1000 ± 5 deviations of a binomial.
+        assert!(
+            places.values().all(|count| (850..=1150).contains(count)),
+            "{places:?}"
+        );
+    }
+
+    #[test]
+    fn padding_that_could_hide_the_image_is_named() {
+        let error = PadCropConfig { padding: 28 }
+            .check("data.augment[0]", ImageShape::new(1, 28, 32))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`data.augment[0].pad_crop.padding` is 28, \
+             expected less than the sides of the images, 28×32"
+        );
+    }
+}

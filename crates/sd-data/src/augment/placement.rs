@@ -1,0 +1,206 @@
+//! Which source pixel each pixel of an augmented image shows, and the pass that shows them.
+
+use crate::ImageShape;
+
+/// A shift and a mirror: row `y`, column `x` of the result shows row `y + down`, column
+/// `u + right` of the source, where `u` is `x`, or `width - 1 - x` if mirrored. Outside the source
+/// everything is black.
+///
+/// Changes compose; what one shift moves out of sight a later one may bring back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    pub(super) down: isize,
+    pub(super) right: isize,
+    pub(super) mirrored: bool,
+}
+
+impl Placement {
+    /// Followed by a crop whose corner lies `down` and `right` of the present one.
+    #[must_use]
+    pub(super) fn moved(self, down: isize, right: isize) -> Self {
+        let right = if self.mirrored { -right } else { right };
+        Self {
+            down: self.down + down,
+            right: self.right + right,
+            ..self
+        }
+    }
+
+    /// Followed by an exchange of left and right.
+    #[must_use]
+    pub(super) fn mirrored(self) -> Self {
+        Self {
+            mirrored: !self.mirrored,
+            ..self
+        }
+    }
+
+    /// Writes the placed and normalised image. `source` and `target` are `[H, W, C]` of `shape`;
+    /// `tables` has, for each channel, what a byte becomes.
+    pub(crate) fn write(
+        self,
+        source: &[u8],
+        shape: ImageShape,
+        tables: &[[f32; 256]],
+        target: &mut [f32],
+    ) {
+        debug_assert_eq!(
+            (source.len(), target.len()),
+            (shape.values(), shape.values())
+        );
+        // The pass is inlined thrice: with a number of channels that the compiler knows, the loop
+        // over them unrolls.
+        match shape.channels {
+            1 => self.pass(source, shape, 1, tables, target),
+            3 => self.pass(source, shape, 3, tables, target),
+            channels => self.pass(source, shape, channels, tables, target),
+        }
+    }
+
+    #[inline(always)]
+    fn pass(
+        self,
+        source: &[u8],
+        shape: ImageShape,
+        channels: usize,
+        tables: &[[f32; 256]],
+        target: &mut [f32],
+    ) {
+        let tables = &tables[..channels];
+        let (height, width) = (shape.height as isize, shape.width as isize);
+        // The columns u, before the mirror, that show something of the source.
+        let start = (-self.right).clamp(0, width);
+        let end = (width - self.right).clamp(start, width);
+        let seen = (start + self.right) as usize..(end + self.right) as usize;
+        let (left, right) = if self.mirrored {
+            (width - end, width - start)
+        } else {
+            (start, end)
+        };
+        let (left, right) = (left as usize * channels, right as usize * channels);
+
+        for (row, target) in (0..).zip(target.chunks_exact_mut(shape.width * channels)) {
+            let row: isize = row + self.down;
+            if seen.is_empty() || row < 0 || row >= height {
+                black(channels, tables, target);
+                continue;
+            }
+            let source = &source[row as usize * shape.width * channels..];
+            let source = source[seen.start * channels..seen.end * channels].chunks_exact(channels);
+            black(channels, tables, &mut target[..left]);
+            black(channels, tables, &mut target[right..]);
+            let target = target[left..right].chunks_exact_mut(channels);
+            if self.mirrored {
+                source
+                    .rev()
+                    .zip(target)
+                    .for_each(|(from, to)| pixel(tables, from, to));
+            } else {
+                source
+                    .zip(target)
+                    .for_each(|(from, to)| pixel(tables, from, to));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn pixel(tables: &[[f32; 256]], from: &[u8], to: &mut [f32]) {
+    for ((table, &byte), value) in tables.iter().zip(from).zip(to) {
+        *value = table[usize::from(byte)];
+    }
+}
+
+#[inline(always)]
+fn black(channels: usize, tables: &[[f32; 256]], target: &mut [f32]) {
+    for to in target.chunks_exact_mut(channels) {
+        for (table, value) in tables.iter().zip(to) {
+            *value = table[0];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// One image after another, each a copy: what the placement stands for.
+    fn moved(image: &[f32], shape: ImageShape, down: isize, right: isize) -> Vec<f32> {
+        let (height, width) = (shape.height as isize, shape.width as isize);
+        let mut moved = vec![0.0; image.len()];
+        for y in 0..height {
+            for x in 0..width {
+                let (from_y, from_x) = (y + down, x + right);
+                if (0..height).contains(&from_y) && (0..width).contains(&from_x) {
+                    for c in 0..shape.channels {
+                        moved[(y * width + x) as usize * shape.channels + c] =
+                            image[(from_y * width + from_x) as usize * shape.channels + c];
+                    }
+                }
+            }
+        }
+        moved
+    }
+
+    fn mirrored(image: &[f32], shape: ImageShape) -> Vec<f32> {
+        image
+            .chunks_exact(shape.width * shape.channels)
+            .flat_map(|row| row.chunks_exact(shape.channels).rev().flatten().copied())
+            .collect()
+    }
+
+    /// Tables of bytes as they are, each channel another sign so that they cannot be confused.
+    fn tables(channels: usize) -> Vec<[f32; 256]> {
+        let sign = |channel: usize| if channel.is_multiple_of(2) { 1.0 } else { -1.0 };
+        (0..channels)
+            .map(|c| std::array::from_fn(|byte| sign(c) * byte as f32))
+            .collect()
+    }
+
+    fn written(placement: Placement, image: &[u8], shape: ImageShape) -> Vec<f32> {
+        let mut target = vec![f32::NAN; shape.values()];
+        placement.write(image, shape, &tables(shape.channels), &mut target);
+        target
+    }
+
+    fn image(shape: ImageShape) -> Vec<u8> {
+        (1..=shape.values() as u8).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn one_pass_equals_copy_after_copy(
+            channels in 1_usize..=4, down in -6_isize..=6, right in -6_isize..=6,
+            flip_first: bool, flip_last: bool,
+        ) {
+            let shape = ImageShape::new(channels, 4, 5);
+            let source = image(shape);
+            let mut expected = written(Placement::default(), &source, shape);
+            let mut placement = Placement::default();
+            if flip_first {
+                expected = mirrored(&expected, shape);
+                placement = placement.mirrored();
+            }
+            expected = moved(&expected, shape, down, right);
+            placement = placement.moved(down, right);
+            if flip_last {
+                expected = mirrored(&expected, shape);
+                placement = placement.mirrored();
+            }
+            // `==` counts the two zeros as one.
+            prop_assert_eq!(written(placement, &source, shape), expected);
+        }
+    }
+
+    #[test]
+    fn black_is_black_before_normalisation() {
+        let shape = ImageShape::new(1, 1, 2);
+        let table: [f32; 256] = std::array::from_fn(|byte| byte as f32 - 9.0);
+        let mut target = [f32::NAN; 2];
+        Placement::default()
+            .moved(0, 1)
+            .write(&[20, 30], shape, &[table], &mut target);
+        assert_eq!(target, [21.0, -9.0]);
+    }
+}

@@ -1,0 +1,225 @@
+//! What an experiment writes about its data, and the data it gets.
+
+use crate::augment::check_all;
+use crate::split::stratified;
+use crate::{
+    AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
+    Result, TrainTest,
+};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The `[data]` section of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Where the images come from.
+    pub dataset: DatasetConfig,
+    /// Black pixels added to each of the four sides of every image, of all splits: 2 makes 32×32
+    /// of MNIST's 28×28.
+    #[serde(default)]
+    pub pad: usize,
+    /// Images held back from training, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation: Option<ValidationConfig>,
+    /// Random changes to training images, in order.
+    #[serde(default)]
+    pub augment: Vec<AugmentConfig>,
+    /// The mean and deviation; measured unless they are written.
+    #[serde(default)]
+    pub normalize: NormalizeConfig,
+}
+
+/// A share of the training images, drawn class by class, that is validated on instead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationConfig {
+    /// Between 0 and 1, both excluded.
+    pub fraction: f64,
+    /// What the draw depends on. It is not the seed of the training, so that runs with different
+    /// seeds train on the same images.
+    pub seed: u64,
+}
+
+/// The images of an experiment, ready for a [`Loader`](crate::Loader).
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// To train on.
+    pub train: Arc<ImageSet>,
+    /// Held back from training, where the configuration says so.
+    pub valid: Option<Arc<ImageSet>>,
+    /// To test on.
+    pub test: Arc<ImageSet>,
+    /// For every split; measured, if it was measured, on `train` alone.
+    pub normalization: Normalization,
+}
+
+/// The largest border; beyond the size of any image this crate is for.
+const MAX_PAD: usize = 256;
+
+impl DataConfig {
+    /// The shape of the images that the network sees, and the number of classes, without reading a
+    /// file.
+    pub fn input(&self) -> (ImageShape, usize) {
+        let (shape, classes) = self.dataset.input();
+        (shape.padded(self.pad), classes)
+    }
+
+    /// Checks what can be checked without reading a file.
+    ///
+    /// # Errors
+    /// When a number is out of its range.
+    pub fn check(&self) -> Result<()> {
+        if self.pad > MAX_PAD {
+            return Err(Error::value(
+                "data.pad",
+                self.pad,
+                format!("at most {MAX_PAD}"),
+            ));
+        }
+        if let Some(ValidationConfig { fraction, .. }) = self.validation
+            && !(fraction > 0.0 && fraction < 1.0)
+        {
+            return Err(Error::value(
+                "data.validation.fraction",
+                fraction,
+                "a number between 0 and 1, both excluded",
+            ));
+        }
+        let (shape, _) = self.input();
+        if let NormalizeConfig::Given(given) = &self.normalize {
+            given.check(shape.channels)?;
+        }
+        check_all(&self.augment, shape)
+    }
+
+    /// Reads the data set from `data_dir`, adds the border, splits, and measures the
+    /// normalisation.
+    ///
+    /// # Errors
+    /// When a number is out of its range, the data set cannot be read (see
+    /// [`DatasetConfig::load`]), a split would be empty, or a channel is constant.
+    pub fn open(&self, data_dir: &Path) -> Result<Data> {
+        self.check()?;
+        let TrainTest {
+            mut train,
+            mut test,
+        } = self.dataset.load(data_dir)?;
+        if self.pad > 0 {
+            train = train.padded(self.pad);
+            test = test.padded(self.pad);
+        }
+        let mut valid = None;
+        if let Some(ValidationConfig { fraction, seed }) = self.validation {
+            let (remain, held_back) = stratified(train.labels(), train.classes(), fraction, seed);
+            if remain.is_empty() || held_back.is_empty() {
+                return Err(Error::value(
+                    "data.validation.fraction",
+                    fraction,
+                    format!(
+                        "a share that leaves images on both sides; of {} it gives {} to train on \
+                         and {} to validate on",
+                        train.len(),
+                        remain.len(),
+                        held_back.len()
+                    ),
+                ));
+            }
+            valid = Some(Arc::new(train.select(&held_back)));
+            train = train.select(&remain);
+        }
+        let normalization = self.normalize.resolve(&train)?;
+        Ok(Data {
+            train: Arc::new(train),
+            valid,
+            test: Arc::new(test),
+            normalization,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "
+        dataset = { synthetic = { classes = 5, train = 100, test = 20, channels = 1, height = 8, width = 8, seed = 1 } }
+        pad = 2
+        validation = { fraction = 0.1, seed = 9 }
+        augment = [{ pad_crop = { padding = 2 } }, { flip = {} }]
+        normalize = 'measured'
+    ";
+
+    fn config() -> DataConfig {
+        toml::from_str(TEXT).unwrap()
+    }
+
+    #[test]
+    fn opens_what_it_announces() {
+        let config = config();
+        let data = config.open(Path::new("nowhere")).unwrap();
+        let valid = data.valid.unwrap();
+        assert_eq!(
+            (data.train.len(), valid.len(), data.test.len()),
+            (90, 10, 20)
+        );
+        for set in [&data.train, &valid, &data.test] {
+            assert_eq!((set.shape(), set.classes()), config.input());
+            assert_eq!(set.shape(), ImageShape::new(1, 12, 12));
+        }
+        assert_eq!(
+            data.normalization,
+            Normalization::measure(&data.train).unwrap()
+        );
+    }
+
+    #[test]
+    fn what_is_read_is_written_again() {
+        let text = toml::to_string(&config()).unwrap();
+        assert_eq!(toml::from_str::<DataConfig>(&text).unwrap(), config());
+        let given = "dataset = 'cifar10'\nnormalize = { given = { mean = [0.5, 0.5, 0.5], \
+                     deviation = [0.25, 0.25, 0.25] } }";
+        let given: DataConfig = toml::from_str(given).unwrap();
+        let text = toml::to_string(&given).unwrap();
+        assert_eq!(toml::from_str::<DataConfig>(&text).unwrap(), given);
+        assert!(toml::from_str::<DataConfig>("dataset = 'cifar10'\npads = 1").is_err());
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        let message = |change: fn(&mut DataConfig)| {
+            let mut config = config();
+            change(&mut config);
+            config.open(Path::new("nowhere")).unwrap_err().to_string()
+        };
+        for fraction in ["0", "1", "1.5", "-0.5", "NaN"] {
+            let mut config = config();
+            config.validation.as_mut().unwrap().fraction = fraction.parse().unwrap();
+            assert_eq!(
+                config.open(Path::new("nowhere")).unwrap_err().to_string(),
+                format!(
+                    "`data.validation.fraction` is {fraction}, \
+                     expected a number between 0 and 1, both excluded"
+                )
+            );
+        }
+        let small = message(|config| config.validation.as_mut().unwrap().fraction = 0.001);
+        assert!(
+            small.contains("of 100 it gives 100 to train on and 0 to validate on"),
+            "{small}"
+        );
+        let pad = message(|config| config.pad = usize::MAX);
+        assert!(
+            pad.contains("`data.pad` is 18446744073709551615, expected at most 256"),
+            "{pad}"
+        );
+        let augment = message(|config| {
+            config.augment = vec![AugmentConfig::PadCrop(crate::PadCropConfig { padding: 12 })];
+        });
+        assert!(
+            augment.contains("`data.augment[0].pad_crop.padding` is 12"),
+            "{augment}"
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! CIFAR-10 and CIFAR-100 in the binary layout of <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//!
+//! A record is the label bytes (CIFAR-10: the label; CIFAR-100: the coarse label, then the fine
+//! one) and three planes of 32×32 bytes, red, green, blue. Files are records and nothing else.
+
+use super::{TrainTest, class_names};
+use crate::{Error, ImageSet, ImageShape, Result};
+use flate2::read::GzDecoder;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+pub(super) const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
+const PLANE: usize = 32 * 32;
+
+/// What tells one of the two from the other.
+pub(super) struct Cifar {
+    name: &'static str,
+    /// The folder, also the name of the folder inside the archive.
+    folder: &'static str,
+    archive: &'static str,
+    fetch: &'static str,
+    train: &'static [&'static str],
+    test: &'static str,
+    names: &'static str,
+    /// Label bytes a record; the last of them is the label.
+    label_bytes: usize,
+    pub(super) classes: usize,
+    /// Records in each file of `train`, and in `test`.
+    records: (usize, usize),
+}
+
+pub(super) const CIFAR10: Cifar = Cifar {
+    name: "CIFAR-10",
+    folder: "cifar-10-batches-bin",
+    archive: "cifar-10-binary.tar.gz",
+    fetch: "cifar10",
+    train: &[
+        "data_batch_1.bin",
+        "data_batch_2.bin",
+        "data_batch_3.bin",
+        "data_batch_4.bin",
+        "data_batch_5.bin",
+    ],
+    test: "test_batch.bin",
+    names: "batches.meta.txt",
+    label_bytes: 1,
+    classes: 10,
+    records: (10_000, 10_000),
+};
+
+pub(super) const CIFAR100: Cifar = Cifar {
+    name: "CIFAR-100",
+    folder: "cifar-100-binary",
+    archive: "cifar-100-binary.tar.gz",
+    fetch: "cifar100",
+    train: &["train.bin"],
+    test: "test.bin",
+    names: "fine_label_names.txt",
+    label_bytes: 2,
+    classes: 100,
+    records: (50_000, 10_000),
+};
+
+/// A file of the data set, whole in memory.
+struct Member {
+    /// Where it came from, for messages.
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Cifar {
+    /// Loads from the folder in `data_dir`, or else from the archive there.
+    pub(super) fn load(&self, data_dir: &Path) -> Result<TrainTest> {
+        let members = self.read(data_dir)?;
+        let [names, test, train @ ..] = members.as_slice() else {
+            unreachable!("`read` gives a member for each wanted file")
+        };
+        let names = class_names(&names.bytes, &names.path, self.classes)?;
+        let split = |files: &[Member], records: usize| {
+            let mut pixels = Vec::with_capacity(files.len() * records * SHAPE.values());
+            let mut labels = Vec::with_capacity(files.len() * records);
+            for file in files {
+                self.check_size(&file.path, file.bytes.len() as u64, records)?;
+                self.parse(file, &mut pixels, &mut labels)?;
+            }
+            ImageSet::new(SHAPE, pixels, labels, names.clone())
+        };
+        Ok(TrainTest {
+            train: split(train, self.records.0)?,
+            test: split(std::slice::from_ref(test), self.records.1)?,
+        })
+    }
+
+    const fn record(&self) -> usize {
+        self.label_bytes + 3 * PLANE
+    }
+
+    /// The files that are read, each with the most bytes it may have: names, test, train.
+    fn wanted(&self) -> Vec<(&'static str, u64)> {
+        let size = |records: usize| (records * self.record()) as u64;
+        let mut wanted = vec![(self.names, 1 << 16), (self.test, size(self.records.1))];
+        wanted.extend(self.train.iter().map(|&file| (file, size(self.records.0))));
+        wanted
+    }
+
+    /// All wanted files, in the order of `wanted`.
+    fn read(&self, data_dir: &Path) -> Result<Vec<Member>> {
+        let folder = data_dir.join(self.folder);
+        let archive = data_dir.join(self.archive);
+        if folder.is_dir() {
+            let read = |(name, most): (&str, u64)| {
+                let path = folder.join(name);
+                let file = File::open(&path).map_err(Error::read(&path))?;
+                let size = file.metadata().map_err(Error::read(&path))?.len();
+                read_member(file, path, size, most)
+            };
+            self.wanted().into_iter().map(read).collect()
+        } else if archive.is_file() {
+            self.read_archive(&archive)
+        } else {
+            Err(Error::Missing {
+                name: self.name.to_owned(),
+                folder: data_dir.to_owned(),
+                expected: format!(
+                    "the folder `{}` or the file `{}`",
+                    self.folder, self.archive
+                ),
+                advice: format!("fetch it with `cargo xtask data fetch {}`", self.fetch),
+            })
+        }
+    }
+
+    /// Reads the wanted members alone, into memory: nothing in an archive names a place on disk.
+    fn read_archive(&self, path: &Path) -> Result<Vec<Member>> {
+        let file = File::open(path).map_err(Error::read(path))?;
+        let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
+        let wanted = self.wanted();
+        let mut found: Vec<Option<Member>> = wanted.iter().map(|_| None).collect();
+        for entry in archive.entries().map_err(Error::read(path))? {
+            let entry = entry.map_err(Error::read(path))?;
+            let name = entry.path_bytes();
+            let Some(name) = std::str::from_utf8(&name)
+                .ok()
+                .and_then(|name| {
+                    name.strip_prefix("./")
+                        .unwrap_or(name)
+                        .strip_prefix(self.folder)
+                })
+                .and_then(|name| name.strip_prefix('/'))
+            else {
+                continue;
+            };
+            if let Some(index) = wanted.iter().position(|(file, _)| *file == name) {
+                let (file, most) = wanted[index];
+                let member = path.join(self.folder).join(file);
+                let size = entry.size();
+                found[index] = Some(read_member(entry, member, size, most)?);
+                // The rest of the archive need not be unpacked to be passed over.
+                if found.iter().all(Option::is_some) {
+                    break;
+                }
+            }
+        }
+        let named = found.into_iter().zip(wanted);
+        named
+            .map(|(member, (file, _))| {
+                member.ok_or_else(|| Error::MissingMember {
+                    archive: path.to_owned(),
+                    member: format!("{}/{file}", self.folder),
+                })
+            })
+            .collect()
+    }
+
+    /// Checks that a file of `size` bytes is exactly `records` records.
+    fn check_size(&self, path: &Path, size: u64, records: usize) -> Result<()> {
+        let expected = (records * self.record()) as u64;
+        if size == expected {
+            return Ok(());
+        }
+        Err(Error::Malformed {
+            path: path.to_owned(),
+            offset: size.min(expected),
+            found: format!(
+                "{} of {size} bytes",
+                if size < expected { "the end" } else { "more" }
+            ),
+            expected: format!("{expected} bytes, {records} records of {}", self.record()),
+        })
+    }
+
+    /// Appends the records of a file, however many, to `pixels` and `labels`.
+    fn parse(&self, file: &Member, pixels: &mut Vec<u8>, labels: &mut Vec<usize>) -> Result<()> {
+        let malformed = |offset: usize, found: String, expected: String| Error::Malformed {
+            path: file.path.clone(),
+            offset: offset as u64,
+            found,
+            expected,
+        };
+        let records = file.bytes.chunks_exact(self.record());
+        let rest = records.remainder().len();
+        if rest != 0 {
+            return Err(malformed(
+                file.bytes.len() - rest,
+                format!("a record of {rest} bytes"),
+                format!("whole records of {} bytes", self.record()),
+            ));
+        }
+        for (index, record) in records.enumerate() {
+            let (label_bytes, image) = record.split_at(self.label_bytes);
+            let label = usize::from(label_bytes[self.label_bytes - 1]);
+            if label >= self.classes {
+                return Err(malformed(
+                    index * self.record() + self.label_bytes - 1,
+                    format!("label {label} in record {index}"),
+                    format!("a label below {}", self.classes),
+                ));
+            }
+            labels.push(label);
+            let (red, rest) = image.split_at(PLANE);
+            let (green, blue) = rest.split_at(PLANE);
+            pixels.extend(
+                red.iter()
+                    .zip(green)
+                    .zip(blue)
+                    .flat_map(|((&red, &green), &blue)| [red, green, blue]),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Reads a file that says to be of `size` bytes and must not be of more than `most`.
+fn read_member(reader: impl Read, path: PathBuf, size: u64, most: u64) -> Result<Member> {
+    if size > most {
+        return Err(Error::Malformed {
+            path,
+            offset: most,
+            found: format!("more of {size} bytes"),
+            expected: format!("at most {most} bytes"),
+        });
+    }
+    let mut bytes = Vec::new();
+    reader
+        .take(most)
+        .read_to_end(&mut bytes)
+        .map_err(Error::read(&path))?;
+    Ok(Member { path, bytes })
+}
+
+#[cfg(test)]
+mod tests;

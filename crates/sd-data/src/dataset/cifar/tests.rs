@@ -1,0 +1,267 @@
+use super::*;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use std::fs;
+use tempfile::TempDir;
+
+fn member(bytes: Vec<u8>) -> Member {
+    Member {
+        path: PathBuf::from("some.bin"),
+        bytes,
+    }
+}
+
+/// Records whose planes hold 1, 2 and 3, with the given fine labels.
+fn records(labels: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for &label in labels {
+        bytes.extend([19, label]);
+        for plane in 1..=3 {
+            bytes.extend([plane; PLANE]);
+        }
+    }
+    bytes
+}
+
+fn parse(cifar: &Cifar, bytes: Vec<u8>) -> Result<(Vec<u8>, Vec<usize>)> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    cifar.parse(&member(bytes), &mut pixels, &mut labels)?;
+    Ok((pixels, labels))
+}
+
+#[test]
+fn planes_become_pixels_and_the_fine_label_counts() {
+    let mut bytes = records(&[7, 99]);
+    // Row 1, column 2 of the first image's green plane.
+    bytes[2 + PLANE + 32 + 2] = 50;
+    let (pixels, labels) = parse(&CIFAR100, bytes).unwrap();
+    assert_eq!(labels, [7, 99]);
+    assert_eq!(pixels.len(), 2 * SHAPE.values());
+    let first = (32 + 2) * 3;
+    assert_eq!(pixels[first..first + 6], [1, 50, 3, 1, 2, 3]);
+}
+
+#[test]
+fn a_label_out_of_range_names_record_and_offset() {
+    let error = parse(&CIFAR100, records(&[7, 100, 0])).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`some.bin` at byte 3075: found label 100 in record 1, expected a label below 100"
+    );
+    let mut bytes = vec![0; 3 * 3073];
+    bytes[2 * 3073] = 10;
+    let error = parse(&CIFAR10, bytes).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`some.bin` at byte 6146: found label 10 in record 2, expected a label below 10"
+    );
+}
+
+#[test]
+fn a_broken_record_names_its_bytes() {
+    let mut bytes = records(&[7, 8]);
+    bytes.truncate(3074 + 1000);
+    assert_eq!(
+        parse(&CIFAR100, bytes).unwrap_err().to_string(),
+        "`some.bin` at byte 3074: found a record of 1000 bytes, \
+         expected whole records of 3074 bytes"
+    );
+}
+
+#[test]
+fn another_number_of_records_names_both() {
+    let path = Path::new("train.bin");
+    let error = CIFAR100.check_size(path, 3074, 2).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`train.bin` at byte 3074: found the end of 3074 bytes, \
+         expected 6148 bytes, 2 records of 3074"
+    );
+    let error = CIFAR100.check_size(path, 9222, 2).unwrap_err();
+    assert!(
+        error.to_string().contains("found more of 9222 bytes"),
+        "{error}"
+    );
+    CIFAR100.check_size(path, 6148, 2).unwrap();
+}
+
+#[test]
+fn a_file_beyond_its_size_is_not_read() {
+    let endless = std::io::repeat(0);
+    let error = read_member(endless, PathBuf::from("a"), 1 << 50, 10)
+        .map(|_| ())
+        .unwrap_err();
+    assert!(error.to_string().contains("at most 10 bytes"), "{error}");
+    // Nor where it lies about it.
+    let endless = std::io::repeat(0);
+    assert_eq!(
+        read_member(endless, PathBuf::from("a"), 5, 10)
+            .unwrap()
+            .bytes
+            .len(),
+        10
+    );
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..10_000)) {
+        for cifar in [&CIFAR10, &CIFAR100] {
+            if let Ok((pixels, labels)) = parse(cifar, bytes.clone()) {
+                prop_assert_eq!(pixels.len(), labels.len() * SHAPE.values());
+            }
+        }
+    }
+}
+
+/// CIFAR-100 with two records to train on and one to test on.
+const TINY: Cifar = Cifar {
+    records: (2, 1),
+    ..CIFAR100
+};
+
+fn names() -> Vec<u8> {
+    (0..100)
+        .map(|class| format!("class {class}\n"))
+        .collect::<String>()
+        .into_bytes()
+}
+
+/// The files of `TINY`, in another order than they are read.
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("train.bin", records(&[7, 99])),
+        ("fine_label_names.txt", names()),
+        ("coarse_label_names.txt", b"not read".to_vec()),
+        ("test.bin", records(&[50])),
+    ]
+}
+
+fn write_folder(data_dir: &Path, files: &[(&str, Vec<u8>)]) {
+    let folder = data_dir.join(TINY.folder);
+    fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in files {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+}
+
+fn write_archive(data_dir: &Path, files: &[(&str, Vec<u8>)]) {
+    let file = File::create(data_dir.join(TINY.archive)).unwrap();
+    let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        let name = format!("{}/{name}", TINY.folder);
+        archive
+            .append_data(&mut header, name, bytes.as_slice())
+            .unwrap();
+    }
+    archive.into_inner().unwrap().finish().unwrap();
+}
+
+fn message(data_dir: &Path) -> String {
+    TINY.load(data_dir).unwrap_err().to_string()
+}
+
+#[test]
+fn folder_and_archive_give_the_same_and_the_folder_wins() {
+    let data_dir = TempDir::new().unwrap();
+    write_archive(data_dir.path(), &files());
+    let from_archive = TINY.load(data_dir.path()).unwrap();
+    assert_eq!(from_archive.train.labels(), [7, 99]);
+    assert_eq!(from_archive.test.labels(), [50]);
+    assert_eq!(from_archive.train.class_names()[99], "class 99");
+    // Nothing was unpacked beside it.
+    assert_eq!(fs::read_dir(data_dir.path()).unwrap().count(), 1);
+
+    write_folder(data_dir.path(), &files());
+    assert_eq!(TINY.load(data_dir.path()).unwrap(), from_archive);
+    write_folder(data_dir.path(), &[("train.bin", records(&[1, 2]))]);
+    assert_eq!(TINY.load(data_dir.path()).unwrap().train.labels(), [1, 2]);
+}
+
+#[test]
+fn files_of_another_size_are_named() {
+    let data_dir = TempDir::new().unwrap();
+    let folder = data_dir.path().join(TINY.folder);
+    write_folder(data_dir.path(), &files());
+    for (labels, found) in [
+        (vec![7], "the end of 3074 bytes"),
+        (vec![7; 3], "more of 9222 bytes"),
+    ] {
+        write_folder(data_dir.path(), &[("train.bin", records(&labels))]);
+        let message = message(data_dir.path());
+        let path = folder.join("train.bin");
+        assert!(
+            message.contains(&format!("`{}`", path.display())),
+            "{message}"
+        );
+        assert!(
+            message.contains(found) && message.contains("6148 bytes"),
+            "{message}"
+        );
+    }
+    fs::remove_file(folder.join("train.bin")).unwrap();
+    let message = message(data_dir.path());
+    assert!(
+        message.contains("cannot read") && message.contains("train.bin"),
+        "{message}"
+    );
+}
+
+#[test]
+fn broken_archives_are_named() {
+    let data_dir = TempDir::new().unwrap();
+    let archive = data_dir.path().join(TINY.archive);
+    write_archive(data_dir.path(), &files()[..3]);
+    assert_eq!(
+        message(data_dir.path()),
+        format!(
+            "`{}` holds no `cifar-100-binary/test.bin`",
+            archive.display()
+        )
+    );
+
+    let mut long = files();
+    long[3].1.extend(records(&[1]));
+    write_archive(data_dir.path(), &long);
+    let member = archive.join("cifar-100-binary/test.bin");
+    let expected = format!(
+        "`{}` at byte 3074: found more of 6148 bytes",
+        member.display()
+    );
+    assert!(
+        message(data_dir.path()).starts_with(&expected),
+        "{}",
+        message(data_dir.path())
+    );
+
+    write_archive(data_dir.path(), &files());
+    let bytes = fs::read(&archive).unwrap();
+    fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
+    let cut = message(data_dir.path());
+    assert!(
+        cut.contains("cannot read") && cut.contains(TINY.archive),
+        "{cut}"
+    );
+}
+
+#[test]
+fn a_missing_data_set_says_how_to_fetch_it() {
+    let missing = CIFAR100.load(Path::new("no-such-data")).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        "no CIFAR-100 in `no-such-data`: expected the folder `cifar-100-binary` or the file \
+         `cifar-100-binary.tar.gz`; fetch it with `cargo xtask data fetch cifar100`"
+    );
+    let missing = CIFAR10
+        .load(Path::new("no-such-data"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.contains("`cargo xtask data fetch cifar10`"),
+        "{missing}"
+    );
+}

@@ -1,0 +1,325 @@
+//! The IDX format of MNIST, plain or gzip: <https://yann.lecun.com/exdb/mnist/>, at the bottom.
+//!
+//! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), each
+//! dimension as a big-endian `u32`, and the bytes.
+
+use super::{TrainTest, class_names};
+use crate::{Error, ImageSet, ImageShape, Result};
+use flate2::read::GzDecoder;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+/// Four files in a folder of the data folder, each plain or, with `.gz` at the end of its name,
+/// gzip: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
+/// `t10k-labels-idx1-ubyte`. The classes are called as `class_names.txt` there says, one a line,
+/// or else by their numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdxConfig {
+    /// The folder, inside the data folder.
+    pub folder: String,
+    /// The number of classes; MNIST's 10 unless it is written.
+    #[serde(default = "ten")]
+    pub classes: usize,
+    /// Rows; MNIST's 28 unless it is written.
+    #[serde(default = "twenty_eight")]
+    pub height: usize,
+    /// Columns; MNIST's 28 unless it is written.
+    #[serde(default = "twenty_eight")]
+    pub width: usize,
+}
+
+fn ten() -> usize {
+    10
+}
+
+fn twenty_eight() -> usize {
+    28
+}
+
+const IMAGES: u32 = 0x0803;
+const LABELS: u32 = 0x0801;
+
+impl IdxConfig {
+    /// MNIST's shape and classes, in this folder of the data folder.
+    pub fn new(folder: impl Into<String>) -> Self {
+        Self {
+            folder: folder.into(),
+            classes: ten(),
+            height: twenty_eight(),
+            width: twenty_eight(),
+        }
+    }
+
+    pub(super) fn shape(&self) -> ImageShape {
+        ImageShape::new(1, self.height, self.width)
+    }
+
+    pub(super) fn load(&self, data_dir: &Path) -> Result<TrainTest> {
+        for (name, value) in [
+            ("classes", self.classes),
+            ("height", self.height),
+            ("width", self.width),
+        ] {
+            if value == 0 {
+                return Err(Error::value(
+                    format!("data.dataset.idx.{name}"),
+                    0,
+                    "at least 1",
+                ));
+            }
+        }
+        let folder = data_dir.join(&self.folder);
+        if !folder.is_dir() {
+            let advice = if self.folder == "fashion-mnist" {
+                "fetch it with `cargo xtask data fetch fashion-mnist`"
+            } else {
+                "put its four files there"
+            };
+            return Err(Error::Missing {
+                name: "IDX data set".to_owned(),
+                folder: data_dir.to_owned(),
+                expected: format!("the folder `{}`", self.folder),
+                advice: advice.to_owned(),
+            });
+        }
+        let path = folder.join("class_names.txt");
+        let names = match std::fs::read(&path) {
+            Ok(text) => class_names(&text, &path, self.classes)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                (0..self.classes).map(|class| class.to_string()).collect()
+            }
+            Err(error) => return Err(Error::read(path)(error)),
+        };
+        Ok(TrainTest {
+            train: self.split(&folder, "train", &names)?,
+            test: self.split(&folder, "t10k", &names)?,
+        })
+    }
+
+    fn split(&self, folder: &Path, split: &str, names: &[String]) -> Result<ImageSet> {
+        let (path, reader) = open(folder, &format!("{split}-images-idx3-ubyte"))?;
+        let (count, pixels) = parse(reader, &path, IMAGES, &[self.height, self.width])?;
+        let (path, reader) = open(folder, &format!("{split}-labels-idx1-ubyte"))?;
+        let (label_count, labels) = parse(reader, &path, LABELS, &[])?;
+        if label_count != count {
+            return Err(Error::Malformed {
+                path,
+                offset: 4,
+                found: format!("{label_count} labels"),
+                expected: format!("{count}, as many as there are images"),
+            });
+        }
+        if let Some(index) = labels
+            .iter()
+            .position(|&label| usize::from(label) >= self.classes)
+        {
+            return Err(Error::Malformed {
+                path,
+                offset: 8 + index as u64,
+                found: format!("label {} of image {index}", labels[index]),
+                expected: format!("a label below {}", self.classes),
+            });
+        }
+        let labels = labels.into_iter().map(usize::from).collect();
+        ImageSet::new(self.shape(), pixels, labels, names.to_vec())
+    }
+}
+
+/// Opens a file, or else the same with `.gz` at its end.
+fn open(folder: &Path, name: &str) -> Result<(PathBuf, Box<dyn Read>)> {
+    let plain = folder.join(name);
+    if plain.is_file() {
+        let file = File::open(&plain).map_err(Error::read(&plain))?;
+        return Ok((plain, Box::new(BufReader::new(file))));
+    }
+    let gzip = folder.join(format!("{name}.gz"));
+    if gzip.is_file() {
+        let file = File::open(&gzip).map_err(Error::read(&gzip))?;
+        return Ok((gzip, Box::new(GzDecoder::new(BufReader::new(file)))));
+    }
+    Err(Error::Missing {
+        name: format!("`{name}`"),
+        folder: folder.to_owned(),
+        expected: format!("that file or `{name}.gz`"),
+        advice: "an IDX data set has all four of its files in one folder".to_owned(),
+    })
+}
+
+/// Reads a file of items of the given `sides`: the number of items, and their bytes.
+fn parse(
+    mut reader: impl Read,
+    path: &Path,
+    magic: u32,
+    sides: &[usize],
+) -> Result<(usize, Vec<u8>)> {
+    let malformed = |offset: u64, found: String, expected: String| Error::Malformed {
+        path: path.to_owned(),
+        offset,
+        found,
+        expected,
+    };
+    let header_len = 8 + 4 * sides.len() as u64;
+    let mut header = Vec::new();
+    reader
+        .by_ref()
+        .take(header_len)
+        .read_to_end(&mut header)
+        .map_err(Error::read(path))?;
+    let (words, rest) = header.as_chunks::<4>();
+    let mut words = words.iter().map(|word| u32::from_be_bytes(*word));
+    // The magic number comes first also in what is said about it: a short file of another format
+    // is of another format.
+    if let Some(found) = words.next()
+        && found != magic
+    {
+        let kind = if magic == IMAGES { "images" } else { "labels" };
+        let expected = format!("{magic:#010x}, {kind} of one byte");
+        return Err(malformed(
+            0,
+            format!("the magic number {found:#010x}"),
+            expected,
+        ));
+    }
+    if (header.len() as u64) < header_len || !rest.is_empty() {
+        let found = format!("the end of {} bytes", header.len());
+        return Err(malformed(
+            header.len() as u64,
+            found,
+            format!("a header of {header_len} bytes"),
+        ));
+    }
+    let count = words.next().unwrap_or_default();
+    for (index, (found, &side)) in words.zip(sides).enumerate() {
+        if found as usize != side {
+            let (name, offset) = if index == 0 {
+                ("height", 8)
+            } else {
+                ("width", 12)
+            };
+            let expected = format!("{side}, the {name} in the configuration");
+            return Err(malformed(
+                offset,
+                format!("images of {name} {found}"),
+                expected,
+            ));
+        }
+    }
+    // The number of items is the file's own word. What is allocated follows the bytes that come,
+    // and one byte beyond that number is enough to know it wrong.
+    let item: u64 = sides.iter().map(|&side| side as u64).product();
+    let expected = u64::from(count).saturating_mul(item);
+    let mut bytes = Vec::new();
+    reader
+        .take(expected.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(Error::read(path))?;
+    let found = bytes.len() as u64;
+    if found != expected {
+        return Err(malformed(
+            header_len + found.min(expected),
+            (if found < expected {
+                "the end"
+            } else {
+                "more bytes"
+            })
+            .to_owned(),
+            format!("{count} items of {item} bytes after {header_len} of header"),
+        ));
+    }
+    Ok((count as usize, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Three images of 1×2.
+    fn images() -> Vec<u8> {
+        vec![
+            0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 10, 11, 20, 21, 30, 31,
+        ]
+    }
+
+    fn read(bytes: &[u8]) -> Result<(usize, Vec<u8>)> {
+        parse(bytes, Path::new("images"), IMAGES, &[1, 2])
+    }
+
+    #[test]
+    fn reads_what_is_there() {
+        assert_eq!(read(&images()).unwrap(), (3, vec![10, 11, 20, 21, 30, 31]));
+        let labels = [0, 0, 8, 1, 0, 0, 0, 2, 5, 6];
+        assert_eq!(
+            parse(&labels[..], Path::new("l"), LABELS, &[]).unwrap(),
+            (2, vec![5, 6])
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let message = |change: fn(&mut Vec<u8>)| {
+            let mut bytes = images();
+            change(&mut bytes);
+            read(&bytes).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message(|bytes| bytes[3] = 1),
+            "`images` at byte 0: found the magic number 0x00000801, \
+             expected 0x00000803, images of one byte"
+        );
+        assert_eq!(
+            message(|bytes| bytes.truncate(13)),
+            "`images` at byte 13: found the end of 13 bytes, expected a header of 16 bytes"
+        );
+        assert_eq!(
+            message(|bytes| bytes[15] = 3),
+            "`images` at byte 12: found images of width 3, \
+             expected 2, the width in the configuration"
+        );
+        assert_eq!(
+            message(|bytes| bytes.truncate(20)),
+            "`images` at byte 20: found the end, expected 3 items of 2 bytes after 16 of header"
+        );
+        assert_eq!(
+            message(|bytes| bytes.push(0)),
+            "`images` at byte 22: found more bytes, \
+             expected 3 items of 2 bytes after 16 of header"
+        );
+    }
+
+    #[test]
+    fn a_huge_count_allocates_nothing() {
+        let mut bytes = images();
+        bytes[4..8].fill(0xff);
+        assert!(
+            read(&bytes)
+                .unwrap_err()
+                .to_string()
+                .contains("4294967295 items")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = read(&bytes);
+        }
+
+        #[test]
+        fn arbitrary_bytes_after_a_good_header_are_counted(
+            bytes in prop::collection::vec(any::<u8>(), 0..16),
+        ) {
+            let file = [&images()[..16], &bytes].concat();
+            prop_assert_eq!(read(&file).is_ok(), bytes.len() == 6);
+        }
+
+        #[test]
+        fn arbitrary_gzip_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let file = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &bytes].concat();
+            let _ = parse(GzDecoder::new(&file[..]), Path::new("a.gz"), IMAGES, &[1, 2]);
+        }
+    }
+}

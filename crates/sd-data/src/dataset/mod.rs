@@ -1,0 +1,139 @@
+//! Where images come from.
+//!
+//! A new data set is a file here, a variant of [`DatasetConfig`], and an arm in `input` and in
+//! `load`.
+
+mod cifar;
+mod idx;
+mod synthetic;
+
+pub use idx::IdxConfig;
+pub use synthetic::SyntheticConfig;
+
+use crate::{Error, ImageSet, ImageShape, Result};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// A data set, as it is written in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatasetConfig {
+    /// CIFAR-10 in its official binary layout: the folder `cifar-10-batches-bin` or the archive
+    /// `cifar-10-binary.tar.gz`.
+    Cifar10,
+    /// CIFAR-100 with its 100 fine labels: the folder `cifar-100-binary` or the archive
+    /// `cifar-100-binary.tar.gz`.
+    Cifar100,
+    /// Four files in the format of MNIST, plain or gzip.
+    Idx(IdxConfig),
+    /// Images made from a seed.
+    Synthetic(SyntheticConfig),
+}
+
+/// The two splits that data sets are published with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainTest {
+    /// To train on, and to take validation images from.
+    pub train: ImageSet,
+    /// To test on, once.
+    pub test: ImageSet,
+}
+
+impl DatasetConfig {
+    /// The shape of the images and the number of classes, without reading a file.
+    pub fn input(&self) -> (ImageShape, usize) {
+        match self {
+            Self::Cifar10 => (cifar::SHAPE, cifar::CIFAR10.classes),
+            Self::Cifar100 => (cifar::SHAPE, cifar::CIFAR100.classes),
+            Self::Idx(config) => (config.shape(), config.classes),
+            Self::Synthetic(config) => (config.shape(), config.classes),
+        }
+    }
+
+    /// Reads the whole data set. Both splits have the shape and classes that
+    /// [`input`](Self::input) tells.
+    ///
+    /// # Errors
+    /// When it is not in `data_dir` (the message says how to fetch it), a file is not what its
+    /// format says, or a number of the configuration is out of its range.
+    pub fn load(&self, data_dir: &Path) -> Result<TrainTest> {
+        match self {
+            Self::Cifar10 => cifar::CIFAR10.load(data_dir),
+            Self::Cifar100 => cifar::CIFAR100.load(data_dir),
+            Self::Idx(config) => config.load(data_dir),
+            Self::Synthetic(config) => config.load(),
+        }
+    }
+}
+
+/// The names in a file of one name a line, blank lines left out, which must be `classes`.
+fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> {
+    let text = std::str::from_utf8(text).map_err(|error| Error::Malformed {
+        path: path.to_owned(),
+        offset: error.valid_up_to() as u64,
+        found: "bytes that are not UTF-8".to_owned(),
+        expected: "class names, one a line".to_owned(),
+    })?;
+    let names: Vec<String> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if names.len() != classes {
+        return Err(Error::Malformed {
+            path: path.to_owned(),
+            offset: 0,
+            found: format!("{} class names", names.len()),
+            expected: format!("{classes}, one a line"),
+        });
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_documented_toml() {
+        #[derive(Deserialize)]
+        struct Holder {
+            dataset: DatasetConfig,
+        }
+        let read = |text: &str| toml::from_str::<Holder>(text).map(|holder| holder.dataset);
+        assert_eq!(read("dataset = 'cifar10'").unwrap(), DatasetConfig::Cifar10);
+        assert_eq!(
+            read("dataset = 'cifar100'").unwrap(),
+            DatasetConfig::Cifar100
+        );
+        let idx = read("dataset = { idx = { folder = 'fashion-mnist' } }").unwrap();
+        assert_eq!(idx.input(), (ImageShape::new(1, 28, 28), 10));
+        let synthetic = read(
+            "dataset = { synthetic = { classes = 10, train = 64, test = 32, \
+             channels = 3, height = 16, width = 24, seed = 0 } }",
+        );
+        assert_eq!(synthetic.unwrap().input(), (ImageShape::new(3, 16, 24), 10));
+        assert!(read("dataset = { idx = { folder = 'a', gray = true } }").is_err());
+        assert!(read("dataset = 'cifar1000'").is_err());
+    }
+
+    #[test]
+    fn class_names_are_counted() {
+        let path = Path::new("names.txt");
+        let names = class_names(b"apple\nT-shirt/top \n\n", path, 2).unwrap();
+        assert_eq!(names, ["apple", "T-shirt/top"]);
+        let error = class_names(b"apple\n", path, 2).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`names.txt` at byte 0: found 1 class names, expected 2, one a line"
+        );
+        let error = class_names(b"apple\n\xff\n", path, 2)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("at byte 6") && error.contains("UTF-8"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether a file is the one that was published.
+
+use crate::{Error, Result};
+use flate2::read::MultiGzDecoder;
+use md5::Md5;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+/// The sums of a file, lower-case hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checksums {
+    /// MD5 of the file, which is what the homes of the data sets publish. It tells a broken
+    /// download, not a malicious one.
+    pub md5: String,
+    /// SHA-256 of what the file unpacks to, where it is gzip and others pack the same content
+    /// anew. A file with this content is right whatever its MD5.
+    pub content_sha256: Option<String>,
+}
+
+impl Checksums {
+    /// None if the file is right, or else what was found and what was expected.
+    pub(super) fn difference(&self, path: &Path) -> Result<Option<(String, String)>> {
+        let open = || {
+            File::open(path)
+                .map(BufReader::new)
+                .map_err(Error::read(path))
+        };
+        let md5 = sum::<Md5>(open()?).map_err(Error::read(path))?;
+        if md5 == self.md5 {
+            return Ok(None);
+        }
+        let (mut found, mut expected) = (format!("the md5 {md5}"), self.md5.clone());
+        if let Some(content) = &self.content_sha256 {
+            match sum::<Sha256>(MultiGzDecoder::new(open()?)) {
+                Ok(sum) if sum == *content => return Ok(None),
+                Ok(sum) => found += &format!(" (unpacked: the sha256 {sum})"),
+                Err(_) => found += " (and cannot be unpacked)",
+            }
+            expected += &format!(" (unpacked: {content})");
+        }
+        Ok(Some((found, expected)))
+    }
+}
+
+fn sum<D: Digest>(mut reader: impl Read) -> std::io::Result<String> {
+    let mut digest = D::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => break,
+            count => digest.update(&buffer[..count]),
+        }
+    }
+    let mut hexadecimal = String::new();
+    for byte in digest.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(hexadecimal, "{byte:02x}");
+    }
+    Ok(hexadecimal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 1321, appendix A.5; FIPS 180-2, appendix B.1.
+    #[test]
+    fn known_sums() {
+        assert_eq!(
+            sum::<Md5>(&b"abc"[..]).unwrap(),
+            "900150983cd24fb0d6963f7d28e17f72"
+        );
+        assert_eq!(
+            sum::<Sha256>(&b"abc"[..]).unwrap(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

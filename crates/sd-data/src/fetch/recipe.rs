@@ -1,0 +1,225 @@
+//! The data sets that are published, where, and under which checksums.
+
+use super::Checksums;
+use std::path::{Path, PathBuf};
+
+/// A data set that can be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// CIFAR-10, 170 MB.
+    Cifar10,
+    /// CIFAR-100, 169 MB.
+    Cifar100,
+    /// Fashion-MNIST, 31 MB.
+    FashionMnist,
+}
+
+/// How to get a data set.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// The data set as people call it.
+    pub title: String,
+    /// The folder inside the data folder for the files, if they have one of their own.
+    pub folder: Option<String>,
+    /// The folder inside the data folder that makes the files unnecessary, if there is one.
+    pub unpacked: Option<String>,
+    /// What to get.
+    pub files: Vec<RemoteFile>,
+    /// Small files that are written beside: their names and texts.
+    pub texts: Vec<(String, String)>,
+    /// Where from, in this order.
+    pub sources: Vec<Source>,
+    /// What a person can do where no source helps; followed by "in" and the folder.
+    pub advice: String,
+}
+
+/// A file of a data set.
+#[derive(Clone, Debug)]
+pub struct RemoteFile {
+    /// Its name, at its source and here.
+    pub name: String,
+    /// What it must be.
+    pub checksums: Checksums,
+}
+
+/// Where files come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A folder of this machine that has the files.
+    Folder(PathBuf),
+    /// An address, `http` or `https`, that the files' names are appended to.
+    Http(String),
+    /// A Debian package, downloaded by `apt-get` and unpacked by `dpkg` without being installed.
+    Debian {
+        /// Its name.
+        package: String,
+        /// The folder of the files in it.
+        inside: PathBuf,
+    },
+}
+
+impl Source {
+    /// What a person means who writes an address or a folder.
+    pub fn from_argument(argument: &str) -> Self {
+        if argument.starts_with("http://") || argument.starts_with("https://") {
+            Self::Http(argument.to_owned())
+        } else {
+            Self::Folder(PathBuf::from(argument))
+        }
+    }
+}
+
+impl Recipe {
+    /// Where the files go.
+    pub fn folder(&self, data_dir: &Path) -> PathBuf {
+        self.folder
+            .as_ref()
+            .map_or_else(|| data_dir.to_owned(), |folder| data_dir.join(folder))
+    }
+
+    pub(super) fn path(&self, data_dir: &Path, name: &str) -> PathBuf {
+        self.folder(data_dir).join(name)
+    }
+
+    pub(super) fn is_unpacked(&self, data_dir: &Path) -> bool {
+        self.unpacked
+            .as_ref()
+            .is_some_and(|folder| data_dir.join(folder).is_dir())
+    }
+}
+
+const TORONTO: &str = "https://www.cs.toronto.edu/~kriz";
+const ZALANDO: &str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com";
+const DEBIAN: &str = "dataset-fashion-mnist";
+const DEBIAN_FOLDER: &str = "usr/share/datasets/fashion-mnist";
+
+/// Name, MD5 of the official file, SHA-256 of its content: Debian packs the same content without
+/// the names and times of the official files.
+const FASHION_MNIST: [[&str; 3]; 4] = [
+    [
+        "train-images-idx3-ubyte.gz",
+        "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    ],
+    [
+        "train-labels-idx1-ubyte.gz",
+        "25c81989df183df01b3e8a0aad5dffbe",
+        "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    ],
+    [
+        "t10k-images-idx3-ubyte.gz",
+        "bef4ecab320f06d8554ea6380940ec79",
+        "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    ],
+    [
+        "t10k-labels-idx1-ubyte.gz",
+        "bb300cfdad3c16e7a12a480ee83cd310",
+        "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+    ],
+];
+
+const FASHION_CLASSES: &str = "T-shirt/top\nTrouser\nPullover\nDress\nCoat\nSandal\nShirt\n\
+                               Sneaker\nBag\nAnkle boot\n";
+
+impl Published {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Cifar10, Self::Cifar100, Self::FashionMnist];
+
+    /// What the command line calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::FashionMnist => "fashion-mnist",
+        }
+    }
+
+    /// Its files, and its sources.
+    pub fn recipe(self) -> Recipe {
+        match self {
+            Self::Cifar10 => cifar(
+                "CIFAR-10",
+                "cifar-10-batches-bin",
+                "cifar-10-binary.tar.gz",
+                "c32a1d4ab5d03f1284b67883e8d87530",
+            ),
+            Self::Cifar100 => cifar(
+                "CIFAR-100",
+                "cifar-100-binary",
+                "cifar-100-binary.tar.gz",
+                "03b5dce01913d631647c71ecec9e9cb8",
+            ),
+            Self::FashionMnist => fashion_mnist(),
+        }
+    }
+}
+
+fn cifar(title: &str, unpacked: &str, file: &str, md5: &str) -> Recipe {
+    Recipe {
+        title: title.to_owned(),
+        folder: None,
+        unpacked: Some(unpacked.to_owned()),
+        files: vec![RemoteFile {
+            name: file.to_owned(),
+            checksums: Checksums {
+                md5: md5.to_owned(),
+                content_sha256: None,
+            },
+        }],
+        texts: Vec::new(),
+        sources: vec![Source::Http(TORONTO.to_owned())],
+        advice: format!(
+            "run the command again to resume, or get {TORONTO}/{file} by other means and put it"
+        ),
+    }
+}
+
+fn fashion_mnist() -> Recipe {
+    let file = |[name, md5, content]: [&str; 3]| RemoteFile {
+        name: name.to_owned(),
+        checksums: Checksums {
+            md5: md5.to_owned(),
+            content_sha256: Some(content.to_owned()),
+        },
+    };
+    Recipe {
+        title: "Fashion-MNIST".to_owned(),
+        folder: Some("fashion-mnist".to_owned()),
+        unpacked: None,
+        files: FASHION_MNIST.into_iter().map(file).collect(),
+        texts: vec![("class_names.txt".to_owned(), FASHION_CLASSES.to_owned())],
+        sources: vec![
+            Source::Folder(Path::new("/").join(DEBIAN_FOLDER)),
+            Source::Http(ZALANDO.to_owned()),
+            Source::Debian {
+                package: DEBIAN.to_owned(),
+                inside: PathBuf::from(DEBIAN_FOLDER),
+            },
+        ],
+        advice: format!(
+            "run the command again to resume, or install Debian's package `{DEBIAN}`, or get the \
+             four files from https://github.com/zalandoresearch/fashion-mnist and put them"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_is_an_address_or_a_folder() {
+        assert_eq!(
+            Source::from_argument("http://a/b"),
+            Source::Http("http://a/b".to_owned())
+        );
+        assert_eq!(
+            Source::from_argument("https://a"),
+            Source::Http("https://a".to_owned())
+        );
+        assert_eq!(
+            Source::from_argument("a/b"),
+            Source::Folder(PathBuf::from("a/b"))
+        );
+    }
+}

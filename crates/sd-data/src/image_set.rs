@@ -1,0 +1,254 @@
+//! Images and labels in memory.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The size of one image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageShape {
+    /// Values a pixel: 1 for grey, 3 for red, green, blue.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// `channels` × `height` × `width`.
+    pub const fn new(channels: usize, height: usize, width: usize) -> Self {
+        Self {
+            channels,
+            height,
+            width,
+        }
+    }
+
+    /// Values an image: channels · height · width. Stops at the largest `usize`.
+    pub const fn values(&self) -> usize {
+        self.channels
+            .saturating_mul(self.height)
+            .saturating_mul(self.width)
+    }
+
+    /// The shape with `border` more pixels on each of the four sides.
+    pub const fn padded(&self, border: usize) -> Self {
+        let both = border.saturating_mul(2);
+        Self {
+            channels: self.channels,
+            height: self.height.saturating_add(both),
+            width: self.width.saturating_add(both),
+        }
+    }
+}
+
+/// Images of one shape with their labels: a split of a data set.
+///
+/// The pixels are raw bytes in `[N, H, W, C]` order. A label is a number below
+/// [`classes`](Self::classes).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSet {
+    pub(crate) shape: ImageShape,
+    pub(crate) pixels: Vec<u8>,
+    pub(crate) labels: Vec<usize>,
+    pub(crate) class_names: Vec<String>,
+}
+
+impl ImageSet {
+    /// A set of `labels.len()` images. There are as many classes as `class_names`.
+    ///
+    /// # Errors
+    /// When a side of `shape` is zero, `pixels` is not `labels.len()` images long, or a label is
+    /// not below the number of classes.
+    pub fn new(
+        shape: ImageShape,
+        pixels: Vec<u8>,
+        labels: Vec<usize>,
+        class_names: Vec<String>,
+    ) -> Result<Self> {
+        let ImageShape {
+            channels,
+            height,
+            width,
+        } = shape;
+        if shape.values() == 0 {
+            return Err(Error::ImageSet {
+                found: format!("images of {channels}×{height}×{width} values"),
+                expected: "at least one value".to_owned(),
+            });
+        }
+        if Some(pixels.len()) != labels.len().checked_mul(shape.values()) {
+            return Err(Error::ImageSet {
+                found: format!("{} pixel values", pixels.len()),
+                expected: format!(
+                    "{} labels × {channels}×{height}×{width} values",
+                    labels.len()
+                ),
+            });
+        }
+        let classes = class_names.len();
+        if let Some(index) = labels.iter().position(|&label| label >= classes) {
+            return Err(Error::ImageSet {
+                found: format!("label {} at index {index}", labels[index]),
+                expected: format!("labels below the number of classes, {classes}"),
+            });
+        }
+        Ok(Self {
+            shape,
+            pixels,
+            labels,
+            class_names,
+        })
+    }
+
+    /// The shape of each image.
+    pub fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The pixels of image `index`, `[H, W, C]`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`len`](Self::len).
+    pub fn image(&self, index: usize) -> &[u8] {
+        let values = self.shape.values();
+        &self.pixels[index * values..(index + 1) * values]
+    }
+
+    /// The label of image `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`len`](Self::len).
+    pub fn label(&self, index: usize) -> usize {
+        self.labels[index]
+    }
+
+    /// The labels of all images.
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    /// The pixels of all images, `[N, H, W, C]`.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// What the classes are called, by label.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.class_names.len()
+    }
+
+    /// A copy of the images at `indices`, in that order.
+    ///
+    /// # Panics
+    /// When an index is not below [`len`](Self::len).
+    #[must_use]
+    pub fn select(&self, indices: &[usize]) -> Self {
+        let mut pixels = Vec::with_capacity(indices.len() * self.shape.values());
+        for &index in indices {
+            pixels.extend_from_slice(self.image(index));
+        }
+        Self {
+            shape: self.shape,
+            pixels,
+            labels: indices.iter().map(|&index| self.labels[index]).collect(),
+            class_names: self.class_names.clone(),
+        }
+    }
+
+    /// A copy with `border` black pixels on each of the four sides of every image.
+    #[must_use]
+    pub fn padded(&self, border: usize) -> Self {
+        let shape = self.shape.padded(border);
+        let row = self.shape.width * shape.channels;
+        let padded_row = shape.width * shape.channels;
+        let mut pixels = vec![0; self.len() * shape.values()];
+        for (image, padded) in self
+            .pixels
+            .chunks_exact(self.shape.values())
+            .zip(pixels.chunks_exact_mut(shape.values()))
+        {
+            let inner = &mut padded[border * padded_row..];
+            for (from, to) in image
+                .chunks_exact(row)
+                .zip(inner.chunks_exact_mut(padded_row))
+            {
+                to[border * shape.channels..][..row].copy_from_slice(from);
+            }
+        }
+        Self {
+            shape,
+            pixels,
+            labels: self.labels.clone(),
+            class_names: self.class_names.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(classes: usize) -> Vec<String> {
+        (0..classes).map(|class| class.to_string()).collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let shape = ImageShape::new(3, 2, 2);
+        let error = ImageSet::new(shape, vec![0; 23], vec![0, 1], names(2)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "an image set with 23 pixel values, expected 2 labels × 3×2×2 values"
+        );
+        let error = ImageSet::new(shape, vec![0; 24], vec![0, 2], names(2)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "an image set with label 2 at index 1, expected labels below the number of classes, 2"
+        );
+        let error = ImageSet::new(ImageShape::new(3, 0, 2), vec![], vec![], names(2)).unwrap_err();
+        assert!(error.to_string().contains("3×0×2"), "{error}");
+    }
+
+    #[test]
+    fn select_takes_images_with_their_labels() {
+        let shape = ImageShape::new(1, 1, 2);
+        let set =
+            ImageSet::new(shape, vec![0, 1, 10, 11, 20, 21], vec![2, 0, 1], names(3)).unwrap();
+        let two = set.select(&[2, 0]);
+        assert_eq!(two.pixels(), [20, 21, 0, 1]);
+        assert_eq!(two.labels(), [1, 2]);
+        assert_eq!(two.class_names(), set.class_names());
+    }
+
+    #[test]
+    fn padding_puts_black_on_each_side() {
+        let shape = ImageShape::new(2, 1, 2);
+        let set = ImageSet::new(shape, vec![1, 2, 3, 4], vec![0], names(1))
+            .unwrap()
+            .padded(1);
+        assert_eq!(set.shape(), ImageShape::new(2, 3, 4));
+        #[rustfmt::skip]
+        assert_eq!(set.image(0), [
+            0, 0, 0, 0, 0, 0, 0, 0,
+            0, 0, 1, 2, 3, 4, 0, 0,
+            0, 0, 0, 0, 0, 0, 0, 0,
+        ]);
+    }
+}

@@ -1,0 +1,236 @@
+//! From bytes to numbers of mean zero and deviation one.
+
+use crate::{Error, ImageSet, Result};
+use serde::{Deserialize, Serialize};
+
+/// Where the mean and the deviation come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NormalizeConfig {
+    /// Measured on the images trained on, as they enter the network: after the validation split
+    /// and with any constant border.
+    #[default]
+    Measured,
+    /// Written down.
+    Given(GivenNormalization),
+}
+
+/// A mean and a deviation for each channel, of pixel values between 0 and 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenNormalization {
+    /// Subtracted, one a channel.
+    pub mean: Vec<f32>,
+    /// Divided by, one a channel, above zero.
+    pub deviation: Vec<f32>,
+}
+
+impl NormalizeConfig {
+    /// The normalisation for networks trained on `train`.
+    ///
+    /// # Errors
+    /// When `train` cannot be measured, or what is given does not fit its channels.
+    pub fn resolve(&self, train: &ImageSet) -> Result<Normalization> {
+        match self {
+            Self::Measured => Normalization::measure(train),
+            Self::Given(given) => {
+                given.check(train.shape().channels)?;
+                let GivenNormalization { mean, deviation } = given.clone();
+                Ok(Normalization { mean, deviation })
+            }
+        }
+    }
+}
+
+impl GivenNormalization {
+    pub(crate) fn check(&self, channels: usize) -> Result<()> {
+        check(
+            "data.normalize.given",
+            &self.mean,
+            &self.deviation,
+            channels,
+        )
+    }
+}
+
+/// `(pixel / 255 - mean) / deviation`, channel by channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalization {
+    /// The mean of each channel's pixel values, between 0 and 1.
+    pub mean: Vec<f32>,
+    /// The deviation of each channel's pixel values (of the population: divided by N), on the same
+    /// scale.
+    pub deviation: Vec<f32>,
+}
+
+impl Normalization {
+    /// The mean and deviation of every channel over all images, from exact sums.
+    ///
+    /// # Errors
+    /// When there is no image, or a channel has the same value everywhere.
+    pub fn measure(images: &ImageSet) -> Result<Self> {
+        let channels = images.shape().channels;
+        let count = (images.pixels().len() / channels) as u128;
+        if count == 0 {
+            return Err(Error::ImageSet {
+                found: "no image".to_owned(),
+                expected: "images to measure the normalisation on".to_owned(),
+            });
+        }
+        let mut sums = vec![(0_u64, 0_u64); channels];
+        for pixel in images.pixels().chunks_exact(channels) {
+            for ((sum, squares), &value) in sums.iter_mut().zip(pixel) {
+                *sum += u64::from(value);
+                *squares += u64::from(value) * u64::from(value);
+            }
+        }
+        let mut measured = Self {
+            mean: Vec::new(),
+            deviation: Vec::new(),
+        };
+        for (channel, (sum, squares)) in sums.into_iter().enumerate() {
+            let (sum, squares) = (u128::from(sum), u128::from(squares));
+            // N² var(x) = N Σx² - (Σx)²: whole numbers up to the last step.
+            let scatter = count * squares - sum * sum;
+            if scatter == 0 {
+                return Err(Error::ImageSet {
+                    found: format!("the value {} all over channel {channel}", sum / count),
+                    expected: "a deviation above zero to normalise by".to_owned(),
+                });
+            }
+            let scale = 255.0 * count as f64;
+            measured.mean.push((sum as f64 / scale) as f32);
+            measured
+                .deviation
+                .push(((scatter as f64).sqrt() / scale) as f32);
+        }
+        Ok(measured)
+    }
+
+    /// Checks that there is a usable pair for each of `channels`.
+    pub(crate) fn check(&self, channels: usize) -> Result<()> {
+        check("normalization", &self.mean, &self.deviation, channels)
+    }
+
+    /// What each byte becomes, channel by channel.
+    pub(crate) fn tables(&self) -> Vec<[f32; 256]> {
+        let table = |(&mean, &deviation): (&f32, &f32)| {
+            std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation)
+        };
+        self.mean.iter().zip(&self.deviation).map(table).collect()
+    }
+}
+
+/// Checks the numbers; `key` is what errors call the pair.
+fn check(key: &str, mean: &[f32], deviation: &[f32], channels: usize) -> Result<()> {
+    let wrong = |name: &str, values: &[f32], expected: String| {
+        Err(Error::value(
+            format!("{key}.{name}"),
+            format_args!("{values:?}"),
+            expected,
+        ))
+    };
+    for (name, values) in [("mean", mean), ("deviation", deviation)] {
+        if values.len() != channels {
+            return wrong(
+                name,
+                values,
+                format!("one number for each of {channels} channels"),
+            );
+        }
+        if values.iter().any(|value| !value.is_finite()) {
+            return wrong(name, values, "finite numbers".to_owned());
+        }
+    }
+    if deviation.iter().any(|&deviation| deviation <= 0.0) {
+        return wrong("deviation", deviation, "numbers above zero".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ImageShape;
+
+    fn set(pixels: Vec<u8>, channels: usize) -> ImageSet {
+        let labels = vec![0; pixels.len() / (2 * channels)];
+        ImageSet::new(
+            ImageShape::new(channels, 1, 2),
+            pixels,
+            labels,
+            vec!["only".to_owned()],
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn measures_each_channel() {
+        let images = set(vec![0, 255, 51, 0, 102, 255, 153, 255], 2);
+        let measured = Normalization::measure(&images).unwrap();
+        // Channel 0: 0, 0.2, 0.4, 0.6. Channel 1: 1, 0, 1, 1.
+        let expected = [[0.3, 0.75], [0.05_f32.sqrt(), 0.1875_f32.sqrt()]];
+        for (found, expected) in [&measured.mean, &measured.deviation]
+            .into_iter()
+            .flatten()
+            .zip(expected.as_flattened())
+        {
+            assert!((found - expected).abs() < 1e-7, "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn tables_normalise() {
+        let normalization = Normalization {
+            mean: vec![0.5, 0.25],
+            deviation: vec![0.5, 0.125],
+        };
+        let tables = normalization.tables();
+        assert_eq!((tables[0][0], tables[0][255]), (-1.0, 1.0));
+        assert_eq!((tables[1][0], tables[1][255]), (-2.0, 6.0));
+        assert_eq!(tables[1][51], (0.2 - 0.25) / 0.125);
+    }
+
+    #[test]
+    fn a_constant_channel_or_no_image_is_an_error() {
+        let error = Normalization::measure(&set(vec![0, 7, 1, 7], 2)).unwrap_err();
+        assert!(
+            error.to_string().contains("the value 7 all over channel 1"),
+            "{error}"
+        );
+        let error = Normalization::measure(&set(vec![], 2)).unwrap_err();
+        assert!(error.to_string().contains("no image"), "{error}");
+    }
+
+    #[test]
+    fn what_is_given_must_fit() {
+        let images = set(vec![0, 7, 1, 7], 2);
+        for (mean, deviation, facts) in [
+            (
+                vec![0.5],
+                vec![0.5, 0.5],
+                ["`data.normalize.given.mean` is [0.5]", "2 channels"],
+            ),
+            (
+                vec![0.5, 0.5],
+                vec![0.5, 0.0],
+                [
+                    "`data.normalize.given.deviation` is [0.5, 0.0]",
+                    "above zero",
+                ],
+            ),
+            (
+                vec![0.5, f32::NAN],
+                vec![0.5, 0.5],
+                ["given.mean` is [0.5, NaN]", "finite"],
+            ),
+        ] {
+            let config = NormalizeConfig::Given(GivenNormalization { mean, deviation });
+            let message = config.resolve(&images).unwrap_err().to_string();
+            for fact in facts {
+                assert!(message.contains(fact), "{message}");
+            }
+        }
+    }
+}

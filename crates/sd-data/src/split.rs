@@ -1,0 +1,87 @@
+//! Images held back from training.
+
+use crate::random;
+use rand::seq::SliceRandom;
+
+/// Splits `0..labels.len()` into indices to train on and indices to validate on, both ascending.
+///
+/// Of every class, `fraction` of its images, rounded to the nearest, are drawn for validation, so
+/// that the classes keep their shares. The draw depends on the labels, the fraction and the seed
+/// alone.
+///
+/// # Panics
+/// When a label is not below `classes`.
+pub fn stratified(
+    labels: &[usize],
+    classes: usize,
+    fraction: f64,
+    seed: u64,
+) -> (Vec<usize>, Vec<usize>) {
+    let mut members = vec![Vec::new(); classes];
+    for (index, &label) in labels.iter().enumerate() {
+        members[label].push(index);
+    }
+    let mut train = Vec::new();
+    let mut valid = Vec::new();
+    for (class, mut indices) in members.into_iter().enumerate() {
+        let held_back = (fraction * indices.len() as f64).round() as usize;
+        let held_back = held_back.min(indices.len());
+        // A stream a class: more images of one class do not change the draw of another.
+        indices.shuffle(&mut random::named(b"validate", [seed, class as u64, 0]));
+        train.extend_from_slice(&indices[held_back..]);
+        valid.extend_from_slice(&indices[..held_back]);
+    }
+    train.sort_unstable();
+    valid.sort_unstable();
+    (train, valid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 40 images of class 0, 15 of class 1, 5 of class 2, mixed.
+    fn labels() -> Vec<usize> {
+        (0..60)
+            .map(|i| {
+                if i % 12 == 0 {
+                    2
+                } else {
+                    usize::from(i % 4 == 3)
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_class_gives_its_share() {
+        let labels = labels();
+        let counts = |indices: &[usize]| {
+            (0..3)
+                .map(|class| indices.iter().filter(|&&i| labels[i] == class).count())
+                .collect()
+        };
+        let all: Vec<usize> = counts(&(0..60).collect::<Vec<_>>());
+        let (train, valid) = stratified(&labels, 3, 0.1, 7);
+        let held_back: Vec<usize> = counts(&valid);
+        assert_eq!(all, [40, 15, 5]);
+        assert_eq!(held_back, [4, 2, 1]);
+        let mut both = [train.clone(), valid.clone()].concat();
+        both.sort_unstable();
+        assert_eq!(both, (0..60).collect::<Vec<_>>());
+        assert!(train.is_sorted() && valid.is_sorted());
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let labels = labels();
+        assert_eq!(
+            stratified(&labels, 3, 0.2, 1),
+            stratified(&labels, 3, 0.2, 1)
+        );
+        assert_ne!(
+            stratified(&labels, 3, 0.2, 1),
+            stratified(&labels, 3, 0.2, 2)
+        );
+    }
+}

@@ -1,0 +1,80 @@
+//! Efficient channel attention (Wang et al. 2020, <https://arxiv.org/abs/1910.03151>).
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+
+use crate::init::uniform_fan_in;
+use crate::pool::global_average;
+use crate::precision::like;
+use crate::{Block, Cost, Error, FeatureShape, Result};
+
+/// Configuration of [`Eca`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EcaConfig {
+    /// Neighbouring channels that decide a channel's weight, odd; by default from the number of
+    /// channels, equation 12 of the paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<i64>,
+}
+
+/// Each channel weighed by σ of a convolution over the means of its neighbours: k parameters.
+#[derive(Debug)]
+pub struct Eca {
+    weight: Tensor,
+    channels: i64,
+}
+
+impl Eca {
+    /// Efficient channel attention for this many channels.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a kernel that is even or not positive.
+    pub fn new(vs: &nn::Path, channels: i64, config: &EcaConfig) -> Result<Self> {
+        let kernel = config.kernel.unwrap_or_else(|| adaptive_kernel(channels));
+        if kernel < 1 || kernel % 2 == 0 {
+            return Err(Error::Value {
+                key: "eca.kernel",
+                found: kernel,
+                expected: "an odd number of at least 1",
+            });
+        }
+        let weight = vs.var("weight", &[1, 1, kernel], uniform_fan_in(kernel));
+        Ok(Self { weight, channels })
+    }
+}
+
+/// Equation 12: |log₂(C)/γ + b/γ| to the next odd number, with γ 2 and b 1.
+fn adaptive_kernel(channels: i64) -> i64 {
+    let kernel = ((channels as f64).log2() + 1.0).abs() / 2.0;
+    kernel as i64 | 1
+}
+
+impl nn::Module for Eca {
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let weight = like(&self.weight, input);
+        let padding = weight.size()[2] / 2;
+        let neighbours = global_average(input).unsqueeze(1);
+        let weights = neighbours.conv1d(&weight, None::<Tensor>, 1, padding, 1, 1).sigmoid();
+        input * weights.squeeze_dim(1).unsqueeze(-1).unsqueeze(-1)
+    }
+}
+
+impl Block for Eca {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        let shape = input.with_channels(self.channels, "ECA")?;
+        let params = self.weight.numel() as u64;
+        Ok((Cost { params, macs: params * self.channels as u64 }, shape))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_grows_with_the_channels_as_in_the_paper() {
+        let kernels = [16, 64, 128, 256, 512, 2048].map(adaptive_kernel);
+        assert_eq!(kernels, [3, 3, 5, 5, 5, 7]);
+    }
+}

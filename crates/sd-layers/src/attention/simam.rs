@@ -1,0 +1,54 @@
+//! SimAM (Yang et al. 2021, <https://proceedings.mlr.press/v139/yang21o.html>).
+
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+
+use crate::{Block, Cost, FeatureShape, Result};
+
+/// Configuration of [`SimAm`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimAmConfig {
+    /// λ of the energy function, positive; the paper's 1e-4.
+    pub lambda: f64,
+}
+
+impl Default for SimAmConfig {
+    fn default() -> Self {
+        Self { lambda: 1e-4 }
+    }
+}
+
+/// Each neuron weighed by σ of its inverse energy, its distance from its channel's mean: no
+/// parameters.
+#[derive(Debug)]
+pub struct SimAm {
+    lambda: f64,
+}
+
+impl SimAm {
+    /// SimAM; it needs no variables.
+    pub fn new(config: &SimAmConfig) -> Self {
+        Self { lambda: config.lambda }
+    }
+}
+
+impl nn::Module for SimAm {
+    /// The inverse of equation 5's energy, refined by equation 6. A map of one position has no
+    /// variance: its weight is σ(½).
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let size = input.size();
+        let others = (size[2] * size[3] - 1).max(1) as f64;
+        let axes = [2i64, 3];
+        let distance = (input - input.mean_dim(axes.as_slice(), true, None)).square();
+        let variance = distance.sum_dim_intlist(axes.as_slice(), true, None) / others;
+        let inverse_energy = distance / ((variance + self.lambda) * 4.0) + 0.5;
+        input * inverse_energy.sigmoid()
+    }
+}
+
+impl Block for SimAm {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        Ok((Cost::ZERO, input))
+    }
+}

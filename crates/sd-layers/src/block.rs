@@ -1,0 +1,62 @@
+//! A block: a module that knows what it costs.
+
+use tch::{Tensor, nn};
+
+use crate::{Cost, FeatureShape, Result};
+
+/// A module on feature maps `[N, C, H, W]` that tells its cost next to its forward pass.
+///
+/// Blocks compute in the type of their input: weights are `f32` and are cast where the input is
+/// `bf16`, see [`Precision`](crate::Precision). They keep the input's memory layout.
+pub trait Block: nn::ModuleT {
+    /// The block's cost on an input of this shape, and the shape of its output.
+    ///
+    /// # Errors
+    /// Says which block does not fit the input, and why.
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)>;
+}
+
+/// Blocks one after another.
+#[derive(Debug, Default)]
+pub struct Sequential(Vec<Box<dyn Block>>);
+
+impl Sequential {
+    /// An empty sequence, which gives its input back.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// This sequence with `block` at its end.
+    #[must_use]
+    pub fn then(mut self, block: impl Block + 'static) -> Self {
+        self.0.push(Box::new(block));
+        self
+    }
+}
+
+impl nn::ModuleT for Sequential {
+    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
+        self.0.iter().fold(input.shallow_clone(), |feature, block| block.forward_t(&feature, train))
+    }
+}
+
+impl Block for Sequential {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        self.0.iter().try_fold((Cost::ZERO, input), |(total, shape), block| {
+            let (cost, shape) = block.cost(shape)?;
+            Ok((total + cost, shape))
+        })
+    }
+}
+
+impl nn::ModuleT for Box<dyn Block> {
+    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
+        (**self).forward_t(input, train)
+    }
+}
+
+impl Block for Box<dyn Block> {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        (**self).cost(input)
+    }
+}

@@ -1,0 +1,63 @@
+//! The convolution itself, dense or in groups.
+
+use tch::{Tensor, nn};
+
+use super::ConvGeometry;
+use crate::init::uniform_fan_in;
+use crate::precision::like;
+use crate::{Block, Cost, Error, FeatureShape, Result};
+
+/// A two-dimensional convolution without bias: `[N, inputs, H, W]` to `[N, outputs, H', W']`.
+///
+/// With more than one group, output channel group i sees input channel group i alone.
+#[derive(Debug)]
+pub struct Convolution {
+    weight: Tensor,
+    geometry: ConvGeometry,
+    groups: i64,
+}
+
+impl Convolution {
+    /// A convolution in `groups` groups; 1 is a dense one.
+    ///
+    /// # Errors
+    /// [`Error::Groups`] if the channels do not divide by `groups`, [`Error::Value`] if that is
+    /// not positive.
+    pub fn new(vs: &nn::Path, geometry: ConvGeometry, groups: i64) -> Result<Self> {
+        let ConvGeometry { inputs, outputs, window } = geometry;
+        if groups < 1 {
+            return Err(Error::Value { key: "groups", found: groups, expected: "at least 1" });
+        }
+        for (what, channels) in [("input channels", inputs), ("output channels", outputs)] {
+            if channels % groups != 0 {
+                return Err(Error::Groups { what, channels, groups });
+            }
+        }
+        let size = [outputs, inputs / groups, window.kernel, window.kernel];
+        let weight = vs.var("weight", &size, uniform_fan_in(size[1..].iter().product()));
+        Ok(Self { weight, geometry, groups })
+    }
+}
+
+impl nn::Module for Convolution {
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let window = self.geometry.window;
+        input.conv2d(
+            &like(&self.weight, input),
+            None::<Tensor>,
+            [window.stride, window.stride],
+            [window.padding, window.padding],
+            [1, 1],
+            self.groups,
+        )
+    }
+}
+
+impl Block for Convolution {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        let ConvGeometry { inputs, outputs, window } = self.geometry;
+        let output = input.with_channels(inputs, "convolution")?.slide(window, outputs)?;
+        let params = self.weight.numel() as u64;
+        Ok((Cost { params, macs: params * output.positions() }, output))
+    }
+}

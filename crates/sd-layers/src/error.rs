@@ -1,0 +1,55 @@
+//! What can be wrong with a layer's configuration.
+
+/// An error of this crate. Every one of them is found while a network is built or counted, never
+/// in a forward pass.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Channels that do not divide by the number of groups.
+    #[error("{what} {channels} do not divide by groups {groups}")]
+    Groups {
+        /// Which channels: "input channels" or "output channels".
+        what: &'static str,
+        /// How many there are.
+        channels: i64,
+        /// The number of groups.
+        groups: i64,
+    },
+    /// A value outside its range.
+    #[error("{key} is {found}, expected {expected}")]
+    Value {
+        /// The configuration's key.
+        key: &'static str,
+        /// The value found.
+        found: i64,
+        /// The values allowed.
+        expected: &'static str,
+    },
+    /// A block that was given another number of channels than it was built for.
+    #[error("{block} was built for {expected} channels and is given {found}")]
+    Channels {
+        /// The block.
+        block: &'static str,
+        /// Channels it was built for.
+        expected: i64,
+        /// Channels it is given.
+        found: i64,
+    },
+    /// A window larger than the padded feature map it slides over.
+    #[error(
+        "a {kernel}x{kernel} window with padding {padding} does not fit on a {height}x{width} feature map"
+    )]
+    Window {
+        /// Side of the window.
+        kernel: i64,
+        /// Padding on each side.
+        padding: i64,
+        /// Height of the feature map.
+        height: i64,
+        /// Width of the feature map.
+        width: i64,
+    },
+}
+
+/// A result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,28 @@
+//! Pooling.
+
+use tch::{Tensor, nn};
+
+use crate::shape::Window;
+use crate::{Block, Cost, FeatureShape, Result};
+
+/// The largest value in each window.
+#[derive(Debug)]
+pub struct MaxPool(pub Window);
+
+impl nn::Module for MaxPool {
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let Window { kernel, stride, padding } = self.0;
+        input.max_pool2d([kernel, kernel], [stride, stride], [padding, padding], [1, 1], false)
+    }
+}
+
+impl Block for MaxPool {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        Ok((Cost::ZERO, input.slide(self.0, input.channels)?))
+    }
+}
+
+/// The mean of each channel: `[N, C, H, W]` to `[N, C]`.
+pub fn global_average(input: &Tensor) -> Tensor {
+    input.mean_dim([2i64, 3].as_slice(), false, None)
+}
