@@ -1,0 +1,97 @@
+//! Backbones: a stem and stages, as plain data.
+
+mod residual;
+mod resnet;
+mod vgg;
+
+pub use resnet::{ResnetConfig, Stem};
+pub use vgg::{VggConfig, VggHead};
+
+use sd_layers::{ConvConfig, FeatureShape, Sequential};
+use serde::{Deserialize, Serialize};
+use tch::nn;
+
+use crate::exit::Head;
+use crate::{Error, PerStage, Result};
+
+/// A family of networks and its options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackboneConfig {
+    /// Residual networks.
+    Resnet(ResnetConfig),
+    /// VGG with batch norm.
+    Vgg(VggConfig),
+}
+
+/// A network without its classifiers.
+#[derive(Debug)]
+pub struct Backbone {
+    /// What comes before the first stage.
+    pub stem: Sequential,
+    /// The stages, shallow first.
+    pub stages: Vec<Stage>,
+    /// The classifier that the family has after its last stage.
+    pub head: Head,
+}
+
+/// A run of blocks between two changes of resolution.
+#[derive(Debug)]
+pub struct Stage {
+    /// Channels of its output.
+    pub channels: i64,
+    /// Pixels of the input image between two positions of its output.
+    pub stride: i64,
+    /// The blocks.
+    pub blocks: Sequential,
+}
+
+impl BackboneConfig {
+    /// The backbone for images with `channels` channels.
+    ///
+    /// # Errors
+    /// Names the key or stage that does not fit, and both numbers.
+    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+        match self {
+            Self::Resnet(config) => config.build(vs, channels),
+            Self::Vgg(config) => config.build(vs, channels),
+        }
+    }
+
+    /// The same network with dense convolutions: what a compressed one replaces.
+    #[must_use]
+    pub fn dense_original(&self) -> Self {
+        let mut original = self.clone();
+        let conv = match &mut original {
+            Self::Resnet(config) => &mut config.conv,
+            Self::Vgg(config) => &mut config.conv,
+        };
+        *conv = PerStage::All(ConvConfig::Dense);
+        original
+    }
+}
+
+impl Backbone {
+    /// The input's shape after each stage.
+    ///
+    /// # Errors
+    /// Names the stage that the input is too small for.
+    pub fn shapes(&self, input: FeatureShape) -> Result<Vec<FeatureShape>> {
+        use crate::error::At;
+        use sd_layers::Block;
+        let (_, mut shape) = self.stem.cost(input).at("stem")?;
+        let after = |(index, stage): (usize, &Stage)| {
+            shape = stage.blocks.cost(shape).at(format!("stage {}", index + 1))?.1;
+            Ok(shape)
+        };
+        self.stages.iter().enumerate().map(after).collect()
+    }
+}
+
+/// `base · width` to the nearest multiple of 8, at least 8, so that it divides by usual groups.
+fn scaled(base: i64, width: f64) -> Result<i64> {
+    if !(width.is_finite() && width > 0.0) {
+        return Err(Error::Width(width));
+    }
+    Ok(((base as f64 * width / 8.0).round() as i64).max(1) * 8)
+}

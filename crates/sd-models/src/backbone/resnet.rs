@@ -1,0 +1,111 @@
+//! ResNet (He et al. 2016, <https://arxiv.org/abs/1512.03385>).
+
+use sd_layers::{
+    AttentionConfig, BatchNormRelu, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential,
+    Window,
+};
+use serde::{Deserialize, Serialize};
+use tch::nn;
+
+use super::residual::{BlockStyle, Residual};
+use super::{Backbone, Stage, scaled};
+use crate::error::At;
+use crate::exit::Head;
+use crate::{Error, PerStage, Result};
+
+/// Configuration of a ResNet.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResnetConfig {
+    /// Layers with weights: 18, 34 (basic blocks) or 50 (bottlenecks).
+    pub depth: u32,
+    /// What comes before the first stage.
+    pub stem: Stem,
+    /// Multiplier of every stage's channels, to the nearest multiple of 8.
+    #[serde(default = "one")]
+    pub width: f64,
+    /// Kind of the 3×3 convolutions but the stem's. 1×1 convolutions stay dense.
+    pub conv: PerStage<ConvConfig>,
+    /// Attention inside the blocks.
+    pub attention: PerStage<AttentionConfig>,
+}
+
+/// What comes before a ResNet's first stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stem {
+    /// For images of about 32×32: a 3×3 convolution at full resolution.
+    Small,
+    /// For images of about 224×224: a 7×7 convolution with stride 2 and a 3×3 max pool with
+    /// stride 2.
+    Large,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl ResnetConfig {
+    /// The backbone for images with `channels` channels.
+    ///
+    /// # Errors
+    /// For a depth that there is not, a list by stage of another length than four, and layers
+    /// whose numbers do not fit.
+    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+        let (bottleneck, blocks) = match self.depth {
+            18 => (false, [2, 2, 2, 2]),
+            34 => (false, [3, 4, 6, 3]),
+            50 => (true, [3, 4, 6, 3]),
+            found => {
+                let expected = &[18, 34, 50];
+                return Err(Error::Depth { family: "resnet", found, expected });
+            }
+        };
+        let convs = self.conv.resolve("resnet.conv", blocks.len())?;
+        let attentions = self.attention.resolve("resnet.attention", blocks.len())?;
+
+        let mut inputs = scaled(64, self.width)?;
+        let (stem, mut stride) = self.stem(&(vs / "stem"), channels, inputs).at("stem")?;
+        let mut stages = Vec::new();
+        for (index, &count) in blocks.iter().enumerate() {
+            let place = format!("stage{}", index + 1);
+            let width = scaled(64 << index, self.width)?;
+            let style = BlockStyle { conv: &convs[index], attention: &attentions[index] };
+            let mut sequence = Sequential::new();
+            for block in 0..count {
+                let vs = vs / &place / block;
+                let step = if block == 0 && index > 0 { 2 } else { 1 };
+                let residual = if bottleneck {
+                    Residual::bottleneck(&vs, style, inputs, width, step)
+                } else {
+                    Residual::basic(&vs, style, inputs, width, step)
+                };
+                sequence = sequence.then(residual.at(&place)?);
+                inputs = if bottleneck { 4 * width } else { width };
+                stride *= step;
+            }
+            stages.push(Stage { channels: inputs, stride, blocks: sequence });
+        }
+        Ok(Backbone { stem, stages, head: Head::Linear })
+    }
+
+    fn stem(
+        &self,
+        vs: &nn::Path,
+        inputs: i64,
+        outputs: i64,
+    ) -> sd_layers::Result<(Sequential, i64)> {
+        let window = match self.stem {
+            Stem::Small => Window::same(3, 1),
+            Stem::Large => Window::same(7, 2),
+        };
+        let geometry = ConvGeometry { inputs, outputs, window };
+        let stem = Sequential::new()
+            .then(Convolution::new(&(vs / "conv"), geometry, 1)?)
+            .then(BatchNormRelu::new(&(vs / "norm"), outputs));
+        Ok(match self.stem {
+            Stem::Small => (stem, 1),
+            Stem::Large => (stem.then(MaxPool(Window::same(3, 2))), 4),
+        })
+    }
+}

@@ -1,0 +1,95 @@
+//! VGG with batch norm (Simonyan and Zisserman 2015, <https://arxiv.org/abs/1409.1556>).
+
+use sd_layers::{
+    AttentionConfig, BatchNormRelu, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential,
+    Window,
+};
+use serde::{Deserialize, Serialize};
+use tch::nn;
+
+use super::{Backbone, Stage, scaled};
+use crate::error::At;
+use crate::exit::Head;
+use crate::{Error, PerStage, Result};
+
+/// Configuration of a VGG.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VggConfig {
+    /// Layers with weights in the original: 11 or 16.
+    pub depth: u32,
+    /// What follows the last stage. Two thirds of the original's weights are in it.
+    pub head: VggHead,
+    /// Multiplier of every stage's channels, to the nearest multiple of 8.
+    #[serde(default = "one")]
+    pub width: f64,
+    /// Kind of the 3×3 convolutions but the first.
+    pub conv: PerStage<ConvConfig>,
+    /// Attention at the end of each stage, before its max pool.
+    pub attention: PerStage<AttentionConfig>,
+}
+
+/// What follows a VGG's last stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VggHead {
+    /// Global average pool and one linear layer.
+    Linear,
+    /// Two 4096-wide linear layers with ReLU and dropout ½ before the classifier.
+    Classic,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl VggConfig {
+    /// The backbone for images with `channels` channels. The first convolution is the stem; each
+    /// of the five stages ends with a 2×2 max pool.
+    ///
+    /// # Errors
+    /// For a depth that there is not, a list by stage of another length than five, and layers
+    /// whose numbers do not fit.
+    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+        let counts = match self.depth {
+            11 => [1, 1, 2, 2, 2],
+            16 => [2, 2, 3, 3, 3],
+            found => {
+                return Err(Error::Depth { family: "vgg", found, expected: &[11, 16] });
+            }
+        };
+        let convs = self.conv.resolve("vgg.conv", counts.len())?;
+        let attentions = self.attention.resolve("vgg.attention", counts.len())?;
+
+        let mut inputs = scaled(64, self.width)?;
+        let window = Window::same(3, 1);
+        let first = ConvGeometry { inputs: channels, outputs: inputs, window };
+        let stem = Sequential::new()
+            .then(Convolution::new(&(vs / "stem" / "conv"), first, 1).at("stem")?)
+            .then(BatchNormRelu::new(&(vs / "stem" / "norm"), inputs));
+
+        let mut stages = Vec::new();
+        for (index, &count) in counts.iter().enumerate() {
+            let place = format!("stage{}", index + 1);
+            let outputs = scaled(64 << index.min(3), self.width)?;
+            let mut blocks = Sequential::new();
+            // The stem is the first stage's first convolution.
+            for layer in usize::from(index == 0)..count {
+                let vs = vs / &place / layer;
+                let geometry = ConvGeometry { inputs, outputs, window };
+                blocks = blocks
+                    .then(convs[index].build(&(&vs / "conv"), geometry).at(&place)?)
+                    .then(BatchNormRelu::new(&(&vs / "norm"), outputs));
+                inputs = outputs;
+            }
+            let attention = attentions[index].build(&(vs / &place / "attention"), outputs);
+            blocks = blocks.then(attention.at(&place)?).then(MaxPool(Window::tiles(2)));
+            stages.push(Stage { channels: outputs, stride: 2 << index, blocks });
+        }
+        let head = match self.head {
+            VggHead::Linear => Head::Linear,
+            VggHead::Classic => Head::Classic,
+        };
+        Ok(Backbone { stem, stages, head })
+    }
+}

@@ -1,0 +1,86 @@
+//! What can be wrong with a network's configuration or its file of weights.
+
+use std::path::PathBuf;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A layer that does not fit.
+    #[error("{place}: {source}")]
+    Layer {
+        /// The stage or exit.
+        place: String,
+        /// What is wrong with the layer.
+        source: sd_layers::Error,
+    },
+    /// A depth that the family does not have.
+    #[error("{family} has no depth {found}, expected one of {expected:?}")]
+    Depth {
+        /// ResNet or VGG.
+        family: &'static str,
+        /// The depth found.
+        found: u32,
+        /// The depths there are.
+        expected: &'static [u32],
+    },
+    /// A list by stage that has another number of entries than the network has stages.
+    #[error("{key} lists {found} stages, the network has {expected}")]
+    Stages {
+        /// The configuration's key.
+        key: &'static str,
+        /// Entries found.
+        found: usize,
+        /// Stages of the network.
+        expected: usize,
+    },
+    /// A width multiplier that is not a positive number.
+    #[error("width is {0}, expected a number above 0")]
+    Width(f64),
+    /// Stages of exits that are not increasing numbers of stages.
+    #[error("exits.after is {found:?}, expected increasing numbers from 1 to {last}")]
+    ExitsAfter {
+        /// The list found.
+        found: Vec<usize>,
+        /// The last stage that an exit may hang on.
+        last: usize,
+    },
+    /// A file that could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
+    /// A file that is no safetensors file, or a tensor in it that cannot be read.
+    #[error("{}: not a whole safetensors file: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What the reader found.
+        reason: String,
+    },
+    /// Weights of another network.
+    #[error("{}: weights of another configuration: {difference}", path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The first tensor that differs.
+        difference: String,
+    },
+}
+
+/// A result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Says in which stage or exit a layer does not fit.
+pub(crate) trait At<T> {
+    fn at(self, place: impl Into<String>) -> Result<T>;
+}
+
+impl<T> At<T> for sd_layers::Result<T> {
+    fn at(self, place: impl Into<String>) -> Result<T> {
+        self.map_err(|source| Error::Layer { place: place.into(), source })
+    }
+}

@@ -1,0 +1,82 @@
+//! A choice for the whole network, or one for each stage.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Serialize, Serializer};
+
+use crate::{Error, Result};
+
+/// A choice for the whole network, `conv = "dense"`, or a list with one for each stage,
+/// `conv = ["dense", "dense", "depthwise_separable", "depthwise_separable"]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PerStage<T> {
+    /// The same in every stage.
+    All(T),
+    /// Stage by stage, shallow first.
+    Each(Vec<T>),
+}
+
+impl<T: Clone> PerStage<T> {
+    /// One choice for each of `stages` stages; `key` names the list in an error.
+    ///
+    /// # Errors
+    /// [`Error::Stages`] if a list has another length.
+    pub fn resolve(&self, key: &'static str, stages: usize) -> Result<Vec<T>> {
+        match self {
+            Self::All(choice) => Ok(vec![choice.clone(); stages]),
+            Self::Each(list) if list.len() == stages => Ok(list.clone()),
+            Self::Each(list) => Err(Error::Stages { key, found: list.len(), expected: stages }),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for PerStage<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::All(choice) => choice.serialize(serializer),
+            Self::Each(list) => list.serialize(serializer),
+        }
+    }
+}
+
+/// Looks at what is written, not at what parses: the error stays the choice's own (an untagged
+/// enum would only say that nothing matched).
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerStage<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Written<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Written<T> {
+            type Value = PerStage<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a choice, or a list with one for each stage")
+            }
+
+            fn visit_str<E: serde::de::Error>(
+                self,
+                text: &str,
+            ) -> std::result::Result<Self::Value, E> {
+                T::deserialize(StrDeserializer::new(text)).map(PerStage::All)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                map: A,
+            ) -> std::result::Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(PerStage::All)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                list: A,
+            ) -> std::result::Result<Self::Value, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(PerStage::Each)
+            }
+        }
+
+        deserializer.deserialize_any(Written(PhantomData))
+    }
+}
