@@ -1,0 +1,100 @@
+//! Classifiers on feature maps: the shallow ones, and the head after the last stage.
+
+mod byot;
+mod head;
+mod light;
+
+pub use byot::Byot;
+pub use head::Head;
+pub use light::{Light, LightConfig};
+
+use sd_layers::{Cost, FeatureShape};
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+
+use crate::Result;
+
+/// What a classifier says of a batch.
+#[derive(Debug)]
+pub struct ExitOutput {
+    /// What the classifier's last layer sees, `[N, D]`; the same D at every exit.
+    pub feature: Tensor,
+    /// `[N, K]`, not normalised.
+    pub logits: Tensor,
+}
+
+/// A classifier on a feature map `[N, C, H, W]`.
+pub trait Exit: std::fmt::Debug + Send {
+    /// Feature and logits.
+    fn forward(&self, map: &Tensor, train: bool) -> ExitOutput;
+
+    /// What it costs on a map of this shape.
+    ///
+    /// # Errors
+    /// Says which layer does not fit.
+    fn cost(&self, map: FeatureShape) -> sd_layers::Result<Cost>;
+}
+
+/// A kind of shallow classifier. In TOML: `"byot"`, `{ light = { attention = { eca = {} } } }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitConfig {
+    /// The bottleneck of Be Your Own Teacher.
+    Byot,
+    /// Attention, a cheap reduction, global pool, linear.
+    Light(LightConfig),
+}
+
+/// What a shallow classifier is built for.
+#[derive(Debug, Clone, Copy)]
+pub struct ExitGeometry {
+    /// Shape of the map it hangs on.
+    pub map: FeatureShape,
+    /// Shape of the map after the last stage; its channels are D, the width of every feature.
+    pub last: FeatureShape,
+    /// K.
+    pub classes: i64,
+}
+
+impl ExitConfig {
+    /// The classifier.
+    ///
+    /// # Errors
+    /// Says which layer does not fit.
+    pub fn build(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Box<dyn Exit>> {
+        Ok(match self {
+            Self::Byot => Box::new(Byot::new(vs, geometry)?),
+            Self::Light(config) => Box::new(Light::new(vs, geometry, config)?),
+        })
+    }
+
+    /// One of each kind, for tests that hold for all.
+    pub fn examples() -> Vec<Self> {
+        let light = |attention| Self::Light(LightConfig { attention });
+        let attentions = sd_layers::AttentionConfig::examples();
+        [Self::Byot].into_iter().chain(attentions.into_iter().map(light)).collect()
+    }
+}
+
+/// Exits on stages of a backbone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExitsConfig {
+    /// The stages they hang on, from 1, increasing; the head after the last stage is no part of
+    /// the list.
+    pub after: Vec<usize>,
+    /// Their kind.
+    pub kind: ExitConfig,
+}
+
+impl ExitsConfig {
+    /// Checks `after` against a network of this many stages.
+    pub(crate) fn check(&self, stages: usize) -> Result<()> {
+        let increasing = self.after.windows(2).all(|pair| pair[0] < pair[1]);
+        let within = self.after.iter().all(|stage| (1..stages).contains(stage));
+        if increasing && within {
+            return Ok(());
+        }
+        Err(crate::Error::ExitsAfter { found: self.after.clone(), last: stages - 1 })
+    }
+}

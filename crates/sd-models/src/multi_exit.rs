@@ -1,0 +1,198 @@
+//! A backbone with exits on its stages.
+
+use sd_layers::{Block, Cost, FeatureShape, Precision, Sequential};
+use serde::{Deserialize, Serialize};
+use tch::nn::ModuleT;
+use tch::{Kind, Tensor, nn};
+
+use crate::error::At;
+use crate::exit::{Exit, ExitGeometry, ExitOutput, ExitsConfig};
+use crate::{BackboneConfig, Result};
+
+/// A network: a backbone, and the exits on it if it has any.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The backbone.
+    pub backbone: BackboneConfig,
+    /// The shallow exits; none for a plain network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exits: Option<ExitsConfig>,
+}
+
+/// What the images are, and how many classes there are to tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    /// One image.
+    pub input: FeatureShape,
+    /// K.
+    pub classes: i64,
+}
+
+/// The outputs of every exit.
+#[derive(Debug)]
+pub struct ExitOutputs {
+    /// Shallow first.
+    pub shallow: Vec<ExitOutput>,
+    /// After the last stage.
+    pub deepest: ExitOutput,
+}
+
+impl ExitOutputs {
+    /// All exits, shallow first, the deepest last.
+    pub fn all(&self) -> impl Iterator<Item = &ExitOutput> {
+        self.shallow.iter().chain([&self.deepest])
+    }
+
+    /// The ensemble: the plain mean of all exits' logits, `[N, K]`.
+    pub fn ensemble(&self) -> Tensor {
+        let logits: Vec<&Tensor> = self.all().map(|exit| &exit.logits).collect();
+        Tensor::stack(&logits, 0).mean_dim([0i64].as_slice(), false, None)
+    }
+}
+
+/// A network with exits.
+#[derive(Debug)]
+pub struct MultiExit {
+    stem: Sequential,
+    stages: Vec<StageWithExit>,
+    head: Box<dyn Exit>,
+    task: Task,
+    precision: Precision,
+}
+
+#[derive(Debug)]
+struct StageWithExit {
+    blocks: Sequential,
+    exit: Option<Box<dyn Exit>>,
+}
+
+impl MultiExit {
+    /// Builds the network's variables under `vs`. The backbone's come first: the same seed gives
+    /// the same backbone with and without exits.
+    ///
+    /// # Errors
+    /// Names the key, stage or exit that does not fit, and both numbers.
+    pub fn build(
+        vs: &nn::Path,
+        config: &ModelConfig,
+        task: Task,
+        precision: Precision,
+    ) -> Result<Self> {
+        let backbone = config.backbone.build(&(vs / "backbone"), task.input.channels)?;
+        let shapes = backbone.shapes(task.input)?;
+        let last = *shapes.last().expect("a backbone has stages");
+        let head = backbone.head.build(&(vs / "head"), last.channels, task.classes);
+
+        let mut exits: Vec<Option<Box<dyn Exit>>> = shapes.iter().map(|_| None).collect();
+        if let Some(config) = &config.exits {
+            config.check(shapes.len())?;
+            for (number, &stage) in config.after.iter().enumerate() {
+                let name = exit_name(number);
+                let map = shapes[stage - 1];
+                let geometry = ExitGeometry { map, last, classes: task.classes };
+                exits[stage - 1] =
+                    Some(config.kind.build(&(vs / &name), geometry).at(&name)?);
+            }
+        }
+        let stages = backbone
+            .stages
+            .into_iter()
+            .zip(exits)
+            .map(|(stage, exit)| StageWithExit { blocks: stage.blocks, exit })
+            .collect();
+        let network = Self { stem: backbone.stem, stages, head, task, precision };
+        network.framework_cost()?;
+        Ok(network)
+    }
+
+    /// The outputs of every exit for images `[N, C, H, W]`, in `f32` whatever the precision of
+    /// the computation.
+    pub fn forward_exits(&self, images: &Tensor, train: bool) -> ExitOutputs {
+        let mut map = self.stem.forward_t(&images.to_kind(self.precision.kind()), train);
+        let mut shallow = Vec::new();
+        for stage in &self.stages {
+            map = stage.blocks.forward_t(&map, train);
+            if let Some(exit) = &stage.exit {
+                shallow.push(in_f32(exit.forward(&map, train)));
+            }
+        }
+        ExitOutputs { shallow, deepest: in_f32(self.head.forward(&map, train)) }
+    }
+
+    /// The exits' names, shallow first: `exit1`, `exit2`, …, `deepest`.
+    pub fn exit_names(&self) -> Vec<String> {
+        let shallow = self.stages.iter().filter(|stage| stage.exit.is_some()).count();
+        (0..shallow).map(exit_name).chain(["deepest".to_owned()]).collect()
+    }
+
+    /// What each exit costs when it is deployed alone: the stages up to it, and itself. The last
+    /// is the deployed network, without the shallow exits.
+    ///
+    /// # Errors
+    /// None after a successful build.
+    pub fn cost_of_exits(&self) -> Result<Vec<Cost>> {
+        let (mut so_far, mut shape) = self.stem.cost(self.task.input).at("stem")?;
+        let mut costs = Vec::new();
+        for stage in &self.stages {
+            let (cost, next) = stage.blocks.cost(shape).at("stage")?;
+            so_far += cost;
+            shape = next;
+            if let Some(exit) = &stage.exit {
+                costs.push(so_far + exit.cost(shape).at("exit")?);
+            }
+        }
+        costs.push(so_far + self.head.cost(shape).at("head")?);
+        Ok(costs)
+    }
+
+    /// The stem's and each stage's own cost, without exits.
+    ///
+    /// # Errors
+    /// None after a successful build.
+    pub fn cost_of_stages(&self) -> Result<Vec<Cost>> {
+        let (stem, mut shape) = self.stem.cost(self.task.input).at("stem")?;
+        let mut costs = vec![stem];
+        for stage in &self.stages {
+            let (cost, next) = stage.blocks.cost(shape).at("stage")?;
+            costs.push(cost);
+            shape = next;
+        }
+        Ok(costs)
+    }
+
+    /// The whole framework: the network with all its exits, as it is trained.
+    ///
+    /// # Errors
+    /// None after a successful build.
+    pub fn framework_cost(&self) -> Result<Cost> {
+        let (mut total, mut shape) = self.stem.cost(self.task.input).at("stem")?;
+        for stage in &self.stages {
+            let (cost, next) = stage.blocks.cost(shape).at("stage")?;
+            shape = next;
+            total += cost;
+            if let Some(exit) = &stage.exit {
+                total += exit.cost(shape).at("exit")?;
+            }
+        }
+        Ok(total + self.head.cost(shape).at("head")?)
+    }
+}
+
+impl ModuleT for MultiExit {
+    /// The deepest exit's logits.
+    fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
+        self.forward_exits(images, train).deepest.logits
+    }
+}
+
+fn exit_name(number: usize) -> String {
+    format!("exit{}", number + 1)
+}
+
+fn in_f32(output: ExitOutput) -> ExitOutput {
+    ExitOutput {
+        feature: output.feature.to_kind(Kind::Float),
+        logits: output.logits.to_kind(Kind::Float),
+    }
+}
