@@ -1,0 +1,64 @@
+//! Scores of every exit and the ensemble on a split.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use sd_bench::SplitScore;
+use sd_data::{ImageSet, Loader, LoaderConfig, Normalization, Order};
+use sd_models::MultiExit;
+use tch::Device;
+
+use crate::batch::to_tensors;
+use crate::meter::Meter;
+
+/// Images a step of an evaluation.
+const BATCH: usize = 256;
+
+/// A split, ready to be evaluated on again and again.
+#[derive(Debug)]
+pub struct Evaluation {
+    loader: Loader,
+    device: Device,
+}
+
+impl Evaluation {
+    /// Evaluation on all of `images`, in order, without augmentation.
+    ///
+    /// # Errors
+    /// The loader's.
+    pub fn new(
+        images: Arc<ImageSet>,
+        normalization: Normalization,
+        threads: usize,
+        device: Device,
+    ) -> Result<Self> {
+        let config = LoaderConfig {
+            batch_size: BATCH,
+            threads,
+            prefetch: 2,
+            seed: 0,
+            order: Order::Sequential,
+            drop_last: false,
+            augment: vec![],
+            normalization,
+        };
+        Ok(Self { loader: Loader::new(images, config)?, device })
+    }
+
+    /// The scores of `network`, with its running statistics.
+    ///
+    /// # Errors
+    /// If not every image was seen.
+    pub fn run(&self, network: &MultiExit) -> Result<SplitScore> {
+        let _no_grad = tch::no_grad_guard();
+        let names = network.exit_names();
+        let mut meter = Meter::new(names.len());
+        for batch in self.loader.epoch(0, 0) {
+            let (images, labels) = to_tensors(&batch, self.device);
+            meter.add(&network.forward_exits(&images, false), &labels);
+        }
+        let (seen, all) = (meter.images(), self.loader.images() as u64);
+        ensure!(seen == all, "evaluation saw {seen} of {all} images");
+        Ok(meter.scores(&names))
+    }
+}

@@ -1,0 +1,54 @@
+//! The binary that `cargo xtask train`, `eval` and `count` start.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use sd_train::cli::{Cli, Command, CountArgs, EvalArgs};
+use sd_train::config::Experiment;
+use sd_train::train::Ended;
+use sd_train::{count, observe, run};
+
+/// What a shell expects of a program that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Train(args) => run::train(&args).map(|ended| match ended {
+            Ended::Finished => ExitCode::SUCCESS,
+            Ended::Interrupted => ExitCode::from(INTERRUPTED),
+        }),
+        Command::Eval(args) => eval(&args).map(|()| ExitCode::SUCCESS),
+        Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn eval(args: &EvalArgs) -> Result<()> {
+    let scores = run::eval(args)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&scores)?);
+    } else {
+        println!("top-1: {}", observe::accuracies(&scores));
+    }
+    Ok(())
+}
+
+fn count(args: &CountArgs) -> Result<()> {
+    let counts = args
+        .configs
+        .iter()
+        .map(|path| {
+            count::count(path.display().to_string(), &Experiment::read(path, &[], None)?)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&counts)?);
+    } else {
+        println!("{}", count::table(&counts));
+    }
+    Ok(())
+}

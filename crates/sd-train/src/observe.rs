@@ -1,0 +1,151 @@
+//! What a run shows and leaves behind while it trains: progress, records, checkpoints, and the
+//! wish to stop.
+
+use std::fs;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sd_bench::{EpochRecord, SplitScore, append_line, run_folder};
+use sd_models::{TensorFile, variables};
+use tch::nn;
+
+use crate::checkpoint::{self, Position};
+use crate::config::Experiment;
+use crate::optim::Sgd;
+
+/// Watches a run.
+#[derive(Debug)]
+pub struct Observer {
+    folder: PathBuf,
+    stop: Arc<AtomicBool>,
+    max_steps: Option<u64>,
+    bar: ProgressBar,
+}
+
+impl Observer {
+    /// An observer that writes into `folder` and asks the run to stop after `max_steps` steps or
+    /// at an interrupt. A second interrupt ends the process at once; the last checkpoint is whole.
+    ///
+    /// # Errors
+    /// If the handler of signals cannot be set.
+    pub fn new(folder: &Path, max_steps: Option<u64>) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        ctrlc::set_handler(move || {
+            if asked.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            eprintln!("\nstopping after this step; once more stops at once");
+        })
+        .context("cannot watch for interrupts")?;
+        Ok(Self { folder: folder.to_owned(), stop, max_steps, bar: ProgressBar::hidden() })
+    }
+
+    /// Whether the run has been asked to stop.
+    pub fn must_stop(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Shows a bar for the epoch, on a terminal.
+    pub fn epoch_starts(&mut self, position: &Position, steps: usize) {
+        let target = if std::io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let style = ProgressStyle::with_template(
+            "epoch {prefix} {bar:30} {pos}/{len} steps, {eta} left, loss {msg}",
+        )
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.bar = ProgressBar::with_draw_target(Some(steps as u64), target)
+            .with_style(style)
+            .with_prefix((position.epoch + 1).to_string())
+            .with_position(position.step_in_epoch as u64);
+    }
+
+    /// Counts a step; true if the run must stop after it.
+    pub fn after_step(&mut self, steps: u64, loss: f64) -> bool {
+        self.bar.set_message(format!("{loss:.3}"));
+        self.bar.inc(1);
+        if self.max_steps.is_some_and(|most| steps >= most) {
+            self.stop.store(true, Ordering::SeqCst);
+        }
+        self.must_stop()
+    }
+
+    /// Records a finished epoch.
+    ///
+    /// # Errors
+    /// If the record cannot be written.
+    pub fn epoch_ends(&mut self, record: &EpochRecord, epochs: u64) -> Result<()> {
+        self.bar.finish_and_clear();
+        append_line(self.folder.join(run_folder::EPOCHS), record)?;
+        let valid = match &record.valid {
+            Some(scores) => format!("valid {}", accuracies(scores)),
+            None => format!("train {}", percents(record.train.iter().map(|exit| exit.top1))),
+        };
+        tracing::info!(
+            "epoch {}/{epochs}: loss {:.3}, {valid} ({:.0} images/s)",
+            record.epoch,
+            record.loss,
+            record.images_per_second
+        );
+        Ok(())
+    }
+
+    /// Writes a checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot be written; the one before it stays.
+    pub fn save(&self, position: &Position, vs: &nn::VarStore, sgd: &Sgd) -> Result<()> {
+        self.bar.finish_and_clear();
+        let path = self.folder.join(run_folder::LAST_CHECKPOINT);
+        checkpoint::save(&path, position, &variables(vs), &sgd.state())
+    }
+
+    /// Keeps the weights of the best epoch so far.
+    ///
+    /// # Errors
+    /// If they cannot be written.
+    pub fn save_best(&self, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
+        save_weights(&self.folder.join(run_folder::BEST_MODEL), vs, experiment)
+    }
+}
+
+/// Writes weights with the experiment in their metadata.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn save_weights(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
+    let metadata = [("experiment".to_owned(), experiment.to_toml()?)];
+    Ok(TensorFile { tensors: variables(vs), metadata: metadata.into() }.write(path)?)
+}
+
+/// Drops the records of epochs that the checkpoint does not have, so that none appears twice.
+///
+/// # Errors
+/// If the file cannot be read or written.
+pub fn keep_epochs(folder: &Path, epochs: u64) -> Result<()> {
+    let path = folder.join(run_folder::EPOCHS);
+    if !path.exists() {
+        return Ok(());
+    }
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let kept: String = text.split_inclusive('\n').take(epochs as usize).collect();
+    Ok(run_folder::write_atomic(&path, kept.as_bytes())?)
+}
+
+/// Accuracies of all exits and the ensemble, in percent.
+pub fn accuracies(scores: &SplitScore) -> String {
+    let exits = percents(scores.exits.iter().map(|exit| exit.top1));
+    format!("{exits}, ensemble {:.1} %", 100.0 * scores.ensemble.top1)
+}
+
+fn percents(fractions: impl Iterator<Item = f64>) -> String {
+    let exits: Vec<String> = fractions.map(|top1| format!("{:.1}", 100.0 * top1)).collect();
+    format!("{} %", exits.join(" "))
+}

@@ -1,0 +1,288 @@
+//! A run: an experiment, the folder it leaves behind, and its evaluation.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail, ensure};
+use sd_bench::{
+    BestEpoch, Cost, EnsembleScore, Environment, ExitScore, Host, Run, RunRecord, SCHEMA_VERSION,
+    SplitScore, Status, rfc3339, run_folder, write_json_atomic, write_report,
+};
+use sd_data::{Data, Loader, LoaderConfig, Order};
+use sd_models::{MultiExit, TensorFile, variables};
+use tch::{Device, nn};
+
+use crate::checkpoint::{self, Position};
+use crate::cli::{EvalArgs, Split, TrainArgs, Weights};
+use crate::config::Experiment;
+use crate::count::NetworkCosts;
+use crate::evaluate::Evaluation;
+use crate::observe::{Observer, accuracies, keep_epochs, save_weights};
+use crate::optim::Sgd;
+use crate::train::{Ended, Trainer};
+use crate::{device, logging};
+
+/// Batches that wait ready for the next steps.
+const PREFETCH: usize = 4;
+
+/// Trains as the command line says.
+///
+/// # Errors
+/// Names the file, key or value that is wrong.
+pub fn train(args: &TrainArgs) -> Result<Ended> {
+    let experiment = Experiment::read(&args.config, &args.set, args.seed)?;
+    let folder = args.out.clone().unwrap_or_else(|| {
+        PathBuf::from("runs").join(format!("{}-seed{}", experiment.name, experiment.seed))
+    });
+    prepare_folder(&folder, args.resume)?;
+    logging::start(Some(&folder.join(run_folder::LOG)))?;
+    let threads = args.place.threads();
+    let device = device::resolve(args.place.device)?;
+    let data = experiment.data.open(&args.place.data_dir)?;
+    let precision = experiment.train.precision.on(device);
+
+    tch::manual_seed(experiment.seed as i64);
+    let task = experiment.task();
+    let vs = nn::VarStore::new(device);
+    let network = MultiExit::build(&vs.root(), &experiment.model, task, precision)?;
+    let costs = NetworkCosts::of(&network, &experiment.model, task)?;
+    let mut trainer = trainer(&experiment, &network, &vs, &data, threads, device)?;
+
+    let config = experiment.to_toml()?;
+    let mut position = Position::start(config.clone(), network.exit_names().len());
+    if args.resume {
+        let path = folder.join(run_folder::LAST_CHECKPOINT);
+        position = checkpoint::load(&path, &config, &variables(&vs), &trainer.sgd.state())?;
+        keep_epochs(&folder, position.epoch)?;
+        tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
+    }
+    run_folder::write_atomic(folder.join(run_folder::CONFIG), config.as_bytes())?;
+    write_json_atomic(
+        folder.join(run_folder::ENVIRONMENT),
+        &environment(device, precision, threads),
+    )?;
+    tracing::info!(
+        "{}: {} training images, {:.2} M parameters deployed, {:.1} % of the dense original",
+        experiment.name,
+        data.train.len(),
+        costs.deployed().params as f64 / 1e6,
+        100.0 * costs.deployed().params as f64 / costs.dense_original.params as f64
+    );
+
+    let mut observer = Observer::new(&folder, args.max_steps)?;
+    let ended = trainer.run(&mut position, &mut observer)?;
+    let test = Evaluation::new(
+        Arc::clone(&data.test),
+        data.normalization.clone(),
+        threads,
+        device,
+    )?;
+    let record = match ended {
+        Ended::Interrupted => {
+            record(&experiment, &network, &costs, &position, &trainer, Status::Interrupted)
+        }
+        Ended::Finished => {
+            let finished =
+                record(&experiment, &network, &costs, &position, &trainer, Status::Finished);
+            save_weights(&folder.join(run_folder::MODEL), &vs, &experiment)?;
+            let last = test.run(&network)?;
+            tracing::info!("test: {}", accuracies(&last));
+            scored(finished, &last, best_on_test(&folder, &position, &network, &vs, &test)?)
+        }
+    };
+    write_json_atomic(folder.join(run_folder::SUMMARY), &record)?;
+    match ended {
+        Ended::Finished => {
+            write_report(&[Run::open(&folder)?], &folder)?;
+            println!("{}", folder.join(run_folder::REPORT_HTML).display());
+        }
+        Ended::Interrupted => {
+            tracing::info!("interrupted; `--resume` goes on from {}", folder.display());
+        }
+    }
+    Ok(ended)
+}
+
+/// Evaluates a run's saved weights.
+///
+/// # Errors
+/// If the folder is no run, or its weights are of another network.
+pub fn eval(args: &EvalArgs) -> Result<SplitScore> {
+    logging::start(None)?;
+    let config = args.run.join(run_folder::CONFIG);
+    let experiment = Experiment::read(&config, &[], None)?;
+    let device = device::resolve(args.place.device)?;
+    let threads = args.place.threads();
+    let data = experiment.data.open(&args.place.data_dir)?;
+    let vs = nn::VarStore::new(device);
+    let precision = experiment.train.precision.on(device);
+    let network = MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
+    let path = args.run.join(match args.weights {
+        Weights::Last => run_folder::MODEL,
+        Weights::Best => run_folder::BEST_MODEL,
+    });
+    TensorFile::read(&path)?.copy_into(&variables(&vs), &path)?;
+    let images = match args.split {
+        Split::Test => data.test,
+        Split::Valid => data.valid.with_context(|| {
+            format!("{}: the run has no validation split (data.validation)", config.display())
+        })?,
+    };
+    Evaluation::new(images, data.normalization, threads, device)?.run(&network)
+}
+
+fn trainer<'a>(
+    experiment: &'a Experiment,
+    network: &'a MultiExit,
+    vs: &'a nn::VarStore,
+    data: &Data,
+    threads: usize,
+    device: Device,
+) -> Result<Trainer<'a>> {
+    let config = LoaderConfig {
+        batch_size: experiment.train.batch_size,
+        threads,
+        prefetch: PREFETCH,
+        seed: experiment.seed,
+        order: Order::Shuffled,
+        drop_last: true,
+        augment: experiment.data.augment.clone(),
+        normalization: data.normalization.clone(),
+    };
+    let valid = data.valid.as_ref().map(|images| {
+        Evaluation::new(Arc::clone(images), data.normalization.clone(), threads, device)
+    });
+    Ok(Trainer {
+        experiment,
+        network,
+        variables: vs,
+        sgd: Sgd::new(vs, experiment.train.sgd.clone()),
+        loader: Loader::new(Arc::clone(&data.train), config)?,
+        valid: valid.transpose()?,
+        device,
+    })
+}
+
+/// Makes the folder of a run, or checks that it holds one to go on with.
+fn prepare_folder(folder: &Path, resume: bool) -> Result<()> {
+    let checkpoint = folder.join(run_folder::LAST_CHECKPOINT);
+    if resume {
+        ensure!(checkpoint.is_file(), "nothing to resume: no {}", checkpoint.display());
+        return Ok(());
+    }
+    let begun = checkpoint.exists() || folder.join(run_folder::SUMMARY).exists();
+    if begun {
+        bail!(
+            "{} holds a run already: go on with `--resume`, or choose another folder with `--out`",
+            folder.display()
+        );
+    }
+    std::fs::create_dir_all(folder)
+        .and_then(|()| tempfile_in(folder))
+        .with_context(|| format!("cannot write into the run's folder {}", folder.display()))
+}
+
+/// Tries that a file can be made in `folder`, before hours of training.
+fn tempfile_in(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(".probe");
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(&probe)
+}
+
+/// The best epoch's scores on the test split. The network ends with its last weights again.
+fn best_on_test(
+    folder: &Path,
+    position: &Position,
+    network: &MultiExit,
+    vs: &nn::VarStore,
+    test: &Evaluation,
+) -> Result<Option<BestEpoch>> {
+    let Some(best) = position.best else { return Ok(None) };
+    let (best_path, last_path) =
+        (folder.join(run_folder::BEST_MODEL), folder.join(run_folder::MODEL));
+    TensorFile::read(&best_path)?.copy_into(&variables(vs), &best_path)?;
+    let scores = test.run(network)?;
+    TensorFile::read(&last_path)?.copy_into(&variables(vs), &last_path)?;
+    Ok(Some(BestEpoch {
+        epoch: best.epoch,
+        valid_top1: best.valid_top1,
+        exits: scores.exits,
+        ensemble: scores.ensemble,
+    }))
+}
+
+fn record(
+    experiment: &Experiment,
+    network: &MultiExit,
+    costs: &NetworkCosts,
+    position: &Position,
+    trainer: &Trainer,
+    status: Status,
+) -> RunRecord {
+    let cost = |cost: sd_layers::Cost| Cost { params: cost.params, macs: cost.macs };
+    let exit = |(name, cost): (String, &sd_layers::Cost)| ExitScore {
+        name,
+        test_top1: None,
+        test_top5: None,
+        test_loss: None,
+        params: cost.params,
+        macs: cost.macs,
+    };
+    let (batches, batch_size) = (trainer.loader.batches(), experiment.train.batch_size);
+    let steps = position.epoch * batches as u64 + position.step_in_epoch as u64;
+    let seconds = position.seconds + position.epoch_seconds;
+    RunRecord {
+        schema_version: SCHEMA_VERSION,
+        status,
+        name: experiment.name.clone(),
+        model: experiment.model.describe(),
+        dataset: experiment.data.dataset.name(),
+        objective: experiment.objective.name().to_owned(),
+        seed: experiment.seed,
+        epochs: position.epoch,
+        steps,
+        exits: network.exit_names().into_iter().zip(&costs.exits).map(exit).collect(),
+        ensemble: EnsembleScore::default(),
+        deployed: cost(costs.deployed()),
+        framework: cost(costs.framework),
+        dense_original: Some(cost(costs.dense_original)),
+        best: None,
+        images_per_second: if seconds > 0.0 { (steps * batch_size as u64) as f64 / seconds } else { 0.0 },
+        seconds,
+    }
+}
+
+fn scored(mut record: RunRecord, test: &SplitScore, best: Option<BestEpoch>) -> RunRecord {
+    for (exit, score) in record.exits.iter_mut().zip(&test.exits) {
+        exit.test_top1 = Some(score.top1);
+        exit.test_top5 = Some(score.top5);
+        exit.test_loss = Some(score.loss);
+    }
+    record.ensemble = EnsembleScore {
+        test_top1: Some(test.ensemble.top1),
+        test_top5: Some(test.ensemble.top5),
+        test_loss: Some(test.ensemble.loss),
+    };
+    record.best = best;
+    record
+}
+
+fn environment(device: Device, precision: sd_layers::Precision, threads: usize) -> Environment {
+    let host = Host::capture();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    Environment {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: host.commit,
+        command: format!("cargo xtask {}", arguments.join(" ")),
+        started: rfc3339(SystemTime::now()),
+        os: host.os,
+        cpu: host.cpu,
+        cores: host.cores,
+        threads,
+        memory_bytes: host.memory_bytes,
+        device: device::name(device),
+        precision: format!("{precision:?}").to_lowercase(),
+        libtorch: "2.11.0".to_owned(),
+    }
+}

@@ -1,0 +1,132 @@
+//! The training loop.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use sd_bench::EpochRecord;
+use sd_data::Loader;
+use sd_models::MultiExit;
+use tch::{Device, nn};
+
+use crate::batch::to_tensors;
+use crate::checkpoint::{Best, Position};
+use crate::config::Experiment;
+use crate::evaluate::Evaluation;
+use crate::meter::Meter;
+use crate::observe::Observer;
+use crate::optim::Sgd;
+
+/// All that a run trains with.
+#[derive(Debug)]
+pub struct Trainer<'a> {
+    /// What runs.
+    pub experiment: &'a Experiment,
+    /// The network.
+    pub network: &'a MultiExit,
+    /// Its variables.
+    pub variables: &'a nn::VarStore,
+    /// Their optimiser.
+    pub sgd: Sgd,
+    /// The training images.
+    pub loader: Loader,
+    /// The validation images, if there is such a split.
+    pub valid: Option<Evaluation>,
+    /// Where it computes.
+    pub device: Device,
+}
+
+/// How a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All epochs are done.
+    Finished,
+    /// It was asked to stop, and can go on.
+    Interrupted,
+}
+
+impl Trainer<'_> {
+    /// Trains from `position` to the last epoch, or until the observer asks it to stop.
+    ///
+    /// # Errors
+    /// A loss that is not finite, with the step and the learning rate; a file that cannot be
+    /// written.
+    pub fn run(&mut self, position: &mut Position, observer: &mut Observer) -> Result<Ended> {
+        let epochs = self.experiment.train.epochs;
+        let steps_per_epoch = self.loader.batches() as u64;
+        while position.epoch < epochs {
+            let mut started = Instant::now();
+            observer.epoch_starts(position, self.loader.batches());
+            for batch in self.loader.epoch(position.epoch, position.step_in_epoch) {
+                let step = position.epoch * steps_per_epoch + position.step_in_epoch as u64;
+                let rate = self.experiment.train.schedule.rate(step, steps_per_epoch, epochs);
+                // Dropout draws from libtorch's one generator: a stream for each step.
+                tch::manual_seed(self.experiment.seed.wrapping_add(step.wrapping_mul(1 << 20)) as i64);
+
+                let (images, labels) = to_tensors(&batch, self.device);
+                let outputs = self.network.forward_exits(&images, true);
+                let parts = self.experiment.objective.loss(&outputs, &labels);
+                let loss = parts.total();
+                let value = loss.double_value(&[]);
+                ensure!(
+                    value.is_finite(),
+                    "the loss is {value} at step {step}, learning rate {rate:.6}: the last checkpoint is kept"
+                );
+                self.sgd.zero_grad();
+                loss.backward();
+                self.sgd.step(rate);
+
+                position.meter.add(&outputs, &labels);
+                position.meter.add_loss(&parts, batch.len());
+                position.step_in_epoch += 1;
+                position.epoch_seconds += started.elapsed().as_secs_f64();
+                started = Instant::now();
+                if observer.after_step(step + 1, value) {
+                    break;
+                }
+            }
+            if position.step_in_epoch == self.loader.batches() {
+                self.finish_epoch(position, observer)?;
+            }
+            observer.save(position, self.variables, &self.sgd)?;
+            if observer.must_stop() && position.epoch < epochs {
+                return Ok(Ended::Interrupted);
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    /// Evaluates on the validation split, keeps the best weights, and records the epoch.
+    fn finish_epoch(&self, position: &mut Position, observer: &mut Observer) -> Result<()> {
+        let train = &self.experiment.train;
+        let names = self.network.exit_names();
+        let valid = self.valid.as_ref().map(|split| split.run(self.network)).transpose()?;
+        position.epoch += 1;
+        position.seconds += position.epoch_seconds;
+        let steps_per_epoch = self.loader.batches() as u64;
+        let step = position.epoch * steps_per_epoch;
+        let terms = position.meter.terms();
+        let record = EpochRecord {
+            epoch: position.epoch,
+            step,
+            learning_rate: train.schedule.rate(step - 1, steps_per_epoch, train.epochs),
+            seconds: position.epoch_seconds,
+            images_per_second: position.meter.images() as f64 / position.epoch_seconds,
+            loss: terms.values().sum(),
+            terms,
+            train: position.meter.scores(&names).exits,
+            valid,
+        };
+        let deepest = record.valid.as_ref().and_then(|valid| valid.exits.last());
+        if let Some(valid_top1) = deepest.map(|exit| exit.top1)
+            && position.best.is_none_or(|best| valid_top1 > best.valid_top1)
+        {
+            position.best = Some(Best { epoch: position.epoch, valid_top1 });
+            observer.save_best(self.variables, self.experiment)?;
+        }
+        observer.epoch_ends(&record, train.epochs)?;
+        position.meter = Meter::new(names.len());
+        position.step_in_epoch = 0;
+        position.epoch_seconds = 0.0;
+        Ok(())
+    }
+}
