@@ -28,6 +28,7 @@ fn render_element(element: &Element) -> String {
     match element {
         Element::Heading(text) => format!("### {}", escape(text)),
         Element::Paragraph(text) => escape(text),
+        Element::Notice(text) => format!("> **{}**", escape(text)),
         Element::Highlights(highlights) => {
             let lines = highlights.iter().map(|highlight| {
                 let note = match highlight.note.as_str() {
@@ -41,7 +42,9 @@ fn render_element(element: &Element) -> String {
         Element::Table(table) => render_table(table),
         Element::Figures(figures) => {
             let images = figures.iter().map(|figure| {
-                format!("![{}]({FIGURES}/{})", escape(&figure.caption), figure.file_name())
+                let caption = escape(&figure.caption);
+                // The text that stands in for an image is seldom seen: it is said before, too.
+                format!("**{caption}**\n\n![{caption}]({FIGURES}/{})", figure.file_name())
             });
             images.collect::<Vec<_>>().join("\n\n")
         }

@@ -66,7 +66,7 @@ pub fn real(value: f64) -> String {
         if value > 0.0 { "∞" } else { "−∞" }.to_owned()
     } else if size == 0.0 {
         "0".to_owned()
-    } else if size < 1e-3 || size >= 1e5 {
+    } else if !(1e-3..1e5).contains(&size) {
         let (digits, exponent) = split(&format!("{value:.2e}"));
         minus(&format!("{}e{exponent}", without_zeros(&digits)))
     } else {

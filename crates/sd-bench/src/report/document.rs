@@ -19,6 +19,7 @@ impl Document {
             Element::Highlights(_)
             | Element::Heading(_)
             | Element::Paragraph(_)
+            | Element::Notice(_)
             | Element::Table(_)
             | Element::Code { .. } => &[],
         })
@@ -43,6 +44,8 @@ pub enum Element {
     Heading(String),
     /// Text.
     Paragraph(String),
+    /// Text that must not be overlooked: what is wrong with the run.
+    Notice(String),
     /// The few numbers to be seen first.
     Highlights(Vec<Highlight>),
     /// Rows and columns.

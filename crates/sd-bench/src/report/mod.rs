@@ -4,6 +4,7 @@
 //! Markdown. Each section is one file of this folder that maps the runs to elements, and one
 //! line of [`SECTIONS`].
 
+mod axis;
 mod best_epoch;
 mod configuration;
 mod costs;
@@ -14,12 +15,14 @@ mod exits;
 mod figure;
 mod flat;
 mod overview;
+mod palette;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use document::{Align, Block, Cell, Column, Document, Element, Highlight, Row, Table};
-pub use figure::{Figure, Line, PALETTE, Palette, Plot, Ticks};
+pub use figure::{Figure, Line, Plot, Ticks};
+pub use palette::{PALETTE, Palette};
 
 use crate::error::{Error, Result};
 use crate::format::{csv, html, markdown};
@@ -126,22 +129,20 @@ pub fn write_report(runs: &[Run], out: &Path) -> Result<ReportFiles> {
 /// A name for each run that tells it from the others: the experiment's, with the seed and then
 /// the folder where that is needed.
 fn names(runs: &[Run]) -> Vec<String> {
-    let folder = |run: &Run| {
-        let name = run.folder.file_name().map(|name| name.to_string_lossy().into_owned());
-        name.unwrap_or_else(|| run.folder.display().to_string())
-    };
-    let seeded = |run: &Run| format!("{}, seed {}", run.summary.name, run.summary.seed);
-    let shared = |run: &Run, key: &dyn Fn(&Run) -> String| {
-        runs.iter().filter(|other| key(other) == key(run)).count() > 1
-    };
+    let tries: [fn(&Run) -> String; 3] = [
+        |run| run.summary.name.clone(),
+        |run| format!("{} (seed {})", run.summary.name, run.summary.seed),
+        |run| {
+            let folder = run.folder.file_name().unwrap_or(run.folder.as_os_str());
+            let folder = folder.to_string_lossy();
+            format!("{} (seed {}, {folder})", run.summary.name, run.summary.seed)
+        },
+    ];
     let name = |run: &Run| {
-        if !shared(run, &|run| run.summary.name.clone()) {
-            run.summary.name.clone()
-        } else if !shared(run, &seeded) {
-            seeded(run)
-        } else {
-            format!("{} ({})", seeded(run), folder(run))
-        }
+        let alone = |name: &&fn(&Run) -> String| {
+            runs.iter().filter(|other| name(other) == name(run)).count() == 1
+        };
+        tries.iter().find(alone).map_or_else(|| run.folder.display().to_string(), |name| name(run))
     };
     runs.iter().map(name).collect()
 }

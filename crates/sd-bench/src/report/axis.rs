@@ -1,0 +1,138 @@
+use crate::format::number;
+
+/// How the numbers of an axis are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ticks {
+    /// As numbers.
+    Number,
+    /// As numbers, none between two whole ones.
+    Whole,
+    /// Fractions as percentages.
+    Percent,
+    /// Counts with their unit: `20 M`.
+    Count,
+}
+
+/// A range of numbers and the ticks in it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Axis {
+    low: f64,
+    high: f64,
+    step: f64,
+    kind: Ticks,
+    /// From low to high.
+    pub(super) ticks: Vec<f64>,
+}
+
+impl Axis {
+    /// An axis that begins and ends at a tick. The values are finite.
+    pub(super) fn vertical(values: impl Iterator<Item = f64>, kind: Ticks, zero: bool) -> Self {
+        let (low, high) = range(values, kind, zero);
+        let step = step(high - low, 5.0, kind);
+        let (first, last) = ((low / step + 1e-9).floor(), (high / step - 1e-9).ceil());
+        Self::new(first * step, last * step, step, kind)
+    }
+
+    /// An axis from the first value to the last, or from zero. The values are finite.
+    pub(super) fn horizontal(values: impl Iterator<Item = f64>, kind: Ticks, zero: bool) -> Self {
+        let (low, high) = range(values, kind, zero);
+        // Room for a mark at the end of an axis that does not end where time does.
+        let high = if zero { high + (high - low) * 0.04 } else { high };
+        Self::new(low, high, step(high - low, 6.0, kind), kind)
+    }
+
+    fn new(low: f64, high: f64, step: f64, kind: Ticks) -> Self {
+        let mut ticks = Vec::new();
+        let mut index = (low / step - 1e-9).ceil();
+        while index * step <= high + step * 1e-9 {
+            ticks.push(index * step);
+            index += 1.0;
+        }
+        Self { low, high, step, kind, ticks }
+    }
+
+    /// Where `value` lies, between 0 and 1.
+    pub(super) fn fraction(&self, value: f64) -> f64 {
+        (value - self.low) / (self.high - self.low)
+    }
+
+    /// A tick's text.
+    pub(super) fn text(&self, tick: f64) -> String {
+        match self.kind {
+            Ticks::Number | Ticks::Whole => number::tick(tick, self.step),
+            Ticks::Percent => format!("{} %", number::tick(tick * 100.0, self.step * 100.0)),
+            Ticks::Count => {
+                let powers = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")];
+                let (scale, unit) =
+                    powers.into_iter().find(|&(scale, _)| self.high >= scale).unwrap_or((1.0, ""));
+                format!("{}{unit}", number::tick(tick / scale, self.step / scale))
+            }
+        }
+    }
+}
+
+/// Least and greatest, never the same.
+fn range(values: impl Iterator<Item = f64>, kind: Ticks, zero: bool) -> (f64, f64) {
+    let start = (f64::INFINITY, f64::NEG_INFINITY);
+    let (low, high) = values.fold(start, |(low, high), value| (low.min(value), high.max(value)));
+    let low = if zero { low.min(0.0) } else { low };
+    if high - low > f64::EPSILON * high.abs() * 16.0 {
+        return (low, high);
+    }
+    match kind {
+        Ticks::Whole => (low - 1.0, high + 1.0),
+        Ticks::Percent => ((low - 0.05).max(0.0), high + 0.05),
+        Ticks::Number | Ticks::Count if low == 0.0 => (0.0, 1.0),
+        Ticks::Number | Ticks::Count => (low - low.abs() * 0.1, high + high.abs() * 0.1),
+    }
+}
+
+/// A step of 1, 2 or 5 times a power of ten that divides `span` into about `parts`.
+fn step(span: f64, parts: f64, kind: Ticks) -> f64 {
+    let raw = span / parts;
+    let power = 10_f64.powf(raw.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
+    let step = step.into_iter().find(|step| *step >= raw * 0.999).unwrap_or(raw);
+    if kind == Ticks::Whole { step.max(1.0) } else { step }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(axis: &Axis) -> Vec<String> {
+        axis.ticks.iter().map(|&tick| axis.text(tick)).collect()
+    }
+
+    #[test]
+    fn a_vertical_axis_ends_at_ticks() {
+        let axis = Axis::vertical([0.12, 0.78].into_iter(), Ticks::Percent, false);
+        assert_eq!(texts(&axis), ["0 %", "20 %", "40 %", "60 %", "80 %"]);
+        assert_eq!((axis.fraction(0.0), axis.fraction(0.8)), (0.0, 1.0));
+    }
+
+    #[test]
+    fn epochs_have_no_halves() {
+        let axis = Axis::horizontal([1.0, 3.0].into_iter(), Ticks::Whole, false);
+        assert_eq!(texts(&axis), ["1", "2", "3"]);
+        let axis = Axis::horizontal([1.0, 200.0].into_iter(), Ticks::Whole, false);
+        assert_eq!(texts(&axis), ["50", "100", "150", "200"]);
+    }
+
+    #[test]
+    fn counts_share_a_unit() {
+        let axis = Axis::horizontal([4.1e6, 20.7e6].into_iter(), Ticks::Count, true);
+        assert_eq!(texts(&axis), ["0 M", "5 M", "10 M", "15 M", "20 M"]);
+    }
+
+    #[test]
+    fn a_single_value_has_a_range() {
+        for kind in [Ticks::Number, Ticks::Whole, Ticks::Percent, Ticks::Count] {
+            for value in [0.0, 1.0, 1e-7] {
+                let axis = Axis::vertical([value].into_iter(), kind, false);
+                assert!((0.0..=1.0).contains(&axis.fraction(value)), "{kind:?} {value}");
+                assert!((2..20).contains(&axis.ticks.len()), "{kind:?} {value} {axis:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The configuration as the run resolved it.
+
+use super::{Element, Section, names};
+use crate::error::Result;
+use crate::run_folder::{CONFIG, Run};
+
+pub(super) const SECTION: Section = Section { id: "configuration", title: "Configuration", build };
+
+fn build(runs: &[Run]) -> Result<Vec<Element>> {
+    let code = |(run, name): (&Run, String)| Element::Code {
+        title: if runs.len() == 1 { CONFIG.to_owned() } else { name },
+        language: "toml",
+        text: run.config.clone(),
+    };
+    Ok(runs.iter().zip(names(runs)).map(code).collect())
+}

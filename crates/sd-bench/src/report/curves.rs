@@ -1,0 +1,174 @@
+//! How the training went, epoch by epoch.
+
+use std::collections::BTreeSet;
+
+use super::{Element, Line, Plot, Section, Ticks, names};
+use crate::error::Result;
+use crate::record::{EpochRecord, ExitAccuracy};
+use crate::run_folder::Run;
+
+pub(super) const SECTION: Section = Section { id: "curves", title: "Training", build };
+
+fn build(runs: &[Run]) -> Result<Vec<Element>> {
+    let plots = match runs {
+        [run] => of_one(&run.epochs),
+        runs => of_several(runs),
+    };
+    let mut figures = Vec::new();
+    for plot in plots {
+        figures.extend(plot.draw()?);
+    }
+    let mut elements = Vec::new();
+    if !figures.is_empty() {
+        elements.push(Element::Figures(figures));
+    }
+    for (run, name) in runs.iter().zip(names(runs)) {
+        let prefix = if runs.len() == 1 { String::new() } else { format!("{name}: ") };
+        let broken: Vec<_> = run.epochs.iter().filter(|epoch| !epoch.loss.is_finite()).collect();
+        if let Some(first) = broken.first() {
+            elements.push(Element::Notice(format!(
+                "{prefix}the training loss was not finite in {} of {} epochs, first in epoch {}.",
+                broken.len(),
+                run.epochs.len(),
+                first.epoch,
+            )));
+        }
+        if run.epochs_truncated {
+            elements.push(Element::Notice(format!(
+                "{prefix}epochs.jsonl ends in half a line, which is left out."
+            )));
+        }
+    }
+    Ok(elements)
+}
+
+fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
+    let (split, accuracies) = accuracies(epochs);
+    let latest = accuracies.last().map(|(_, exits)| exits.as_slice()).unwrap_or_default();
+    let mut accuracy: Vec<_> = (0..latest.len())
+        .map(|index| Line {
+            name: latest[index].name.clone(),
+            points: accuracies
+                .iter()
+                .map(|(epoch, exits)| (*epoch, exits.get(index).map_or(f64::NAN, |exit| exit.top1)))
+                .collect(),
+            strong: index + 1 == latest.len(),
+        })
+        .collect();
+    let ensemble: Vec<_> = epochs
+        .iter()
+        .filter_map(|epoch| Some((epoch.epoch as f64, epoch.valid.as_ref()?.ensemble.top1)))
+        .collect();
+    if !ensemble.is_empty() {
+        accuracy.push(Line { name: "ensemble".to_owned(), points: ensemble, strong: false });
+    }
+
+    let mut loss = vec![Line {
+        name: "loss".to_owned(),
+        points: points(epochs, |epoch| epoch.loss),
+        strong: true,
+    }];
+    let terms: BTreeSet<_> = epochs.iter().flat_map(|epoch| epoch.terms.keys()).collect();
+    // The sum of a single term is that term.
+    if terms.len() > 1 {
+        loss.extend(terms.into_iter().map(|term| Line {
+            name: term.clone(),
+            points: points(epochs, |epoch| epoch.terms.get(term).copied().unwrap_or(f64::NAN)),
+            strong: false,
+        }));
+    }
+    let rate = Line {
+        name: String::new(),
+        points: points(epochs, |epoch| epoch.learning_rate),
+        strong: true,
+    };
+    vec![
+        over_epochs("accuracy", format!("{split} top-1"), Ticks::Percent, accuracy),
+        over_epochs("loss", "Training loss and its weighted terms".to_owned(), Ticks::Number, loss),
+        over_epochs("learning-rate", "Learning rate".to_owned(), Ticks::Number, vec![rate]),
+    ]
+}
+
+fn of_several(runs: &[Run]) -> Vec<Plot> {
+    let all_validated = runs.iter().all(|run| accuracies(&run.epochs).0 == Split::Validation);
+    let split = if all_validated { Split::Validation } else { Split::Training };
+    let named = || runs.iter().zip(names(runs));
+    let accuracy = named().map(|(run, name)| Line {
+        name,
+        points: split
+            .of(&run.epochs)
+            .iter()
+            .filter_map(|(epoch, exits)| Some((*epoch, exits.last()?.top1)))
+            .collect(),
+        strong: false,
+    });
+    let loss = named().map(|(run, name)| Line {
+        name,
+        points: points(&run.epochs, |epoch| epoch.loss),
+        strong: false,
+    });
+    vec![
+        over_epochs(
+            "accuracy",
+            format!("{split} top-1 of the deepest exit"),
+            Ticks::Percent,
+            accuracy.collect(),
+        ),
+        over_epochs("loss", "Training loss".to_owned(), Ticks::Number, loss.collect()),
+    ]
+}
+
+fn over_epochs(name: &'static str, caption: String, y: Ticks, lines: Vec<Line>) -> Plot {
+    Plot {
+        name,
+        caption,
+        x_label: "epoch",
+        x: Ticks::Whole,
+        y,
+        x_from_zero: false,
+        y_from_zero: y == Ticks::Number,
+        markers: false,
+        lines,
+    }
+}
+
+fn points(epochs: &[EpochRecord], of: impl Fn(&EpochRecord) -> f64) -> Vec<(f64, f64)> {
+    epochs.iter().map(|epoch| (epoch.epoch as f64, of(epoch))).collect()
+}
+
+/// Which images an accuracy is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Split {
+    Validation,
+    Training,
+}
+
+impl std::fmt::Display for Split {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Validation => "Validation",
+            Self::Training => "Training",
+        })
+    }
+}
+
+impl Split {
+    /// The epochs that have scores on it, and these.
+    fn of(self, epochs: &[EpochRecord]) -> Vec<(f64, Vec<ExitAccuracy>)> {
+        let scores = |epoch: &EpochRecord| match self {
+            Self::Validation => epoch.valid.as_ref().map(|valid| valid.exits.clone()),
+            Self::Training => Some(epoch.train.clone()),
+        };
+        epochs.iter().filter_map(|epoch| Some((epoch.epoch as f64, scores(epoch)?))).collect()
+    }
+}
+
+/// Scores on the validation split; on the training images where there is none.
+fn accuracies(epochs: &[EpochRecord]) -> (Split, Vec<(f64, Vec<ExitAccuracy>)>) {
+    let validation = Split::Validation.of(epochs);
+    if validation.is_empty() {
+        (Split::Training, Split::Training.of(epochs))
+    } else {
+        (Split::Validation, validation)
+    }
+}

@@ -1,0 +1,117 @@
+//! How accurate each exit is, and what it costs when deployed alone.
+
+use super::{Cell, Column, Element, Line, Plot, Section, Table, Ticks, names};
+use crate::error::Result;
+use crate::format::number::{NONE, count, loss, percent_or_none, share};
+use crate::record::ExitScore;
+use crate::run_folder::Run;
+
+pub(super) const SECTION: Section = Section { id: "exits", title: "Exits", build };
+
+fn build(runs: &[Run]) -> Result<Vec<Element>> {
+    if runs.iter().all(|run| run.summary.exits.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let mut elements = vec![Element::Table(table(runs))];
+    let explanation = "On the test set, after the last epoch. Parameters and MACs are those of the \
+        network cut off at that exit, without the others; shares are of the deployed network. The \
+        ensemble is the mean of all exits' logits, and costs the whole framework.";
+    elements.push(Element::Paragraph(explanation.to_owned()));
+    if runs.iter().any(|run| run.summary.exits.len() > 1) {
+        elements.extend(plot(runs).draw()?.map(|figure| Element::Figures(vec![figure])));
+    }
+    Ok(elements)
+}
+
+fn table(runs: &[Run]) -> Table {
+    let several = runs.len() > 1;
+    let columns = [
+        Column::text("Exit"),
+        Column::number("Top-1"),
+        Column::number("Top-5"),
+        Column::number("Loss"),
+        Column::number("Params"),
+        Column::number("Share"),
+        Column::number("MACs"),
+        Column::number("Share"),
+    ];
+    let mut table = Table::new(several.then(|| Column::text("Run")).into_iter().chain(columns));
+    for (run, name) in runs.iter().zip(names(runs)) {
+        let record = &run.summary;
+        // The run is named in its first row alone.
+        let mut name = several.then_some(name);
+        let mut cells = |cells: [Cell; 8]| {
+            let first = name.as_mut().map(std::mem::take);
+            first.into_iter().chain(cells)
+        };
+        for (index, exit) in record.exits.iter().enumerate() {
+            let row = cells([
+                exit.name.clone(),
+                percent_or_none(exit.test_top1),
+                percent_or_none(exit.test_top5),
+                test_loss(exit.test_top1, exit.test_loss),
+                count(exit.params),
+                share(exit.params, record.deployed.params),
+                count(exit.macs),
+                share(exit.macs, record.deployed.macs),
+            ]);
+            if index + 1 == record.exits.len() { table.push_strong(row) } else { table.push(row) }
+        }
+        let ensemble = &record.ensemble;
+        table.push(cells([
+            "ensemble".to_owned(),
+            percent_or_none(ensemble.test_top1),
+            percent_or_none(ensemble.test_top5),
+            test_loss(ensemble.test_top1, ensemble.test_loss),
+            count(record.framework.params),
+            share(record.framework.params, record.deployed.params),
+            count(record.framework.macs),
+            share(record.framework.macs, record.deployed.macs),
+        ]));
+    }
+    table
+}
+
+/// JSON keeps no NaN, so that a loss missing beside an accuracy was one that was not finite.
+fn test_loss(top1: Option<f64>, test_loss: Option<f64>) -> String {
+    match (test_loss, top1) {
+        (Some(value), _) => loss(value),
+        (None, Some(_)) => loss(f64::NAN),
+        (None, None) => NONE.to_owned(),
+    }
+}
+
+fn plot(runs: &[Run]) -> Plot {
+    let point = |exit: &ExitScore| (exit.macs as f64, exit.test_top1.unwrap_or(f64::NAN));
+    let lines = match runs {
+        // Each exit has its name and, as in the curves, its colour.
+        [run] => {
+            let exits = &run.summary.exits;
+            let line = |(index, exit): (usize, &ExitScore)| Line {
+                name: exit.name.clone(),
+                points: vec![point(exit)],
+                strong: index + 1 == exits.len(),
+            };
+            exits.iter().enumerate().map(line).collect()
+        }
+        runs => {
+            let line = |(run, name): (&Run, String)| Line {
+                name,
+                points: run.summary.exits.iter().map(point).collect(),
+                strong: false,
+            };
+            runs.iter().zip(names(runs)).map(line).collect()
+        }
+    };
+    Plot {
+        name: "accuracy-against-macs",
+        caption: "Test top-1 against MACs, one point an exit".to_owned(),
+        x_label: "MACs per image",
+        x: Ticks::Count,
+        y: Ticks::Percent,
+        x_from_zero: true,
+        y_from_zero: false,
+        markers: true,
+        lines,
+    }
+}

@@ -1,0 +1,329 @@
+//! Line plots as SVG: few marks, the name of each line at its end instead of a legend.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::axis::Axis;
+pub use super::axis::Ticks;
+use super::palette::PALETTE;
+use crate::error::{Error, Result};
+
+/// Width and height in CSS pixels.
+const SIZE: (f64, f64) = (480.0, 280.0);
+/// The drawing library places marks on whole units; this many to a pixel keep curves smooth.
+const UNITS: f64 = 8.0;
+const TEXT: f64 = 12.5;
+/// Least distance of two line names.
+const NAME_GAP: f64 = 15.0;
+const LONGEST_NAME: usize = 26;
+
+/// A drawing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// Name of its file, without the extension; unique in a report.
+    pub name: String,
+    /// What it shows.
+    pub caption: String,
+    /// An `<svg>` element in the colours of [`PALETTE`], without background.
+    pub svg: String,
+}
+
+impl Figure {
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
+        format!("{}.svg", self.name)
+    }
+
+    /// The drawing as a file of its own: on white, so that it can be read on any page.
+    pub fn on_card(&self) -> String {
+        let card = "<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>";
+        match self.svg.split_once('>') {
+            Some((head, rest)) => format!("{head}>\n{card}{rest}"),
+            None => self.svg.clone(),
+        }
+    }
+}
+
+/// What is to be drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plot {
+    /// Name of the figure.
+    pub name: &'static str,
+    /// What it shows, with what stands on the vertical axis.
+    pub caption: String,
+    /// What stands on the horizontal axis.
+    pub x_label: &'static str,
+    /// How numbers on the horizontal axis are written.
+    pub x: Ticks,
+    /// How numbers on the vertical axis are written.
+    pub y: Ticks,
+    /// Whether the horizontal axis begins at zero.
+    pub x_from_zero: bool,
+    /// Whether the vertical axis begins at zero.
+    pub y_from_zero: bool,
+    /// Whether each point is marked.
+    pub markers: bool,
+    /// The lines.
+    pub lines: Vec<Line>,
+}
+
+/// A line of a plot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Its name.
+    pub name: String,
+    /// Its points from left to right; one that is not finite leaves a gap.
+    pub points: Vec<(f64, f64)>,
+    /// Whether it matters more than the others.
+    pub strong: bool,
+}
+
+impl Plot {
+    /// Draws it; `None` where no point is finite.
+    ///
+    /// # Errors
+    /// Where the drawing library fails.
+    pub fn draw(&self) -> Result<Option<Figure>> {
+        let lines = self.drawn();
+        let all = || lines.iter().flat_map(|line| line.runs.iter().flatten());
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let y = Axis::vertical(all().map(|point| point.1), self.y, self.y_from_zero);
+        let x = Axis::horizontal(all().map(|point| point.0), self.x, self.x_from_zero);
+
+        let widest = lines.iter().map(|line| width(&line.name)).fold(0.0, f64::max);
+        let left = y.ticks.iter().map(|&tick| width(&y.text(tick))).fold(0.0, f64::max) + 10.0;
+        let frame = Frame { left, right: SIZE.0 - widest - 14.0, top: 10.0, bottom: 238.0 };
+
+        let mut svg = String::new();
+        self.paint(&mut svg, &lines, &x, &y, &frame).map_err(|error| Error::Figure {
+            name: self.name.to_owned(),
+            what: error.to_string(),
+        })?;
+        let svg = self.with_head(&svg);
+        Ok(Some(Figure { name: self.name.to_owned(), caption: self.caption.clone(), svg }))
+    }
+
+    /// The lines that have a finite point. The strong one has the first colour wherever it
+    /// stands, so that it is the same in every figure.
+    fn drawn(&self) -> Vec<Drawn> {
+        let mut next = usize::from(self.lines.iter().any(|line| line.strong));
+        let mut colour = |line: &Line| {
+            let index = if line.strong { 0 } else { next };
+            next += usize::from(!line.strong);
+            PALETTE.series(index)
+        };
+        self.lines.iter().filter_map(|line| Drawn::new(line, colour(line))).collect()
+    }
+
+    fn paint(
+        &self,
+        svg: &mut String,
+        lines: &[Drawn],
+        x: &Axis,
+        y: &Axis,
+        frame: &Frame,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let size = ((SIZE.0 * UNITS) as u32, (SIZE.1 * UNITS) as u32);
+        let root = SVGBackend::with_string(svg, size).into_drawing_area();
+        let text = |words: &str, colour, h, v, x, y| {
+            // The drawing library makes text smaller by this much.
+            let font = ("sans-serif", TEXT * UNITS * 1.24).into_font();
+            let style = TextStyle::from(font).color(&colour).pos(Pos::new(h, v));
+            root.draw_text(words, &style, units((x, y)))
+        };
+        let segment = |points: &[(f64, f64)], colour: RGBColor, thick: f64| {
+            let points: Vec<_> = points.iter().copied().map(units).collect();
+            root.draw(&PathElement::new(points, colour.stroke_width((thick * UNITS) as u32)))
+        };
+
+        for &tick in &y.ticks {
+            let at = frame.y(y, tick);
+            segment(&[(frame.left, at), (frame.right, at)], PALETTE.grid(), 1.0)?;
+            let end = frame.left - 7.0;
+            text(&y.text(tick), PALETTE.muted(), HPos::Right, VPos::Center, end, at)?;
+        }
+        for &tick in &x.ticks {
+            let at = frame.x(x, tick);
+            let bottom = frame.bottom;
+            segment(&[(at, bottom), (at, bottom + 4.0)], PALETTE.muted(), 1.0)?;
+            text(&x.text(tick), PALETTE.muted(), HPos::Center, VPos::Top, at, bottom + 8.0)?;
+        }
+        let base = frame.bottom;
+        segment(&[(frame.left, base), (frame.right, base)], PALETTE.muted(), 1.0)?;
+        let middle = (frame.left + frame.right) / 2.0;
+        text(self.x_label, PALETTE.muted(), HPos::Center, VPos::Top, middle, base + 25.0)?;
+
+        // The strong ones last, on top of the others.
+        let in_order = || {
+            let weak = lines.iter().filter(|line| !line.strong);
+            weak.chain(lines.iter().filter(|line| line.strong))
+        };
+        for line in in_order() {
+            let thick = if line.strong { 2.5 } else { 1.5 };
+            for run in &line.runs {
+                let points: Vec<_> =
+                    run.iter().map(|point| (frame.x(x, point.0), frame.y(y, point.1))).collect();
+                // A point alone makes no line.
+                if self.markers || points.len() == 1 {
+                    for &point in &points {
+                        let dot =
+                            Circle::new(units(point), (3.5 * UNITS) as i32, line.colour.filled());
+                        root.draw(&dot)?;
+                    }
+                }
+                if points.len() > 1 {
+                    segment(&points, line.colour, thick)?;
+                }
+            }
+        }
+        let ends: Vec<_> = lines.iter().map(|line| frame.y(y, line.end.1)).collect();
+        for (line, at) in lines.iter().zip(apart(&ends, NAME_GAP, frame.top, frame.bottom)) {
+            let start = frame.right + 8.0;
+            text(&line.name, line.colour, HPos::Left, VPos::Center, start, at)?;
+        }
+        root.present()?;
+        Ok(())
+    }
+
+    /// Puts the size in pixels and the name for readers of screens into the `<svg>` tag.
+    fn with_head(&self, svg: &str) -> String {
+        let (width, height) = SIZE;
+        let drawn = format!("width=\"{}\" height=\"{}\"", width * UNITS, height * UNITS);
+        let caption =
+            self.caption.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+        let head =
+            format!("width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{caption}\"");
+        svg.replacen(&drawn, &head, 1)
+    }
+}
+
+/// A line as it is drawn.
+struct Drawn {
+    name: String,
+    /// Its finite points, without the gaps.
+    runs: Vec<Vec<(f64, f64)>>,
+    end: (f64, f64),
+    strong: bool,
+    colour: RGBColor,
+}
+
+impl Drawn {
+    fn new(line: &Line, colour: RGBColor) -> Option<Self> {
+        let finite = |point: &(f64, f64)| point.0.is_finite() && point.1.is_finite();
+        let runs: Vec<Vec<_>> = line
+            .points
+            .split(|point| !finite(point))
+            .filter(|run| !run.is_empty())
+            .map(<[_]>::to_vec)
+            .collect();
+        let end = *runs.last()?.last()?;
+        let name = shortened(&line.name);
+        Some(Self { name, runs, end, strong: line.strong, colour })
+    }
+}
+
+/// Where the axes lie, in pixels.
+struct Frame {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+impl Frame {
+    fn x(&self, axis: &Axis, value: f64) -> f64 {
+        self.left + axis.fraction(value) * (self.right - self.left)
+    }
+
+    fn y(&self, axis: &Axis, value: f64) -> f64 {
+        self.bottom - axis.fraction(value) * (self.bottom - self.top)
+    }
+}
+
+fn units((x, y): (f64, f64)) -> (i32, i32) {
+    ((x * UNITS).round() as i32, (y * UNITS).round() as i32)
+}
+
+/// About as wide as a sans-serif face draws it; nothing here knows the reader's fonts.
+fn width(text: &str) -> f64 {
+    text.chars().count() as f64 * TEXT * 0.58
+}
+
+fn shortened(name: &str) -> String {
+    if name.chars().count() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+}
+
+/// Moves what is closer than `gap` apart, in order and within `top..=bottom` where that can be.
+fn apart(wanted: &[f64], gap: f64, top: f64, bottom: f64) -> Vec<f64> {
+    let mut order: Vec<_> = (0..wanted.len()).collect();
+    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
+    let gap = gap.min((bottom - top) / wanted.len().max(1) as f64);
+    let mut placed = wanted.to_vec();
+    let mut least = f64::NEG_INFINITY;
+    for &index in &order {
+        placed[index] = placed[index].max(least);
+        least = placed[index] + gap;
+    }
+    let mut most = bottom;
+    for &index in order.iter().rev() {
+        placed[index] = placed[index].min(most);
+        most = placed[index] - gap;
+    }
+    placed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plot(points: Vec<(f64, f64)>) -> Plot {
+        Plot {
+            name: "test",
+            caption: "A \"caption\" <b>".to_owned(),
+            x_label: "epoch",
+            x: Ticks::Whole,
+            y: Ticks::Percent,
+            x_from_zero: false,
+            y_from_zero: false,
+            markers: false,
+            lines: vec![Line { name: "exit <1>".to_owned(), points, strong: true }],
+        }
+    }
+
+    #[test]
+    fn text_is_escaped_and_the_size_is_in_pixels() {
+        let figure = plot(vec![(1.0, 0.5), (2.0, 0.6)]).draw().unwrap().unwrap();
+        assert!(figure.svg.starts_with("<svg width=\"480\" height=\"280\""), "{}", figure.svg);
+        assert!(figure.svg.contains("exit &lt;1&gt;"));
+        assert!(figure.svg.contains("aria-label=\"A &quot;caption&quot; &lt;b>\""));
+        assert!(figure.on_card().contains("fill=\"#FFFFFF\""));
+    }
+
+    #[test]
+    fn what_is_not_finite_leaves_a_gap() {
+        let gap = plot(vec![(1.0, 0.5), (2.0, 0.6), (3.0, f64::NAN), (4.0, 0.7), (5.0, 0.8)]);
+        let svg = gap.draw().unwrap().unwrap().svg;
+        let whole = plot(vec![(1.0, 0.5), (2.0, 0.6), (4.0, 0.7), (5.0, 0.8)]);
+        let curves = |svg: &str| svg.matches("stroke-width=\"20\"").count();
+        assert_eq!((curves(&svg), curves(&whole.draw().unwrap().unwrap().svg)), (2, 1));
+        assert!(!svg.contains("NaN"));
+        assert_eq!(plot(vec![(1.0, f64::NAN)]).draw().unwrap(), None);
+    }
+
+    #[test]
+    fn one_point_is_a_dot() {
+        let svg = plot(vec![(1.0, 0.5)]).draw().unwrap().unwrap().svg;
+        assert!(svg.contains("<circle"), "{svg}");
+    }
+
+    #[test]
+    fn names_are_kept_apart_and_inside() {
+        assert_eq!(apart(&[50.0, 10.0, 51.0], 15.0, 0.0, 100.0), [50.0, 10.0, 65.0]);
+        assert_eq!(apart(&[99.0, 98.0], 15.0, 0.0, 100.0), [100.0, 85.0]);
+    }
+}

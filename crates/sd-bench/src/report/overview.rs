@@ -1,0 +1,150 @@
+//! What network, how small beside its dense original, how accurate.
+
+use super::{Column, Element, Highlight, Section, Table, names};
+use crate::error::Result;
+use crate::format::number::{NONE, count, duration, percent_or_none, rate, times};
+use crate::record::{ExitScore, RunRecord, Status};
+use crate::run_folder::Run;
+
+pub(super) const SECTION: Section = Section { id: "overview", title: "Overview", build };
+
+fn build(runs: &[Run]) -> Result<Vec<Element>> {
+    let mut elements = match runs {
+        [run] => vec![
+            Element::Highlights(highlights(&run.summary)),
+            Element::Paragraph(circumstances(&run.summary)),
+        ],
+        runs => vec![Element::Table(table(runs))],
+    };
+    for (run, name) in runs.iter().zip(names(runs)) {
+        let name = if runs.len() == 1 { "This run".to_owned() } else { name };
+        let epochs = plural(run.summary.epochs, "epoch");
+        match run.summary.status {
+            Status::Finished => {}
+            Status::Interrupted => elements.push(Element::Notice(format!(
+                "{name} was interrupted after {epochs}: its numbers are not final."
+            ))),
+            Status::Failed => elements.push(Element::Notice(format!(
+                "{name} failed after {epochs}: its numbers are not a result."
+            ))),
+        }
+    }
+    Ok(elements)
+}
+
+fn highlights(record: &RunRecord) -> Vec<Highlight> {
+    let deepest = record.exits.last();
+    let cost = |label: &str, part: u64, dense: Option<u64>| Highlight {
+        label: label.to_owned(),
+        value: count(part),
+        note: dense.map_or_else(String::new, |dense| {
+            format!("{} fewer than dense, {}", times(dense, part), count(dense))
+        }),
+    };
+    let exits = plural(record.exits.len() as u64, "exit");
+    let best = best_exit(record).map_or_else(String::new, |best| {
+        if deepest != Some(best) {
+            format!("best exit: {}, {}", best.name, percent_or_none(best.test_top1))
+        } else if record.exits.len() > 1 {
+            format!("the best of {exits}")
+        } else {
+            String::new()
+        }
+    });
+    vec![
+        Highlight {
+            label: "Test top-1, deepest exit".to_owned(),
+            value: percent_or_none(deepest.and_then(|exit| exit.test_top1)),
+            note: best,
+        },
+        Highlight {
+            label: "Test top-1, ensemble".to_owned(),
+            value: percent_or_none(record.ensemble.test_top1),
+            note: format!("mean of {exits}"),
+        },
+        cost(
+            "Parameters, deployed",
+            record.deployed.params,
+            record.dense_original.map(|dense| dense.params),
+        ),
+        cost("MACs, deployed", record.deployed.macs, record.dense_original.map(|dense| dense.macs)),
+    ]
+}
+
+fn circumstances(record: &RunRecord) -> String {
+    format!(
+        "Objective {}, {}, seed {} (one seed), {} images/s, {}.",
+        record.objective,
+        plural(record.epochs, "epoch"),
+        record.seed,
+        rate(record.images_per_second),
+        duration(record.seconds),
+    )
+}
+
+fn table(runs: &[Run]) -> Table {
+    let mut table = Table::new([
+        Column::text("Run"),
+        Column::number("Top-1, deepest"),
+        Column::number("Ensemble"),
+        Column::number("Best exit"),
+        Column::number("Params"),
+        Column::number("Fewer"),
+        Column::number("MACs"),
+        Column::number("Fewer"),
+        Column::number("Dense params"),
+        Column::number("Dense MACs"),
+        Column::number("Epochs"),
+        Column::number("Seed"),
+        Column::number("Images/s"),
+        Column::text("Model"),
+        Column::text("Data set"),
+        Column::text("Objective"),
+    ]);
+    for (run, name) in runs.iter().zip(names(runs)) {
+        let record = &run.summary;
+        let (deployed, dense) = (record.deployed, record.dense_original);
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
+        let best = best_exit(record)
+            .map(|exit| format!("{} ({})", percent_or_none(exit.test_top1), exit.name));
+        table.push([
+            name,
+            percent_or_none(record.exits.last().and_then(|exit| exit.test_top1)),
+            percent_or_none(record.ensemble.test_top1),
+            or_none(best),
+            count(deployed.params),
+            or_none(dense.map(|dense| times(dense.params, deployed.params))),
+            count(deployed.macs),
+            or_none(dense.map(|dense| times(dense.macs, deployed.macs))),
+            or_none(dense.map(|dense| count(dense.params))),
+            or_none(dense.map(|dense| count(dense.macs))),
+            record.epochs.to_string(),
+            record.seed.to_string(),
+            rate(record.images_per_second),
+            record.model.clone(),
+            record.dataset.clone(),
+            record.objective.clone(),
+        ]);
+    }
+    table
+}
+
+/// The exit with the highest test top-1; of several, the shallowest.
+fn best_exit(record: &RunRecord) -> Option<&ExitScore> {
+    let scored = record.exits.iter().filter_map(|exit| Some((exit, exit.test_top1?)));
+    scored.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(exit, _)| exit)
+}
+
+fn plural(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_plural() {
+        assert_eq!([plural(1, "epoch"), plural(0, "exit")], ["1 epoch", "0 exits"]);
+    }
+}
