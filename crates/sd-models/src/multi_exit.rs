@@ -20,6 +20,17 @@ pub struct ModelConfig {
     pub exits: Option<ExitsConfig>,
 }
 
+impl ModelConfig {
+    /// The network in a few words, such as `vgg11 grouped8, light exits (eca)`.
+    pub fn describe(&self) -> String {
+        let backbone = self.backbone.describe();
+        match &self.exits {
+            None => format!("{backbone}, plain"),
+            Some(exits) => format!("{backbone}, {} exits", exits.kind.describe()),
+        }
+    }
+}
+
 /// What the images are, and how many classes there are to tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Task {

@@ -42,6 +42,14 @@ pub struct Place {
     pub threads: Option<u16>,
 }
 
+impl Place {
+    /// Threads asked for, or all cores.
+    pub fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        self.threads.map_or_else(cores, usize::from)
+    }
+}
+
 /// Arguments of `train`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TrainArgs {

@@ -40,6 +40,16 @@ pub struct TrainTest {
 }
 
 impl DatasetConfig {
+    /// What records call the data set.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Cifar10 => "cifar10".to_owned(),
+            Self::Cifar100 => "cifar100".to_owned(),
+            Self::Idx(config) => config.folder.clone(),
+            Self::Synthetic(_) => "synthetic".to_owned(),
+        }
+    }
+
     /// The shape of the images and the number of classes, without reading a file.
     pub fn input(&self) -> (ImageShape, usize) {
         match self {

@@ -41,6 +41,16 @@ impl AttentionConfig {
         })
     }
 
+    /// Its name, as in TOML.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Eca(_) => "eca",
+            Self::Simam(_) => "simam",
+            Self::SqueezeExcite(_) => "squeeze_excite",
+        }
+    }
+
     /// One of each kind, for tests that hold for all.
     pub fn examples() -> Vec<Self> {
         vec![

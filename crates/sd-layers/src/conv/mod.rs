@@ -52,6 +52,15 @@ impl ConvConfig {
         })
     }
 
+    /// Its name in a word: `dense`, `grouped8`, `depthwise_separable`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Dense => "dense".to_owned(),
+            Self::Grouped(config) => format!("grouped{}", config.groups),
+            Self::DepthwiseSeparable => "depthwise_separable".to_owned(),
+        }
+    }
+
     /// One of each kind, for tests that hold for all.
     pub fn examples() -> Vec<Self> {
         vec![

@@ -58,6 +58,23 @@ impl BackboneConfig {
         }
     }
 
+    /// The family, depth and convolutions in a few words, such as `vgg11 grouped8`.
+    pub fn describe(&self) -> String {
+        let (family, depth, conv) = match self {
+            Self::Resnet(config) => ("resnet", config.depth, &config.conv),
+            Self::Vgg(config) => ("vgg", config.depth, &config.conv),
+        };
+        let conv = match conv {
+            PerStage::All(kind) => kind.name(),
+            PerStage::Each(kinds) => {
+                let mut names: Vec<String> = kinds.iter().map(ConvConfig::name).collect();
+                names.dedup();
+                names.join("/")
+            }
+        };
+        format!("{family}{depth} {conv}")
+    }
+
     /// The same network with dense convolutions: what a compressed one replaces.
     #[must_use]
     pub fn dense_original(&self) -> Self {

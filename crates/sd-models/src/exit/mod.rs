@@ -68,6 +68,14 @@ impl ExitConfig {
         })
     }
 
+    /// Its kind in a word or two.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Byot => "byot".to_owned(),
+            Self::Light(config) => format!("light ({})", config.attention.name()),
+        }
+    }
+
     /// One of each kind, for tests that hold for all.
     pub fn examples() -> Vec<Self> {
         let light = |attention| Self::Light(LightConfig { attention });
