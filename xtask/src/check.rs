@@ -1,49 +1,101 @@
-//! Tests, and all that has to pass before a commit.
+//! What has to pass before a commit, cheapest first, so that the tests' own lines come last.
 
-use std::ffi::OsString;
-use std::process::Command;
-
+use crate::libtorch::{Libtorch, Setup};
+use crate::{tidy, workspace};
 use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::process::{Command, ExitCode};
 
-use crate::run::{cargo, finish, root};
-use crate::{libtorch, tidy};
-
-/// All tests of the workspace.
-///
-/// # Errors
-/// If libtorch cannot be had or a test fails.
-pub fn test(arguments: &[OsString]) -> Result<()> {
-    let mut command = cargo_here(&["test", "--workspace", "--all-features"]);
-    // Examples in the documentation get no rpath from build scripts.
-    command.env("LD_LIBRARY_PATH", libtorch::ensure()?.join("lib"));
-    finish(command.args(arguments)).context("tests")
+/// Runs every step; the first that fails ends it, with what mends it.
+pub fn check() -> Result<ExitCode> {
+    step("format");
+    let mut format = workspace::cargo("fmt");
+    format.args(["--all", "--check"]);
+    if !passes(format)? {
+        return Ok(failed("format", "`cargo fmt --all` rewrites the files"));
+    }
+    step("tidy");
+    if tidy::tidy(&workspace::root())? != ExitCode::SUCCESS {
+        return Ok(failed("tidy", "each line above names a file; `cargo xtask tidy` looks again"));
+    }
+    let libtorch = Setup::from_environment()?.ensure()?;
+    step("clippy");
+    if !passes(clippy(&libtorch))? {
+        let again = "`cargo clippy --fix --workspace --all-targets --all-features` mends some";
+        return Ok(failed("clippy", again));
+    }
+    step("documentation");
+    if !passes(documentation(&libtorch))? {
+        let again = "`cargo doc --workspace --no-deps --all-features` shows the same warnings";
+        return Ok(failed("documentation", again));
+    }
+    step("tests");
+    if !passes(test(&libtorch, &[]))? {
+        return Ok(failed("tests", "`cargo xtask test NAME` runs those whose name holds NAME"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Format, lints, tests, documentation, tidiness; stops at the first that fails.
-///
-/// # Errors
-/// Names the step that failed.
-pub fn check() -> Result<()> {
-    let everything = ["--workspace", "--all-features"];
-    step("format", "cargo fmt --all", &mut cargo_here(&["fmt", "--all", "--check"]))?;
-    libtorch::ensure()?;
-    let mut clippy = cargo_here(&["clippy", "--all-targets"]);
-    step("lints", "see above", clippy.args(everything).args(["--", "-D", "warnings"]))?;
-    let mut doc = cargo_here(&["doc", "--no-deps"]);
-    step("documentation", "see above", doc.args(everything).env("RUSTDOCFLAGS", "-D warnings"))?;
-    eprintln!("== tidy");
-    tidy::tidy(&root())?;
-    eprintln!("== tests");
-    test(&[])
+/// All tests, the documentation's examples too. These get no linker arguments from build scripts,
+/// so the loader is told where libtorch is.
+pub fn test(libtorch: &Libtorch, args: &[OsString]) -> Command {
+    let mut cargo = workspace::cargo("test");
+    // A package that the user names takes the place of all.
+    if !names_package(args) {
+        cargo.arg("--workspace");
+    }
+    cargo.arg("--all-features").args(args);
+    libtorch.set_for(&mut cargo);
+    libtorch.set_loader_for(&mut cargo);
+    cargo
 }
 
-fn step(name: &'static str, mend: &'static str, command: &mut Command) -> Result<()> {
-    eprintln!("== {name}");
-    finish(command).with_context(|| format!("{name} (to mend it: {mend})"))
+fn names_package(args: &[OsString]) -> bool {
+    args.iter()
+        .take_while(|arg| *arg != "--")
+        .filter_map(|arg| arg.to_str())
+        .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
 }
 
-fn cargo_here(arguments: &[&str]) -> Command {
-    let mut command = cargo();
-    command.args(arguments).current_dir(root());
-    command
+fn clippy(libtorch: &Libtorch) -> Command {
+    let mut cargo = workspace::cargo("clippy");
+    cargo.args(["--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]);
+    libtorch.set_for(&mut cargo);
+    cargo
+}
+
+fn documentation(libtorch: &Libtorch) -> Command {
+    let mut cargo = workspace::cargo("doc");
+    cargo.args(["--workspace", "--no-deps", "--all-features"]);
+    cargo.env("RUSTDOCFLAGS", "-D warnings");
+    libtorch.set_for(&mut cargo);
+    cargo
+}
+
+fn passes(mut command: Command) -> Result<bool> {
+    let status = command.status().context("cannot start cargo")?;
+    Ok(status.success())
+}
+
+fn step(name: &str) {
+    eprintln!("check: {name}");
+}
+
+fn failed(step: &str, mend: &str) -> ExitCode {
+    eprintln!("check: {step} failed: {mend}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_package_takes_the_place_of_all() {
+        let named = |line: &str| {
+            names_package(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+        };
+        assert!(named("-p sd-data") && named("--package=sd-data") && named("-psd-data"));
+        assert!(!named("") && !named("loader --release") && !named("-- -p"));
+    }
 }

@@ -1,65 +1,94 @@
-//! The front door: `cargo xtask train` gets libtorch, builds and trains; the rest is beside it.
+//! The front door of the workspace: `cargo xtask COMMAND`.
+//!
+//! It fetches libtorch, builds the program that a command stands for and becomes it. It links none
+//! of our crates and no tensor library, so that it compiles in seconds and answers `--help` and a
+//! misspelt flag before anything is fetched or built.
+
+#[cfg(not(unix))]
+compile_error!("xtask runs on Linux and macOS; on Windows, use it inside WSL");
 
 mod check;
 mod doctor;
 mod libtorch;
 mod run;
-#[path = "../../crates/sd-train/src/cli.rs"]
-#[expect(dead_code, reason = "parsed here for its help and its errors; sd-train uses the values")]
-mod sd_train_cli;
 mod tidy;
+mod workspace;
 
+/// The arguments of `train`, `eval` and `count`: the very file that `sd-train` compiles.
+#[allow(dead_code, reason = "the values are read by sd-train; here they are only checked")]
+#[path = "../../crates/sd-train/src/cli.rs"]
+mod sd_train_cli;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use libtorch::{Flavour, Setup};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::Result;
-use clap::{Parser, Subcommand};
+const START: &str = "\
+Start here:
+  cargo xtask train                  trains a small network on the images in the repository
+  cargo xtask report runs/RUN        shows what came of it
+  cargo xtask doctor                 says what is there and what is missing, should that fail
 
-/// Trains small image classifiers by self-distillation, and everything around it.
-///
-/// Start with `cargo xtask train`: it fetches libtorch once, builds, trains a small network on
-/// images that the repository holds, and prints the path of its report.
+The first `train` fetches libtorch (0.5 GB, into ~/.cache/selfdistill) and builds the workspace,
+which takes minutes; after that it starts at once. `cargo xtask COMMAND --help` has the arguments.";
+
+/// Trains small image classifiers by self-distillation, and looks after this workspace.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
-struct Cli {
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = START)]
+struct Xtask {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// `train`, `eval` and `count`, whose definitions sd-train has.
     #[command(flatten)]
-    Experiment(sd_train_cli::Command),
-    /// Write a report of one or several runs (HTML, Markdown, CSV)
+    SdTrain(sd_train_cli::Command),
+    /// Make report.html, report.md and report.csv from finished runs (needs no libtorch)
     #[command(disable_help_flag = true)]
     Report(Passed),
-    /// Fetch data sets, or list what is there (`data fetch cifar100`, `data list`)
+    /// Fetch the published data sets, or list which are there (needs no libtorch)
     #[command(disable_help_flag = true)]
     Data(Passed),
-    /// Download libtorch into the user's cache and link it into this clone
-    Setup,
-    /// Say what is there, what is missing, and the command that mends it
-    Doctor,
-    /// Run all tests
-    #[command(disable_help_flag = true)]
+    /// Fetch libtorch once a user and link it into this clone as .libtorch
+    Setup(SetupArgs),
+    /// Say what is there, what is missing and how to mend it
+    Doctor(DoctorArgs),
+    /// Run all tests; ARGS go to `cargo test`
     Test(Passed),
-    /// Format, lints, tests, documentation, tidiness: what has to pass before a commit
+    /// Run all that has to pass before a commit: format, tidy, clippy, documentation, tests
     Check,
-    /// Check the conventions of docs/style.md that a program can check
+    /// Check the conventions of the workspace that no compiler knows
     Tidy,
 }
 
-/// Arguments that are passed on as they are.
-#[derive(Debug, clap::Args)]
+/// Arguments that go to another program as they are.
+#[derive(Debug, Args)]
 struct Passed {
+    /// Arguments, passed on
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<OsString>,
+    args: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+struct SetupArgs {
+    /// Fetch what CUDA needs too: Linux alone, about 10 GB while it runs; not tried on a GPU
+    #[arg(long)]
+    cuda: bool,
+}
+
+#[derive(Debug, Args)]
+struct DoctorArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
-    match dispatch(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+    match dispatch(Xtask::parse().command) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -67,25 +96,70 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> Result<()> {
+fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
-        Command::Experiment(_) => {
-            libtorch::ensure()?;
-            run::start("sd-train", None, &std::env::args_os().skip(1).collect::<Vec<_>>())
+        // The arguments are right; the program gets them as they were written.
+        Command::SdTrain(_) => {
+            let libtorch = Setup::from_environment()?.ensure()?;
+            run::become_program(&run::SD_TRAIN, Some(&libtorch), std::env::args_os().skip(1))
         }
-        Command::Report(passed) => run::start("sd-bench", Some("cli"), &with("report", passed)),
-        Command::Data(passed) => run::start("sd-data", Some("fetch"), &passed.arguments),
-        Command::Setup => {
-            println!("libtorch {}: {}", libtorch::VERSION, libtorch::ensure()?.display());
-            Ok(())
+        Command::Report(passed) => run::become_program(&run::SD_BENCH, None, passed.args),
+        Command::Data(passed) => run::become_program(&run::SD_DATA, None, passed.args),
+        Command::Setup(SetupArgs { cuda }) => {
+            let flavour = if cuda { Flavour::Cuda } else { Flavour::Cpu };
+            let libtorch = Setup::from_environment()?.setup(flavour)?;
+            eprintln!("{libtorch}");
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor => doctor::doctor(),
-        Command::Test(passed) => check::test(&passed.arguments),
+        Command::Doctor(DoctorArgs { json }) => doctor::doctor(json),
+        Command::Test(passed) => {
+            let libtorch = Setup::from_environment()?.ensure()?;
+            run::replace(check::test(&libtorch, &passed.args))
+        }
         Command::Check => check::check(),
-        Command::Tidy => tidy::tidy(&run::root()),
+        Command::Tidy => tidy::tidy(&workspace::root()),
     }
 }
 
-fn with(command: &str, passed: Passed) -> Vec<OsString> {
-    std::iter::once(command.into()).chain(passed.arguments).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Xtask::try_parse_from(std::iter::once("xtask").chain(line.split_whitespace()))
+            .map(|xtask| xtask.command)
+    }
+
+    #[test]
+    fn the_definitions_hold_together() {
+        Xtask::command().debug_assert();
+    }
+
+    #[test]
+    fn help_opens_with_what_to_type_first() {
+        let help = Xtask::command().render_help().to_string();
+        assert!(help.contains("Start here:\n  cargo xtask train "), "{help}");
+        assert!(help.contains("Usage: cargo xtask <COMMAND>"), "{help}");
+    }
+
+    #[test]
+    fn a_misspelt_flag_of_train_is_bad_usage() {
+        let error = parse("train --sede 3").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnknownArgument);
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--seed"), "{error}");
+    }
+
+    #[test]
+    fn what_belongs_to_another_program_is_passed_on() {
+        for line in ["report --help", "report runs/a --out b", "test -p xtask -- --nocapture"] {
+            let (Command::Report(passed) | Command::Test(passed)) = parse(line).unwrap() else {
+                panic!("{line} is another command");
+            };
+            let written = line.split_whitespace().skip(1).collect::<Vec<_>>();
+            assert_eq!(passed.args, written);
+        }
+    }
 }

@@ -1,70 +1,96 @@
-//! Starting our binaries, and cargo.
+//! Starting our programs: built with their progress in sight, then put in this process's place.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use crate::libtorch::Libtorch;
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
-
-/// The workspace's folder.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
+/// A program of the workspace; package and binary share their name.
+#[derive(Debug)]
+pub struct Program {
+    name: &'static str,
+    features: &'static [&'static str],
 }
 
-/// A cargo that knows nothing of being started by another one.
-pub fn cargo() -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST") {
-            cargo.env_remove(&name);
+/// Trains, evaluates and counts.
+pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
+/// Reports.
+pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
+/// Fetches data sets.
+pub const SD_DATA: Program = Program { name: "sd-data", features: &["fetch"] };
+
+/// Builds the program for release where it is not, and becomes it: signals, exit code and output
+/// are the program's own. Returns only if it could not be started.
+pub fn become_program<A: AsRef<OsStr>>(
+    program: &Program,
+    libtorch: Option<&Libtorch>,
+    args: impl IntoIterator<Item = A>,
+) -> Result<ExitCode> {
+    let mut command = Command::new(build(program, libtorch)?);
+    command.args(args);
+    replace(command)
+}
+
+/// Puts the command in this process's place. Returns only if it could not be started.
+pub fn replace(mut command: Command) -> Result<ExitCode> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot start {}", command.get_program().display()))
+}
+
+/// Builds the program and says where cargo put it; standard output stays clean.
+fn build(program: &Program, libtorch: Option<&Libtorch>) -> Result<PathBuf> {
+    let mut cargo = workspace::cargo("build");
+    cargo.args(["--release", "--package", program.name, "--bin", program.name]);
+    if !program.features.is_empty() {
+        cargo.arg("--features").arg(program.features.join(","));
+    }
+    cargo.arg("--message-format=json-render-diagnostics");
+    if let Some(libtorch) = libtorch {
+        libtorch.set_for(&mut cargo);
+    }
+    let mut child = cargo.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let mut executable = None;
+    if let Some(messages) = child.stdout.take() {
+        for line in BufReader::new(messages).lines() {
+            executable = built(&line?, program.name).or(executable);
         }
     }
-    cargo
-}
-
-/// Runs a command to its end.
-///
-/// # Errors
-/// If it cannot be started or fails.
-pub fn finish(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("cannot start `{program}`"))?;
-    ensure!(status.success(), "`{program}` failed ({status})");
-    Ok(())
-}
-
-/// Builds the binary of `package` and becomes it, in the current folder: signals and exit codes
-/// are its own. What cargo says goes to standard error.
-///
-/// # Errors
-/// If it does not build or cannot be started.
-pub fn start(package: &str, feature: Option<&str>, arguments: &[OsString]) -> Result<()> {
-    let mut build = cargo();
-    build.args(["build", "--release", "--message-format=json-render-diagnostics"]);
-    build.args(["--package", package, "--bin", package]);
-    build.args(feature.map(|feature| format!("--features={feature}")));
-    build.arg("--manifest-path").arg(root().join("Cargo.toml"));
-    let output = build.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
-    if !output.status.success() {
-        bail!("{package} does not build");
+    if !child.wait()?.success() {
+        bail!("cannot build {}; cargo's messages are above", program.name);
     }
-    let executable = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back()
-        .with_context(|| format!("cargo built no binary of {package}"))?;
-    become_program(Command::new(executable).args(arguments))
+    executable.with_context(|| format!("cargo built {} and named no executable", program.name))
 }
 
-#[cfg(unix)]
-fn become_program(command: &mut Command) -> Result<()> {
-    use std::os::unix::process::CommandExt;
-    Err(command.exec()).with_context(|| format!("cannot start {:?}", command.get_program()))
+/// The executable that a line of cargo's messages announces, if it is the one asked for.
+fn built(message: &str, name: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    if message["reason"] != "compiler-artifact" || message["target"]["name"] != name {
+        return None;
+    }
+    message["executable"].as_str().map(PathBuf::from)
 }
 
-#[cfg(not(unix))]
-fn become_program(command: &mut Command) -> Result<()> {
-    std::process::exit(command.status()?.code().unwrap_or(1))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_executable_is_the_one_asked_for() {
+        let artifact = |name: &str, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"executable":{executable}}}"#
+            )
+        };
+        let path = "target/release/sd-train";
+        let quoted = format!("\"{path}\"");
+        assert_eq!(built(&artifact("sd-train", &quoted), "sd-train"), Some(path.into()));
+        assert_eq!(built(&artifact("sd-train", "null"), "sd-train"), None);
+        assert_eq!(built(&artifact("build-script-build", &quoted), "sd-train"), None);
+        assert_eq!(built(r#"{"reason":"build-finished","success":true}"#, "sd-train"), None);
+        assert_eq!(built("not JSON", "sd-train"), None);
+    }
 }

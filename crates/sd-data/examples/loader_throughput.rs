@@ -11,10 +11,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut threads = std::env::args()
-        .skip(1)
-        .map(|number| number.parse())
-        .collect::<Result<Vec<usize>, _>>()?;
+    let mut threads =
+        std::env::args().skip(1).map(|number| number.parse()).collect::<Result<Vec<usize>, _>>()?;
     if threads.is_empty() {
         threads = vec![1, 2];
     }

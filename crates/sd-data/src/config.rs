@@ -72,11 +72,7 @@ impl DataConfig {
     /// When a number is out of its range.
     pub fn check(&self) -> Result<()> {
         if self.pad > MAX_PAD {
-            return Err(Error::value(
-                "data.pad",
-                self.pad,
-                format!("at most {MAX_PAD}"),
-            ));
+            return Err(Error::value("data.pad", self.pad, format!("at most {MAX_PAD}")));
         }
         if let Some(ValidationConfig { fraction, .. }) = self.validation
             && !(fraction > 0.0 && fraction < 1.0)
@@ -102,10 +98,7 @@ impl DataConfig {
     /// [`DatasetConfig::load`]), a split would be empty, or a channel is constant.
     pub fn open(&self, data_dir: &Path) -> Result<Data> {
         self.check()?;
-        let TrainTest {
-            mut train,
-            mut test,
-        } = self.dataset.load(data_dir)?;
+        let TrainTest { mut train, mut test } = self.dataset.load(data_dir)?;
         if self.pad > 0 {
             train = train.padded(self.pad);
             test = test.padded(self.pad);
@@ -130,12 +123,7 @@ impl DataConfig {
             train = train.select(&remain);
         }
         let normalization = self.normalize.resolve(&train)?;
-        Ok(Data {
-            train: Arc::new(train),
-            valid,
-            test: Arc::new(test),
-            normalization,
-        })
+        Ok(Data { train: Arc::new(train), valid, test: Arc::new(test), normalization })
     }
 }
 
@@ -160,18 +148,12 @@ mod tests {
         let config = config();
         let data = config.open(Path::new("nowhere")).unwrap();
         let valid = data.valid.unwrap();
-        assert_eq!(
-            (data.train.len(), valid.len(), data.test.len()),
-            (90, 10, 20)
-        );
+        assert_eq!((data.train.len(), valid.len(), data.test.len()), (90, 10, 20));
         for set in [&data.train, &valid, &data.test] {
             assert_eq!((set.shape(), set.classes()), config.input());
             assert_eq!(set.shape(), ImageShape::new(1, 12, 12));
         }
-        assert_eq!(
-            data.normalization,
-            Normalization::measure(&data.train).unwrap()
-        );
+        assert_eq!(data.normalization, Normalization::measure(&data.train).unwrap());
     }
 
     #[test]
@@ -205,21 +187,12 @@ mod tests {
             );
         }
         let small = message(|config| config.validation.as_mut().unwrap().fraction = 0.001);
-        assert!(
-            small.contains("of 100 it gives 100 to train on and 0 to validate on"),
-            "{small}"
-        );
+        assert!(small.contains("of 100 it gives 100 to train on and 0 to validate on"), "{small}");
         let pad = message(|config| config.pad = usize::MAX);
-        assert!(
-            pad.contains("`data.pad` is 18446744073709551615, expected at most 256"),
-            "{pad}"
-        );
+        assert!(pad.contains("`data.pad` is 18446744073709551615, expected at most 256"), "{pad}");
         let augment = message(|config| {
             config.augment = vec![AugmentConfig::PadCrop(crate::PadCropConfig { padding: 12 })];
         });
-        assert!(
-            augment.contains("`data.augment[0].pad_crop.padding` is 12"),
-            "{augment}"
-        );
+        assert!(augment.contains("`data.augment[0].pad_crop.padding` is 12"), "{augment}");
     }
 }

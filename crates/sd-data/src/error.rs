@@ -143,10 +143,6 @@ impl Error {
         found: impl ToString,
         expected: impl Into<String>,
     ) -> Self {
-        Self::Value {
-            key: key.into(),
-            found: found.to_string(),
-            expected: expected.into(),
-        }
+        Self::Value { key: key.into(), found: found.to_string(), expected: expected.into() }
     }
 }

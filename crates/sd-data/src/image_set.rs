@@ -18,18 +18,12 @@ pub struct ImageShape {
 impl ImageShape {
     /// `channels` × `height` × `width`.
     pub const fn new(channels: usize, height: usize, width: usize) -> Self {
-        Self {
-            channels,
-            height,
-            width,
-        }
+        Self { channels, height, width }
     }
 
     /// Values an image: channels · height · width. Stops at the largest `usize`.
     pub const fn values(&self) -> usize {
-        self.channels
-            .saturating_mul(self.height)
-            .saturating_mul(self.width)
+        self.channels.saturating_mul(self.height).saturating_mul(self.width)
     }
 
     /// The shape with `border` more pixels on each of the four sides.
@@ -67,11 +61,7 @@ impl ImageSet {
         labels: Vec<usize>,
         class_names: Vec<String>,
     ) -> Result<Self> {
-        let ImageShape {
-            channels,
-            height,
-            width,
-        } = shape;
+        let ImageShape { channels, height, width } = shape;
         if shape.values() == 0 {
             return Err(Error::ImageSet {
                 found: format!("images of {channels}×{height}×{width} values"),
@@ -81,10 +71,7 @@ impl ImageSet {
         if Some(pixels.len()) != labels.len().checked_mul(shape.values()) {
             return Err(Error::ImageSet {
                 found: format!("{} pixel values", pixels.len()),
-                expected: format!(
-                    "{} labels × {channels}×{height}×{width} values",
-                    labels.len()
-                ),
+                expected: format!("{} labels × {channels}×{height}×{width} values", labels.len()),
             });
         }
         let classes = class_names.len();
@@ -94,12 +81,7 @@ impl ImageSet {
                 expected: format!("labels below the number of classes, {classes}"),
             });
         }
-        Ok(Self {
-            shape,
-            pixels,
-            labels,
-            class_names,
-        })
+        Ok(Self { shape, pixels, labels, class_names })
     }
 
     /// The shape of each image.
@@ -185,19 +167,11 @@ impl ImageSet {
             .zip(pixels.chunks_exact_mut(shape.values()))
         {
             let inner = &mut padded[border * padded_row..];
-            for (from, to) in image
-                .chunks_exact(row)
-                .zip(inner.chunks_exact_mut(padded_row))
-            {
+            for (from, to) in image.chunks_exact(row).zip(inner.chunks_exact_mut(padded_row)) {
                 to[border * shape.channels..][..row].copy_from_slice(from);
             }
         }
-        Self {
-            shape,
-            pixels,
-            labels: self.labels.clone(),
-            class_names: self.class_names.clone(),
-        }
+        Self { shape, pixels, labels: self.labels.clone(), class_names: self.class_names.clone() }
     }
 }
 
@@ -240,9 +214,7 @@ mod tests {
     #[test]
     fn padding_puts_black_on_each_side() {
         let shape = ImageShape::new(2, 1, 2);
-        let set = ImageSet::new(shape, vec![1, 2, 3, 4], vec![0], names(1))
-            .unwrap()
-            .padded(1);
+        let set = ImageSet::new(shape, vec![1, 2, 3, 4], vec![0], names(1)).unwrap().padded(1);
         assert_eq!(set.shape(), ImageShape::new(2, 3, 4));
         #[rustfmt::skip]
         assert_eq!(set.image(0), [

@@ -87,10 +87,7 @@ impl Loader {
     /// When there is no batch in an epoch, a number of `config` is out of its range, or the system
     /// gives no threads.
     pub fn new(images: Arc<ImageSet>, config: LoaderConfig) -> Result<Self> {
-        for (name, value) in [
-            ("batch_size", config.batch_size),
-            ("threads", config.threads),
-        ] {
+        for (name, value) in [("batch_size", config.batch_size), ("threads", config.threads)] {
             if value == 0 {
                 return Err(Error::value(name, 0, "at least 1"));
             }
@@ -130,11 +127,7 @@ impl Loader {
             batch_size: config.batch_size,
             drop_last: config.drop_last,
         };
-        Ok(Self {
-            work: Arc::new(work),
-            pool: Arc::new(pool),
-            prefetch: config.prefetch,
-        })
+        Ok(Self { work: Arc::new(work), pool: Arc::new(pool), prefetch: config.prefetch })
     }
 
     /// Batches an epoch.
@@ -144,10 +137,7 @@ impl Loader {
 
     /// Images an epoch: fewer than the set has if a last batch is left out.
     pub fn images(&self) -> usize {
-        self.work
-            .images
-            .len()
-            .min(self.batches() * self.work.batch_size)
+        self.work.images.len().min(self.batches() * self.work.batch_size)
     }
 
     /// The batches of an epoch from `first_batch` on (0 is the first), made in the background.
@@ -158,21 +148,14 @@ impl Loader {
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> EpochBatches {
         let batches = first_batch..self.batches();
         let (sender, receiver) = crossbeam_channel::bounded(self.prefetch);
-        let (work, pool, remaining) = (
-            Arc::clone(&self.work),
-            Arc::clone(&self.pool),
-            batches.len(),
-        );
+        let (work, pool, remaining) =
+            (Arc::clone(&self.work), Arc::clone(&self.pool), batches.len());
         let produce = move || work.produce(&pool, epoch, batches, &sender);
         let producer = std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(produce)
             .expect("the system gives a thread");
-        EpochBatches {
-            receiver: Some(receiver),
-            producer: Some(producer),
-            remaining,
-        }
+        EpochBatches { receiver: Some(receiver), producer: Some(producer), remaining }
     }
 }
 
@@ -204,11 +187,7 @@ impl Work {
             Order::Sequential => {}
             Order::Shuffled => order.shuffle(&mut random::of_shuffle(self.seed, epoch)),
         }
-        for samples in order
-            .chunks(self.batch_size)
-            .take(batches.end)
-            .skip(batches.start)
-        {
+        for samples in order.chunks(self.batch_size).take(batches.end).skip(batches.start) {
             if to.send(self.batch(pool, epoch, samples)).is_err() {
                 return;
             }
@@ -229,15 +208,8 @@ impl Work {
                     placement.write(self.images.image(sample), shape, &self.tables, target);
                 });
         });
-        let labels = samples
-            .iter()
-            .map(|&sample| self.images.label(sample) as i64)
-            .collect();
-        Batch {
-            pixels,
-            labels,
-            shape,
-        }
+        let labels = samples.iter().map(|&sample| self.images.label(sample) as i64).collect();
+        Batch { pixels, labels, shape }
     }
 }
 

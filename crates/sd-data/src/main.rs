@@ -13,13 +13,7 @@ struct Arguments {
     command: Command,
 
     /// The folder of the data sets.
-    #[arg(
-        long,
-        global = true,
-        env = "SD_DATA_DIR",
-        default_value = "data",
-        value_name = "DIR"
-    )]
+    #[arg(long, global = true, env = "SD_DATA_DIR", default_value = "data", value_name = "DIR")]
     data_dir: PathBuf,
 }
 
@@ -40,15 +34,9 @@ enum Command {
 }
 
 fn published(name: &str) -> Result<Published> {
-    match Published::ALL
-        .into_iter()
-        .find(|data_set| data_set.name() == name)
-    {
+    match Published::ALL.into_iter().find(|data_set| data_set.name() == name) {
         Some(data_set) => Ok(data_set),
-        None => bail!(
-            "expected one of {}",
-            Published::ALL.map(Published::name).join(", ")
-        ),
+        None => bail!("expected one of {}", Published::ALL.map(Published::name).join(", ")),
     }
 }
 
@@ -66,16 +54,10 @@ fn main() -> Result<()> {
             for data_set in Published::ALL {
                 let state = match fetch::presence(&data_set.recipe(), &data_dir)? {
                     Presence::Absent => {
-                        format!(
-                            "absent; `cargo xtask data fetch {}` gets it",
-                            data_set.name()
-                        )
+                        format!("absent; `cargo xtask data fetch {}` gets it", data_set.name())
                     }
                     Presence::Partly => {
-                        format!(
-                            "in part; `cargo xtask data fetch {}` goes on",
-                            data_set.name()
-                        )
+                        format!("in part; `cargo xtask data fetch {}` goes on", data_set.name())
                     }
                     Presence::Complete => "there, checksums right".to_owned(),
                     Presence::Unpacked => "there, unpacked".to_owned(),

@@ -44,12 +44,7 @@ impl NormalizeConfig {
 
 impl GivenNormalization {
     pub(crate) fn check(&self, channels: usize) -> Result<()> {
-        check(
-            "data.normalize.given",
-            &self.mean,
-            &self.deviation,
-            channels,
-        )
+        check("data.normalize.given", &self.mean, &self.deviation, channels)
     }
 }
 
@@ -85,10 +80,7 @@ impl Normalization {
                 *squares += u64::from(value) * u64::from(value);
             }
         }
-        let mut measured = Self {
-            mean: Vec::new(),
-            deviation: Vec::new(),
-        };
+        let mut measured = Self { mean: Vec::new(), deviation: Vec::new() };
         for (channel, (sum, squares)) in sums.into_iter().enumerate() {
             let (sum, squares) = (u128::from(sum), u128::from(squares));
             // N² var(x) = N Σx² - (Σx)²: whole numbers up to the last step.
@@ -101,9 +93,7 @@ impl Normalization {
             }
             let scale = 255.0 * count as f64;
             measured.mean.push((sum as f64 / scale) as f32);
-            measured
-                .deviation
-                .push(((scatter as f64).sqrt() / scale) as f32);
+            measured.deviation.push(((scatter as f64).sqrt() / scale) as f32);
         }
         Ok(measured)
     }
@@ -125,19 +115,11 @@ impl Normalization {
 /// Checks the numbers; `key` is what errors call the pair.
 fn check(key: &str, mean: &[f32], deviation: &[f32], channels: usize) -> Result<()> {
     let wrong = |name: &str, values: &[f32], expected: String| {
-        Err(Error::value(
-            format!("{key}.{name}"),
-            format_args!("{values:?}"),
-            expected,
-        ))
+        Err(Error::value(format!("{key}.{name}"), format_args!("{values:?}"), expected))
     };
     for (name, values) in [("mean", mean), ("deviation", deviation)] {
         if values.len() != channels {
-            return wrong(
-                name,
-                values,
-                format!("one number for each of {channels} channels"),
-            );
+            return wrong(name, values, format!("one number for each of {channels} channels"));
         }
         if values.iter().any(|value| !value.is_finite()) {
             return wrong(name, values, "finite numbers".to_owned());
@@ -156,13 +138,8 @@ mod tests {
 
     fn set(pixels: Vec<u8>, channels: usize) -> ImageSet {
         let labels = vec![0; pixels.len() / (2 * channels)];
-        ImageSet::new(
-            ImageShape::new(channels, 1, 2),
-            pixels,
-            labels,
-            vec!["only".to_owned()],
-        )
-        .unwrap()
+        ImageSet::new(ImageShape::new(channels, 1, 2), pixels, labels, vec!["only".to_owned()])
+            .unwrap()
     }
 
     #[test]
@@ -171,10 +148,8 @@ mod tests {
         let measured = Normalization::measure(&images).unwrap();
         // Channel 0: 0, 0.2, 0.4, 0.6. Channel 1: 1, 0, 1, 1.
         let expected = [[0.3, 0.75], [0.05_f32.sqrt(), 0.1875_f32.sqrt()]];
-        for (found, expected) in [&measured.mean, &measured.deviation]
-            .into_iter()
-            .flatten()
-            .zip(expected.as_flattened())
+        for (found, expected) in
+            [&measured.mean, &measured.deviation].into_iter().flatten().zip(expected.as_flattened())
         {
             assert!((found - expected).abs() < 1e-7, "{found} {expected}");
         }
@@ -182,10 +157,7 @@ mod tests {
 
     #[test]
     fn tables_normalise() {
-        let normalization = Normalization {
-            mean: vec![0.5, 0.25],
-            deviation: vec![0.5, 0.125],
-        };
+        let normalization = Normalization { mean: vec![0.5, 0.25], deviation: vec![0.5, 0.125] };
         let tables = normalization.tables();
         assert_eq!((tables[0][0], tables[0][255]), (-1.0, 1.0));
         assert_eq!((tables[1][0], tables[1][255]), (-2.0, 6.0));
@@ -195,10 +167,7 @@ mod tests {
     #[test]
     fn a_constant_channel_or_no_image_is_an_error() {
         let error = Normalization::measure(&set(vec![0, 7, 1, 7], 2)).unwrap_err();
-        assert!(
-            error.to_string().contains("the value 7 all over channel 1"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("the value 7 all over channel 1"), "{error}");
         let error = Normalization::measure(&set(vec![], 2)).unwrap_err();
         assert!(error.to_string().contains("no image"), "{error}");
     }
@@ -207,24 +176,13 @@ mod tests {
     fn what_is_given_must_fit() {
         let images = set(vec![0, 7, 1, 7], 2);
         for (mean, deviation, facts) in [
-            (
-                vec![0.5],
-                vec![0.5, 0.5],
-                ["`data.normalize.given.mean` is [0.5]", "2 channels"],
-            ),
+            (vec![0.5], vec![0.5, 0.5], ["`data.normalize.given.mean` is [0.5]", "2 channels"]),
             (
                 vec![0.5, 0.5],
                 vec![0.5, 0.0],
-                [
-                    "`data.normalize.given.deviation` is [0.5, 0.0]",
-                    "above zero",
-                ],
+                ["`data.normalize.given.deviation` is [0.5, 0.0]", "above zero"],
             ),
-            (
-                vec![0.5, f32::NAN],
-                vec![0.5, 0.5],
-                ["given.mean` is [0.5, NaN]", "finite"],
-            ),
+            (vec![0.5, f32::NAN], vec![0.5, 0.5], ["given.mean` is [0.5, NaN]", "finite"]),
         ] {
             let config = NormalizeConfig::Given(GivenNormalization { mean, deviation });
             let message = config.resolve(&images).unwrap_err().to_string();

@@ -42,24 +42,14 @@ mod tests {
 
     /// 40 images of class 0, 15 of class 1, 5 of class 2, mixed.
     fn labels() -> Vec<usize> {
-        (0..60)
-            .map(|i| {
-                if i % 12 == 0 {
-                    2
-                } else {
-                    usize::from(i % 4 == 3)
-                }
-            })
-            .collect()
+        (0..60).map(|i| if i % 12 == 0 { 2 } else { usize::from(i % 4 == 3) }).collect()
     }
 
     #[test]
     fn every_class_gives_its_share() {
         let labels = labels();
         let counts = |indices: &[usize]| {
-            (0..3)
-                .map(|class| indices.iter().filter(|&&i| labels[i] == class).count())
-                .collect()
+            (0..3).map(|class| indices.iter().filter(|&&i| labels[i] == class).count()).collect()
         };
         let all: Vec<usize> = counts(&(0..60).collect::<Vec<_>>());
         let (train, valid) = stratified(&labels, 3, 0.1, 7);
@@ -75,13 +65,7 @@ mod tests {
     #[test]
     fn the_seed_decides() {
         let labels = labels();
-        assert_eq!(
-            stratified(&labels, 3, 0.2, 1),
-            stratified(&labels, 3, 0.2, 1)
-        );
-        assert_ne!(
-            stratified(&labels, 3, 0.2, 1),
-            stratified(&labels, 3, 0.2, 2)
-        );
+        assert_eq!(stratified(&labels, 3, 0.2, 1), stratified(&labels, 3, 0.2, 1));
+        assert_ne!(stratified(&labels, 3, 0.2, 1), stratified(&labels, 3, 0.2, 2));
     }
 }

@@ -14,10 +14,7 @@ fn data_dir() -> PathBuf {
 fn assert_close(found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
-        assert!(
-            (found - expected).abs() < 6e-6,
-            "found {found}, expected {expected}"
-        );
+        assert!((found - expected).abs() < 6e-6, "found {found}, expected {expected}");
     }
 }
 
@@ -31,16 +28,10 @@ fn cifar100_is_what_was_published() {
     }
     let data = DatasetConfig::Cifar100.load(&data_dir).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (50_000, 10_000));
-    assert_eq!(
-        (data.train.shape(), data.train.classes()),
-        DatasetConfig::Cifar100.input()
-    );
+    assert_eq!((data.train.shape(), data.train.classes()), DatasetConfig::Cifar100.input());
     for class in 0..100 {
         let count = |labels: &[usize]| labels.iter().filter(|&&label| label == class).count();
-        assert_eq!(
-            (count(data.train.labels()), count(data.test.labels())),
-            (500, 100)
-        );
+        assert_eq!((count(data.train.labels()), count(data.test.labels())), (500, 100));
     }
     let names = data.train.class_names();
     assert_eq!((names[0].as_str(), names[99].as_str()), ("apple", "worm"));
@@ -52,27 +43,19 @@ fn cifar100_is_what_was_published() {
 #[test]
 fn the_part_of_fashion_mnist_in_the_repository() {
     let data_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data");
-    let data = DatasetConfig::Idx(IdxConfig::new("fashion-mnist-small"))
-        .load(&data_dir)
-        .unwrap();
+    let data = DatasetConfig::Idx(IdxConfig::new("fashion-mnist-small")).load(&data_dir).unwrap();
     assert_eq!(data.train.shape(), ImageShape::new(1, 28, 28));
     assert_eq!(data.train.class_names()[9], "Ankle boot");
     for (set, each) in [(&data.train, 600), (&data.test, 100)] {
         assert_eq!(set.len(), 10 * each);
         for class in 0..10 {
-            assert_eq!(
-                set.labels().iter().filter(|&&label| label == class).count(),
-                each
-            );
+            assert_eq!(set.labels().iter().filter(|&&label| label == class).count(), each);
         }
     }
     // Near the 0.2860 and 0.3530 of the whole.
     let measured = Normalization::measure(&data.train).unwrap();
     assert!((measured.mean[0] - 0.286).abs() < 0.005, "{measured:?}");
-    assert!(
-        (measured.deviation[0] - 0.353).abs() < 0.005,
-        "{measured:?}"
-    );
+    assert!((measured.deviation[0] - 0.353).abs() < 0.005, "{measured:?}");
 }
 
 /// A folder `tiny` of images of 1×2: three to train on, one to test on, two classes.
@@ -92,12 +75,7 @@ fn idx_folder() -> TempDir {
 }
 
 fn tiny() -> DatasetConfig {
-    let config = IdxConfig {
-        classes: 2,
-        height: 1,
-        width: 2,
-        ..IdxConfig::new("tiny")
-    };
+    let config = IdxConfig { classes: 2, height: 1, width: 2, ..IdxConfig::new("tiny") };
     DatasetConfig::Idx(config)
 }
 
@@ -107,10 +85,7 @@ fn idx_plain_and_gzip_read_alike() {
     let plain = tiny().load(data_dir.path()).unwrap();
     assert_eq!(plain.train.pixels(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(plain.train.labels(), [0, 1, 0]);
-    assert_eq!(
-        (plain.test.pixels(), plain.test.labels()),
-        (&[7, 8][..], &[1][..])
-    );
+    assert_eq!((plain.test.pixels(), plain.test.labels()), (&[7, 8][..], &[1][..]));
     assert_eq!(plain.train.class_names(), ["0", "1"]);
 
     for entry in fs::read_dir(data_dir.path().join("tiny")).unwrap() {
@@ -124,10 +99,7 @@ fn idx_plain_and_gzip_read_alike() {
     assert_eq!(tiny().load(data_dir.path()).unwrap(), plain);
 
     fs::write(data_dir.path().join("tiny/class_names.txt"), "cat\ndog\n").unwrap();
-    assert_eq!(
-        tiny().load(data_dir.path()).unwrap().train.class_names(),
-        ["cat", "dog"]
-    );
+    assert_eq!(tiny().load(data_dir.path()).unwrap().train.class_names(), ["cat", "dog"]);
 }
 
 #[test]
@@ -139,47 +111,28 @@ fn wrong_idx_files_are_named() {
     let labels = folder.join("train-labels-idx1-ubyte");
     fs::write(&labels, [0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 2]).unwrap();
     let found = message();
-    assert!(
-        found.starts_with(&format!("`{}` at byte 10:", labels.display())),
-        "{found}"
-    );
-    assert!(
-        found.ends_with("found label 2 of image 2, expected a label below 2"),
-        "{found}"
-    );
+    assert!(found.starts_with(&format!("`{}` at byte 10:", labels.display())), "{found}");
+    assert!(found.ends_with("found label 2 of image 2, expected a label below 2"), "{found}");
 
     fs::write(&labels, [0, 0, 8, 1, 0, 0, 0, 2, 0, 1]).unwrap();
     let found = message();
-    assert!(
-        found.ends_with("found 2 labels, expected 3, as many as there are images"),
-        "{found}"
-    );
+    assert!(found.ends_with("found 2 labels, expected 3, as many as there are images"), "{found}");
 
     fs::remove_file(&labels).unwrap();
     let found = message();
-    assert!(
-        found.contains("expected that file or `train-labels-idx1-ubyte.gz`"),
-        "{found}"
-    );
+    assert!(found.contains("expected that file or `train-labels-idx1-ubyte.gz`"), "{found}");
 
     fs::write(folder.join("train-images-idx3-ubyte"), [0, 0, 8, 3, 0]).unwrap();
     assert!(message().contains("a header of 16 bytes"), "{}", message());
     fs::write(folder.join("class_names.txt"), "cat\n").unwrap();
-    assert!(
-        message().contains("found 1 class names, expected 2"),
-        "{}",
-        message()
-    );
+    assert!(message().contains("found 1 class names, expected 2"), "{}", message());
 }
 
 #[test]
 fn a_missing_idx_folder_says_what_to_do() {
     let load = |folder: &str| {
         let config = DatasetConfig::Idx(IdxConfig::new(folder));
-        config
-            .load(Path::new("no-such-data"))
-            .unwrap_err()
-            .to_string()
+        config.load(Path::new("no-such-data")).unwrap_err().to_string()
     };
     assert_eq!(
         load("fashion-mnist"),
@@ -187,16 +140,7 @@ fn a_missing_idx_folder_says_what_to_do() {
          fetch it with `cargo xtask data fetch fashion-mnist`"
     );
     assert!(load("mine").ends_with("the folder `mine`; put its four files there"));
-    let none = IdxConfig {
-        width: 0,
-        ..IdxConfig::new("mine")
-    };
-    let message = DatasetConfig::Idx(none)
-        .load(Path::new("data"))
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        message,
-        "`data.dataset.idx.width` is 0, expected at least 1"
-    );
+    let none = IdxConfig { width: 0, ..IdxConfig::new("mine") };
+    let message = DatasetConfig::Idx(none).load(Path::new("data")).unwrap_err().to_string();
+    assert_eq!(message, "`data.dataset.idx.width` is 0, expected at least 1");
 }

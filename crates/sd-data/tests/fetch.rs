@@ -25,10 +25,7 @@ struct Manners {
     ranges: bool,
 }
 
-const GOOD: Manners = Manners {
-    breaks_after: usize::MAX,
-    ranges: true,
-};
+const GOOD: Manners = Manners { breaks_after: usize::MAX, ranges: true };
 
 struct Server {
     address: String,
@@ -80,13 +77,7 @@ fn answer(
     let content = content();
     let from: usize = range
         .filter(|_| manners.ranges)
-        .and_then(|range| {
-            range
-                .strip_prefix("bytes=")?
-                .strip_suffix('-')?
-                .parse()
-                .ok()
-        })
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok())
         .unwrap_or(0);
     if from >= content.len() {
         return write!(
@@ -94,22 +85,14 @@ fn answer(
             "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         );
     }
-    let status = if from > 0 {
-        "206 Partial Content"
-    } else {
-        "200 OK"
-    };
+    let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
     write!(
         stream,
         "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n",
         content.len() - from
     )?;
     if from > 0 {
-        write!(
-            stream,
-            "Content-Range: bytes {from}-{}/{SIZE}\r\n",
-            SIZE - 1
-        )?;
+        write!(stream, "Content-Range: bytes {from}-{}/{SIZE}\r\n", SIZE - 1)?;
     }
     write!(stream, "\r\n")?;
     let end = content.len().min(from.saturating_add(manners.breaks_after));
@@ -123,10 +106,7 @@ fn recipe(sources: Vec<Source>) -> Recipe {
         unpacked: Some("test-10-unpacked".to_owned()),
         files: vec![RemoteFile {
             name: "file.bin".to_owned(),
-            checksums: Checksums {
-                md5: MD5.to_owned(),
-                content_sha256: None,
-            },
+            checksums: Checksums { md5: MD5.to_owned(), content_sha256: None },
         }],
         texts: vec![("class_names.txt".to_owned(), "a\nb\n".to_owned())],
         sources,
@@ -145,9 +125,8 @@ fn fetch(recipe: &Recipe, data_dir: &Path) -> Result<(), String> {
 /// The names in the data set's folder.
 fn names(data_dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(data_dir.join("test-10")).unwrap();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -162,39 +141,22 @@ fn fetches_once() {
     let server = serve(GOOD);
     let data_dir = TempDir::new().unwrap();
     let recipe = http(&server);
-    assert_eq!(
-        fetch::presence(&recipe, data_dir.path()).unwrap(),
-        Presence::Absent
-    );
+    assert_eq!(fetch::presence(&recipe, data_dir.path()).unwrap(), Presence::Absent);
     fetch(&recipe, data_dir.path()).unwrap();
     assert_fetched(data_dir.path());
-    assert_eq!(
-        fetch::presence(&recipe, data_dir.path()).unwrap(),
-        Presence::Complete
-    );
+    assert_eq!(fetch::presence(&recipe, data_dir.path()).unwrap(), Presence::Complete);
     fetch(&recipe, data_dir.path()).unwrap();
-    assert_eq!(
-        *server.requests.lock().unwrap(),
-        [None],
-        "the second time there is nothing to do"
-    );
+    assert_eq!(*server.requests.lock().unwrap(), [None], "the second time there is nothing to do");
 }
 
 #[test]
 fn resumes_where_the_connection_broke_off() {
-    let server = serve(Manners {
-        breaks_after: 130_000,
-        ..GOOD
-    });
+    let server = serve(Manners { breaks_after: 130_000, ..GOOD });
     let data_dir = TempDir::new().unwrap();
     fetch(&http(&server), data_dir.path()).unwrap();
     assert_fetched(data_dir.path());
     let requests = server.requests.lock().unwrap();
-    let expected = [
-        None,
-        Some("bytes=130000-".to_owned()),
-        Some("bytes=260000-".to_owned()),
-    ];
+    let expected = [None, Some("bytes=130000-".to_owned()), Some("bytes=260000-".to_owned())];
     assert_eq!(*requests, expected);
 }
 
@@ -204,11 +166,7 @@ fn resumes_what_an_earlier_run_left() {
     for kept in [100_000, SIZE] {
         let data_dir = TempDir::new().unwrap();
         fs::create_dir(data_dir.path().join("test-10")).unwrap();
-        fs::write(
-            data_dir.path().join("test-10/file.bin.part"),
-            &content()[..kept],
-        )
-        .unwrap();
+        fs::write(data_dir.path().join("test-10/file.bin.part"), &content()[..kept]).unwrap();
         fetch(&http(&server), data_dir.path()).unwrap();
         assert_fetched(data_dir.path());
         let range = format!("bytes={kept}-");
@@ -218,10 +176,7 @@ fn resumes_what_an_earlier_run_left() {
 
 #[test]
 fn a_server_without_ranges_begins_anew() {
-    let server = serve(Manners {
-        ranges: false,
-        ..GOOD
-    });
+    let server = serve(Manners { ranges: false, ..GOOD });
     let data_dir = TempDir::new().unwrap();
     fs::create_dir(data_dir.path().join("test-10")).unwrap();
     fs::write(data_dir.path().join("test-10/file.bin.part"), [9; 1000]).unwrap();
@@ -231,10 +186,7 @@ fn a_server_without_ranges_begins_anew() {
 
 #[test]
 fn a_server_that_gives_nothing_is_given_up() {
-    let server = serve(Manners {
-        breaks_after: 0,
-        ..GOOD
-    });
+    let server = serve(Manners { breaks_after: 0, ..GOOD });
     let data_dir = TempDir::new().unwrap();
     let message = fetch(&http(&server), data_dir.path()).unwrap_err();
     assert!(message.contains("the connection broke off"), "{message}");
@@ -248,10 +200,7 @@ fn a_wrong_checksum_deletes_the_part_and_names_both_sums() {
     let mut recipe = http(&server);
     recipe.files[0].checksums.md5 = "0".repeat(32);
     let message = fetch(&recipe, data_dir.path()).unwrap_err();
-    assert!(
-        message.contains(MD5) && message.contains(&"0".repeat(32)),
-        "{message}"
-    );
+    assert!(message.contains(MD5) && message.contains(&"0".repeat(32)), "{message}");
     assert_eq!(names(data_dir.path()), [] as [&str; 0]);
 }
 
@@ -264,22 +213,13 @@ fn what_is_there_is_not_replaced() {
     fs::write(&path, "mine").unwrap();
     let recipe = http(&server);
     let message = fetch(&recipe, data_dir.path()).unwrap_err();
-    assert!(
-        message.contains(MD5) && message.contains("move it away"),
-        "{message}"
-    );
+    assert!(message.contains(MD5) && message.contains("move it away"), "{message}");
     assert_eq!(fs::read(&path).unwrap(), b"mine");
-    assert_eq!(
-        fetch::presence(&recipe, data_dir.path()).unwrap(),
-        Presence::Different(path)
-    );
+    assert_eq!(fetch::presence(&recipe, data_dir.path()).unwrap(), Presence::Different(path));
 
     fs::create_dir(data_dir.path().join("test-10-unpacked")).unwrap();
     fetch(&recipe, data_dir.path()).unwrap();
-    assert_eq!(
-        fetch::presence(&recipe, data_dir.path()).unwrap(),
-        Presence::Unpacked
-    );
+    assert_eq!(fetch::presence(&recipe, data_dir.path()).unwrap(), Presence::Unpacked);
     assert!(server.requests.lock().unwrap().is_empty());
 }
 
@@ -288,10 +228,7 @@ fn every_source_is_tried_and_every_reason_told() {
     let server = serve(GOOD);
     let data_dir = TempDir::new().unwrap();
     // A port that was free a moment ago: nobody listens.
-    let closed = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut recipe = recipe(vec![
         Source::Folder("no-such-folder".into()),
         Source::Http(format!("{}/elsewhere", server.address)),
@@ -301,21 +238,13 @@ fn every_source_is_tried_and_every_reason_told() {
     for fact in [
         "cannot fetch Test-10".to_owned(),
         "no-such-folder/file.bin`: ".to_owned(),
-        format!(
-            "{}/elsewhere/file.bin: the server answers 404 Not Found",
-            server.address
-        ),
+        format!("{}/elsewhere/file.bin: the server answers 404 Not Found", server.address),
         format!("http://{closed}/file.bin: no answer"),
-        format!(
-            "put the file in `{}`",
-            data_dir.path().join("test-10").display()
-        ),
+        format!("put the file in `{}`", data_dir.path().join("test-10").display()),
     ] {
         assert!(message.contains(&fact), "{fact} is not in\n{message}");
     }
-    recipe
-        .sources
-        .push(Source::Http(format!("{}/", server.address)));
+    recipe.sources.push(Source::Http(format!("{}/", server.address)));
     fetch(&recipe, data_dir.path()).unwrap();
     assert_fetched(data_dir.path());
 }
@@ -355,9 +284,8 @@ fn repacked_content_is_right_and_other_content_is_not() {
 #[test]
 fn the_program_names_what_it_knows() {
     let run = |arguments: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_sd-data"))
-            .args(arguments)
-            .output();
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_sd-data")).args(arguments).output();
         output.unwrap()
     };
     let data_dir = TempDir::new().unwrap();
@@ -365,25 +293,12 @@ fn the_program_names_what_it_knows() {
     let list = run(&["list", "--data-dir", folder]);
     let text = String::from_utf8(list.stdout).unwrap();
     for data_set in Published::ALL {
-        let advice = format!(
-            "absent; `cargo xtask data fetch {}` gets it",
-            data_set.name()
-        );
+        let advice = format!("absent; `cargo xtask data fetch {}` gets it", data_set.name());
         assert!(text.contains(&advice), "{text}");
     }
     assert_eq!(run(&["fetch", "imagenet"]).status.code(), Some(2));
-    let failed = run(&[
-        "fetch",
-        "cifar10",
-        "--data-dir",
-        folder,
-        "--from",
-        "no-such-folder",
-    ]);
+    let failed = run(&["fetch", "cifar10", "--data-dir", folder, "--from", "no-such-folder"]);
     assert_eq!(failed.status.code(), Some(1));
     let text = String::from_utf8(failed.stderr).unwrap();
-    assert!(
-        text.contains("no-such-folder/cifar-10-binary.tar.gz"),
-        "{text}"
-    );
+    assert!(text.contains("no-such-folder/cifar-10-binary.tar.gz"), "{text}");
 }

@@ -48,9 +48,7 @@ pub use attention::{
     AttentionConfig, Eca, EcaConfig, SimAm, SimAmConfig, SqueezeExcite, SqueezeExciteConfig,
 };
 pub use block::{Block, Sequential};
-pub use conv::{
-    ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig,
-};
+pub use conv::{ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig};
 pub use cost::Cost;
 pub use error::{Error, Result};
 pub use layout::channels_last;

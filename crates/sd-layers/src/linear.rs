@@ -2,9 +2,9 @@
 
 use tch::{Tensor, nn};
 
+use crate::Cost;
 use crate::init::uniform_fan_in;
 use crate::precision::like;
-use crate::Cost;
 
 /// `[N, inputs]` to `[N, outputs]`, with bias; PyTorch's initialisation.
 #[derive(Debug)]

@@ -57,12 +57,7 @@ impl FeatureShape {
         let Window { kernel, stride, padding } = window;
         let (height, width) = (self.height + 2 * padding, self.width + 2 * padding);
         if kernel > height || kernel > width {
-            return Err(Error::Window {
-                kernel,
-                padding,
-                height: self.height,
-                width: self.width,
-            });
+            return Err(Error::Window { kernel, padding, height: self.height, width: self.width });
         }
         Ok(Self {
             channels,

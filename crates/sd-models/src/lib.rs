@@ -45,7 +45,9 @@ mod weights;
 
 pub use backbone::{Backbone, BackboneConfig, ResnetConfig, Stage, Stem, VggConfig, VggHead};
 pub use error::{Error, Result};
-pub use exit::{Byot, Exit, ExitConfig, ExitGeometry, ExitOutput, ExitsConfig, Head, Light, LightConfig};
+pub use exit::{
+    Byot, Exit, ExitConfig, ExitGeometry, ExitOutput, ExitsConfig, Head, Light, LightConfig,
+};
 pub use multi_exit::{ExitOutputs, ModelConfig, MultiExit, Task};
 pub use per_stage::PerStage;
 pub use weights::{TensorFile, variables};

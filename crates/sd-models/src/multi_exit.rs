@@ -102,8 +102,7 @@ impl MultiExit {
                 let name = exit_name(number);
                 let map = shapes[stage - 1];
                 let geometry = ExitGeometry { map, last, classes: task.classes };
-                exits[stage - 1] =
-                    Some(config.kind.build(&(vs / &name), geometry).at(&name)?);
+                exits[stage - 1] = Some(config.kind.build(&(vs / &name), geometry).at(&name)?);
             }
         }
         let stages = backbone

@@ -30,8 +30,8 @@ impl TensorFile {
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is damaged.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path)
-            .map_err(|source| Error::File { path: path.to_owned(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
         let damaged = |reason: String| Error::Format { path: path.to_owned(), reason };
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
@@ -42,7 +42,9 @@ impl TensorFile {
             let kind = match view.dtype() {
                 Dtype::F32 => Kind::Float,
                 Dtype::I64 => Kind::Int64,
-                other => return Err(damaged(format!("{name} has type {other:?}, expected F32 or I64"))),
+                other => {
+                    return Err(damaged(format!("{name} has type {other:?}, expected F32 or I64")));
+                }
             };
             let size: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
             let tensor = Tensor::f_from_data_size(view.data(), &size, kind)

@@ -77,6 +77,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_steps: Option<u64>,
 
+    /// Where it computes, and where the images are
     #[command(flatten)]
     pub place: Place,
 }
@@ -100,6 +101,7 @@ pub struct EvalArgs {
     #[arg(long)]
     pub json: bool,
 
+    /// Where it computes, and where the images are
     #[command(flatten)]
     pub place: Place,
 }

@@ -117,19 +117,29 @@ impl Experiment {
     pub fn task(&self) -> Task {
         let (shape, classes) = self.data.input();
         Task {
-            input: FeatureShape::new(shape.channels as i64, shape.height as i64, shape.width as i64),
+            input: FeatureShape::new(
+                shape.channels as i64,
+                shape.height as i64,
+                shape.width as i64,
+            ),
             classes: classes as i64,
         }
     }
 
     fn check(&self) -> Result<()> {
         ensure!(
-            !self.name.is_empty() && !self.name.contains(['/', '\\']) && !self.name.starts_with('.'),
+            !self.name.is_empty()
+                && !self.name.contains(['/', '\\'])
+                && !self.name.starts_with('.'),
             "name is `{}`, expected a name for a folder, without slashes",
             self.name
         );
         ensure!(self.train.epochs > 0, "train.epochs is 0, expected at least 1");
-        ensure!(self.train.batch_size > 1, "train.batch_size is {}, expected at least 2 (batch norm)", self.train.batch_size);
+        ensure!(
+            self.train.batch_size > 1,
+            "train.batch_size is {}, expected at least 2 (batch norm)",
+            self.train.batch_size
+        );
         self.data.check()?;
         self.objective.check()?;
         self.train.sgd.check()?;

@@ -106,13 +106,16 @@ pub fn table(counts: &[Count]) -> String {
         let share = count.deployed.params as f64 / count.dense_original.params as f64;
         lines.push(format!("{} ({})", count.config, count.model));
         let parts = [("dense original", count.dense_original), ("framework", count.framework)];
-        let exits = count.exits.iter().map(|exit| {
-            (exit.name.as_str(), Cost { params: exit.params, macs: exit.macs })
-        });
+        let exits = count
+            .exits
+            .iter()
+            .map(|exit| (exit.name.as_str(), Cost { params: exit.params, macs: exit.macs }));
         for (name, cost) in parts.into_iter().chain(exits) {
-            lines.push(format!("  {name:<15}{:>12} parameters {:>15} MACs", cost.params, cost.macs));
+            lines
+                .push(format!("  {name:<15}{:>12} parameters {:>15} MACs", cost.params, cost.macs));
         }
-        lines.push(format!("  deployed: {:.1} % of the dense original's parameters", 100.0 * share));
+        lines
+            .push(format!("  deployed: {:.1} % of the dense original's parameters", 100.0 * share));
     }
     lines.join("\n")
 }

@@ -41,9 +41,7 @@ fn count(args: &CountArgs) -> Result<()> {
     let counts = args
         .configs
         .iter()
-        .map(|path| {
-            count::count(path.display().to_string(), &Experiment::read(path, &[], None)?)
-        })
+        .map(|path| count::count(path.display().to_string(), &Experiment::read(path, &[], None)?))
         .collect::<Result<Vec<_>>>()?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&counts)?);

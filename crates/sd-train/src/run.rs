@@ -72,12 +72,8 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
 
     let mut observer = Observer::new(&folder, args.max_steps)?;
     let ended = trainer.run(&mut position, &mut observer)?;
-    let test = Evaluation::new(
-        Arc::clone(&data.test),
-        data.normalization.clone(),
-        threads,
-        device,
-    )?;
+    let test =
+        Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), threads, device)?;
     let record = match ended {
         Ended::Interrupted => {
             record(&experiment, &network, &costs, &position, &trainer, Status::Interrupted)
@@ -248,7 +244,11 @@ fn record(
         framework: cost(costs.framework),
         dense_original: Some(cost(costs.dense_original)),
         best: None,
-        images_per_second: if seconds > 0.0 { (steps * batch_size as u64) as f64 / seconds } else { 0.0 },
+        images_per_second: if seconds > 0.0 {
+            (steps * batch_size as u64) as f64 / seconds
+        } else {
+            0.0
+        },
         seconds,
     }
 }

@@ -60,7 +60,9 @@ impl Trainer<'_> {
                 let step = position.epoch * steps_per_epoch + position.step_in_epoch as u64;
                 let rate = self.experiment.train.schedule.rate(step, steps_per_epoch, epochs);
                 // Dropout draws from libtorch's one generator: a stream for each step.
-                tch::manual_seed(self.experiment.seed.wrapping_add(step.wrapping_mul(1 << 20)) as i64);
+                tch::manual_seed(
+                    self.experiment.seed.wrapping_add(step.wrapping_mul(1 << 20)) as i64
+                );
 
                 let (images, labels) = to_tensors(&batch, self.device);
                 let outputs = self.network.forward_exits(&images, true);

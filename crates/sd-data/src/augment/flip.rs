@@ -25,20 +25,12 @@ impl FlipConfig {
             Ok(())
         } else {
             let key = format!("{key}.flip.probability");
-            Err(Error::value(
-                key,
-                self.probability,
-                "a number between 0 and 1",
-            ))
+            Err(Error::value(key, self.probability, "a number between 0 and 1"))
         }
     }
 
     pub(super) fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
-        if random.random_bool(self.probability) {
-            placement.mirrored()
-        } else {
-            placement
-        }
+        if random.random_bool(self.probability) { placement.mirrored() } else { placement }
     }
 }
 
@@ -57,19 +49,14 @@ mod tests {
                         != Placement::default()
                 })
                 .count();
-            assert!(
-                expected.contains(&flips),
-                "{flips} flips of 1000 at {probability}"
-            );
+            assert!(expected.contains(&flips), "{flips} flips of 1000 at {probability}");
         }
     }
 
     #[test]
     fn a_probability_beyond_one_is_named() {
         for probability in [-0.1, 1.5, f64::NAN] {
-            let error = FlipConfig { probability }
-                .check("data.augment[1]")
-                .unwrap_err();
+            let error = FlipConfig { probability }.check("data.augment[1]").unwrap_err();
             let expected = format!(
                 "`data.augment[1].flip.probability` is {probability}, \
                  expected a number between 0 and 1"

@@ -58,9 +58,7 @@ pub(crate) fn check_all(augment: &[AugmentConfig], shape: ImageShape) -> Result<
 
 /// Draws all of `augment`, in order, for one image.
 pub(crate) fn draw_all(augment: &[AugmentConfig], random: &mut Stream) -> Placement {
-    augment.iter().fold(Placement::default(), |placement, one| {
-        one.draw(random, placement)
-    })
+    augment.iter().fold(Placement::default(), |placement, one| one.draw(random, placement))
 }
 
 #[cfg(test)]
@@ -81,18 +79,11 @@ mod tests {
     fn one_name_one_placement_and_many_over_many_names() {
         for one in examples() {
             let draw = |sample| {
-                draw_all(
-                    std::slice::from_ref(&one),
-                    &mut crate::random::of_sample(0, 0, sample),
-                )
+                draw_all(std::slice::from_ref(&one), &mut crate::random::of_sample(0, 0, sample))
             };
             assert_eq!(draw(0), draw(0));
-            assert!(
-                (1..64).any(|sample| draw(sample) != draw(0)),
-                "{one:?} changes nothing"
-            );
-            one.check("data.augment[0]", ImageShape::new(3, 8, 8))
-                .unwrap();
+            assert!((1..64).any(|sample| draw(sample) != draw(0)), "{one:?} changes nothing");
+            one.check("data.augment[0]", ImageShape::new(3, 8, 8)).unwrap();
         }
     }
 

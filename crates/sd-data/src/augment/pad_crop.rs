@@ -54,10 +54,7 @@ mod tests {
         }
         assert_eq!(places.len(), 9);
         // 1000 ± 5 deviations of a binomial.
-        assert!(
-            places.values().all(|count| (850..=1150).contains(count)),
-            "{places:?}"
-        );
+        assert!(places.values().all(|count| (850..=1150).contains(count)), "{places:?}");
     }
 
     #[test]

@@ -19,20 +19,13 @@ impl Placement {
     #[must_use]
     pub(super) fn moved(self, down: isize, right: isize) -> Self {
         let right = if self.mirrored { -right } else { right };
-        Self {
-            down: self.down + down,
-            right: self.right + right,
-            ..self
-        }
+        Self { down: self.down + down, right: self.right + right, ..self }
     }
 
     /// Followed by an exchange of left and right.
     #[must_use]
     pub(super) fn mirrored(self) -> Self {
-        Self {
-            mirrored: !self.mirrored,
-            ..self
-        }
+        Self { mirrored: !self.mirrored, ..self }
     }
 
     /// Writes the placed and normalised image. `source` and `target` are `[H, W, C]` of `shape`;
@@ -44,10 +37,7 @@ impl Placement {
         tables: &[[f32; 256]],
         target: &mut [f32],
     ) {
-        debug_assert_eq!(
-            (source.len(), target.len()),
-            (shape.values(), shape.values())
-        );
+        debug_assert_eq!((source.len(), target.len()), (shape.values(), shape.values()));
         // The pass is inlined thrice: with a number of channels that the compiler knows, the loop
         // over them unrolls.
         match shape.channels {
@@ -72,11 +62,7 @@ impl Placement {
         let start = (-self.right).clamp(0, width);
         let end = (width - self.right).clamp(start, width);
         let seen = (start + self.right) as usize..(end + self.right) as usize;
-        let (left, right) = if self.mirrored {
-            (width - end, width - start)
-        } else {
-            (start, end)
-        };
+        let (left, right) = if self.mirrored { (width - end, width - start) } else { (start, end) };
         let (left, right) = (left as usize * channels, right as usize * channels);
 
         for (row, target) in (0..).zip(target.chunks_exact_mut(shape.width * channels)) {
@@ -91,14 +77,9 @@ impl Placement {
             black(channels, tables, &mut target[right..]);
             let target = target[left..right].chunks_exact_mut(channels);
             if self.mirrored {
-                source
-                    .rev()
-                    .zip(target)
-                    .for_each(|(from, to)| pixel(tables, from, to));
+                source.rev().zip(target).for_each(|(from, to)| pixel(tables, from, to));
             } else {
-                source
-                    .zip(target)
-                    .for_each(|(from, to)| pixel(tables, from, to));
+                source.zip(target).for_each(|(from, to)| pixel(tables, from, to));
             }
         }
     }
@@ -153,9 +134,7 @@ mod tests {
     /// Tables of bytes as they are, each channel another sign so that they cannot be confused.
     fn tables(channels: usize) -> Vec<[f32; 256]> {
         let sign = |channel: usize| if channel.is_multiple_of(2) { 1.0 } else { -1.0 };
-        (0..channels)
-            .map(|c| std::array::from_fn(|byte| sign(c) * byte as f32))
-            .collect()
+        (0..channels).map(|c| std::array::from_fn(|byte| sign(c) * byte as f32)).collect()
     }
 
     fn written(placement: Placement, image: &[u8], shape: ImageShape) -> Vec<f32> {
@@ -198,9 +177,7 @@ mod tests {
         let shape = ImageShape::new(1, 1, 2);
         let table: [f32; 256] = std::array::from_fn(|byte| byte as f32 - 9.0);
         let mut target = [f32::NAN; 2];
-        Placement::default()
-            .moved(0, 1)
-            .write(&[20, 30], shape, &[table], &mut target);
+        Placement::default().moved(0, 1).write(&[20, 30], shape, &[table], &mut target);
         assert_eq!(target, [21.0, -9.0]);
     }
 }

@@ -122,10 +122,7 @@ impl Cifar {
             Err(Error::Missing {
                 name: self.name.to_owned(),
                 folder: data_dir.to_owned(),
-                expected: format!(
-                    "the folder `{}` or the file `{}`",
-                    self.folder, self.archive
-                ),
+                expected: format!("the folder `{}` or the file `{}`", self.folder, self.archive),
                 advice: format!("fetch it with `cargo xtask data fetch {}`", self.fetch),
             })
         }
@@ -142,11 +139,7 @@ impl Cifar {
             let name = entry.path_bytes();
             let Some(name) = std::str::from_utf8(&name)
                 .ok()
-                .and_then(|name| {
-                    name.strip_prefix("./")
-                        .unwrap_or(name)
-                        .strip_prefix(self.folder)
-                })
+                .and_then(|name| name.strip_prefix("./").unwrap_or(name).strip_prefix(self.folder))
                 .and_then(|name| name.strip_prefix('/'))
             else {
                 continue;
@@ -182,10 +175,7 @@ impl Cifar {
         Err(Error::Malformed {
             path: path.to_owned(),
             offset: size.min(expected),
-            found: format!(
-                "{} of {size} bytes",
-                if size < expected { "the end" } else { "more" }
-            ),
+            found: format!("{} of {size} bytes", if size < expected { "the end" } else { "more" }),
             expected: format!("{expected} bytes, {records} records of {}", self.record()),
         })
     }
@@ -242,10 +232,7 @@ fn read_member(reader: impl Read, path: PathBuf, size: u64, most: u64) -> Result
         });
     }
     let mut bytes = Vec::new();
-    reader
-        .take(most)
-        .read_to_end(&mut bytes)
-        .map_err(Error::read(&path))?;
+    reader.take(most).read_to_end(&mut bytes).map_err(Error::read(&path))?;
     Ok(Member { path, bytes })
 }
 

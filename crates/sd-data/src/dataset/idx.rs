@@ -58,17 +58,11 @@ impl IdxConfig {
     }
 
     pub(super) fn load(&self, data_dir: &Path) -> Result<TrainTest> {
-        for (name, value) in [
-            ("classes", self.classes),
-            ("height", self.height),
-            ("width", self.width),
-        ] {
+        for (name, value) in
+            [("classes", self.classes), ("height", self.height), ("width", self.width)]
+        {
             if value == 0 {
-                return Err(Error::value(
-                    format!("data.dataset.idx.{name}"),
-                    0,
-                    "at least 1",
-                ));
+                return Err(Error::value(format!("data.dataset.idx.{name}"), 0, "at least 1"));
             }
         }
         let folder = data_dir.join(&self.folder);
@@ -112,10 +106,7 @@ impl IdxConfig {
                 expected: format!("{count}, as many as there are images"),
             });
         }
-        if let Some(index) = labels
-            .iter()
-            .position(|&label| usize::from(label) >= self.classes)
-        {
+        if let Some(index) = labels.iter().position(|&label| usize::from(label) >= self.classes) {
             return Err(Error::Malformed {
                 path,
                 offset: 8 + index as u64,
@@ -163,11 +154,7 @@ fn parse(
     };
     let header_len = 8 + 4 * sides.len() as u64;
     let mut header = Vec::new();
-    reader
-        .by_ref()
-        .take(header_len)
-        .read_to_end(&mut header)
-        .map_err(Error::read(path))?;
+    reader.by_ref().take(header_len).read_to_end(&mut header).map_err(Error::read(path))?;
     let (words, rest) = header.as_chunks::<4>();
     let mut words = words.iter().map(|word| u32::from_be_bytes(*word));
     // The magic number comes first also in what is said about it: a short file of another format
@@ -177,11 +164,7 @@ fn parse(
     {
         let kind = if magic == IMAGES { "images" } else { "labels" };
         let expected = format!("{magic:#010x}, {kind} of one byte");
-        return Err(malformed(
-            0,
-            format!("the magic number {found:#010x}"),
-            expected,
-        ));
+        return Err(malformed(0, format!("the magic number {found:#010x}"), expected));
     }
     if (header.len() as u64) < header_len || !rest.is_empty() {
         let found = format!("the end of {} bytes", header.len());
@@ -194,17 +177,9 @@ fn parse(
     let count = words.next().unwrap_or_default();
     for (index, (found, &side)) in words.zip(sides).enumerate() {
         if found as usize != side {
-            let (name, offset) = if index == 0 {
-                ("height", 8)
-            } else {
-                ("width", 12)
-            };
+            let (name, offset) = if index == 0 { ("height", 8) } else { ("width", 12) };
             let expected = format!("{side}, the {name} in the configuration");
-            return Err(malformed(
-                offset,
-                format!("images of {name} {found}"),
-                expected,
-            ));
+            return Err(malformed(offset, format!("images of {name} {found}"), expected));
         }
     }
     // The number of items is the file's own word. What is allocated follows the bytes that come,
@@ -212,20 +187,12 @@ fn parse(
     let item: u64 = sides.iter().map(|&side| side as u64).product();
     let expected = u64::from(count).saturating_mul(item);
     let mut bytes = Vec::new();
-    reader
-        .take(expected.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(Error::read(path))?;
+    reader.take(expected.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::read(path))?;
     let found = bytes.len() as u64;
     if found != expected {
         return Err(malformed(
             header_len + found.min(expected),
-            (if found < expected {
-                "the end"
-            } else {
-                "more bytes"
-            })
-            .to_owned(),
+            (if found < expected { "the end" } else { "more bytes" }).to_owned(),
             format!("{count} items of {item} bytes after {header_len} of header"),
         ));
     }
@@ -239,9 +206,7 @@ mod tests {
 
     /// Three images of 1×2.
     fn images() -> Vec<u8> {
-        vec![
-            0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 10, 11, 20, 21, 30, 31,
-        ]
+        vec![0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 10, 11, 20, 21, 30, 31]
     }
 
     fn read(bytes: &[u8]) -> Result<(usize, Vec<u8>)> {
@@ -252,10 +217,7 @@ mod tests {
     fn reads_what_is_there() {
         assert_eq!(read(&images()).unwrap(), (3, vec![10, 11, 20, 21, 30, 31]));
         let labels = [0, 0, 8, 1, 0, 0, 0, 2, 5, 6];
-        assert_eq!(
-            parse(&labels[..], Path::new("l"), LABELS, &[]).unwrap(),
-            (2, vec![5, 6])
-        );
+        assert_eq!(parse(&labels[..], Path::new("l"), LABELS, &[]).unwrap(), (2, vec![5, 6]));
     }
 
     #[test]
@@ -294,12 +256,7 @@ mod tests {
     fn a_huge_count_allocates_nothing() {
         let mut bytes = images();
         bytes[4..8].fill(0xff);
-        assert!(
-            read(&bytes)
-                .unwrap_err()
-                .to_string()
-                .contains("4294967295 items")
-        );
+        assert!(read(&bytes).unwrap_err().to_string().contains("4294967295 items"));
     }
 
     proptest! {

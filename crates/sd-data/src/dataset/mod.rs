@@ -84,12 +84,8 @@ fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> 
         found: "bytes that are not UTF-8".to_owned(),
         expected: "class names, one a line".to_owned(),
     })?;
-    let names: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let names: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if names.len() != classes {
         return Err(Error::Malformed {
             path: path.to_owned(),
@@ -113,10 +109,7 @@ mod tests {
         }
         let read = |text: &str| toml::from_str::<Holder>(text).map(|holder| holder.dataset);
         assert_eq!(read("dataset = 'cifar10'").unwrap(), DatasetConfig::Cifar10);
-        assert_eq!(
-            read("dataset = 'cifar100'").unwrap(),
-            DatasetConfig::Cifar100
-        );
+        assert_eq!(read("dataset = 'cifar100'").unwrap(), DatasetConfig::Cifar100);
         let idx = read("dataset = { idx = { folder = 'fashion-mnist' } }").unwrap();
         assert_eq!(idx.input(), (ImageShape::new(1, 28, 28), 10));
         let synthetic = read(
@@ -134,16 +127,8 @@ mod tests {
         let names = class_names(b"apple\nT-shirt/top \n\n", path, 2).unwrap();
         assert_eq!(names, ["apple", "T-shirt/top"]);
         let error = class_names(b"apple\n", path, 2).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "`names.txt` at byte 0: found 1 class names, expected 2, one a line"
-        );
-        let error = class_names(b"apple\n\xff\n", path, 2)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("at byte 6") && error.contains("UTF-8"),
-            "{error}"
-        );
+        assert_eq!(error, "`names.txt` at byte 0: found 1 class names, expected 2, one a line");
+        let error = class_names(b"apple\n\xff\n", path, 2).unwrap_err().to_string();
+        assert!(error.contains("at byte 6") && error.contains("UTF-8"), "{error}");
     }
 }

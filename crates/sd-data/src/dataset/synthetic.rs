@@ -64,10 +64,7 @@ impl SyntheticConfig {
         }
         // A slip of the pen gets a message rather than the machine's last byte of memory.
         const LIMIT: usize = 1 << 32;
-        let bytes = self
-            .train
-            .max(self.test)
-            .saturating_mul(self.shape().values());
+        let bytes = self.train.max(self.test).saturating_mul(self.shape().values());
         let patterns = self.classes.saturating_mul(self.shape().values());
         if bytes.max(patterns) > LIMIT {
             let size = format!(
@@ -91,11 +88,7 @@ impl SyntheticConfig {
             for x in 0..self.width {
                 let turns =
                     across * x as f32 / self.width as f32 + down * y as f32 / self.height as f32;
-                pattern.extend(
-                    phases
-                        .iter()
-                        .map(|phase| PATTERN * (TAU * turns + phase).sin()),
-                );
+                pattern.extend(phases.iter().map(|phase| PATTERN * (TAU * turns + phase).sin()));
             }
         }
         pattern
@@ -115,9 +108,7 @@ impl SyntheticConfig {
                 (128.0 + pattern + noise) as u8
             }));
         }
-        let names = (0..self.classes)
-            .map(|class| format!("pattern {class}"))
-            .collect();
+        let names = (0..self.classes).map(|class| format!("pattern {class}")).collect();
         ImageSet::new(self.shape(), pixels, labels, names)
     }
 }
@@ -142,16 +133,7 @@ mod tests {
     fn the_seed_decides_and_the_splits_differ() {
         let both = config().load().unwrap();
         assert_eq!(both, config().load().unwrap());
-        assert_ne!(
-            both.train,
-            SyntheticConfig {
-                seed: 4,
-                ..config()
-            }
-            .load()
-            .unwrap()
-            .train
-        );
+        assert_ne!(both.train, SyntheticConfig { seed: 4, ..config() }.load().unwrap().train);
         assert_ne!(both.train.image(0), both.test.image(0));
         assert_eq!((both.train.len(), both.test.len()), (40, 20));
         assert_eq!(both.test.labels()[..5], [0, 1, 2, 3, 0]);
@@ -169,10 +151,7 @@ mod tests {
             }
         }
         let distance = |mean: &[f32], image: &[u8]| -> f32 {
-            mean.iter()
-                .zip(image)
-                .map(|(mean, &value)| (mean - f32::from(value)).powi(2))
-                .sum()
+            mean.iter().zip(image).map(|(mean, &value)| (mean - f32::from(value)).powi(2)).sum()
         };
         for index in 0..test.len() {
             let nearest = (0..4).min_by(|&a, &b| {
@@ -185,37 +164,11 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_named() {
-        let error = SyntheticConfig {
-            height: 0,
-            ..config()
-        }
-        .load()
-        .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`data.dataset.synthetic.height` is 0, expected at least 1"
-        );
-        let error = SyntheticConfig {
-            train: 1 << 40,
-            ..config()
-        }
-        .load()
-        .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("1099511627776 + 20 images of 3×8×6"),
-            "{error}"
-        );
-        let error = SyntheticConfig {
-            height: usize::MAX,
-            ..config()
-        }
-        .load()
-        .unwrap_err();
-        assert!(
-            error.to_string().contains("at most 4294967296 values"),
-            "{error}"
-        );
+        let error = SyntheticConfig { height: 0, ..config() }.load().unwrap_err();
+        assert_eq!(error.to_string(), "`data.dataset.synthetic.height` is 0, expected at least 1");
+        let error = SyntheticConfig { train: 1 << 40, ..config() }.load().unwrap_err();
+        assert!(error.to_string().contains("1099511627776 + 20 images of 3×8×6"), "{error}");
+        let error = SyntheticConfig { height: usize::MAX, ..config() }.load().unwrap_err();
+        assert!(error.to_string().contains("at most 4294967296 values"), "{error}");
     }
 }

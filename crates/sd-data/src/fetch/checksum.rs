@@ -23,11 +23,7 @@ pub struct Checksums {
 impl Checksums {
     /// None if the file is right, or else what was found and what was expected.
     pub(super) fn difference(&self, path: &Path) -> Result<Option<(String, String)>> {
-        let open = || {
-            File::open(path)
-                .map(BufReader::new)
-                .map_err(Error::read(path))
-        };
+        let open = || File::open(path).map(BufReader::new).map_err(Error::read(path));
         let md5 = sum::<Md5>(open()?).map_err(Error::read(path))?;
         if md5 == self.md5 {
             return Ok(None);
@@ -69,10 +65,7 @@ mod tests {
     /// RFC 1321, appendix A.5; FIPS 180-2, appendix B.1.
     #[test]
     fn known_sums() {
-        assert_eq!(
-            sum::<Md5>(&b"abc"[..]).unwrap(),
-            "900150983cd24fb0d6963f7d28e17f72"
-        );
+        assert_eq!(sum::<Md5>(&b"abc"[..]).unwrap(), "900150983cd24fb0d6963f7d28e17f72");
         assert_eq!(
             sum::<Sha256>(&b"abc"[..]).unwrap(),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -50,9 +50,7 @@ pub(super) fn download(address: &str, part: &Path, say: &mut dyn FnMut(&str)) ->
                 ),
             });
         }
-        say(&format!(
-            "the connection broke off after {kept} bytes ({reason}); resuming"
-        ));
+        say(&format!("the connection broke off after {kept} bytes ({reason}); resuming"));
         std::thread::sleep(Duration::from_secs(fruitless.into()));
     }
 }
@@ -64,10 +62,7 @@ fn attempt(
     have: u64,
     say: &mut dyn FnMut(&str),
 ) -> Result<Outcome> {
-    let failed = |reason: String| Error::Source {
-        origin: address.to_owned(),
-        reason,
-    };
+    let failed = |reason: String| Error::Source { origin: address.to_owned(), reason };
     let mut request = agent.get(address);
     if have > 0 {
         request = request.header("Range", format!("bytes={have}-"));
@@ -88,9 +83,7 @@ fn attempt(
         // Nothing comes after what is there: it is the whole file, or the checksum says no.
         StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(Outcome::Whole),
         status if status.is_success() => {
-            return Err(failed(format!(
-                "the server answers {status}, but not with the file"
-            )));
+            return Err(failed(format!("the server answers {status}, but not with the file")));
         }
         status => return Err(failed(format!("the server answers {status}"))),
     };
@@ -112,8 +105,7 @@ fn attempt(
             }
             Ok(0) => return Ok(Outcome::Whole),
             Ok(count) => {
-                file.write_all(&buffer[..count])
-                    .map_err(write_error(part))?;
+                file.write_all(&buffer[..count]).map_err(write_error(part))?;
                 received += count as u64;
             }
             Err(error) => return Ok(Outcome::Broken(error.to_string())),
@@ -123,10 +115,7 @@ fn attempt(
 
 fn broken(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    matches!(
-        kind,
-        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
-    )
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 fn resumes_at(headers: &HeaderMap, have: u64) -> bool {

@@ -76,11 +76,7 @@ pub fn fetch(recipe: &Recipe, data_dir: &Path, say: &mut dyn FnMut(&str)) -> Res
     while !missing.is_empty() {
         let Some(source) = sources.next() else {
             let advice = format!("{} in `{}`", recipe.advice, folder.display());
-            return Err(Error::Fetch {
-                name: recipe.title.clone(),
-                reasons,
-                advice,
-            });
+            return Err(Error::Fetch { name: recipe.title.clone(), reasons, advice });
         };
         match from(source, &folder, &missing, say) {
             Ok(()) => break,
@@ -114,12 +110,7 @@ fn missing<'a>(recipe: &'a Recipe, data_dir: &Path) -> Result<Vec<&'a RemoteFile
             missing.push(file);
         } else if let Some((found, expected)) = file.checksums.difference(&path)? {
             let advice = "move it away to fetch it again".to_owned();
-            return Err(Error::Checksum {
-                path,
-                found,
-                expected,
-                advice,
-            });
+            return Err(Error::Checksum { path, found, expected, advice });
         }
     }
     Ok(missing)
@@ -174,12 +165,7 @@ fn verify_and_put(file: &RemoteFile, path: &Path) -> Result<()> {
     if let Some((found, expected)) = file.checksums.difference(&part)? {
         fs::remove_file(&part).map_err(write_error(&part))?;
         let advice = "it was deleted".to_owned();
-        return Err(Error::Checksum {
-            path: part,
-            found,
-            expected,
-            advice,
-        });
+        return Err(Error::Checksum { path: part, found, expected, advice });
     }
     put(&part, path)
 }
@@ -187,9 +173,7 @@ fn verify_and_put(file: &RemoteFile, path: &Path) -> Result<()> {
 /// Syncs and renames, so that a crash leaves a whole file or none.
 fn put(part: &Path, path: &Path) -> Result<()> {
     let synced = File::open(part).and_then(|file| file.sync_all());
-    synced
-        .and_then(|()| fs::rename(part, path))
-        .map_err(write_error(path))?;
+    synced.and_then(|()| fs::rename(part, path)).map_err(write_error(path))?;
     if let Some(folder) = path.parent() {
         // Not every system lets a folder be opened; the rename is done either way.
         let _ = File::open(folder).and_then(|folder| folder.sync_all());

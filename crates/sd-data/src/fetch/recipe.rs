@@ -72,9 +72,7 @@ impl Source {
 impl Recipe {
     /// Where the files go.
     pub fn folder(&self, data_dir: &Path) -> PathBuf {
-        self.folder
-            .as_ref()
-            .map_or_else(|| data_dir.to_owned(), |folder| data_dir.join(folder))
+        self.folder.as_ref().map_or_else(|| data_dir.to_owned(), |folder| data_dir.join(folder))
     }
 
     pub(super) fn path(&self, data_dir: &Path, name: &str) -> PathBuf {
@@ -82,9 +80,7 @@ impl Recipe {
     }
 
     pub(super) fn is_unpacked(&self, data_dir: &Path) -> bool {
-        self.unpacked
-            .as_ref()
-            .is_some_and(|folder| data_dir.join(folder).is_dir())
+        self.unpacked.as_ref().is_some_and(|folder| data_dir.join(folder).is_dir())
     }
 }
 
@@ -161,10 +157,7 @@ fn cifar(title: &str, unpacked: &str, file: &str, md5: &str) -> Recipe {
         unpacked: Some(unpacked.to_owned()),
         files: vec![RemoteFile {
             name: file.to_owned(),
-            checksums: Checksums {
-                md5: md5.to_owned(),
-                content_sha256: None,
-            },
+            checksums: Checksums { md5: md5.to_owned(), content_sha256: None },
         }],
         texts: Vec::new(),
         sources: vec![Source::Http(TORONTO.to_owned())],
@@ -177,10 +170,7 @@ fn cifar(title: &str, unpacked: &str, file: &str, md5: &str) -> Recipe {
 fn fashion_mnist() -> Recipe {
     let file = |[name, md5, content]: [&str; 3]| RemoteFile {
         name: name.to_owned(),
-        checksums: Checksums {
-            md5: md5.to_owned(),
-            content_sha256: Some(content.to_owned()),
-        },
+        checksums: Checksums { md5: md5.to_owned(), content_sha256: Some(content.to_owned()) },
     };
     Recipe {
         title: "Fashion-MNIST".to_owned(),
@@ -191,10 +181,7 @@ fn fashion_mnist() -> Recipe {
         sources: vec![
             Source::Folder(Path::new("/").join(DEBIAN_FOLDER)),
             Source::Http(ZALANDO.to_owned()),
-            Source::Debian {
-                package: DEBIAN.to_owned(),
-                inside: PathBuf::from(DEBIAN_FOLDER),
-            },
+            Source::Debian { package: DEBIAN.to_owned(), inside: PathBuf::from(DEBIAN_FOLDER) },
         ],
         advice: format!(
             "run the command again to resume, or install Debian's package `{DEBIAN}`, or get the \
@@ -209,17 +196,8 @@ mod tests {
 
     #[test]
     fn an_argument_is_an_address_or_a_folder() {
-        assert_eq!(
-            Source::from_argument("http://a/b"),
-            Source::Http("http://a/b".to_owned())
-        );
-        assert_eq!(
-            Source::from_argument("https://a"),
-            Source::Http("https://a".to_owned())
-        );
-        assert_eq!(
-            Source::from_argument("a/b"),
-            Source::Folder(PathBuf::from("a/b"))
-        );
+        assert_eq!(Source::from_argument("http://a/b"), Source::Http("http://a/b".to_owned()));
+        assert_eq!(Source::from_argument("https://a"), Source::Http("https://a".to_owned()));
+        assert_eq!(Source::from_argument("a/b"), Source::Folder(PathBuf::from("a/b")));
     }
 }

@@ -35,9 +35,7 @@ fn loader(change: impl FnOnce(&mut LoaderConfig)) -> Loader {
 }
 
 fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(Vec<u32>, Vec<i64>)> {
-    batches
-        .map(|b| (b.pixels.iter().map(|v| v.to_bits()).collect(), b.labels))
-        .collect()
+    batches.map(|b| (b.pixels.iter().map(|v| v.to_bits()).collect(), b.labels)).collect()
 }
 
 #[test]
@@ -49,11 +47,7 @@ fn threads_and_prefetch_change_no_bit() {
             config.threads = threads;
             config.prefetch = prefetch;
         });
-        assert_eq!(
-            bits(loader.epoch(3, 0)),
-            expected,
-            "{threads} threads, {prefetch} ahead"
-        );
+        assert_eq!(bits(loader.epoch(3, 0)), expected, "{threads} threads, {prefetch} ahead");
     }
 }
 
@@ -122,11 +116,7 @@ fn an_epoch_has_every_image_once_or_full_batches_alone() {
     assert_eq!((all.batches(), all.images()), (8, 50));
     let mut labels: Vec<i64> = all.epoch(0, 0).flat_map(|batch| batch.labels).collect();
     labels.sort_unstable();
-    let mut expected: Vec<i64> = images()
-        .labels()
-        .iter()
-        .map(|&label| label as i64)
-        .collect();
+    let mut expected: Vec<i64> = images().labels().iter().map(|&label| label as i64).collect();
     expected.sort_unstable();
     assert_eq!(labels, expected);
 
@@ -156,10 +146,7 @@ fn a_panic_in_a_worker_reaches_the_caller() {
     // Fewer pixels than labels: the constructor would not let it pass.
     let mut broken = images().as_ref().clone();
     broken.pixels.truncate(20 * 90);
-    let config = LoaderConfig {
-        order: Order::Sequential,
-        ..config()
-    };
+    let config = LoaderConfig { order: Order::Sequential, ..config() };
     let loader = Loader::new(Arc::new(broken), config).unwrap();
     let mut epoch = loader.epoch(0, 0);
     assert_eq!(epoch.by_ref().take(2).count(), 2);
@@ -175,29 +162,18 @@ fn what_leaves_no_batch_is_an_error() {
         change(&mut config);
         Loader::new(images(), config).unwrap_err().to_string()
     };
-    assert_eq!(
-        message(|c| c.batch_size = 0),
-        "`batch_size` is 0, expected at least 1"
-    );
-    assert_eq!(
-        message(|c| c.threads = 0),
-        "`threads` is 0, expected at least 1"
-    );
+    assert_eq!(message(|c| c.batch_size = 0), "`batch_size` is 0, expected at least 1");
+    assert_eq!(message(|c| c.threads = 0), "`threads` is 0, expected at least 1");
     let dropped = message(|c| {
         c.batch_size = 51;
         c.drop_last = true;
     });
-    assert!(
-        dropped.contains("`batch_size` is 51, expected at most 50"),
-        "{dropped}"
-    );
+    assert!(dropped.contains("`batch_size` is 51, expected at most 50"), "{dropped}");
     let mean = message(|c| c.normalization.mean = vec![0.5]);
     assert!(mean.contains("`normalization.mean` is [0.5]"), "{mean}");
     let padding =
         message(|c| c.augment = vec![AugmentConfig::PadCrop(PadCropConfig { padding: 5 })]);
     assert!(padding.contains("pad_crop.padding` is 5"), "{padding}");
-    let none = Loader::new(Arc::new(images().select(&[])), config())
-        .unwrap_err()
-        .to_string();
+    let none = Loader::new(Arc::new(images().select(&[])), config()).unwrap_err().to_string();
     assert!(none.contains("no image"), "{none}");
 }

@@ -53,7 +53,8 @@ impl Residual {
     ) -> Result<Self> {
         let outputs = 4 * width;
         let reduce = ConvGeometry { inputs, outputs: width, window: Window::same(1, 1) };
-        let middle = ConvGeometry { inputs: width, outputs: width, window: Window::same(3, stride) };
+        let middle =
+            ConvGeometry { inputs: width, outputs: width, window: Window::same(3, stride) };
         let expand = ConvGeometry { inputs: width, outputs, window: Window::same(1, 1) };
         let branch = Sequential::new()
             .then(Convolution::new(&(vs / "conv1"), reduce, 1)?)

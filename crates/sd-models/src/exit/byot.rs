@@ -5,8 +5,8 @@ use sd_layers::{
     BatchNormRelu, Block, ConvGeometry, Convolution, Cost, FeatureShape, Linear, Sequential,
     Window, global_average,
 };
-use tch::{Tensor, nn};
 use tch::nn::ModuleT;
+use tch::{Tensor, nn};
 
 use super::{Exit, ExitGeometry, ExitOutput};
 

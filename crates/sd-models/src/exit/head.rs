@@ -41,10 +41,9 @@ struct Classifier {
 impl Exit for Classifier {
     fn forward(&self, map: &Tensor, train: bool) -> ExitOutput {
         let feature = global_average(map);
-        let last = self
-            .hidden
-            .iter()
-            .fold(feature.shallow_clone(), |row, layer| row.apply(layer).relu().dropout(0.5, train));
+        let last = self.hidden.iter().fold(feature.shallow_clone(), |row, layer| {
+            row.apply(layer).relu().dropout(0.5, train)
+        });
         ExitOutput { logits: last.apply(&self.linear), feature }
     }
 

@@ -5,8 +5,8 @@ use sd_layers::{
     Sequential, Window, global_average,
 };
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, nn};
 use tch::nn::ModuleT;
+use tch::{Tensor, nn};
 
 use super::{Exit, ExitGeometry, ExitOutput};
 

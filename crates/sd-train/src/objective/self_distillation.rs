@@ -77,10 +77,9 @@ impl Teacher {
             Self::Deepest => {
                 (outputs.deepest.feature.shallow_clone(), outputs.deepest.logits.shallow_clone())
             }
-            Self::Mean => (
-                mean(outputs.all().map(|exit| &exit.feature).collect()),
-                outputs.ensemble(),
-            ),
+            Self::Mean => {
+                (mean(outputs.all().map(|exit| &exit.feature).collect()), outputs.ensemble())
+            }
         };
         ExitOutput { feature: feature.detach(), logits: logits.detach() }
     }

@@ -6,10 +6,7 @@ use std::fs;
 use tempfile::TempDir;
 
 fn member(bytes: Vec<u8>) -> Member {
-    Member {
-        path: PathBuf::from("some.bin"),
-        bytes,
-    }
+    Member { path: PathBuf::from("some.bin"), bytes }
 }
 
 /// Records whose planes hold 1, 2 and 3, with the given fine labels.
@@ -79,29 +76,18 @@ fn another_number_of_records_names_both() {
          expected 6148 bytes, 2 records of 3074"
     );
     let error = CIFAR100.check_size(path, 9222, 2).unwrap_err();
-    assert!(
-        error.to_string().contains("found more of 9222 bytes"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("found more of 9222 bytes"), "{error}");
     CIFAR100.check_size(path, 6148, 2).unwrap();
 }
 
 #[test]
 fn a_file_beyond_its_size_is_not_read() {
     let endless = std::io::repeat(0);
-    let error = read_member(endless, PathBuf::from("a"), 1 << 50, 10)
-        .map(|_| ())
-        .unwrap_err();
+    let error = read_member(endless, PathBuf::from("a"), 1 << 50, 10).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("at most 10 bytes"), "{error}");
     // Nor where it lies about it.
     let endless = std::io::repeat(0);
-    assert_eq!(
-        read_member(endless, PathBuf::from("a"), 5, 10)
-            .unwrap()
-            .bytes
-            .len(),
-        10
-    );
+    assert_eq!(read_member(endless, PathBuf::from("a"), 5, 10).unwrap().bytes.len(), 10);
 }
 
 proptest! {
@@ -116,16 +102,10 @@ proptest! {
 }
 
 /// CIFAR-100 with two records to train on and one to test on.
-const TINY: Cifar = Cifar {
-    records: (2, 1),
-    ..CIFAR100
-};
+const TINY: Cifar = Cifar { records: (2, 1), ..CIFAR100 };
 
 fn names() -> Vec<u8> {
-    (0..100)
-        .map(|class| format!("class {class}\n"))
-        .collect::<String>()
-        .into_bytes()
+    (0..100).map(|class| format!("class {class}\n")).collect::<String>().into_bytes()
 }
 
 /// The files of `TINY`, in another order than they are read.
@@ -154,9 +134,7 @@ fn write_archive(data_dir: &Path, files: &[(&str, Vec<u8>)]) {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         let name = format!("{}/{name}", TINY.folder);
-        archive
-            .append_data(&mut header, name, bytes.as_slice())
-            .unwrap();
+        archive.append_data(&mut header, name, bytes.as_slice()).unwrap();
     }
     archive.into_inner().unwrap().finish().unwrap();
 }
@@ -187,28 +165,17 @@ fn files_of_another_size_are_named() {
     let data_dir = TempDir::new().unwrap();
     let folder = data_dir.path().join(TINY.folder);
     write_folder(data_dir.path(), &files());
-    for (labels, found) in [
-        (vec![7], "the end of 3074 bytes"),
-        (vec![7; 3], "more of 9222 bytes"),
-    ] {
+    for (labels, found) in [(vec![7], "the end of 3074 bytes"), (vec![7; 3], "more of 9222 bytes")]
+    {
         write_folder(data_dir.path(), &[("train.bin", records(&labels))]);
         let message = message(data_dir.path());
         let path = folder.join("train.bin");
-        assert!(
-            message.contains(&format!("`{}`", path.display())),
-            "{message}"
-        );
-        assert!(
-            message.contains(found) && message.contains("6148 bytes"),
-            "{message}"
-        );
+        assert!(message.contains(&format!("`{}`", path.display())), "{message}");
+        assert!(message.contains(found) && message.contains("6148 bytes"), "{message}");
     }
     fs::remove_file(folder.join("train.bin")).unwrap();
     let message = message(data_dir.path());
-    assert!(
-        message.contains("cannot read") && message.contains("train.bin"),
-        "{message}"
-    );
+    assert!(message.contains("cannot read") && message.contains("train.bin"), "{message}");
 }
 
 #[test]
@@ -218,34 +185,21 @@ fn broken_archives_are_named() {
     write_archive(data_dir.path(), &files()[..3]);
     assert_eq!(
         message(data_dir.path()),
-        format!(
-            "`{}` holds no `cifar-100-binary/test.bin`",
-            archive.display()
-        )
+        format!("`{}` holds no `cifar-100-binary/test.bin`", archive.display())
     );
 
     let mut long = files();
     long[3].1.extend(records(&[1]));
     write_archive(data_dir.path(), &long);
     let member = archive.join("cifar-100-binary/test.bin");
-    let expected = format!(
-        "`{}` at byte 3074: found more of 6148 bytes",
-        member.display()
-    );
-    assert!(
-        message(data_dir.path()).starts_with(&expected),
-        "{}",
-        message(data_dir.path())
-    );
+    let expected = format!("`{}` at byte 3074: found more of 6148 bytes", member.display());
+    assert!(message(data_dir.path()).starts_with(&expected), "{}", message(data_dir.path()));
 
     write_archive(data_dir.path(), &files());
     let bytes = fs::read(&archive).unwrap();
     fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
     let cut = message(data_dir.path());
-    assert!(
-        cut.contains("cannot read") && cut.contains(TINY.archive),
-        "{cut}"
-    );
+    assert!(cut.contains("cannot read") && cut.contains(TINY.archive), "{cut}");
 }
 
 #[test]
@@ -256,12 +210,6 @@ fn a_missing_data_set_says_how_to_fetch_it() {
         "no CIFAR-100 in `no-such-data`: expected the folder `cifar-100-binary` or the file \
          `cifar-100-binary.tar.gz`; fetch it with `cargo xtask data fetch cifar100`"
     );
-    let missing = CIFAR10
-        .load(Path::new("no-such-data"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        missing.contains("`cargo xtask data fetch cifar10`"),
-        "{missing}"
-    );
+    let missing = CIFAR10.load(Path::new("no-such-data")).unwrap_err().to_string();
+    assert!(missing.contains("`cargo xtask data fetch cifar10`"), "{missing}");
 }

@@ -1,0 +1,133 @@
+//! Runs of the binary on synthetic images: records, resuming, and errors.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use sd_train::config::Experiment;
+
+const TINY: &str = r#"
+name = "tiny"
+seed = 3
+
+[data]
+dataset = { synthetic = { classes = 4, train = 96, test = 32, channels = 1, height = 32, width = 32, seed = 0 } }
+validation = { fraction = 0.25, seed = 0 }
+augment = [{ pad_crop = { padding = 2 } }, { flip = {} }]
+
+[model.backbone.vgg]
+depth = 11
+head = "classic"
+width = 0.125
+conv = { grouped = { groups = 8 } }
+attention = "none"
+
+[model.exits]
+after = [2, 4]
+kind = { light = { attention = { eca = {} } } }
+
+[objective.self_distillation]
+alpha = 0.3
+temperature = 3.0
+lambda = 0.03
+teacher = "deepest"
+label_smoothing = 0.0
+
+[train]
+epochs = 3
+batch_size = 16
+precision = "f32"
+sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
+schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
+"#;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn sd_train(folder: &Path, arguments: &[&str]) -> Command {
+    let config = folder.join("tiny.toml");
+    if !config.exists() {
+        std::fs::write(&config, TINY).unwrap();
+    }
+    let mut command = Command::cargo_bin("sd-train").unwrap();
+    command.current_dir(folder).args(arguments);
+    command
+}
+
+fn train(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let common = ["train", "tiny.toml", "--device", "cpu", "--threads", "1"];
+    sd_train(folder, &common).args(arguments).assert()
+}
+
+fn says(output: &assert_cmd::assert::Assert, expected: &[&str]) {
+    let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    for part in expected {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
+#[test]
+fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    train(folder.path(), &["--out", "whole"]).success();
+    // 72 training images make 4 steps of 16: after an epoch, and within one.
+    train(folder.path(), &["--out", "parts", "--max-steps", "4"]).code(130);
+    train(folder.path(), &["--out", "parts", "--resume", "--max-steps", "7"]).code(130);
+    train(folder.path(), &["--out", "parts", "--resume"]).success();
+    let weights = |run: &str| std::fs::read(folder.path().join(run).join("model.safetensors"));
+    assert!(weights("whole").unwrap() == weights("parts").unwrap());
+
+    let run = sd_bench::Run::open(folder.path().join("parts")).unwrap();
+    let epochs: Vec<u64> = run.epochs.iter().map(|epoch| epoch.epoch).collect();
+    assert_eq!(epochs, [1, 2, 3]);
+    assert_eq!(run.summary.status, sd_bench::Status::Finished);
+    assert_eq!(run.summary.steps, 12);
+    assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
+    assert!(folder.path().join("parts/report.html").is_file());
+
+    let eval = sd_train(folder.path(), &["eval", "parts", "--json", "--device", "cpu"]);
+    let output = eval.unwrap().stdout;
+    let scores: sd_bench::SplitScore = serde_json::from_slice(&output).unwrap();
+    assert_eq!(Some(scores.exits[2].top1), run.summary.exits[2].test_top1);
+
+    let again = train(folder.path(), &["--out", "parts"]).code(1);
+    says(&again, &["holds a run already", "--resume"]);
+    let other = train(folder.path(), &["--out", "parts", "--resume", "-s", "train.epochs=5"]);
+    says(&other.code(1), &["another configuration", "epochs = 3", "epochs = 5"]);
+}
+
+#[test]
+fn errors_name_what_is_wrong_and_what_was_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let try_with = |arguments: &[&str]| train(folder.path(), arguments).code(1);
+    says(&try_with(&["-s", "train.epoch=5"]), &["tiny.toml", "epoch", "unknown field"]);
+    let groups = "model.backbone.vgg.conv={ grouped = { groups = 7 } }";
+    says(&try_with(&["-s", groups]), &["do not divide by groups 7"]);
+    says(&try_with(&["-s", "objective.self_distillation.alpha=2.0"]), &["alpha is 2", "0 to 1"]);
+    says(&try_with(&["-s", "data.dataset=cifar100", "--out", "c"]), &["data fetch cifar100"]);
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    says(&try_with(&["--out", "file/run"]), &["cannot write", "file/run"]);
+    says(&try_with(&["--resume", "--out", "nothing"]), &["nothing to resume"]);
+    train(folder.path(), &["--no-such-flag"]).code(2);
+}
+
+#[test]
+fn every_configuration_parses_builds_and_comes_back_from_toml() {
+    let mut folders = vec![root().join("configs")];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let experiment = Experiment::read(&path, &[], None).unwrap();
+            sd_train::count::count(path.display().to_string(), &experiment).unwrap();
+            let again = Experiment::parse(&experiment.to_toml().unwrap(), &[]).unwrap();
+            assert_eq!(again, experiment, "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
+}
