@@ -103,7 +103,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let libtorch = Setup::from_environment()?.ensure()?;
             run::become_program(&run::SD_TRAIN, Some(&libtorch), std::env::args_os().skip(1))
         }
-        Command::Report(passed) => run::become_program(&run::SD_BENCH, None, passed.args),
+        Command::Report(passed) => {
+            let args = std::iter::once("report".into()).chain(passed.args);
+            run::become_program(&run::SD_BENCH, None, args)
+        }
         Command::Data(passed) => run::become_program(&run::SD_DATA, None, passed.args),
         Command::Setup(SetupArgs { cuda }) => {
             let flavour = if cuda { Flavour::Cuda } else { Flavour::Cpu };
@@ -117,7 +120,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             run::replace(check::test(&libtorch, &passed.args))
         }
         Command::Check => check::check(),
-        Command::Tidy => tidy::tidy(&workspace::root()),
+        Command::Tidy => tidy::tidy(&workspace::root()).map(|()| ExitCode::SUCCESS),
     }
 }
 

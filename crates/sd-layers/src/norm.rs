@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(variables["weight"], Tensor::ones([3], (Kind::Float, Device::Cpu)));
         assert_eq!(variables["bias"], Tensor::zeros([3], (Kind::Float, Device::Cpu)));
         let input = Tensor::full([4, 3, 2, 2], 5.0, (Kind::Float, Device::Cpu));
-        norm.forward_t(&input, true);
+        let _ = norm.forward_t(&input, true);
         let mean = &vs.variables()["running_mean"];
         assert!((mean.double_value(&[0]) - 0.5).abs() < 1e-6);
     }

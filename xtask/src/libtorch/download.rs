@@ -138,7 +138,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_not_a_network() {
-        assert!(advice("OSError: [Errno 28] No space left on device").starts_with("free some disk"));
+        assert!(
+            advice("OSError: [Errno 28] No space left on device").starts_with("free some disk")
+        );
         assert!(advice("Temporary failure in name resolution").contains("PIP_INDEX_URL"));
     }
 }

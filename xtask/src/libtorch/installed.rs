@@ -62,7 +62,7 @@ pub fn find_version(folder: &Path) -> Option<String> {
     let read = |path: &str| fs::read_to_string(folder.join(path)).ok();
     read("build-version")
         .map(|text| text.trim().to_owned())
-        .or_else(|| quoted(&read("version.py")?, "__version__"))
+        .or_else(|| quoted(&read("version.py")?, "__version__ ="))
         .or_else(|| quoted(&read("include/torch/headeronly/version.h")?, "TORCH_VERSION \\"))
         .or_else(|| {
             quoted(&read("include/torch/csrc/api/include/torch/version.h")?, "TORCH_VERSION \\")
@@ -151,7 +151,11 @@ mod tests {
         let header = "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION \\\n  \"2.11.0\"\n";
         for (path, text, version) in [
             ("build-version", "2.11.0+cpu\n", "2.11.0+cpu"),
-            ("version.py", "__all__ = ['__version__', 'x']\n__version__ = '2.11.0+cu130'\n", "2.11.0+cu130"),
+            (
+                "version.py",
+                "__all__ = ['__version__', 'x']\n__version__ = '2.11.0+cu130'\n",
+                "2.11.0+cu130",
+            ),
             ("include/torch/headeronly/version.h", header, "2.11.0"),
             ("include/torch/csrc/api/include/torch/version.h", header, "2.11.0"),
         ] {

@@ -15,8 +15,9 @@ mod tests;
 mod unpack;
 
 pub use download::python;
-pub use installed::{check_whole, find_version};
-pub use platform::{Flavour, Platform};
+pub use platform::Flavour;
+#[cfg(test)]
+pub use platform::Platform;
 pub use setup::{Setup, free_bytes};
 
 use std::fmt;

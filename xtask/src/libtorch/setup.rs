@@ -103,12 +103,7 @@ impl Setup {
         }
     }
 
-    fn attempt(
-        &self,
-        platform: Platform,
-        flavour: Flavour,
-        folder: &Path,
-    ) -> Result<(), Failure> {
+    fn attempt(&self, platform: Platform, flavour: Flavour, folder: &Path) -> Result<(), Failure> {
         let work = tempfile::Builder::new().prefix(WORK).tempdir_in(&self.cache)?;
         let (wheels, staged) = (work.path().join("wheels"), work.path().join("libtorch"));
         fs::create_dir(&wheels)?;

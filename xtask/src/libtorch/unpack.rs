@@ -28,7 +28,7 @@ pub fn unpack(
     let mut buffer = vec![0; 1 << 20];
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(|error| damaged(&error))?;
-        let name = entry.name().to_owned();
+        let name = entry.name().map_err(|error| damaged(&error))?.into_owned();
         if entry.is_dir() || !Path::new(&name).components().all(is_plain) {
             continue;
         }
@@ -43,9 +43,8 @@ pub fn unpack(
         let mut file = File::create(&path).map_err(write)?;
         // Not `io::copy`: it does not say which side failed.
         loop {
-            let read = entry
-                .read(&mut buffer)
-                .map_err(|error| damaged(&format!("{name}: {error}")))?;
+            let read =
+                entry.read(&mut buffer).map_err(|error| damaged(&format!("{name}: {error}")))?;
             if read == 0 {
                 break;
             }

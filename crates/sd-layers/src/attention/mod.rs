@@ -57,7 +57,7 @@ impl AttentionConfig {
             Self::None,
             Self::Eca(EcaConfig::default()),
             Self::Simam(SimAmConfig::default()),
-            Self::SqueezeExcite(SqueezeExciteConfig::default()),
+            Self::SqueezeExcite(SqueezeExciteConfig { reduction: 2 }),
         ]
     }
 }

@@ -1,0 +1,93 @@
+//! Which way the crates point.
+
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+/// Our crates, which of ours each may use, and whether it may use `tch`.
+const ALLOWED: [(&str, &[&str], bool); 6] = [
+    ("sd-layers", &[], true),
+    ("sd-models", &["sd-layers"], true),
+    ("sd-data", &[], false),
+    ("sd-bench", &[], false),
+    ("sd-train", &["sd-layers", "sd-models", "sd-data", "sd-bench"], true),
+    ("xtask", &[], false),
+];
+
+/// What cargo knows of the workspace's packages.
+pub fn metadata() -> Result<Value> {
+    let output = workspace::cargo("metadata")
+        .args(["--no-deps", "--format-version=1", "--offline"])
+        .output()
+        .context("cannot start cargo")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`cargo metadata` failed: {}", said.trim());
+    serde_json::from_slice(&output.stdout).context("`cargo metadata` printed no JSON")
+}
+
+/// Dependencies that point the wrong way, a line each. Those of tests and benches may point anywhere.
+pub fn wrong_directions(metadata: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        let Some((_, ours, tch)) = ALLOWED.iter().find(|(known, ..)| *known == name) else {
+            found.push(format!(
+                "{name}: a new crate; say in xtask/src/tidy/crates.rs what it may use"
+            ));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let used = dependency["name"].as_str().unwrap_or_default();
+            let is_ours = ALLOWED.iter().any(|(known, ..)| *known == used);
+            let is_tensor = matches!(used, "tch" | "torch-sys");
+            let wrong = is_ours && !ours.contains(&used) || is_tensor && !tch;
+            if wrong && dependency["kind"] != "dev" {
+                found.push(format!("{name}: may not depend on {used} (docs/architecture.md)"));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn of(name: &str, used: &str, kind: Value) -> Vec<String> {
+        let dependencies = [json!({"name": used, "kind": kind})];
+        wrong_directions(&json!({"packages": [{"name": name, "dependencies": dependencies}]}))
+    }
+
+    #[test]
+    fn dependencies_point_one_way() {
+        assert!(of("sd-models", "sd-layers", Value::Null).is_empty());
+        assert!(of("sd-layers", "tch", Value::Null).is_empty());
+        for (name, used) in [
+            ("sd-layers", "sd-models"),
+            ("sd-models", "sd-data"),
+            ("sd-bench", "tch"),
+            ("sd-data", "torch-sys"),
+            ("xtask", "sd-data"),
+        ] {
+            assert!(of(name, used, Value::Null)[0].contains(used), "{name} -> {used}");
+            assert!(of(name, used, json!("build"))[0].contains(used), "{name} -> {used}");
+        }
+    }
+
+    #[test]
+    fn tests_and_benches_may_use_any() {
+        assert!(of("sd-bench", "sd-train", json!("dev")).is_empty());
+    }
+
+    #[test]
+    fn a_new_crate_has_to_be_placed() {
+        assert!(of("sd-core", "serde", Value::Null)[0].contains("new crate"));
+    }
+
+    #[test]
+    fn the_workspace_is_seen() {
+        let metadata = metadata().unwrap();
+        assert_eq!(metadata["packages"].as_array().unwrap().len(), ALLOWED.len());
+    }
+}
