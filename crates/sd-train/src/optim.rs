@@ -86,7 +86,7 @@ impl Sgd {
                     continue;
                 }
                 if parameter.decays && weight_decay > 0.0 {
-                    gradient = gradient + &parameter.value * weight_decay;
+                    gradient += &parameter.value * weight_decay;
                 }
                 parameter.momentum *= momentum;
                 parameter.momentum += &gradient;

@@ -16,9 +16,6 @@ pub enum Term {
 }
 
 impl Term {
-    /// Every term, in the order of [`Term::name`]s in records.
-    pub const ALL: [Self; 3] = [Self::Label, Self::Soft, Self::Hint];
-
     /// Its name in records.
     pub const fn name(self) -> &'static str {
         match self {
