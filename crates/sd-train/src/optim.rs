@@ -81,13 +81,16 @@ impl Sgd {
         let SgdConfig { momentum, nesterov, weight_decay } = self.config;
         no_grad(|| {
             for parameter in self.parameters.values_mut() {
-                let mut gradient = parameter.value.grad();
+                let gradient = parameter.value.grad();
                 if !gradient.defined() {
                     continue;
                 }
-                if parameter.decays && weight_decay > 0.0 {
-                    gradient += &parameter.value * weight_decay;
-                }
+                // Not in place: the gradient is the variable's own until it is zeroed.
+                let gradient = if parameter.decays {
+                    gradient + &parameter.value * weight_decay
+                } else {
+                    gradient
+                };
                 parameter.momentum *= momentum;
                 parameter.momentum += &gradient;
                 let update = if nesterov {
