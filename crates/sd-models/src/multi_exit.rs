@@ -142,18 +142,13 @@ impl MultiExit {
     /// # Errors
     /// None after a successful build.
     pub fn cost_of_exits(&self) -> Result<Vec<Cost>> {
-        let (mut so_far, mut shape) = self.stem.cost(self.task.input).at("stem")?;
-        let mut costs = Vec::new();
-        for stage in &self.stages {
-            let (cost, next) = stage.blocks.cost(shape).at("stage")?;
-            so_far += cost;
-            shape = next;
-            if let Some(exit) = &stage.exit {
-                costs.push(so_far + exit.cost(shape).at("exit")?);
-            }
+        let mut so_far = Cost::ZERO;
+        let mut exits = Vec::new();
+        for part in self.cost_by_part()? {
+            so_far += part.blocks;
+            exits.extend(part.exit.map(|exit| so_far + exit));
         }
-        costs.push(so_far + self.head.cost(shape).at("head")?);
-        Ok(costs)
+        Ok(exits)
     }
 
     /// The stem's and each stage's own cost, without exits.
@@ -161,14 +156,7 @@ impl MultiExit {
     /// # Errors
     /// None after a successful build.
     pub fn cost_of_stages(&self) -> Result<Vec<Cost>> {
-        let (stem, mut shape) = self.stem.cost(self.task.input).at("stem")?;
-        let mut costs = vec![stem];
-        for stage in &self.stages {
-            let (cost, next) = stage.blocks.cost(shape).at("stage")?;
-            costs.push(cost);
-            shape = next;
-        }
-        Ok(costs)
+        Ok(self.cost_by_part()?.iter().map(|part| part.blocks).collect())
     }
 
     /// The whole framework: the network with all its exits, as it is trained.
@@ -176,17 +164,31 @@ impl MultiExit {
     /// # Errors
     /// None after a successful build.
     pub fn framework_cost(&self) -> Result<Cost> {
-        let (mut total, mut shape) = self.stem.cost(self.task.input).at("stem")?;
-        for stage in &self.stages {
-            let (cost, next) = stage.blocks.cost(shape).at("stage")?;
-            shape = next;
-            total += cost;
-            if let Some(exit) = &stage.exit {
-                total += exit.cost(shape).at("exit")?;
-            }
-        }
-        Ok(total + self.head.cost(shape).at("head")?)
+        let total = |part: &PartCost| part.blocks + part.exit.unwrap_or(Cost::ZERO);
+        Ok(self.cost_by_part()?.iter().map(total).sum())
     }
+
+    /// The stem, then each stage with the exit on it; the head is the last stage's.
+    fn cost_by_part(&self) -> Result<Vec<PartCost>> {
+        let (stem, mut shape) = self.stem.cost(self.task.input).at("stem")?;
+        let mut parts = vec![PartCost { blocks: stem, exit: None }];
+        for (index, stage) in self.stages.iter().enumerate() {
+            let place = format!("stage {}", index + 1);
+            let (blocks, next) = stage.blocks.cost(shape).at(&place)?;
+            shape = next;
+            let last = index + 1 == self.stages.len();
+            let classifier = if last { Some(&self.head) } else { stage.exit.as_ref() };
+            let exit = classifier.map(|exit| exit.cost(shape)).transpose();
+            parts.push(PartCost { blocks, exit: exit.at(format!("exit on {place}"))? });
+        }
+        Ok(parts)
+    }
+}
+
+/// The cost of the stem or a stage, and of the classifier on it.
+struct PartCost {
+    blocks: Cost,
+    exit: Option<Cost>,
 }
 
 impl ModuleT for MultiExit {
