@@ -99,6 +99,11 @@ fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
     let file = TensorFile { tensors: variables(&vs), metadata: metadata.into() };
     file.write(&path).unwrap();
 
+    let beside = folder.path().join("beside");
+    std::fs::write(&beside, "").unwrap();
+    let permissions = |path| std::fs::metadata(path).unwrap().permissions();
+    assert_eq!(permissions(&path), permissions(&beside), "as any other file");
+
     let read = TensorFile::read(&path).unwrap();
     assert_eq!(read.metadata["experiment"], "name = 1");
     let (other, _) = built(&config, CIFAR100);

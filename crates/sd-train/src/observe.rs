@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sd_bench::{EpochRecord, SplitScore, append_line, run_folder};
+use sd_bench::{EpochRecord, ExitAccuracy, SplitScore, append_line, run_folder};
 use sd_models::{TensorFile, variables};
 use tch::nn;
 
@@ -85,8 +85,8 @@ impl Observer {
         self.bar.finish_and_clear();
         append_line(self.folder.join(run_folder::EPOCHS), record)?;
         let valid = match &record.valid {
-            Some(scores) => format!("valid {}", accuracies(scores)),
-            None => format!("train {}", percents(record.train.iter().map(|exit| exit.top1))),
+            Some(scores) => format!("valid top-1: {}", accuracies(scores)),
+            None => format!("train top-1: {}", percents(record.train.iter())),
         };
         tracing::info!(
             "epoch {}/{epochs}: loss {:.3}, {valid} ({:.0} images/s)",
@@ -139,13 +139,13 @@ pub fn keep_epochs(folder: &Path, epochs: u64) -> Result<()> {
     Ok(run_folder::write_atomic(&path, kept.as_bytes())?)
 }
 
-/// Accuracies of all exits and the ensemble, in percent.
+/// Top-1 of all exits and the ensemble by name, in percent.
 pub fn accuracies(scores: &SplitScore) -> String {
-    let exits = percents(scores.exits.iter().map(|exit| exit.top1));
-    format!("{exits}, ensemble {:.1} %", 100.0 * scores.ensemble.top1)
+    percents(scores.exits.iter().chain([&scores.ensemble]))
 }
 
-fn percents(fractions: impl Iterator<Item = f64>) -> String {
-    let exits: Vec<String> = fractions.map(|top1| format!("{:.1}", 100.0 * top1)).collect();
-    format!("{} %", exits.join(" "))
+fn percents<'a>(exits: impl Iterator<Item = &'a ExitAccuracy>) -> String {
+    let named = |exit: &ExitAccuracy| format!("{} {:.1}", exit.name, 100.0 * exit.top1);
+    let exits: Vec<String> = exits.map(named).collect();
+    format!("{} %", exits.join(", "))
 }

@@ -83,7 +83,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
                 record(&experiment, &network, &costs, &position, &trainer, Status::Finished);
             save_weights(&folder.join(run_folder::MODEL), &vs, &experiment)?;
             let last = test.run(&network)?;
-            tracing::info!("test: {}", accuracies(&last));
+            tracing::info!("test top-1: {}", accuracies(&last));
             scored(finished, &last, best_on_test(&folder, &position, &network, &vs, &test)?)
         }
     };
