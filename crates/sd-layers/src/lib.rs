@@ -37,6 +37,7 @@ mod conv;
 mod cost;
 mod error;
 mod init;
+mod kernel;
 mod layout;
 mod linear;
 mod norm;

@@ -1,43 +1,74 @@
 //! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>).
 
+use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
+use crate::kernel::{self, Norm};
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Batch normalisation over `[N, C, H, W]`, with PyTorch's defaults: scale 1, shift 0, ε 1e-5,
 /// running statistics moved by a tenth each step. Its parameters stay `f32` for `bf16` input.
 #[derive(Debug)]
-pub struct BatchNorm {
-    channels: i64,
-    norm: nn::BatchNorm,
-}
+pub struct BatchNorm(Norm);
 
 impl BatchNorm {
     /// Batch normalisation of this many channels.
     pub fn new(vs: &nn::Path, channels: i64) -> Self {
-        let config = nn::BatchNormConfig {
-            ws_init: nn::Init::Const(1.0),
-            bs_init: nn::Init::Const(0.0),
-            ..Default::default()
-        };
-        Self { channels, norm: nn::batch_norm2d(vs, channels, config) }
+        Self(Norm {
+            weight: vs.ones("weight", &[channels]),
+            bias: vs.zeros("bias", &[channels]),
+            running_mean: vs.zeros_no_train("running_mean", &[channels]),
+            running_var: vs.ones_no_train("running_var", &[channels]),
+            epsilon: 1e-5,
+            momentum: 0.1,
+        })
+    }
+
+    /// relu(norm(input) + residual), or relu(norm(input)) without one.
+    pub fn relu(&self, input: &Tensor, residual: Option<&Tensor>, train: bool) -> Tensor {
+        let fused = kernel::is_channels_last(input)
+            && residual.is_none_or(|residual| {
+                kernel::is_channels_last(residual) && residual.kind() == input.kind()
+            });
+        if fused && train {
+            return kernel::train(input, residual, &self.0);
+        }
+        if fused && !kernel::grad_enabled() {
+            return kernel::infer(input, residual, &self.0);
+        }
+        let mut output = self.forward_t(input, train);
+        match residual {
+            None => output.relu_(),
+            Some(residual) => (output + residual).relu_(),
+        }
     }
 }
 
-impl nn::ModuleT for BatchNorm {
+impl ModuleT for BatchNorm {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        self.norm.forward_t(input, train)
+        let Norm { weight, bias, running_mean, running_var, epsilon, momentum } = &self.0;
+        input.batch_norm(
+            Some(weight),
+            Some(bias),
+            Some(running_mean),
+            Some(running_var),
+            train,
+            *momentum,
+            *epsilon,
+            true,
+        )
     }
 }
 
 impl Block for BatchNorm {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.channels, "batch norm")?;
-        Ok((Cost { params: 2 * self.channels as u64, macs: 0 }, shape))
+        let channels = self.0.weight.numel();
+        let shape = input.with_channels(channels as i64, "batch norm")?;
+        Ok((Cost { params: 2 * channels as u64, macs: 0 }, shape))
     }
 }
 
-/// Batch normalisation, then ReLU in the memory of its output.
+/// Batch normalisation, then ReLU.
 #[derive(Debug)]
 pub struct BatchNormRelu(BatchNorm);
 
@@ -48,9 +79,9 @@ impl BatchNormRelu {
     }
 }
 
-impl nn::ModuleT for BatchNormRelu {
+impl ModuleT for BatchNormRelu {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        self.0.forward_t(input, train).relu_()
+        self.0.relu(input, None, train)
     }
 }
 
@@ -63,7 +94,6 @@ impl Block for BatchNormRelu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::nn::ModuleT;
     use tch::{Device, Kind};
 
     #[test]

@@ -6,10 +6,13 @@ use sd_layers::{
 };
 use tch::{Tensor, nn};
 
-/// relu(branch(x) + shortcut(x)).
+/// relu(attention(norm(branch(x))) + shortcut(x)).
 #[derive(Debug)]
 pub struct Residual {
     branch: Sequential,
+    norm: BatchNorm,
+    /// None where there is no attention: then batch norm, sum and ReLU are one kernel.
+    attention: Option<Box<dyn Block>>,
     shortcut: Sequential,
 }
 
@@ -20,6 +23,15 @@ pub struct BlockStyle<'a> {
     pub conv: &'a ConvConfig,
     /// Attention at the end of the branch, before the sum.
     pub attention: &'a AttentionConfig,
+}
+
+impl BlockStyle<'_> {
+    fn attention(&self, vs: &nn::Path, channels: i64) -> Result<Option<Box<dyn Block>>> {
+        match self.attention {
+            AttentionConfig::None => Ok(None),
+            attention => Ok(Some(attention.build(&(vs / "attention"), channels)?)),
+        }
+    }
 }
 
 impl Residual {
@@ -36,10 +48,13 @@ impl Residual {
         let branch = Sequential::new()
             .then(style.conv.build(&(vs / "conv1"), first)?)
             .then(BatchNormRelu::new(&(vs / "norm1"), width))
-            .then(style.conv.build(&(vs / "conv2"), second)?)
-            .then(BatchNorm::new(&(vs / "norm2"), width))
-            .then(style.attention.build(&(vs / "attention"), width)?);
-        Ok(Self { branch, shortcut: shortcut(vs, inputs, width, stride)? })
+            .then(style.conv.build(&(vs / "conv2"), second)?);
+        Ok(Self {
+            branch,
+            norm: BatchNorm::new(&(vs / "norm2"), width),
+            attention: style.attention(vs, width)?,
+            shortcut: shortcut(vs, inputs, width, stride)?,
+        })
     }
 
     /// 1×1, 3×3, 1×1 convolutions: `inputs` to 4 · `width` channels. The stride is the 3×3
@@ -61,10 +76,13 @@ impl Residual {
             .then(BatchNormRelu::new(&(vs / "norm1"), width))
             .then(style.conv.build(&(vs / "conv2"), middle)?)
             .then(BatchNormRelu::new(&(vs / "norm2"), width))
-            .then(Convolution::new(&(vs / "conv3"), expand, 1)?)
-            .then(BatchNorm::new(&(vs / "norm3"), outputs))
-            .then(style.attention.build(&(vs / "attention"), outputs)?);
-        Ok(Self { branch, shortcut: shortcut(vs, inputs, outputs, stride)? })
+            .then(Convolution::new(&(vs / "conv3"), expand, 1)?);
+        Ok(Self {
+            branch,
+            norm: BatchNorm::new(&(vs / "norm3"), outputs),
+            attention: style.attention(vs, outputs)?,
+            shortcut: shortcut(vs, inputs, outputs, stride)?,
+        })
     }
 }
 
@@ -83,14 +101,26 @@ fn shortcut(vs: &nn::Path, inputs: i64, outputs: i64, stride: i64) -> Result<Seq
 impl nn::ModuleT for Residual {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         let branch = self.branch.forward_t(input, train);
-        (branch + self.shortcut.forward_t(input, train)).relu_()
+        let shortcut = self.shortcut.forward_t(input, train);
+        match &self.attention {
+            None => self.norm.relu(&branch, Some(&shortcut), train),
+            Some(attention) => {
+                let branch = attention.forward_t(&self.norm.forward_t(&branch, train), train);
+                (branch + shortcut).relu_()
+            }
+        }
     }
 }
 
 impl Block for Residual {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         let (branch, output) = self.branch.cost(input)?;
+        let (norm, output) = self.norm.cost(output)?;
+        let attention = match &self.attention {
+            None => Cost::ZERO,
+            Some(attention) => attention.cost(output)?.0,
+        };
         let (shortcut, _) = self.shortcut.cost(input)?;
-        Ok((branch + shortcut, output))
+        Ok((branch + norm + attention + shortcut, output))
     }
 }

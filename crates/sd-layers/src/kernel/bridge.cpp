@@ -1,0 +1,79 @@
+// What tch does not offer and kernels of our own need: a node of libtorch's graph whose backward
+// pass is a Rust closure, and libtorch's own threads.
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/functions/utils.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace {
+
+using torch::autograd::variable_list;
+
+struct Closure {
+  void* state;
+  // Writes the gradient of each input, a new tensor or null. False if it failed.
+  bool (*call)(void* state, at::Tensor* output_gradient, at::Tensor** input_gradients);
+  void (*drop)(void* state);
+};
+
+class ClosureNode : public torch::autograd::Node {
+ public:
+  explicit ClosureNode(Closure closure) : closure(closure) {}
+
+  ~ClosureNode() override { release_variables(); }
+
+  std::string name() const override { return "sd_layers::kernel"; }
+
+  void release_variables() override {
+    if (closure.state != nullptr) closure.drop(std::exchange(closure.state, nullptr));
+  }
+
+  variable_list apply(variable_list&& output_gradients) override {
+    variable_list gradients(num_outputs());
+    if (!output_gradients[0].defined()) return gradients;
+    TORCH_CHECK(closure.state != nullptr, "a second backward pass over a kernel");
+    std::vector<at::Tensor*> written(gradients.size(), nullptr);
+    const bool done = closure.call(closure.state, &output_gradients[0], written.data());
+    for (size_t i = 0; i < written.size(); ++i) {
+      if (written[i] == nullptr) continue;
+      gradients[i] = std::move(*written[i]);
+      delete written[i];
+    }
+    if (!done) throw std::runtime_error("a kernel's backward pass failed");
+    return gradients;
+  }
+
+ private:
+  Closure closure;
+};
+
+}  // namespace
+
+extern "C" void sd_record(at::Tensor* output, at::Tensor** inputs, size_t count, Closure closure) {
+  auto node = std::shared_ptr<ClosureNode>(new ClosureNode(closure), torch::autograd::deleteNode);
+  torch::autograd::edge_list edges;
+  bool learns = false;
+  for (size_t i = 0; i < count; ++i) {
+    edges.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
+    learns = learns || inputs[i]->requires_grad();
+  }
+  if (!learns || !at::GradMode::is_enabled()) return;
+  node->set_next_edges(std::move(edges));
+  torch::autograd::set_history(*output, node);
+}
+
+extern "C" bool sd_grad_enabled() { return at::GradMode::is_enabled(); }
+
+extern "C" void sd_for_each(int64_t count, void* state, void (*work)(void* state, int64_t index)) {
+  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t index = begin; index < end; ++index) work(state, index);
+  });
+}

@@ -1,0 +1,138 @@
+//! The bridge to libtorch: a backward pass that is a Rust closure, libtorch's threads, and the
+//! memory of a tensor.
+
+use std::ffi::c_void;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use tch::{Kind, Tensor};
+
+use super::element::{Element, vectorised};
+
+/// From the gradient of an output to the gradients of the inputs, in their order.
+type Backward = Box<dyn Fn(&Tensor) -> Vec<Tensor> + Send>;
+
+#[repr(C)]
+struct Closure {
+    state: *mut c_void,
+    call: extern "C" fn(*mut c_void, *mut c_void, *mut *mut c_void) -> bool,
+    drop: extern "C" fn(*mut c_void),
+}
+
+unsafe extern "C" {
+    fn sd_record(output: *mut c_void, inputs: *const *mut c_void, count: usize, closure: Closure);
+    safe fn sd_grad_enabled() -> bool;
+    fn sd_for_each(count: i64, state: *mut c_void, work: extern "C" fn(*mut c_void, i64));
+}
+
+/// Makes `output`, which was computed outside the graph, a function of `inputs` in it, with
+/// `backward` as its backward pass. Nothing is recorded where gradients are off or none of the
+/// inputs needs one.
+///
+/// `backward` may hold inputs; of the output only `detach()`, or it would keep itself alive.
+pub fn record(
+    output: &mut Tensor,
+    inputs: &[&Tensor],
+    backward: impl Fn(&Tensor) -> Vec<Tensor> + Send + 'static,
+) {
+    let backward: Box<Backward> = Box::new(Box::new(backward));
+    let closure = Closure { state: Box::into_raw(backward).cast(), call: call_backward, drop };
+    let inputs: Vec<*mut c_void> =
+        inputs.iter().map(|input| input.as_ptr().cast_mut().cast()).collect();
+    // SAFETY: the pointers are live tensors; the node owns the closure from here on and drops it
+    // once.
+    unsafe { sd_record(output.as_mut_ptr().cast(), inputs.as_ptr(), inputs.len(), closure) }
+}
+
+/// Whether this thread records a graph.
+pub fn grad_enabled() -> bool {
+    sd_grad_enabled()
+}
+
+extern "C" fn call_backward(
+    state: *mut c_void,
+    output_gradient: *mut c_void,
+    input_gradients: *mut *mut c_void,
+) -> bool {
+    // SAFETY: `record` made the state, and the node calls with a live tensor.
+    let (backward, gradient) = unsafe {
+        (&*state.cast::<Backward>(), Tensor::clone_from_ptr(output_gradient.cast()))
+    };
+    // A panic must not unwind through C++; its message has been printed by then.
+    let Ok(gradients) = catch_unwind(AssertUnwindSafe(|| backward(&gradient))) else {
+        return false;
+    };
+    for (index, gradient) in gradients.into_iter().enumerate() {
+        let mut gradient = ManuallyDrop::new(gradient);
+        // SAFETY: there is a place for each input; the node owns what is written.
+        unsafe { *input_gradients.add(index) = gradient.as_mut_ptr().cast() };
+    }
+    true
+}
+
+extern "C" fn drop(state: *mut c_void) {
+    // SAFETY: `record` made it with `Box::into_raw`, and the node drops it once.
+    std::mem::drop(unsafe { Box::from_raw(state.cast::<Backward>()) });
+}
+
+/// Does `work` on each item, on libtorch's own threads (others would share the cores with its
+/// idle ones, which wait busily), compiled for the widest vectors.
+pub fn for_each<I: Send>(items: impl Iterator<Item = I>, work: impl Fn(I) + Sync) {
+    extern "C" fn run(state: *mut c_void, index: i64) {
+        // SAFETY: `state` points to the reference below, which outlives the call.
+        let take = unsafe { *state.cast::<&(dyn Fn(usize) + Sync)>() };
+        take(index as usize);
+    }
+    let items: Vec<Mutex<Option<I>>> = items.map(|item| Mutex::new(Some(item))).collect();
+    let take = |index: usize| {
+        if let Some(item) = items[index].lock().ok().and_then(|mut item| item.take()) {
+            vectorised(
+                #[inline(always)]
+                || work(item),
+            );
+        }
+    };
+    let state: &(dyn Fn(usize) + Sync) = &take;
+    // SAFETY: `sd_for_each` returns after the last call of `run`.
+    unsafe { sd_for_each(items.len() as i64, (&raw const state).cast_mut().cast(), run) }
+}
+
+/// Numbers in each thread's part of a map whose rows have this many channels.
+pub fn part_of(map: &Tensor, channels: usize) -> usize {
+    let rows = map.numel() / channels;
+    rows.div_ceil(tch::get_num_threads() as usize).max(1) * channels
+}
+
+/// Whether `map` `[N, C, H, W]` lies as `[N, H, W, C]` in the CPU's memory, in a type that
+/// kernels know.
+pub fn is_channels_last(map: &Tensor) -> bool {
+    let (Ok((_, c, h, w)), Ok(stride)) = (map.size4(), map.stride4()) else { return false };
+    map.device() == tch::Device::Cpu
+        && matches!(map.kind(), Kind::Float | Kind::BFloat16)
+        && stride == (h * w * c, 1, w * c, c)
+}
+
+/// `like`'s layout and type for `gradient`; no copy where it has them.
+pub fn in_layout_of(like: &Tensor, gradient: &Tensor) -> Tensor {
+    if gradient.kind() == like.kind() && gradient.stride() == like.stride() {
+        return gradient.shallow_clone();
+    }
+    let mut copy = like.detach().empty_like();
+    copy.copy_(gradient);
+    copy
+}
+
+/// The numbers of a tensor that is dense in memory.
+pub fn values<T: Element>(tensor: &Tensor) -> &[T] {
+    assert_eq!(tensor.kind(), T::KIND);
+    // SAFETY: the type is the tensor's, which holds this many numbers, densely (`is_channels_last`).
+    unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
+}
+
+/// The numbers of a tensor that was just made and that nothing else sees.
+pub fn values_mut<T: Element>(tensor: &mut Tensor) -> &mut [T] {
+    assert_eq!(tensor.kind(), T::KIND);
+    // SAFETY: as in `values`; the tensor is the only one on its storage.
+    unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
+}

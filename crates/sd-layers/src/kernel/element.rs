@@ -1,0 +1,85 @@
+//! The number formats that kernels read and write; they compute in `f32`.
+
+use tch::Kind;
+
+/// A number in memory.
+pub trait Element: Copy + Send + Sync + 'static {
+    /// Its tensor type.
+    const KIND: Kind;
+
+    /// Its value.
+    fn get(self) -> f32;
+
+    /// The nearest number to `value`, ties to even.
+    fn of(value: f32) -> Self;
+}
+
+impl Element for f32 {
+    const KIND: Kind = Kind::Float;
+
+    #[inline(always)]
+    fn get(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        value
+    }
+}
+
+/// A bfloat16: the upper half of an `f32`.
+#[derive(Debug, Clone, Copy)]
+#[repr(transparent)]
+pub struct Bf16(u16);
+
+impl Element for Bf16 {
+    const KIND: Kind = Kind::BFloat16;
+
+    #[inline(always)]
+    fn get(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
+    }
+
+    #[inline(always)]
+    fn of(value: f32) -> Self {
+        let bits = value.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+        // Rounding could carry a NaN's bits over into an infinity or a zero.
+        Self(if value.is_nan() { 0x7fc0 } else { rounded as u16 })
+    }
+}
+
+/// Runs `work` compiled for the widest vectors of this processor that we compile for. Rust does
+/// not reorder floating-point sums, so the results are the same with any width.
+///
+/// What `work` calls has to be inlined into it, or it is compiled for any processor.
+#[inline(always)]
+pub fn vectorised<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2")]
+        fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has it.
+            return unsafe { with_avx2(work) };
+        }
+    }
+    work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bf16_rounds_as_libtorch_does() {
+        let values = [0.0, -0.0, 1.0, 1.003_906_3, 1.011_718_8, -3.3e38, 1e-40, f32::INFINITY];
+        let tensor = tch::Tensor::from_slice(&values).to_kind(Kind::BFloat16).to_kind(Kind::Float);
+        let expected = Vec::<f32>::try_from(tensor).unwrap();
+        assert_eq!(values.map(|value| Bf16::of(value).get()).to_vec(), expected);
+        assert!(Bf16::of(f32::NAN).get().is_nan());
+    }
+}

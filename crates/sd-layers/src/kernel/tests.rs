@@ -1,0 +1,120 @@
+//! Kernels against libtorch's own operations, forward and backward.
+
+use tch::{Device, Kind, Tensor};
+
+use super::*;
+use crate::channels_last;
+
+const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+fn norm(channels: i64) -> Norm {
+    Norm {
+        weight: (Tensor::rand([channels], CPU) + 0.5).set_requires_grad(true),
+        bias: Tensor::randn([channels], CPU).set_requires_grad(true),
+        running_mean: Tensor::randn([channels], CPU),
+        running_var: Tensor::rand([channels], CPU) + 0.5,
+        epsilon: 1e-5,
+        momentum: 0.1,
+    }
+}
+
+fn copy(norm: &Norm) -> Norm {
+    let leaf = |tensor: &Tensor| tensor.detach().copy().set_requires_grad(true);
+    Norm {
+        weight: leaf(&norm.weight),
+        bias: leaf(&norm.bias),
+        running_mean: norm.running_mean.copy(),
+        running_var: norm.running_var.copy(),
+        ..*norm
+    }
+}
+
+fn libtorch(map: &Tensor, residual: Option<&Tensor>, norm: &Norm, train: bool) -> Tensor {
+    let output = map.batch_norm(
+        Some(&norm.weight),
+        Some(&norm.bias),
+        Some(&norm.running_mean),
+        Some(&norm.running_var),
+        train,
+        norm.momentum,
+        norm.epsilon,
+        true,
+    );
+    match residual {
+        None => output.relu(),
+        Some(residual) => (output + residual).relu(),
+    }
+}
+
+/// Largest difference over the largest expected value.
+fn difference(found: &Tensor, expected: &Tensor) -> f64 {
+    let (found, expected) = (found.to_kind(Kind::Float), expected.to_kind(Kind::Float));
+    let scale = expected.abs().max().double_value(&[]).max(1e-12);
+    (found - &expected).abs().max().double_value(&[]) / scale
+}
+
+/// A map far from zero, which costs digits where a variance is computed carelessly.
+fn map(kind: Kind, channels: i64) -> Tensor {
+    channels_last(&(Tensor::randn([5, channels, 6, 7], CPU) * 2.0 + 30.0).to_kind(kind))
+        .set_requires_grad(true)
+}
+
+fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
+    tch::manual_seed(0);
+    for channels in [1, 3, 8, 65] {
+        let ours = norm(channels);
+        let theirs = copy(&ours);
+        let x = map(kind, channels);
+        let their_x = x.detach().copy().set_requires_grad(true);
+        let residual = with_residual.then(|| map(kind, channels));
+        let their_residual = residual.as_ref().map(|r| r.detach().copy().set_requires_grad(true));
+
+        let found = train(&x, residual.as_ref(), &ours);
+        let expected = libtorch(&their_x, their_residual.as_ref(), &theirs, true);
+        assert_eq!(found.kind(), kind);
+        assert_eq!(found.stride(), x.stride());
+        let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
+        (&found * &gradient).sum(Kind::Float).backward();
+        (&expected * &gradient).sum(Kind::Float).backward();
+
+        let mut pairs = vec![
+            ("output", found.detach(), expected.detach()),
+            ("map", x.grad(), their_x.grad()),
+            ("weight", ours.weight.grad(), theirs.weight.grad()),
+            ("bias", ours.bias.grad(), theirs.bias.grad()),
+            ("running_mean", ours.running_mean.shallow_clone(), theirs.running_mean.shallow_clone()),
+            ("running_var", ours.running_var.shallow_clone(), theirs.running_var.shallow_clone()),
+        ];
+        if let (Some(ours), Some(theirs)) = (&residual, &their_residual) {
+            pairs.push(("residual", ours.grad(), theirs.grad()));
+        }
+        for (what, found, expected) in pairs {
+            let difference = difference(&found, &expected);
+            assert!(difference < tolerance, "{what} of {channels} channels: {difference}");
+        }
+
+        let _no_grad = tch::no_grad_guard();
+        let found = infer(&x, residual.as_ref(), &ours);
+        let expected = libtorch(&x, residual.as_ref(), &ours, false);
+        assert!(difference(&found, &expected) < tolerance, "inference, {channels} channels");
+    }
+}
+
+#[test]
+fn norm_and_relu_are_libtorchs() {
+    agrees(Kind::Float, false, 1e-5);
+    agrees(Kind::BFloat16, false, 2e-2);
+}
+
+#[test]
+fn norm_sum_and_relu_are_libtorchs() {
+    agrees(Kind::Float, true, 1e-5);
+    agrees(Kind::BFloat16, true, 2e-2);
+}
+
+#[test]
+fn nothing_is_recorded_without_gradients() {
+    let (x, norm) = (map(Kind::Float, 4), norm(4));
+    assert!(!tch::no_grad(|| train(&x, None, &norm)).requires_grad());
+    assert!(train(&x, None, &norm).requires_grad());
+}
