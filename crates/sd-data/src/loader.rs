@@ -1,6 +1,6 @@
 //! From images in memory to batches, ahead of the training loop.
 
-use crate::augment::{check_all, draw_all};
+use crate::augment::{Canvas, Scratch, apply_all, check_all};
 use crate::random;
 use crate::{AugmentConfig, Error, ImageSet, ImageShape, Normalization, Result};
 use crossbeam_channel::{Receiver, Sender};
@@ -202,11 +202,15 @@ impl Work {
                 .par_chunks_exact_mut(shape.values())
                 .zip(samples)
                 .with_min_len(IMAGES_A_TASK)
-                .for_each(|(target, &sample)| {
-                    let mut random = random::of_sample(self.seed, epoch, sample as u64);
-                    let placement = draw_all(&self.augment, &mut random);
-                    placement.write(self.images.image(sample), shape, &self.tables, target);
-                });
+                .for_each_init(
+                    || Scratch::new(shape),
+                    |scratch, (target, &sample)| {
+                        let mut random = random::of_sample(self.seed, epoch, sample as u64);
+                        let mut canvas = Canvas::new(self.images.image(sample), scratch);
+                        apply_all(&self.augment, &mut random, &mut canvas);
+                        canvas.write(&self.tables, target);
+                    },
+                );
         });
         let labels = samples.iter().map(|&sample| self.images.label(sample) as i64).collect();
         Batch { pixels, labels, shape }
