@@ -3,9 +3,9 @@
 
     python3 scripts/golden/augment.py
 
-Needs torch, torchvision, Pillow and numpy; the file names the versions that made it. Of most images
-the CRC-32 is kept, which tells equal from not; of single operations on small images also the pixels,
-in hexadecimal, which tell what is not equal.
+Needs torch, torchvision, Pillow and numpy; the file names the versions that made it. Of most
+results the CRC-32 is kept, which tells equal from not; of single operations on small images also
+the pixels, in hexadecimal, which tell what is not equal.
 """
 
 import json
@@ -69,7 +69,8 @@ def checksum(picture):
 
 
 def apply(picture, name, magnitude):
-    return _apply_op(picture, name, magnitude, InterpolationMode.NEAREST, [FILL] * len(picture.getbands()))
+    fill = [FILL] * len(picture.getbands())
+    return _apply_op(picture, name, magnitude, InterpolationMode.NEAREST, fill)
 
 
 def scales(name, array):
@@ -85,7 +86,8 @@ def scales(name, array):
             row = {"image": name, "space": space, "bins": bins, "kind": kind, "checksums": []}
             for bin in picks if magnitudes.ndim else [0]:
                 magnitude = float(magnitudes[bin] if magnitudes.ndim else magnitudes)
-                both = [apply(picture, kind, sign * magnitude if signed else magnitude) for sign in [1, -1]]
+                opposite = -magnitude if signed else magnitude
+                both = [apply(picture, kind, one) for one in [magnitude, opposite]]
                 row["checksums"].append([bin, *map(checksum, both)])
             yield row
 

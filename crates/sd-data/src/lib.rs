@@ -18,7 +18,7 @@
 //! loop and fills each [`Batch`] in parallel. Crops and flips cost no copy: they are drawn as a
 //! [`Placement`](augment::Placement), and where that says, each byte goes through a table and
 //! becomes a normalised `f32`. [`augment`] tells how AutoAugment and what erases join in. The batch
-//! is a plain `Vec<f32>`.
+//! is a plain slice of `f32`, whose memory is used again once it is dropped.
 //!
 //! # What it promises
 //!
@@ -80,12 +80,12 @@ mod random;
 pub mod split;
 
 pub use augment::{
-    AugmentConfig, AutoAugmentConfig, ColorJitterConfig, CutoutConfig, FlipConfig, PadCropConfig,
-    Policy, RandAugmentConfig, RandomErasingConfig, TrivialAugmentWideConfig,
+    AugmentConfig, AutoAugmentConfig, AutoAugmentPolicy, ColorJitterConfig, CutoutConfig,
+    FlipConfig, PadCropConfig, RandAugmentConfig, RandomErasingConfig, TrivialAugmentWideConfig,
 };
 pub use config::{Data, DataConfig, ValidationConfig};
 pub use dataset::{DatasetConfig, IdxConfig, SyntheticConfig, TrainTest};
 pub use error::{Error, Result};
 pub use image_set::{ImageSet, ImageShape};
-pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, Order};
+pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order};
 pub use normalize::{GivenNormalization, Normalization, NormalizeConfig};

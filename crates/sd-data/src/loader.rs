@@ -11,6 +11,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+mod recycling;
+
+pub use recycling::BatchPixels;
+use recycling::Recycling;
+
 /// Images that a thread takes at a time: few enough to share a batch evenly, enough not to count
 /// the sharing.
 const IMAGES_A_TASK: usize = 8;
@@ -49,7 +54,7 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// `[N, H, W, C]`, normalised.
-    pub pixels: Vec<f32>,
+    pub pixels: BatchPixels,
     /// `[N]`
     pub labels: Vec<i64>,
     /// The shape of each image.
@@ -126,6 +131,8 @@ impl Loader {
             order: config.order,
             batch_size: config.batch_size,
             drop_last: config.drop_last,
+            // Those that wait, the one being made and the one being used.
+            buffers: Recycling::new(config.prefetch.saturating_add(2)),
         };
         Ok(Self { work: Arc::new(work), pool: Arc::new(pool), prefetch: config.prefetch })
     }
@@ -169,6 +176,7 @@ struct Work {
     order: Order,
     batch_size: usize,
     drop_last: bool,
+    buffers: Recycling,
 }
 
 impl Work {
@@ -196,7 +204,7 @@ impl Work {
 
     fn batch(&self, pool: &ThreadPool, epoch: u64, samples: &[usize]) -> Batch {
         let shape = self.images.shape();
-        let mut pixels = vec![0.0; samples.len() * shape.values()];
+        let mut pixels = self.buffers.take(samples.len() * shape.values());
         pool.install(|| {
             pixels
                 .par_chunks_exact_mut(shape.values())
@@ -213,7 +221,7 @@ impl Work {
                 );
         });
         let labels = samples.iter().map(|&sample| self.images.label(sample) as i64).collect();
-        Batch { pixels, labels, shape }
+        Batch { pixels: self.buffers.lend(pixels), labels, shape }
     }
 }
 

@@ -10,15 +10,16 @@ use serde::{Deserialize, Serialize};
 /// One of 25 pairs of operations, drawn for each image; each of the two happens with a probability
 /// of its own, at a magnitude of its own. What has a direction goes either way.
 ///
-/// <https://arxiv.org/abs/1805.09501>, tables 7 and 9. The operations are torchvision's on PIL
-/// images, bit for bit, with the nearest neighbour. For images of one or three channels.
+/// <https://arxiv.org/abs/1805.09501>; the policies stand in its appendix. The operations are
+/// torchvision's on PIL images, bit for bit, with the nearest neighbour. For images of one or three
+/// channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoAugmentConfig {
     /// The data set that the policy was searched on.
-    pub policy: Policy,
+    pub policy: AutoAugmentPolicy,
     /// The byte, 0 to 255, that shears, translations and rotations bring in from outside the
-    /// image. Black unless it is written, as in torchvision; the paper's authors have 128.
+    /// image. Black unless it is written, as in torchvision.
     #[serde(default)]
     pub fill: u8,
 }
@@ -26,7 +27,7 @@ pub struct AutoAugmentConfig {
 /// A published policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Policy {
+pub enum AutoAugmentPolicy {
     /// Searched on CIFAR-10; the paper also uses it for CIFAR-100.
     Cifar10,
     /// Searched on ImageNet.
@@ -58,7 +59,7 @@ pub(super) const BINS: usize = 10;
 /// What happens, how often, and in which bin of its magnitude (0 where it has none).
 pub(super) type Step = (Kind, f64, usize);
 
-impl Policy {
+impl AutoAugmentPolicy {
     pub(super) fn pairs(self) -> &'static [[Step; 2]; 25] {
         match self {
             Self::Cifar10 => &CIFAR10,
@@ -67,7 +68,7 @@ impl Policy {
     }
 }
 
-/// Table 7 of the paper, in torchvision's order.
+/// As published, in the order of torchvision's `AutoAugmentPolicy.CIFAR10`.
 const CIFAR10: [[Step; 2]; 25] = [
     [(Kind::Invert, 0.1, 0), (Kind::Contrast, 0.2, 6)],
     [(Kind::Rotate, 0.7, 2), (Kind::TranslateX, 0.3, 9)],
@@ -96,7 +97,7 @@ const CIFAR10: [[Step; 2]; 25] = [
     [(Kind::TranslateY, 0.7, 9), (Kind::AutoContrast, 0.9, 0)],
 ];
 
-/// Table 9 of the paper, in torchvision's order.
+/// As published, in the order of torchvision's `AutoAugmentPolicy.IMAGENET`.
 const IMAGENET: [[Step; 2]; 25] = [
     [(Kind::Posterize, 0.4, 8), (Kind::Rotate, 0.6, 9)],
     [(Kind::Solarize, 0.6, 5), (Kind::AutoContrast, 0.6, 0)],
@@ -132,15 +133,15 @@ mod tests {
     use crate::random;
     use std::collections::HashMap;
 
-    /// On a white image, each operation of the pair leaves something else: how often the results
-    /// come tells how often the operations happen.
+    /// How often each result comes tells how often the pairs, their operations and the directions
+    /// are drawn.
     #[test]
     fn operations_happen_as_often_as_the_policy_says() {
         let shape = ImageShape::new(1, 6, 6);
         let source: Vec<u8> = (0..36).map(|index| index * 7).collect();
         let mut scratch = Scratch::new(shape);
         let mut results: HashMap<Vec<u8>, u32> = HashMap::new();
-        let config = AutoAugmentConfig { policy: Policy::Cifar10, fill: 0 };
+        let config = AutoAugmentConfig { policy: AutoAugmentPolicy::Cifar10, fill: 0 };
         const DRAWS: u64 = 20_000;
         for sample in 0..DRAWS {
             let mut canvas = Canvas::new(&source, &mut scratch);

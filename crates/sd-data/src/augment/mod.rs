@@ -4,8 +4,8 @@
 //!
 //! - What moves pixels ([`PadCropConfig`], [`FlipConfig`]) turns a [`Placement`].
 //! - What changes their values ([`AutoAugmentConfig`], [`RandAugmentConfig`],
-//!   [`TrivialAugmentWideConfig`], [`ColorJitterConfig`]) works on a copy of bytes, one for each
-//!   worker. What was placed before is placed when the copy is made.
+//!   [`TrivialAugmentWideConfig`], [`ColorJitterConfig`]) works on a copy of bytes, in memory that
+//!   the next image uses again. What was placed before is placed when the copy is made.
 //! - What erases ([`RandomErasingConfig`], [`CutoutConfig`]) sets values after normalisation, and
 //!   so comes last.
 //!
@@ -27,7 +27,7 @@ mod rand_augment;
 mod random_erasing;
 mod trivial_augment_wide;
 
-pub use auto_augment::{AutoAugmentConfig, Policy};
+pub use auto_augment::{AutoAugmentConfig, AutoAugmentPolicy};
 pub(crate) use canvas::{Canvas, Scratch};
 pub use color_jitter::ColorJitterConfig;
 pub use cutout::CutoutConfig;
@@ -179,7 +179,10 @@ mod tests {
             | AugmentConfig::Cutout(_) => vec![
                 pad_crop,
                 AugmentConfig::Flip(FlipConfig { probability: 0.5 }),
-                AugmentConfig::AutoAugment(AutoAugmentConfig { policy: Policy::Cifar10, fill: 0 }),
+                AugmentConfig::AutoAugment(AutoAugmentConfig {
+                    policy: AutoAugmentPolicy::Cifar10,
+                    fill: 0,
+                }),
                 AugmentConfig::RandAugment(RandAugmentConfig::default()),
                 AugmentConfig::TrivialAugmentWide(TrivialAugmentWideConfig::default()),
                 AugmentConfig::ColorJitter(ColorJitterConfig {
@@ -256,7 +259,10 @@ mod tests {
             )
             .unwrap(),
             [
-                AugmentConfig::AutoAugment(AutoAugmentConfig { policy: Policy::Imagenet, fill: 0 }),
+                AugmentConfig::AutoAugment(AutoAugmentConfig {
+                    policy: AutoAugmentPolicy::Imagenet,
+                    fill: 0
+                }),
                 AugmentConfig::RandAugment(RandAugmentConfig {
                     num_ops: 2,
                     magnitude: 9,

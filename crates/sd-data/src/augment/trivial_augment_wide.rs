@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 /// One operation, drawn from 14, at a magnitude that is drawn as well. What has a direction goes
 /// either way. There is nothing to tune.
 ///
-/// <https://arxiv.org/abs/2103.10158>, section 3, with the wide ranges of table 6: the shift is up
-/// to 32 pixels whatever the size of the image, which moves all of a 32×32 image out of sight. The
-/// operations and the defaults are torchvision's. For images of one or three channels.
+/// <https://arxiv.org/abs/2103.10158>, section 3, with its wide ranges: the shift is up to 32 pixels
+/// whatever the size of the image, which moves all of a 32×32 image out of sight. The operations and
+/// the defaults are torchvision's. For images of one or three channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrivialAugmentWideConfig {

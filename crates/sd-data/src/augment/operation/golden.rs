@@ -3,7 +3,7 @@
 
 use super::{Kind, Operation, Pixels, Space};
 use crate::ImageShape;
-use crate::augment::auto_augment::{BINS, Policy};
+use crate::augment::auto_augment::{AutoAugmentPolicy, BINS};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ struct Scale {
 /// A pair of a policy, both operations applied.
 #[derive(Deserialize)]
 struct Pair {
-    policy: Policy,
+    policy: AutoAugmentPolicy,
     pair: usize,
     probabilities: [f64; 2],
     checksums: [u32; 2],

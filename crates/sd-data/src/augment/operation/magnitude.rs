@@ -62,8 +62,9 @@ pub(in crate::augment) struct Space {
 }
 
 impl Space {
-    /// The ranges of AutoAugment (<https://arxiv.org/abs/1805.09501>, table 6) and RandAugment.
-    /// The largest translation is 150 pixels of 331, the paper's images of ImageNet.
+    /// The ranges of AutoAugment (<https://arxiv.org/abs/1805.09501>, the list of operations in
+    /// its appendix) and RandAugment, on torchvision's scale: the largest translation is 150
+    /// pixels of 331.
     pub(in crate::augment) fn auto(shape: ImageShape, bins: usize) -> Self {
         let translate = |side: usize| (150.0 / 331.0 * side as f64) as f32;
         Self {
@@ -77,7 +78,7 @@ impl Space {
         }
     }
 
-    /// The ranges of TrivialAugment's wide space: <https://arxiv.org/abs/2103.10158>, table 6.
+    /// The ranges of TrivialAugment's wide space: <https://arxiv.org/abs/2103.10158>.
     pub(in crate::augment) fn wide(bins: usize) -> Self {
         Self {
             shear: 0.99,

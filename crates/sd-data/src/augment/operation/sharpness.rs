@@ -29,7 +29,7 @@ pub(super) fn sharpness(pixels: &mut Pixels, factor: f32) {
                     .sum::<u16>()
                     + 4 * u16::from(here[1][index]);
                 // sum / 13, rounded.
-                let smooth = (2 * sum + 13) / 26;
+                let smooth = (sum + 6) / 13;
                 *value = blend(smooth as u8, here[1][index], factor);
             }
         }
