@@ -4,8 +4,8 @@ use crossbeam_channel::{Receiver, Sender};
 use std::ops::Deref;
 
 /// The pixels of a [`Batch`](super::Batch), a slice. When it is dropped its memory goes back to the
-/// loader, if that still exists, for a later batch: fresh memory costs the system about as much
-/// time as a crop and a flip take.
+/// loader, if that still exists, for a later batch: the system hands out fresh memory page by page,
+/// each at a cost.
 #[derive(Debug)]
 pub struct BatchPixels {
     values: Vec<f32>,
