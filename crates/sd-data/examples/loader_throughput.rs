@@ -1,18 +1,30 @@
 //! Images a second through the loader, on images of CIFAR's size:
-//! `cargo run --release -p sd-data --example loader_throughput [THREADS]…`
+//! `cargo run --release -p sd-data --example loader_throughput [AUGMENT [THREADS]…]`
+//!
+//! AUGMENT is the list of an experiment's `data.augment`, in TOML: `'[{ flip = {} }]'`. Without it,
+//! several lists are gone through.
 
 use sd_data::{
-    AugmentConfig, DatasetConfig, FlipConfig, Loader, LoaderConfig, Normalization, Order,
-    PadCropConfig, SyntheticConfig,
+    AugmentConfig, DatasetConfig, Loader, LoaderConfig, Normalization, Order, SyntheticConfig,
 };
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+const LISTS: [&str; 6] = [
+    "[]",
+    "[{ pad_crop = { padding = 4 } }, { flip = {} }]",
+    "[{ pad_crop = { padding = 4 } }, { flip = {} }, { auto_augment = { policy = 'cifar10' } }, { random_erasing = {} }]",
+    "[{ pad_crop = { padding = 4 } }, { flip = {} }, { rand_augment = {} }, { random_erasing = {} }]",
+    "[{ pad_crop = { padding = 4 } }, { flip = {} }, { trivial_augment_wide = {} }, { cutout = { side = 16 } }]",
+    "[{ pad_crop = { padding = 4 } }, { flip = {} }, { color_jitter = { brightness = 0.4, contrast = 0.4, saturation = 0.4, hue = 0.1 } }]",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut threads =
-        std::env::args().skip(1).map(|number| number.parse()).collect::<Result<Vec<usize>, _>>()?;
+    let mut arguments = std::env::args().skip(1);
+    let lists = arguments.next().map_or(LISTS.map(str::to_owned).to_vec(), |list| vec![list]);
+    let mut threads = arguments.map(|number| number.parse()).collect::<Result<Vec<usize>, _>>()?;
     if threads.is_empty() {
         threads = vec![1, 2];
     }
@@ -27,34 +39,41 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let train = Arc::new(dataset.load(Path::new("data"))?.train);
     let normalization = Normalization::measure(&train)?;
-    for threads in threads {
-        let config = LoaderConfig {
-            batch_size: 128,
-            threads,
-            prefetch: 4,
-            seed: 0,
-            order: Order::Shuffled,
-            drop_last: true,
-            augment: vec![
-                AugmentConfig::PadCrop(PadCropConfig { padding: 4 }),
-                AugmentConfig::Flip(FlipConfig { probability: 0.5 }),
-            ],
-            normalization: normalization.clone(),
-        };
-        let loader = Loader::new(Arc::clone(&train), config)?;
-        let mut seconds = Vec::new();
-        for epoch in 0..5 {
-            let start = Instant::now();
-            let images: usize = loader.epoch(epoch, 0).map(|batch| batch.len()).sum();
-            assert_eq!(images, loader.images());
-            seconds.push(start.elapsed().as_secs_f64());
+    for list in lists {
+        println!("augment = {list}");
+        for &threads in &threads {
+            let config = LoaderConfig {
+                batch_size: 128,
+                threads,
+                prefetch: 4,
+                seed: 0,
+                order: Order::Shuffled,
+                drop_last: true,
+                augment: read(&list)?,
+                normalization: normalization.clone(),
+            };
+            let rate = throughput(&Loader::new(Arc::clone(&train), config)?);
+            println!("  {threads} threads: {rate:.0} images a second (median of {EPOCHS} epochs)");
         }
-        seconds.sort_by(f64::total_cmp);
-        let rate = loader.images() as f64 / seconds[seconds.len() / 2];
-        println!(
-            "{threads} threads: {rate:.0} images a second (median of {} epochs)",
-            seconds.len()
-        );
     }
     Ok(())
+}
+
+fn read(list: &str) -> Result<Vec<AugmentConfig>, Box<dyn Error>> {
+    let mut table: toml::Table = format!("augment = {list}").parse()?;
+    Ok(table.remove("augment").ok_or("no list")?.try_into()?)
+}
+
+const EPOCHS: usize = 5;
+
+fn throughput(loader: &Loader) -> f64 {
+    let mut seconds = [0.0; EPOCHS];
+    for (epoch, seconds) in seconds.iter_mut().enumerate() {
+        let start = Instant::now();
+        let images: usize = loader.epoch(epoch as u64, 0).map(|batch| batch.len()).sum();
+        assert_eq!(images, loader.images());
+        *seconds = start.elapsed().as_secs_f64();
+    }
+    seconds.sort_by(f64::total_cmp);
+    loader.images() as f64 / seconds[EPOCHS / 2]
 }

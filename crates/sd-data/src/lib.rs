@@ -15,9 +15,10 @@
 //! built and counted on a machine that has no data.
 //!
 //! A [`Loader`] goes through an [`ImageSet`] epoch by epoch. A thread runs ahead of the training
-//! loop and fills each [`Batch`] in parallel. There is one pass over an image: its random crop and
-//! flip are drawn as a [`Placement`](augment::Placement), and where that says, each byte goes
-//! through a table and becomes a normalised `f32`. The batch is a plain `Vec<f32>`.
+//! loop and fills each [`Batch`] in parallel. Crops and flips cost no copy: they are drawn as a
+//! [`Placement`](augment::Placement), and where that says, each byte goes through a table and
+//! becomes a normalised `f32`. [`augment`] tells how AutoAugment and what erases join in. The batch
+//! is a plain slice of `f32`, whose memory is used again once it is dropped.
 //!
 //! # What it promises
 //!
@@ -78,10 +79,13 @@ mod normalize;
 mod random;
 pub mod split;
 
-pub use augment::{AugmentConfig, FlipConfig, PadCropConfig};
+pub use augment::{
+    AugmentConfig, AutoAugmentConfig, AutoAugmentPolicy, ColorJitterConfig, CutoutConfig,
+    FlipConfig, PadCropConfig, RandAugmentConfig, RandomErasingConfig, TrivialAugmentWideConfig,
+};
 pub use config::{Data, DataConfig, ValidationConfig};
 pub use dataset::{DatasetConfig, IdxConfig, SyntheticConfig, TrainTest};
 pub use error::{Error, Result};
 pub use image_set::{ImageSet, ImageShape};
-pub use loader::{Batch, EpochBatches, Loader, LoaderConfig, Order};
+pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order};
 pub use normalize::{GivenNormalization, Normalization, NormalizeConfig};

@@ -1,6 +1,6 @@
 //! From images in memory to batches, ahead of the training loop.
 
-use crate::augment::{check_all, draw_all};
+use crate::augment::{Canvas, Scratch, apply_all, check_all};
 use crate::random;
 use crate::{AugmentConfig, Error, ImageSet, ImageShape, Normalization, Result};
 use crossbeam_channel::{Receiver, Sender};
@@ -10,6 +10,11 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+
+mod recycling;
+
+pub use recycling::BatchPixels;
+use recycling::Recycling;
 
 /// Images that a thread takes at a time: few enough to share a batch evenly, enough not to count
 /// the sharing.
@@ -49,7 +54,7 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// `[N, H, W, C]`, normalised.
-    pub pixels: Vec<f32>,
+    pub pixels: BatchPixels,
     /// `[N]`
     pub labels: Vec<i64>,
     /// The shape of each image.
@@ -126,6 +131,8 @@ impl Loader {
             order: config.order,
             batch_size: config.batch_size,
             drop_last: config.drop_last,
+            // Those that wait, the one being made and the one being used.
+            buffers: Recycling::new(config.prefetch.saturating_add(2)),
         };
         Ok(Self { work: Arc::new(work), pool: Arc::new(pool), prefetch: config.prefetch })
     }
@@ -169,6 +176,7 @@ struct Work {
     order: Order,
     batch_size: usize,
     drop_last: bool,
+    buffers: Recycling,
 }
 
 impl Work {
@@ -196,20 +204,24 @@ impl Work {
 
     fn batch(&self, pool: &ThreadPool, epoch: u64, samples: &[usize]) -> Batch {
         let shape = self.images.shape();
-        let mut pixels = vec![0.0; samples.len() * shape.values()];
+        let mut pixels = self.buffers.take(samples.len() * shape.values());
         pool.install(|| {
             pixels
                 .par_chunks_exact_mut(shape.values())
                 .zip(samples)
                 .with_min_len(IMAGES_A_TASK)
-                .for_each(|(target, &sample)| {
-                    let mut random = random::of_sample(self.seed, epoch, sample as u64);
-                    let placement = draw_all(&self.augment, &mut random);
-                    placement.write(self.images.image(sample), shape, &self.tables, target);
-                });
+                .for_each_init(
+                    || Scratch::new(shape),
+                    |scratch, (target, &sample)| {
+                        let mut random = random::of_sample(self.seed, epoch, sample as u64);
+                        let mut canvas = Canvas::new(self.images.image(sample), scratch);
+                        apply_all(&self.augment, &mut random, &mut canvas);
+                        canvas.write(&self.tables, target);
+                    },
+                );
         });
         let labels = samples.iter().map(|&sample| self.images.label(sample) as i64).collect();
-        Batch { pixels, labels, shape }
+        Batch { pixels: self.buffers.lend(pixels), labels, shape }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Left and right exchanged.
 
-use super::Placement;
+use super::{Canvas, Placement, check_probability};
+use crate::Result;
 use crate::random::Stream;
-use crate::{Error, Result};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -21,15 +21,14 @@ fn half() -> f64 {
 
 impl FlipConfig {
     pub(super) fn check(&self, key: &str) -> Result<()> {
-        if (0.0..=1.0).contains(&self.probability) {
-            Ok(())
-        } else {
-            let key = format!("{key}.flip.probability");
-            Err(Error::value(key, self.probability, "a number between 0 and 1"))
-        }
+        check_probability(self.probability, || format!("{key}.flip.probability"))
     }
 
-    pub(super) fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
+    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+        canvas.place(|placement| self.draw(random, placement));
+    }
+
+    fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
         if random.random_bool(self.probability) { placement.mirrored() } else { placement }
     }
 }

@@ -1,6 +1,6 @@
 //! A crop at a random place.
 
-use super::Placement;
+use super::{Canvas, Placement};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
@@ -30,7 +30,11 @@ impl PadCropConfig {
         }
     }
 
-    pub(super) fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
+    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+        canvas.place(|placement| self.draw(random, placement));
+    }
+
+    fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
         let padding = self.padding as i64;
         let down = random.random_range(-padding..=padding) as isize;
         let right = random.random_range(-padding..=padding) as isize;

@@ -37,26 +37,52 @@ impl Placement {
         tables: &[[f32; 256]],
         target: &mut [f32],
     ) {
+        self.each_pixel(source, shape, target, |from, to| {
+            for (channel, (table, value)) in tables.iter().zip(to).enumerate() {
+                *value = table[from.map_or(0, |from| usize::from(from[channel]))];
+            }
+        });
+    }
+
+    /// Writes the placed image. `source` and `target` are `[H, W, C]` of `shape`.
+    pub(super) fn copy(self, source: &[u8], shape: ImageShape, target: &mut [u8]) {
+        if self == Self::default() {
+            return target.copy_from_slice(source);
+        }
+        self.each_pixel(source, shape, target, |from, to| match from {
+            Some(from) => to.copy_from_slice(from),
+            None => to.fill(0),
+        });
+    }
+
+    /// Calls `write` with every pixel of `target` and what it shows of `source`, if anything.
+    #[inline(always)]
+    fn each_pixel<T>(
+        self,
+        source: &[u8],
+        shape: ImageShape,
+        target: &mut [T],
+        write: impl Fn(Option<&[u8]>, &mut [T]),
+    ) {
         debug_assert_eq!((source.len(), target.len()), (shape.values(), shape.values()));
-        // The pass is inlined thrice: with a number of channels that the compiler knows, the loop
-        // over them unrolls.
+        // The pass is inlined thrice: with a number of channels that the compiler knows, the loops
+        // over them unroll.
         match shape.channels {
-            1 => self.pass(source, shape, 1, tables, target),
-            3 => self.pass(source, shape, 3, tables, target),
-            channels => self.pass(source, shape, channels, tables, target),
+            1 => self.pass(source, shape, 1, target, write),
+            3 => self.pass(source, shape, 3, target, write),
+            channels => self.pass(source, shape, channels, target, write),
         }
     }
 
     #[inline(always)]
-    fn pass(
+    fn pass<T>(
         self,
         source: &[u8],
         shape: ImageShape,
         channels: usize,
-        tables: &[[f32; 256]],
-        target: &mut [f32],
+        target: &mut [T],
+        write: impl Fn(Option<&[u8]>, &mut [T]),
     ) {
-        let tables = &tables[..channels];
         let (height, width) = (shape.height as isize, shape.width as isize);
         // The columns u, before the mirror, that show something of the source.
         let start = (-self.right).clamp(0, width);
@@ -64,39 +90,26 @@ impl Placement {
         let seen = (start + self.right) as usize..(end + self.right) as usize;
         let (left, right) = if self.mirrored { (width - end, width - start) } else { (start, end) };
         let (left, right) = (left as usize * channels, right as usize * channels);
+        let black = |target: &mut [T]| {
+            target.chunks_exact_mut(channels).for_each(|to| write(None, to));
+        };
 
         for (row, target) in (0..).zip(target.chunks_exact_mut(shape.width * channels)) {
             let row: isize = row + self.down;
             if seen.is_empty() || row < 0 || row >= height {
-                black(channels, tables, target);
+                black(target);
                 continue;
             }
             let source = &source[row as usize * shape.width * channels..];
             let source = source[seen.start * channels..seen.end * channels].chunks_exact(channels);
-            black(channels, tables, &mut target[..left]);
-            black(channels, tables, &mut target[right..]);
+            black(&mut target[..left]);
+            black(&mut target[right..]);
             let target = target[left..right].chunks_exact_mut(channels);
             if self.mirrored {
-                source.rev().zip(target).for_each(|(from, to)| pixel(tables, from, to));
+                source.rev().zip(target).for_each(|(from, to)| write(Some(from), to));
             } else {
-                source.zip(target).for_each(|(from, to)| pixel(tables, from, to));
+                source.zip(target).for_each(|(from, to)| write(Some(from), to));
             }
-        }
-    }
-}
-
-#[inline(always)]
-fn pixel(tables: &[[f32; 256]], from: &[u8], to: &mut [f32]) {
-    for ((table, &byte), value) in tables.iter().zip(from).zip(to) {
-        *value = table[usize::from(byte)];
-    }
-}
-
-#[inline(always)]
-fn black(channels: usize, tables: &[[f32; 256]], target: &mut [f32]) {
-    for to in target.chunks_exact_mut(channels) {
-        for (table, value) in tables.iter().zip(to) {
-            *value = table[0];
         }
     }
 }

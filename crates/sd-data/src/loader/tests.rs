@@ -1,5 +1,8 @@
 use super::*;
-use crate::{DataConfig, FlipConfig, PadCropConfig};
+use crate::{
+    AutoAugmentConfig, AutoAugmentPolicy, ColorJitterConfig, CutoutConfig, DataConfig, FlipConfig,
+    PadCropConfig, RandomErasingConfig,
+};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -40,13 +43,28 @@ fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(Vec<u32>, Vec<i64>)> {
 
 #[test]
 fn threads_and_prefetch_change_no_bit() {
-    let expected = bits(loader(|config| config.threads = 1).epoch(3, 0));
-    assert_eq!(expected.len(), 8);
-    for (threads, prefetch) in [(2, 0), (3, 1), (8, 20)] {
-        let loader = loader(|config| {
+    // Of every sort: what moves, what changes values, what erases.
+    let more = [
+        AugmentConfig::AutoAugment(AutoAugmentConfig {
+            policy: AutoAugmentPolicy::Cifar10,
+            fill: 0,
+        }),
+        AugmentConfig::Flip(FlipConfig { probability: 0.5 }),
+        AugmentConfig::ColorJitter(ColorJitterConfig { contrast: 0.5, ..Default::default() }),
+        AugmentConfig::RandomErasing(RandomErasingConfig::default()),
+        AugmentConfig::Cutout(CutoutConfig { side: 2 }),
+    ];
+    let loader = |threads, prefetch| {
+        loader(|config| {
+            config.augment.extend(more.clone());
             config.threads = threads;
             config.prefetch = prefetch;
-        });
+        })
+    };
+    let expected = bits(loader(1, 2).epoch(3, 0));
+    assert_eq!(expected.len(), 8);
+    for (threads, prefetch) in [(2, 0), (3, 1), (8, 20)] {
+        let loader = loader(threads, prefetch);
         assert_eq!(bits(loader.epoch(3, 0)), expected, "{threads} threads, {prefetch} ahead");
     }
 }
@@ -68,6 +86,14 @@ fn seed_and_epoch_change_order_and_augmentation() {
     assert_ne!(of(1, 0), of(1, 1));
     assert_ne!(of(1, 0), of(2, 0));
     assert_eq!(of(2, 7), of(2, 7));
+}
+
+#[test]
+fn the_memory_of_a_batch_comes_back() {
+    let loader = loader(|_| {});
+    assert_eq!(loader.work.buffers.take(0).capacity(), 0);
+    assert_eq!(loader.epoch(0, 0).count(), 8);
+    assert!(loader.work.buffers.take(0).capacity() >= 90);
 }
 
 /// The same image gets the same change wherever it stands in the epoch.

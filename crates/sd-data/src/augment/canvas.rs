@@ -1,0 +1,147 @@
+//! An image on its way from its set into a batch.
+
+use super::Placement;
+use super::operation::{Operation, Pixels};
+use crate::ImageShape;
+
+/// What a worker keeps from image to image, so that none of them allocates.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pixels: Pixels,
+    erased: Vec<Rectangle>,
+}
+
+impl Scratch {
+    /// For images of `shape`. Takes no memory before something changes the value of a pixel.
+    pub(crate) fn new(shape: ImageShape) -> Self {
+        Self { pixels: Pixels::new(shape), erased: Vec::new() }
+    }
+}
+
+/// A part of an image, inside it; in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Rectangle {
+    pub(super) top: usize,
+    pub(super) left: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+}
+
+/// The image that augmentations change: a source that is left alone, how it will be placed, and
+/// what will be erased. It is copied only if the value of a pixel changes.
+#[derive(Debug)]
+pub(crate) struct Canvas<'a> {
+    source: &'a [u8],
+    placement: Placement,
+    scratch: &'a mut Scratch,
+    /// Whether the scratch pixels stand in place of `source`.
+    copied: bool,
+}
+
+impl<'a> Canvas<'a> {
+    /// `source` is `[H, W, C]` of the shape that `scratch` was made for.
+    pub(crate) fn new(source: &'a [u8], scratch: &'a mut Scratch) -> Self {
+        scratch.erased.clear();
+        Self { source, placement: Placement::default(), scratch, copied: false }
+    }
+
+    pub(super) fn shape(&self) -> ImageShape {
+        self.scratch.pixels.shape()
+    }
+
+    /// Moves pixels, without touching them.
+    pub(super) fn place(&mut self, change: impl FnOnce(Placement) -> Placement) {
+        self.placement = change(self.placement);
+    }
+
+    /// The pixels as they are placed so far, to be changed.
+    pub(super) fn pixels(&mut self) -> &mut Pixels {
+        let pixels = &mut self.scratch.pixels;
+        let placement = std::mem::take(&mut self.placement);
+        if !self.copied {
+            pixels.fill_with(|shape, target| placement.copy(self.source, shape, target));
+            self.copied = true;
+        } else if placement != Placement::default() {
+            pixels.rewrite(|shape, source, target| placement.copy(source, shape, target));
+        }
+        pixels
+    }
+
+    /// Changes pixels; what comes in from outside the image is `fill`.
+    pub(super) fn apply(&mut self, operation: Operation, fill: u8) {
+        if operation != Operation::Identity {
+            operation.apply(self.pixels(), fill);
+        }
+    }
+
+    /// Sets the values of `rectangle` to zero after normalisation. Whatever is placed or changed
+    /// later does not take the rectangle along: `check_all` lets nothing follow an erasure.
+    pub(super) fn erase(&mut self, rectangle: Rectangle) {
+        self.scratch.erased.push(rectangle);
+    }
+
+    /// Writes the image, normalised by `tables` (for each channel, what a byte becomes), to
+    /// `target`, `[H, W, C]`.
+    pub(crate) fn write(self, tables: &[[f32; 256]], target: &mut [f32]) {
+        let shape = self.shape();
+        let source = if self.copied { self.scratch.pixels.values() } else { self.source };
+        self.placement.write(source, shape, tables, target);
+        for &Rectangle { top, left, height, width } in &self.scratch.erased {
+            let rows = target.chunks_exact_mut(shape.width * shape.channels).skip(top).take(height);
+            for row in rows {
+                row[left * shape.channels..(left + width) * shape.channels].fill(0.0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: ImageShape = ImageShape::new(1, 2, 3);
+    const SOURCE: [u8; 6] = [10, 20, 30, 40, 50, 60];
+
+    fn written(change: impl FnOnce(&mut Canvas)) -> Vec<f32> {
+        let mut scratch = Scratch::new(SHAPE);
+        // What an earlier image has left behind.
+        Canvas::new(&[9; 6], &mut scratch).pixels();
+        scratch.erased.push(Rectangle { top: 0, left: 0, height: 2, width: 3 });
+        let mut canvas = Canvas::new(&SOURCE, &mut scratch);
+        change(&mut canvas);
+        let mut target = vec![f32::NAN; 6];
+        canvas.write(&[std::array::from_fn(|byte| byte as f32)], &mut target);
+        target
+    }
+
+    #[test]
+    fn changes_apply_in_order() {
+        assert_eq!(written(|_| {}), SOURCE.map(f32::from));
+        let left = |canvas: &mut Canvas| canvas.place(|placement| placement.moved(0, 1));
+        let invert = |canvas: &mut Canvas| {
+            canvas.pixels().map(&std::array::from_fn(|byte| 255 - byte as u8))
+        };
+        assert_eq!(written(left), [20.0, 30.0, 0.0, 50.0, 60.0, 0.0]);
+        let left_then_invert = written(|canvas| {
+            left(canvas);
+            invert(canvas);
+        });
+        assert_eq!(left_then_invert, [235.0, 225.0, 255.0, 205.0, 195.0, 255.0]);
+        let alternating = written(|canvas| {
+            invert(canvas);
+            left(canvas);
+            invert(canvas);
+            canvas.place(Placement::mirrored);
+        });
+        assert_eq!(alternating, [255.0, 30.0, 20.0, 255.0, 60.0, 50.0]);
+    }
+
+    #[test]
+    fn what_is_erased_is_zero_after_normalisation() {
+        let erased = written(|canvas| {
+            canvas.erase(Rectangle { top: 1, left: 1, height: 1, width: 2 });
+            canvas.erase(Rectangle { top: 0, left: 0, height: 1, width: 0 });
+        });
+        assert_eq!(erased, [10.0, 20.0, 30.0, 40.0, 0.0, 0.0]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Brightness, contrast, saturation and hue, changed a little.
+
+use super::operation::Operation;
+use super::{Canvas, check_grey_or_color};
+use crate::random::Stream;
+use crate::{Error, ImageShape, Result};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+/// Factors of brightness, contrast and saturation and a turn of the hue, drawn evenly and applied
+/// in an order that is drawn as well. On grey images, saturation and hue do nothing.
+///
+/// The augmentation of <https://arxiv.org/abs/1312.5402>, section 2, as torchvision's `ColorJitter`
+/// has it; what is not written is 0, no change. For images of one or three channels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ColorJitterConfig {
+    /// At least 0: the factor is between 1 − `brightness`, but no less than 0, and 1 + `brightness`.
+    pub brightness: f64,
+    /// At least 0, likewise.
+    pub contrast: f64,
+    /// At least 0, likewise.
+    pub saturation: f64,
+    /// Between 0 and 0.5: the turn is up to this part of the circle, either way.
+    pub hue: f64,
+}
+
+impl ColorJitterConfig {
+    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+        check_grey_or_color(key, "color_jitter", shape)?;
+        let factors = [
+            ("brightness", self.brightness),
+            ("contrast", self.contrast),
+            ("saturation", self.saturation),
+        ];
+        for (name, value) in factors {
+            if !(value >= 0.0 && value.is_finite()) {
+                let key = format!("{key}.color_jitter.{name}");
+                return Err(Error::value(key, value, "a number of at least 0"));
+            }
+        }
+        if !(0.0..=0.5).contains(&self.hue) {
+            let key = format!("{key}.color_jitter.hue");
+            return Err(Error::value(key, self.hue, "a number between 0 and 0.5"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+        for operation in self.draw(random).into_iter().flatten() {
+            canvas.apply(operation, 0);
+        }
+    }
+
+    /// `None` stands for what never changes.
+    fn draw(&self, random: &mut Stream) -> [Option<Operation>; 4] {
+        let mut factor = |around: f64, of: fn(f32) -> Operation| {
+            (around > 0.0)
+                .then(|| of(random.random_range((1.0 - around).max(0.0)..=1.0 + around) as f32))
+        };
+        let brightness = factor(self.brightness, Operation::Brightness);
+        let contrast = factor(self.contrast, Operation::Contrast);
+        let saturation = factor(self.saturation, Operation::Color);
+        let hue =
+            (self.hue > 0.0).then(|| Operation::Hue(random.random_range(-self.hue..=self.hue)));
+        let mut operations = [brightness, contrast, saturation, hue];
+        operations.shuffle(random);
+        operations
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random;
+    use std::collections::HashSet;
+
+    fn draws(config: &ColorJitterConfig) -> Vec<[Option<Operation>; 4]> {
+        (0..2000).map(|sample| config.draw(&mut random::of_sample(0, 0, sample))).collect()
+    }
+
+    #[test]
+    fn factors_fill_their_ranges_in_any_order() {
+        let config =
+            ColorJitterConfig { brightness: 0.4, contrast: 2.0, saturation: 0.1, hue: 0.2 };
+        let (mut low, mut high) = ([f64::INFINITY; 4], [f64::NEG_INFINITY; 4]);
+        let mut orders = HashSet::new();
+        for operations in draws(&config) {
+            let mut order = Vec::new();
+            for operation in operations {
+                let (index, value) = match operation.unwrap() {
+                    Operation::Brightness(factor) => (0, f64::from(factor)),
+                    Operation::Contrast(factor) => (1, f64::from(factor)),
+                    Operation::Color(factor) => (2, f64::from(factor)),
+                    Operation::Hue(turn) => (3, turn),
+                    other => panic!("{other:?} is none of a jitter"),
+                };
+                order.push(index);
+                low[index] = low[index].min(value);
+                high[index] = high[index].max(value);
+            }
+            orders.insert(order);
+        }
+        assert_eq!(orders.len(), 24);
+        let ranges = [(0.6, 1.4), (0.0, 3.0), (0.9, 1.1), (-0.2, 0.2)];
+        for ((low, high), (least, most)) in low.into_iter().zip(high).zip(ranges) {
+            let edge = (most - least) * 0.02;
+            assert!((least - 1e-6..least + edge).contains(&low), "{low}, expected {least}");
+            assert!((most - edge..most + 1e-6).contains(&high), "{high}, expected {most}");
+        }
+    }
+
+    #[test]
+    fn zero_is_no_change() {
+        let config = ColorJitterConfig { contrast: 0.5, ..Default::default() };
+        for operations in draws(&config) {
+            let changes: Vec<_> = operations.into_iter().flatten().collect();
+            assert!(matches!(changes[..], [Operation::Contrast(_)]), "{changes:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        let message = |config: ColorJitterConfig| {
+            let shape = ImageShape::new(3, 8, 8);
+            config.check("data.augment[0]", shape).unwrap_err().to_string()
+        };
+        assert_eq!(
+            message(ColorJitterConfig { saturation: -0.5, ..Default::default() }),
+            "`data.augment[0].color_jitter.saturation` is -0.5, expected a number of at least 0"
+        );
+        assert_eq!(
+            message(ColorJitterConfig { brightness: f64::NAN, ..Default::default() }),
+            "`data.augment[0].color_jitter.brightness` is NaN, expected a number of at least 0"
+        );
+        assert_eq!(
+            message(ColorJitterConfig { hue: 0.6, ..Default::default() }),
+            "`data.augment[0].color_jitter.hue` is 0.6, expected a number between 0 and 0.5"
+        );
+    }
+}

@@ -1,0 +1,68 @@
+//! Shear, translation and rotation, each pixel from the nearest of the source.
+
+use super::Pixels;
+use crate::ImageShape;
+
+pub(super) fn shear(pixels: &mut Pixels, x: f64, y: f64, fill: u8) {
+    nearest(pixels, [[1.0, x, 0.0], [y, 1.0, 0.0]], fill);
+}
+
+pub(super) fn translate(pixels: &mut Pixels, right: f64, down: f64, fill: u8) {
+    nearest(pixels, [[1.0, 0.0, -right], [0.0, 1.0, -down]], fill);
+}
+
+pub(super) fn rotate(pixels: &mut Pixels, degrees: f64, fill: u8) {
+    let (sin, cos) = degrees.to_radians().sin_cos();
+    let ImageShape { height, width, .. } = pixels.shape();
+    let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
+    // The turn leaves the centre (x, y) where it is.
+    let matrix = [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]];
+    nearest(pixels, matrix, fill);
+}
+
+/// Shows, at column x and row y, the source at `matrix · (x, y, 1)`. Pixels have their centres at
+/// halves.
+fn nearest(pixels: &mut Pixels, matrix: [[f64; 3]; 2], fill: u8) {
+    pixels.rewrite(|shape, source, target| match shape.channels {
+        // Copies of a size that the compiler knows.
+        1 => sample(source, shape, 1, matrix, fill, target),
+        3 => sample(source, shape, 3, matrix, fill, target),
+        channels => sample(source, shape, channels, matrix, fill, target),
+    });
+}
+
+/// Pillow's arithmetic, whole numbers with 16 bits after the point: where a position falls between
+/// two pixels, the rounding of the steps decides.
+fn fixed(number: f64) -> i64 {
+    (number * 65536.0 + 0.5).floor() as i64
+}
+
+#[inline(always)]
+fn sample(
+    source: &[u8],
+    shape: ImageShape,
+    channels: usize,
+    matrix: [[f64; 3]; 2],
+    fill: u8,
+    target: &mut [u8],
+) {
+    let [[x_by_x, x_by_y, _], [y_by_x, y_by_y, _]] = matrix.map(|row| row.map(fixed));
+    let [mut row_x, mut row_y] = matrix.map(|[a, b, c]| fixed(c + a * 0.5 + b * 0.5));
+    for row in target.chunks_exact_mut(shape.width * channels) {
+        let (mut x, mut y) = (row_x, row_y);
+        for to in row.chunks_exact_mut(channels) {
+            // A negative number becomes a large one: one comparison sees both sides.
+            let (column, line) = ((x >> 16) as usize, (y >> 16) as usize);
+            if column < shape.width && line < shape.height {
+                let start = (line * shape.width + column) * channels;
+                to.copy_from_slice(&source[start..start + channels]);
+            } else {
+                to.fill(fill);
+            }
+            x += x_by_x;
+            y += y_by_x;
+        }
+        row_x += x_by_y;
+        row_y += y_by_y;
+    }
+}

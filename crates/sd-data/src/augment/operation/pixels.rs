@@ -1,0 +1,51 @@
+//! The bytes that operations change.
+
+use crate::ImageShape;
+
+/// An image of bytes, `[H, W, C]`, and a second buffer for what cannot be done in place.
+#[derive(Debug)]
+pub(in crate::augment) struct Pixels {
+    shape: ImageShape,
+    values: Vec<u8>,
+    spare: Vec<u8>,
+}
+
+impl Pixels {
+    /// Takes no memory before it is filled.
+    pub(in crate::augment) fn new(shape: ImageShape) -> Self {
+        Self { shape, values: Vec::new(), spare: Vec::new() }
+    }
+
+    pub(in crate::augment) fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// Empty before the image is filled.
+    pub(in crate::augment) fn values(&self) -> &[u8] {
+        &self.values
+    }
+
+    pub(super) fn values_mut(&mut self) -> &mut [u8] {
+        &mut self.values
+    }
+
+    /// Lets `write` write every value.
+    pub(in crate::augment) fn fill_with(&mut self, write: impl FnOnce(ImageShape, &mut [u8])) {
+        self.values.resize(self.shape.values(), 0);
+        write(self.shape, &mut self.values);
+    }
+
+    /// Lets `write` write every value anew, from the present ones.
+    pub(in crate::augment) fn rewrite(&mut self, write: impl FnOnce(ImageShape, &[u8], &mut [u8])) {
+        self.spare.resize(self.values.len(), 0);
+        write(self.shape, &self.values, &mut self.spare);
+        std::mem::swap(&mut self.values, &mut self.spare);
+    }
+
+    /// Sends every value through `table`.
+    pub(in crate::augment) fn map(&mut self, table: &[u8; 256]) {
+        for value in &mut self.values {
+            *value = table[usize::from(*value)];
+        }
+    }
+}
