@@ -20,7 +20,7 @@ use anyhow::Result;
 use clap::Args;
 use interrupt::Interrupts;
 use matrix::Sweep;
-use queue::Queue;
+use queue::{Ended, Queue};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,16 +65,22 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode> {
     }
     let queue = Queue::open(&sweep)?;
     if queue.is_done()? {
-        eprintln!("sweep: all {} runs have finished", sweep.runs.len());
-        return Ok(ExitCode::SUCCESS);
+        return Ok(report(&sweep, &Ended::Finished(sweep.runs.len())));
     }
     let libtorch = Setup::from_environment()?.ensure()?;
     let program = run::build(&run::SD_TRAIN, Some(&libtorch))?;
     let interrupts = Arc::new(Interrupts::default());
     interrupts.watch()?;
     let ended = queue.run(&program, &arguments(&args.place), &interrupts)?;
-    eprintln!("sweep: {ended}; `cargo xtask report {}/*` compares them", sweep.out.display());
-    Ok(ended.code())
+    Ok(report(&sweep, &ended))
+}
+
+fn report(sweep: &Sweep, ended: &Ended) -> ExitCode {
+    eprintln!("sweep: {ended}");
+    if let Ended::Finished(_) = ended {
+        eprintln!("sweep: `cargo xtask report {}/*` compares the runs", sweep.out.display());
+    }
+    ended.code()
 }
 
 /// The place as it is written on a command line.

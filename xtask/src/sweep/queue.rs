@@ -46,8 +46,11 @@ impl Ended {
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Finished(1) => write!(f, "the run has finished"),
             Self::Finished(runs) => write!(f, "all {runs} runs have finished"),
-            Self::Failed(names) => write!(f, "{} runs failed: {}", names.len(), names.join(", ")),
+            Self::Failed(names) => {
+                write!(f, "failed: {}; the same command tries again", names.join(", "))
+            }
             Self::Interrupted => write!(f, "stopped; the same command goes on"),
         }
     }
@@ -159,10 +162,13 @@ pub fn listing(sweep: &Sweep) -> Result<String> {
     for (run, State { stage, seconds }) in &states {
         let epochs = run.epochs().map_or_else(|| "?".to_owned(), |epochs| epochs.to_string());
         let done = seconds.len();
-        let took = estimate::duration(seconds.iter().sum());
+        let took = match seconds.len() {
+            0 => String::new(),
+            _ => format!(" in {}", estimate::duration(seconds.iter().sum())),
+        };
         let (word, detail) = match stage {
-            Stage::Finished => ("finished", format!("{done} epochs in {took}")),
-            Stage::Begun => ("begun", format!("{done} of {epochs} epochs in {took}")),
+            Stage::Finished => ("finished", format!("{done} epochs{took}")),
+            Stage::Begun => ("begun", format!("{done} of {epochs} epochs{took}")),
             Stage::New => ("new", format!("{epochs} epochs")),
         };
         text += &format!("{word:9} {}  {detail}\n", run.folder.display());
