@@ -6,6 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::Axis;
 pub use super::axis::{Range, Ticks};
+use super::lettering::{NAME_GAP, TEXT, apart, cut, width};
 use super::palette::PALETTE;
 use crate::error::{Error, Result};
 
@@ -16,10 +17,6 @@ const TOP: f64 = 10.0;
 const BELOW: f64 = 42.0;
 /// The drawing library places marks on whole units; this many to a pixel keep curves smooth.
 const UNITS: f64 = 8.0;
-const TEXT: f64 = 12.5;
-/// Least distance of two line names.
-const NAME_GAP: f64 = 15.0;
-const LONGEST_NAME: usize = 26;
 
 /// A drawing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +252,7 @@ impl Drawn {
         let end = *runs.last()?.last()?;
         let (colour, again) = (PALETTE.series(index), index >= PALETTE.len());
         let dashes = if again { "- - " } else { "" };
-        let name = format!("{dashes}{}", shortened(&line.name));
+        let name = format!("{dashes}{}", cut(&line.name));
         Some(Self { name, runs, end, strong: line.strong, colour, again })
     }
 }
@@ -280,37 +277,6 @@ impl Frame {
 
 fn units((x, y): (f64, f64)) -> (i32, i32) {
     ((x * UNITS).round() as i32, (y * UNITS).round() as i32)
-}
-
-/// About as wide as a sans-serif face draws it; nothing here knows the reader's fonts.
-fn width(text: &str) -> f64 {
-    text.chars().count() as f64 * TEXT * 0.58
-}
-
-fn shortened(name: &str) -> String {
-    if name.chars().count() <= LONGEST_NAME {
-        return name.to_owned();
-    }
-    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
-}
-
-/// Moves what is closer than `gap` apart, in order and within `top..=bottom` where that can be.
-fn apart(wanted: &[f64], gap: f64, top: f64, bottom: f64) -> Vec<f64> {
-    let mut order: Vec<_> = (0..wanted.len()).collect();
-    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
-    let gap = gap.min((bottom - top) / wanted.len().max(1) as f64);
-    let mut placed = wanted.to_vec();
-    let mut least = f64::NEG_INFINITY;
-    for &index in &order {
-        placed[index] = placed[index].max(least);
-        least = placed[index] + gap;
-    }
-    let mut most = bottom;
-    for &index in order.iter().rev() {
-        placed[index] = placed[index].min(most);
-        most = placed[index] - gap;
-    }
-    placed
 }
 
 #[cfg(test)]
@@ -387,11 +353,5 @@ mod tests {
         let svg = marked.draw().unwrap().unwrap().svg;
         assert!(svg.contains("<circle") && svg.contains("\nA\n"), "{svg}");
         assert!(svg.contains("10 M") && svg.contains("90 %"), "{svg}");
-    }
-
-    #[test]
-    fn names_are_kept_apart_and_inside() {
-        assert_eq!(apart(&[50.0, 10.0, 51.0], 15.0, 0.0, 100.0), [50.0, 10.0, 65.0]);
-        assert_eq!(apart(&[99.0, 98.0], 15.0, 0.0, 100.0), [100.0, 85.0]);
     }
 }

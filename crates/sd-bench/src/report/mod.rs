@@ -17,6 +17,7 @@ mod exits;
 mod figure;
 mod flat;
 mod frontier;
+mod lettering;
 mod model;
 mod names;
 mod overview;
