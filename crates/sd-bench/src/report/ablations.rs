@@ -16,6 +16,9 @@ const EXPLANATION: &str = "Each table changes one value of its base, and nothing
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
+    if runs.len() < 2 {
+        return Ok(elements);
+    }
     for group in Group::all(runs)? {
         let mut rest: Vec<&Trial> = group.trials.iter().collect();
         while let Some(base) = base(&rest) {
