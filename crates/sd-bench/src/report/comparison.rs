@@ -31,11 +31,12 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     for group in Group::all(runs)? {
         let what = Words::of(&group.trials);
         elements.push(Element::Heading(group.title));
-        elements
-            .push(Element::Paragraph(format!("Test top-1 after the last epoch{}:", what.common)));
+        let lead =
+            format!("Test top-1 after the last epoch{}:", what.common(&group.trials[0], ALL));
+        elements.push(Element::Paragraph(lead));
         elements.push(Element::Table(accuracies(&group.trials, &what)));
-        elements
-            .push(Element::Paragraph(format!("Parameters / MACs for one image{}:", what.common)));
+        let common = what.common(&group.trials[0], ARCHITECTURE);
+        elements.push(Element::Paragraph(format!("Parameters / MACs for one image{common}:")));
         elements.push(Element::Table(costs(&group.trials, &what)));
         elements.push(Element::Paragraph(group.details));
     }
@@ -49,8 +50,6 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
 struct Words {
     /// Which of [`Model::words`](super::model::Model::words) are columns.
     varying: Vec<usize>,
-    /// The others, which are the same in every row; begins with a comma.
-    common: String,
     /// Whether two trials have the same words, so that their names have to be said.
     named: bool,
 }
@@ -62,12 +61,17 @@ impl Words {
             trials.len() > 1
                 && trials.iter().all(|trial| trial.model.words()[index] == first[index])
         };
-        let (common, varying): (Vec<usize>, Vec<usize>) = (0..first.len()).partition(|&i| same(i));
-        let said = common.into_iter().map(|index| first[index]).filter(|word| word.1 != NONE);
-        let common = said.map(|(title, word)| format!(", {} {word}", title.to_lowercase()));
+        let varying = (0..first.len()).filter(|&index| !same(index)).collect();
         let twice =
             |trial: &Trial| trials.iter().filter(|other| other.model == trial.model).count() > 1;
-        Self { varying, common: common.collect(), named: trials.iter().any(twice) }
+        Self { varying, named: trials.iter().any(twice) }
+    }
+
+    /// What is the same in every row, of the first `most` words: `, network vgg11`.
+    fn common(&self, trial: &Trial, most: usize) -> String {
+        let words = trial.model.words().into_iter().take(most).enumerate();
+        let common = words.filter(|(index, word)| !self.varying.contains(index) && word.1 != NONE);
+        common.map(|(_, (title, word))| format!(", {} {word}", title.to_lowercase())).collect()
     }
 
     /// The columns that vary, of the first `most` words.

@@ -9,7 +9,7 @@ use crate::record::Cost;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Published {
     pub(super) name: &'static str,
-    /// Of the paper that describes the network.
+    /// Of the paper that describes the network, or how it is trained.
     pub(super) year: u16,
     /// MACs only where the source counts them.
     pub(super) params: u64,
@@ -40,7 +40,7 @@ pub(super) const PUBLISHED: [Published; 10] = [
     of("MobileNetV2 × 1", 2018, 2_350_000, Some(88_090_000), 0.7420, CIFAR_MODELS),
     of("CondenseNet-86", 2018, 520_000, Some(65_800_000), 0.7636, CONDENSENET),
     of("DenseNet-BC-100-12", 2017, 800_000, None, 0.7773, DENSENET),
-    of("ResNet-18", 2019, RESNET18.params, Some(RESNET18.macs), 0.7709, BYOT),
+    of("ResNet-18", 2016, RESNET18.params, Some(RESNET18.macs), 0.7709, BYOT),
     of("ResNet-18, BYOT", 2019, RESNET18.params, Some(RESNET18.macs), 0.7864, BYOT),
 ];
 
