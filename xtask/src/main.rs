@@ -11,6 +11,7 @@ mod check;
 mod doctor;
 mod libtorch;
 mod run;
+mod sweep;
 mod tidy;
 mod workspace;
 
@@ -46,6 +47,8 @@ struct Xtask {
 enum Command {
     #[command(flatten)]
     SdTrain(sd_train_cli::Command),
+    /// Train every run of a list, skipping what is finished; Ctrl-C stops it, the same command goes on
+    Sweep(sweep::SweepArgs),
     /// Make report.html, report.md and report.csv from finished runs (needs no libtorch)
     #[command(disable_help_flag = true)]
     Report(Passed),
@@ -103,6 +106,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let libtorch = Setup::from_environment()?.ensure()?;
             run::become_program(&run::SD_TRAIN, Some(&libtorch), std::env::args_os().skip(1))
         }
+        Command::Sweep(args) => sweep::sweep(&args),
         Command::Report(passed) => {
             let args = std::iter::once("report".into()).chain(passed.args);
             run::become_program(&run::SD_BENCH, None, args)

@@ -28,6 +28,9 @@ struct Report {
     /// Where to write it [default: the run's own folder; of several runs, report/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Print the comparison alone as Markdown, and write no file
+    #[arg(long, conflicts_with = "out")]
+    comparison: bool,
 }
 
 fn main() -> ExitCode {
@@ -45,13 +48,19 @@ fn main() -> ExitCode {
 fn report(arguments: &Report) -> anyhow::Result<()> {
     let runs =
         arguments.runs.iter().map(sd_bench::Run::open).collect::<sd_bench::Result<Vec<_>>>()?;
+    let mut stdout = std::io::stdout().lock();
+    if arguments.comparison {
+        let elements = sd_bench::report::comparison(&runs)?;
+        anyhow::ensure!(!elements.is_empty(), "nothing to compare: expected several finished runs");
+        let text = sd_bench::format::markdown::render_elements(&elements);
+        return write!(stdout, "{text}").context("standard output");
+    }
     let out = match (&arguments.out, arguments.runs.as_slice()) {
         (Some(out), _) => out.clone(),
         (None, [run]) => run.clone(),
         (None, _) => PathBuf::from("report"),
     };
     let files = sd_bench::write_report(&runs, &out).context("the report was not written")?;
-    let mut stdout = std::io::stdout().lock();
     for path in files.paths() {
         writeln!(stdout, "{}", path.display()).context("standard output")?;
     }

@@ -51,6 +51,19 @@ fn one_run_is_reported_in_its_folder_and_several_in_report() {
 }
 
 #[test]
+fn a_comparison_is_printed_and_nothing_written() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(&folder.path().join("a"));
+    write_run(&folder.path().join("b"));
+    let printed = sd_bench(&["report", "a", "b", "--comparison"], folder.path()).success();
+    let markdown = text(&printed.get_output().stdout);
+    assert!(markdown.starts_with("### d, 1 epoch\n\n") && markdown.contains("| one seed |"));
+    assert!(!folder.path().join("report").exists());
+    let failed = sd_bench(&["report", "a", "--comparison"], folder.path()).code(1);
+    assert!(text(&failed.get_output().stderr).contains("expected several finished runs"));
+}
+
+#[test]
 fn a_folder_that_is_no_run_fails_and_bad_usage_is_2() {
     let folder = tempfile::tempdir().unwrap();
     let failed = sd_bench(&["report", "."], folder.path()).code(1);

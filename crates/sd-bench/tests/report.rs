@@ -161,10 +161,13 @@ fn csv_has_a_row_for_each_run_and_exit() {
 
 #[test]
 fn every_section_has_its_own_anchor() {
-    let page = pages(&[run()]).0;
+    let mut other = run();
+    other.config += "[objective]\nalpha = 1\n";
+    let (one, several) = (pages(&[run()]).0, pages(&[run(), other]).0);
     for section in SECTIONS {
         let anchor = format!("<section id=\"{}\">", section.id);
-        assert_eq!(page.matches(&anchor).count(), 1, "{anchor}");
+        let found = [&one, &several].map(|page| page.matches(&anchor).count());
+        assert!(found.contains(&1) && found.iter().all(|&count| count <= 1), "{anchor} {found:?}");
     }
 }
 
@@ -337,6 +340,11 @@ fn errors_say_which_file_which_line_and_what() {
     write_json_atomic(&summary, &run().summary).unwrap();
     append_line(folder.path().join(run_folder::EPOCHS), &"no epoch").unwrap();
     assert!(message().contains("epochs.jsonl:4: invalid type: string"), "{}", message());
+
+    let mut odd = run();
+    odd.config = "a = 1\nb = what\n".to_owned();
+    let error = report::document(&[run(), odd]).unwrap_err().to_string();
+    assert!(error.contains("config.toml:2: "), "{error}");
 
     let missing = Run::open(folder.path().join("nowhere")).unwrap_err().to_string();
     assert!(missing.contains("nowhere: "), "{missing}");

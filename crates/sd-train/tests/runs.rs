@@ -119,7 +119,8 @@ fn every_configuration_parses_builds_and_comes_back_from_toml() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                folders.push(path);
+                // What lies in there is no experiment but a list of some; xtask tests it.
+                folders.extend((!path.ends_with("sweeps")).then_some(path));
                 continue;
             }
             let experiment = Experiment::read(&path, &[], None).unwrap();

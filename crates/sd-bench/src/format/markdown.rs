@@ -10,11 +10,24 @@ pub fn render(document: &Document) -> String {
     let mut out = format!("# {}\n\n{}\n", escape(&document.title), escape(&document.lead));
     for block in &document.blocks {
         push(&mut out, &format!("## {}", escape(block.title)));
-        for element in &block.elements {
-            push(&mut out, &render_element(element));
-        }
+        push_all(&mut out, &block.elements);
     }
     out
+}
+
+/// Some elements as text: a piece to go into another document.
+pub fn render_elements(elements: &[Element]) -> String {
+    let mut out = String::new();
+    push_all(&mut out, elements);
+    // The blank line before the first.
+    out.drain(..out.len().min(1));
+    out
+}
+
+fn push_all(out: &mut String, elements: &[Element]) {
+    for element in elements {
+        push(out, &render_element(element));
+    }
 }
 
 /// Adds a paragraph. Two of them are a blank line apart.

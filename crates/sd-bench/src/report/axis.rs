@@ -13,12 +13,24 @@ pub enum Ticks {
     Count,
 }
 
+/// Where a horizontal axis begins, and how it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// From the first value to the last.
+    Data,
+    /// From zero.
+    Zero,
+    /// By factors; the values are above zero.
+    Logarithmic,
+}
+
 /// A range of numbers and the ticks in it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
     low: f64,
     high: f64,
-    step: f64,
+    /// The distance of the ticks; none where they are factors apart.
+    step: Option<f64>,
     kind: Ticks,
     /// From low to high.
     pub(super) ticks: Vec<f64>,
@@ -33,12 +45,32 @@ impl Axis {
         Self::new(first * step, last * step, step, kind)
     }
 
-    /// An axis from the first value to the last, or from zero. The values are finite.
-    pub(super) fn horizontal(values: impl Iterator<Item = f64>, kind: Ticks, zero: bool) -> Self {
+    /// An axis over the range. The values are finite.
+    pub(super) fn horizontal(values: impl Iterator<Item = f64>, kind: Ticks, over: Range) -> Self {
+        let zero = over == Range::Zero;
         let (low, high) = range(values, kind, zero);
+        if over == Range::Logarithmic {
+            return Self::logarithmic(low, high, kind);
+        }
         // Room for a mark at the end of an axis that does not end where time does.
         let high = if zero { high + (high - low) * 0.04 } else { high };
         Self::new(low, high, step(high - low, 6.0, kind), kind)
+    }
+
+    /// From a little below the least to a little above the greatest, with ticks at 1, 2 and 5
+    /// times the powers of ten, or at the powers alone where that would be many.
+    fn logarithmic(low: f64, high: f64, kind: Ticks) -> Self {
+        let (low, high) = (low / 1.15, high * 1.15);
+        let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
+        let ticks_at = |factors: &[f64]| -> Vec<f64> {
+            let all = powers
+                .clone()
+                .flat_map(|power| factors.iter().map(move |factor| factor * 10_f64.powi(power)));
+            all.filter(|tick| (low..=high).contains(tick)).collect()
+        };
+        let fine = ticks_at(&[1.0, 2.0, 5.0]);
+        let ticks = if fine.len() > 6 { ticks_at(&[1.0]) } else { fine };
+        Self { low, high, step: None, kind, ticks }
     }
 
     fn new(low: f64, high: f64, step: f64, kind: Ticks) -> Self {
@@ -48,24 +80,31 @@ impl Axis {
             ticks.push(index * step);
             index += 1.0;
         }
-        Self { low, high, step, kind, ticks }
+        Self { low, high, step: Some(step), kind, ticks }
     }
 
     /// Where `value` lies, between 0 and 1.
     pub(super) fn fraction(&self, value: f64) -> f64 {
-        (value - self.low) / (self.high - self.low)
+        match self.step {
+            Some(_) => (value - self.low) / (self.high - self.low),
+            None => (value / self.low).ln() / (self.high / self.low).ln(),
+        }
     }
 
     /// A tick's text.
     pub(super) fn text(&self, tick: f64) -> String {
+        // Ticks that are factors apart need no decimals, and each has the unit of its own size.
+        let (step, size) = self.step.map_or((tick, tick), |step| (step, self.high));
         match self.kind {
-            Ticks::Number | Ticks::Whole => number::tick(tick, self.step),
-            Ticks::Percent => format!("{} %", number::tick(tick * 100.0, self.step * 100.0)),
+            Ticks::Number | Ticks::Whole => number::tick(tick, step),
+            Ticks::Percent => format!("{} %", number::tick(tick * 100.0, step * 100.0)),
             Ticks::Count => {
                 let powers = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")];
-                let (scale, unit) =
-                    powers.into_iter().find(|&(scale, _)| self.high >= scale).unwrap_or((1.0, ""));
-                format!("{}{unit}", number::tick(tick / scale, self.step / scale))
+                let (scale, unit) = powers
+                    .into_iter()
+                    .find(|&(scale, _)| size * (1.0 + 1e-9) >= scale)
+                    .unwrap_or((1.0, ""));
+                format!("{}{unit}", number::tick(tick / scale, step / scale))
             }
         }
     }
@@ -113,16 +152,28 @@ mod tests {
 
     #[test]
     fn epochs_have_no_halves() {
-        let axis = Axis::horizontal([1.0, 3.0].into_iter(), Ticks::Whole, false);
+        let axis = Axis::horizontal([1.0, 3.0].into_iter(), Ticks::Whole, Range::Data);
         assert_eq!(texts(&axis), ["1", "2", "3"]);
-        let axis = Axis::horizontal([1.0, 200.0].into_iter(), Ticks::Whole, false);
+        let axis = Axis::horizontal([1.0, 200.0].into_iter(), Ticks::Whole, Range::Data);
         assert_eq!(texts(&axis), ["50", "100", "150", "200"]);
     }
 
     #[test]
     fn counts_share_a_unit() {
-        let axis = Axis::horizontal([4.1e6, 20.7e6].into_iter(), Ticks::Count, true);
+        let axis = Axis::horizontal([4.1e6, 20.7e6].into_iter(), Ticks::Count, Range::Zero);
         assert_eq!(texts(&axis), ["0 M", "5 M", "10 M", "15 M", "20 M"]);
+    }
+
+    #[test]
+    fn a_logarithmic_axis_goes_by_factors() {
+        let axis = |values: [f64; 2]| {
+            Axis::horizontal(values.into_iter(), Ticks::Count, Range::Logarithmic)
+        };
+        assert_eq!(texts(&axis([9e4, 9.3e6])), ["100 k", "1 M", "10 M"]);
+        let short = axis([2e5, 2e6]);
+        assert_eq!(texts(&short), ["200 k", "500 k", "1 M", "2 M"]);
+        let [left, middle, right] = [2e5, 2e5 * 10_f64.sqrt(), 2e6].map(|at| short.fraction(at));
+        assert!((middle - left - (right - middle)).abs() < 1e-9 && left > 0.0 && right < 1.0);
     }
 
     #[test]

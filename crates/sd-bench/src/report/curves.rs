@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Element, Line, Plot, Section, Ticks, names};
+use super::trial::Trial;
+use super::{Element, Line, Plot, Range, Section, Ticks, names};
 use crate::error::Result;
 use crate::record::{EpochRecord, ExitAccuracy};
 use crate::run_folder::Run;
@@ -12,7 +13,7 @@ pub(super) const SECTION: Section = Section { id: "curves", title: "Training", b
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let plots = match runs {
         [run] => of_one(&run.epochs),
-        runs => of_several(runs),
+        runs => of_several(&Trial::all(runs)?),
     };
     let mut figures = Vec::new();
     for plot in plots {
@@ -89,46 +90,65 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
     ]
 }
 
-fn of_several(runs: &[Run]) -> Vec<Plot> {
-    let all_validated = runs.iter().all(|run| accuracies(&run.epochs).0 == Split::Validation);
+/// A line for each configuration: the mean over its seeds.
+fn of_several(trials: &[Trial]) -> Vec<Plot> {
+    let runs = || trials.iter().flat_map(|trial| &trial.runs);
+    let all_validated = runs().all(|run| accuracies(&run.epochs).0 == Split::Validation);
     let split = if all_validated { Split::Validation } else { Split::Training };
-    let named = || runs.iter().zip(names(runs));
-    let accuracy = named().map(|(run, name)| Line {
-        name,
-        points: split
-            .of(&run.epochs)
-            .iter()
-            .filter_map(|(epoch, exits)| Some((*epoch, exits.last()?.top1)))
-            .collect(),
-        strong: false,
-    });
-    let loss = named().map(|(run, name)| Line {
-        name,
-        points: points(&run.epochs, |epoch| epoch.loss),
-        strong: false,
-    });
+    let lines = |of: &dyn Fn(&Run) -> Vec<(f64, f64)>| {
+        let names = names::shortened(trials.iter().map(|trial| trial.name.clone()).collect());
+        let line = |(trial, name): (&Trial, String)| Line {
+            name,
+            points: mean_curve(trial.runs.iter().map(|run| of(run)).collect()),
+            strong: false,
+        };
+        trials.iter().zip(names).map(line).collect::<Vec<_>>()
+    };
+    let top1 = |run: &Run| {
+        let scored = split.of(&run.epochs).into_iter();
+        scored.filter_map(|(epoch, exits)| Some((epoch, exits.last()?.top1))).collect()
+    };
+    let seeds =
+        if trials.iter().any(|trial| trial.runs.len() > 1) { ", mean over the seeds" } else { "" };
     vec![
         over_epochs(
             "accuracy",
-            format!("{split} top-1 of the deepest exit"),
+            format!("{split} top-1 of the deepest exit{seeds}"),
             Ticks::Percent,
-            accuracy.collect(),
+            lines(&top1),
         ),
-        over_epochs("loss", "Training loss".to_owned(), Ticks::Number, loss.collect()),
+        over_epochs(
+            "loss",
+            format!("Training loss{seeds}"),
+            Ticks::Number,
+            lines(&|run| points(&run.epochs, |epoch| epoch.loss)),
+        ),
     ]
 }
 
-fn over_epochs(name: &'static str, caption: String, y: Ticks, lines: Vec<Line>) -> Plot {
+/// The mean of the curves at each epoch that all of them have.
+fn mean_curve(curves: Vec<Vec<(f64, f64)>>) -> Vec<(f64, f64)> {
+    let Some((first, others)) = curves.split_first() else { return Vec::new() };
+    let mean_at = |&(epoch, value): &(f64, f64)| {
+        let at = |curve: &Vec<(f64, f64)>| curve.iter().find(|point| point.0 == epoch).map(|p| p.1);
+        let others = others.iter().map(at).collect::<Option<Vec<f64>>>()?;
+        Some((epoch, (value + others.iter().sum::<f64>()) / (others.len() + 1) as f64))
+    };
+    first.iter().filter_map(mean_at).collect()
+}
+
+fn over_epochs(name: &str, caption: String, y: Ticks, lines: Vec<Line>) -> Plot {
     Plot {
-        name,
+        name: name.to_owned(),
         caption,
         x_label: "epoch",
         x: Ticks::Whole,
         y,
-        x_from_zero: false,
+        x_range: Range::Data,
         y_from_zero: y == Ticks::Number,
         markers: false,
         lines,
+        marks: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How accurate each exit is, and what it costs when deployed alone.
 
-use super::{Cell, Column, Element, Line, Plot, Section, Table, Ticks, names};
+use super::{Cell, Column, Element, Line, Plot, Range, Section, Table, Ticks, names};
 use crate::error::Result;
 use crate::format::number::{NONE, count, loss, percent_or_none, share};
 use crate::record::ExitScore;
@@ -17,8 +17,12 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         network cut off at that exit, without the others; shares are of the deployed network. The \
         ensemble is the mean of all exits' logits, and costs the whole framework.";
     elements.push(Element::Paragraph(explanation.to_owned()));
-    if runs.iter().any(|run| run.summary.exits.len() > 1) {
-        elements.extend(plot(runs).draw()?.map(|figure| Element::Figures(vec![figure])));
+    // Several runs have their figures in the section of accuracy against cost.
+    if let [run] = runs
+        && run.summary.exits.len() > 1
+    {
+        elements
+            .extend(plot(&run.summary.exits).draw()?.map(|figure| Element::Figures(vec![figure])));
     }
     Ok(elements)
 }
@@ -81,37 +85,23 @@ fn test_loss(top1: Option<f64>, test_loss: Option<f64>) -> String {
     }
 }
 
-fn plot(runs: &[Run]) -> Plot {
-    let point = |exit: &ExitScore| (exit.macs as f64, exit.test_top1.unwrap_or(f64::NAN));
-    let lines = match runs {
-        // Each exit has its name and, as in the curves, its colour.
-        [run] => {
-            let exits = &run.summary.exits;
-            let line = |(index, exit): (usize, &ExitScore)| Line {
-                name: exit.name.clone(),
-                points: vec![point(exit)],
-                strong: index + 1 == exits.len(),
-            };
-            exits.iter().enumerate().map(line).collect()
-        }
-        runs => {
-            let line = |(run, name): (&Run, String)| Line {
-                name,
-                points: run.summary.exits.iter().map(point).collect(),
-                strong: false,
-            };
-            runs.iter().zip(names(runs)).map(line).collect()
-        }
+/// Each exit has its name and, as in the curves, its colour.
+fn plot(exits: &[ExitScore]) -> Plot {
+    let line = |(index, exit): (usize, &ExitScore)| Line {
+        name: exit.name.clone(),
+        points: vec![(exit.macs as f64, exit.test_top1.unwrap_or(f64::NAN))],
+        strong: index + 1 == exits.len(),
     };
     Plot {
-        name: "accuracy-against-macs",
+        name: "accuracy-against-macs".to_owned(),
         caption: "Test top-1 against MACs, one point an exit".to_owned(),
         x_label: "MACs per image",
         x: Ticks::Count,
         y: Ticks::Percent,
-        x_from_zero: true,
+        x_range: Range::Zero,
         y_from_zero: false,
         markers: true,
-        lines,
+        lines: exits.iter().enumerate().map(line).collect(),
+        marks: Vec::new(),
     }
 }

@@ -1,21 +1,22 @@
 //! Line plots as SVG: few marks, the name of each line at its end instead of a legend.
 
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::axis::Axis;
-pub use super::axis::Ticks;
+pub use super::axis::{Range, Ticks};
+use super::lettering::{NAME_GAP, TEXT, apart, cut, width};
 use super::palette::PALETTE;
 use crate::error::{Error, Result};
 
-/// Width and height in CSS pixels.
+/// Width and least height in CSS pixels.
 const SIZE: (f64, f64) = (480.0, 280.0);
+/// Room above the plot, and below it for the horizontal axis.
+const TOP: f64 = 10.0;
+const BELOW: f64 = 42.0;
 /// The drawing library places marks on whole units; this many to a pixel keep curves smooth.
 const UNITS: f64 = 8.0;
-const TEXT: f64 = 12.5;
-/// Least distance of two line names.
-const NAME_GAP: f64 = 15.0;
-const LONGEST_NAME: usize = 26;
 
 /// A drawing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Figure {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
     /// Name of the figure.
-    pub name: &'static str,
+    pub name: String,
     /// What it shows, with what stands on the vertical axis.
     pub caption: String,
     /// What stands on the horizontal axis.
@@ -57,14 +58,25 @@ pub struct Plot {
     pub x: Ticks,
     /// How numbers on the vertical axis are written.
     pub y: Ticks,
-    /// Whether the horizontal axis begins at zero.
-    pub x_from_zero: bool,
+    /// Where the horizontal axis begins, and how it goes on.
+    pub x_range: Range,
     /// Whether the vertical axis begins at zero.
     pub y_from_zero: bool,
     /// Whether each point is marked.
     pub markers: bool,
     /// The lines.
     pub lines: Vec<Line>,
+    /// Points to compare with, each with its name beside it.
+    pub marks: Vec<Mark>,
+}
+
+/// A point with a name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// A letter or a short word.
+    pub name: String,
+    /// Where it is; both numbers finite.
+    pub point: (f64, f64),
 }
 
 /// A line of a plot.
@@ -85,36 +97,38 @@ impl Plot {
     /// Where the drawing library fails.
     pub fn draw(&self) -> Result<Option<Figure>> {
         let lines = self.drawn();
-        let all = || lines.iter().flat_map(|line| line.runs.iter().flatten());
+        let of_lines = || lines.iter().flat_map(|line| line.runs.iter().flatten());
+        let all = || of_lines().copied().chain(self.marks.iter().map(|mark| mark.point));
         if lines.is_empty() {
             return Ok(None);
         }
         let y = Axis::vertical(all().map(|point| point.1), self.y, self.y_from_zero);
-        let x = Axis::horizontal(all().map(|point| point.0), self.x, self.x_from_zero);
+        let x = Axis::horizontal(all().map(|point| point.0), self.x, self.x_range);
 
         let widest = lines.iter().map(|line| width(&line.name)).fold(0.0, f64::max);
         let left = y.ticks.iter().map(|&tick| width(&y.text(tick))).fold(0.0, f64::max) + 10.0;
-        let frame = Frame { left, right: SIZE.0 - widest - 14.0, top: 10.0, bottom: 238.0 };
+        // Many names need a higher figure.
+        let height = SIZE.1.max(lines.len() as f64 * NAME_GAP + TOP + BELOW);
+        let right = SIZE.0 - widest - 14.0;
+        let frame = Frame { left, right, top: TOP, bottom: height - BELOW };
 
         let mut svg = String::new();
-        self.paint(&mut svg, &lines, &x, &y, &frame).map_err(|error| Error::Figure {
-            name: self.name.to_owned(),
-            what: error.to_string(),
-        })?;
-        let svg = self.with_head(&svg);
-        Ok(Some(Figure { name: self.name.to_owned(), caption: self.caption.clone(), svg }))
+        self.paint(&mut svg, &lines, &x, &y, &frame)
+            .map_err(|error| Error::Figure { name: self.name.clone(), what: error.to_string() })?;
+        let svg = self.with_head(&svg, height);
+        Ok(Some(Figure { name: self.name.clone(), caption: self.caption.clone(), svg }))
     }
 
     /// The lines that have a finite point. The strong one has the first colour wherever it
     /// stands, so that it is the same in every figure.
     fn drawn(&self) -> Vec<Drawn> {
         let mut next = usize::from(self.lines.iter().any(|line| line.strong));
-        let mut colour = |line: &Line| {
+        let mut index = |line: &Line| {
             let index = if line.strong { 0 } else { next };
             next += usize::from(!line.strong);
-            PALETTE.series(index)
+            index
         };
-        self.lines.iter().filter_map(|line| Drawn::new(line, colour(line))).collect()
+        self.lines.iter().filter_map(|line| Drawn::new(line, index(line))).collect()
     }
 
     fn paint(
@@ -125,7 +139,7 @@ impl Plot {
         y: &Axis,
         frame: &Frame,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let size = ((SIZE.0 * UNITS) as u32, (SIZE.1 * UNITS) as u32);
+        let size = ((SIZE.0 * UNITS) as u32, ((frame.bottom + BELOW) * UNITS) as u32);
         let root = SVGBackend::with_string(svg, size).into_drawing_area();
         let text = |words: &str, colour, h, v, x, y| {
             // The drawing library makes text smaller by this much.
@@ -155,6 +169,13 @@ impl Plot {
         let middle = (frame.left + frame.right) / 2.0;
         text(self.x_label, PALETTE.muted(), HPos::Center, VPos::Top, middle, base + 25.0)?;
 
+        for mark in &self.marks {
+            let at = (frame.x(x, mark.point.0), frame.y(y, mark.point.1));
+            let ring = PALETTE.muted().stroke_width(UNITS as u32);
+            root.draw(&Circle::new(units(at), (2.5 * UNITS) as i32, ring))?;
+            text(&mark.name, PALETTE.muted(), HPos::Left, VPos::Center, at.0 + 5.0, at.1)?;
+        }
+
         // The strong ones last, on top of the others.
         let in_order = || {
             let weak = lines.iter().filter(|line| !line.strong);
@@ -168,12 +189,20 @@ impl Plot {
                 // A point alone makes no line.
                 if self.markers || points.len() == 1 {
                     for &point in &points {
-                        let dot =
-                            Circle::new(units(point), (3.5 * UNITS) as i32, line.colour.filled());
-                        root.draw(&dot)?;
+                        let style = if line.again {
+                            line.colour.stroke_width((1.5 * UNITS) as u32)
+                        } else {
+                            line.colour.filled()
+                        };
+                        root.draw(&Circle::new(units(point), (3.5 * UNITS) as i32, style))?;
                     }
                 }
-                if points.len() > 1 {
+                if points.len() > 1 && line.again {
+                    let points: Vec<_> = points.into_iter().map(units).collect();
+                    let style = line.colour.stroke_width((thick * UNITS) as u32);
+                    let (dash, gap) = ((5.0 * UNITS) as u32, (3.0 * UNITS) as u32);
+                    root.draw(&DashedPathElement::new(points, dash, gap, style))?;
+                } else if points.len() > 1 {
                     segment(&points, line.colour, thick)?;
                 }
             }
@@ -188,8 +217,8 @@ impl Plot {
     }
 
     /// Puts the size in pixels and the name for readers of screens into the `<svg>` tag.
-    fn with_head(&self, svg: &str) -> String {
-        let (width, height) = SIZE;
+    fn with_head(&self, svg: &str, height: f64) -> String {
+        let width = SIZE.0;
         let drawn = format!("width=\"{}\" height=\"{}\"", width * UNITS, height * UNITS);
         let caption =
             self.caption.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
@@ -207,10 +236,12 @@ struct Drawn {
     end: (f64, f64),
     strong: bool,
     colour: RGBColor,
+    /// Whether an earlier line has the colour: then it is dashed, and its marks are hollow.
+    again: bool,
 }
 
 impl Drawn {
-    fn new(line: &Line, colour: RGBColor) -> Option<Self> {
+    fn new(line: &Line, index: usize) -> Option<Self> {
         let finite = |point: &(f64, f64)| point.0.is_finite() && point.1.is_finite();
         let runs: Vec<Vec<_>> = line
             .points
@@ -219,8 +250,10 @@ impl Drawn {
             .map(<[_]>::to_vec)
             .collect();
         let end = *runs.last()?.last()?;
-        let name = shortened(&line.name);
-        Some(Self { name, runs, end, strong: line.strong, colour })
+        let (colour, again) = (PALETTE.series(index), index >= PALETTE.len());
+        let dashes = if again { "- - " } else { "" };
+        let name = format!("{dashes}{}", cut(&line.name));
+        Some(Self { name, runs, end, strong: line.strong, colour, again })
     }
 }
 
@@ -246,52 +279,22 @@ fn units((x, y): (f64, f64)) -> (i32, i32) {
     ((x * UNITS).round() as i32, (y * UNITS).round() as i32)
 }
 
-/// About as wide as a sans-serif face draws it; nothing here knows the reader's fonts.
-fn width(text: &str) -> f64 {
-    text.chars().count() as f64 * TEXT * 0.58
-}
-
-fn shortened(name: &str) -> String {
-    if name.chars().count() <= LONGEST_NAME {
-        return name.to_owned();
-    }
-    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
-}
-
-/// Moves what is closer than `gap` apart, in order and within `top..=bottom` where that can be.
-fn apart(wanted: &[f64], gap: f64, top: f64, bottom: f64) -> Vec<f64> {
-    let mut order: Vec<_> = (0..wanted.len()).collect();
-    order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
-    let gap = gap.min((bottom - top) / wanted.len().max(1) as f64);
-    let mut placed = wanted.to_vec();
-    let mut least = f64::NEG_INFINITY;
-    for &index in &order {
-        placed[index] = placed[index].max(least);
-        least = placed[index] + gap;
-    }
-    let mut most = bottom;
-    for &index in order.iter().rev() {
-        placed[index] = placed[index].min(most);
-        most = placed[index] - gap;
-    }
-    placed
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn plot(points: Vec<(f64, f64)>) -> Plot {
         Plot {
-            name: "test",
+            name: "test".to_owned(),
             caption: "A \"caption\" <b>".to_owned(),
             x_label: "epoch",
             x: Ticks::Whole,
             y: Ticks::Percent,
-            x_from_zero: false,
+            x_range: Range::Data,
             y_from_zero: false,
             markers: false,
             lines: vec![Line { name: "exit <1>".to_owned(), points, strong: true }],
+            marks: Vec::new(),
         }
     }
 
@@ -322,8 +325,33 @@ mod tests {
     }
 
     #[test]
-    fn names_are_kept_apart_and_inside() {
-        assert_eq!(apart(&[50.0, 10.0, 51.0], 15.0, 0.0, 100.0), [50.0, 10.0, 65.0]);
-        assert_eq!(apart(&[99.0, 98.0], 15.0, 0.0, 100.0), [100.0, 85.0]);
+    fn many_lines_make_it_higher_and_a_colour_that_comes_again_is_dashed() {
+        let mut many = plot(Vec::new());
+        many.lines = (0..20)
+            .map(|index| Line {
+                name: index.to_string(),
+                points: vec![(1.0, 0.1), (2.0, 0.01 * f64::from(index))],
+                strong: false,
+            })
+            .collect();
+        let svg = many.draw().unwrap().unwrap().svg;
+        assert!(svg.starts_with("<svg width=\"480\" height=\"352\""), "{}", &svg[..80]);
+        let colour = |index| {
+            let RGBColor(red, green, blue) = PALETTE.series(index);
+            svg.matches(&format!("stroke=\"#{red:02X}{green:02X}{blue:02X}\"")).count()
+        };
+        // The first colour is of lines 0, 8 and 16, of which two are dashed.
+        assert!(colour(0) > 10, "{}", colour(0));
+    }
+
+    #[test]
+    fn a_mark_is_drawn_and_counts_for_the_axes() {
+        let mut marked = plot(vec![(1e5, 0.5), (1e6, 0.6)]);
+        marked.x_range = Range::Logarithmic;
+        marked.x = Ticks::Count;
+        marked.marks.push(Mark { name: "A".to_owned(), point: (1e7, 0.9) });
+        let svg = marked.draw().unwrap().unwrap().svg;
+        assert!(svg.contains("<circle") && svg.contains("\nA\n"), "{svg}");
+        assert!(svg.contains("10 M") && svg.contains("90 %"), "{svg}");
     }
 }

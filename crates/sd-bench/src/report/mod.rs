@@ -4,8 +4,10 @@
 //! Markdown. Each section is one file of this folder that maps the runs to elements, and one
 //! line of [`SECTIONS`].
 
+mod ablations;
 mod axis;
 mod best_epoch;
+mod comparison;
 mod configuration;
 mod costs;
 mod curves;
@@ -14,19 +16,29 @@ mod environment;
 mod exits;
 mod figure;
 mod flat;
+mod frontier;
+mod lettering;
+mod model;
+mod names;
 mod overview;
 mod palette;
+mod published;
+mod recipe;
+mod setting;
+mod trial;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use document::{Align, Block, Cell, Column, Document, Element, Highlight, Row, Table};
-pub use figure::{Figure, Line, Plot, Ticks};
+pub use figure::{Figure, Line, Mark, Plot, Range, Ticks};
 pub use palette::{PALETTE, Palette};
 
 use crate::error::{Error, Result};
 use crate::format::{csv, html, markdown};
 use crate::run_folder::{self, Run};
+use names::names;
 
 /// A part of the report.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +54,9 @@ pub struct Section {
 /// The parts of a report, in order.
 pub const SECTIONS: &[Section] = &[
     overview::SECTION,
+    comparison::SECTION,
+    frontier::SECTION,
+    ablations::SECTION,
     exits::SECTION,
     costs::SECTION,
     best_epoch::SECTION,
@@ -49,6 +64,14 @@ pub const SECTIONS: &[Section] = &[
     configuration::SECTION,
     environment::SECTION,
 ];
+
+/// Runs that are named under the title; of more, the data sets are.
+const NAMES_IN_LEAD: usize = 6;
+
+fn datasets(runs: &[Run]) -> String {
+    let names: BTreeSet<&str> = runs.iter().map(|run| run.summary.dataset.as_str()).collect();
+    format!("on {}", names.into_iter().collect::<Vec<_>>().join(", "))
+}
 
 /// The report of one run or several.
 ///
@@ -61,7 +84,12 @@ pub fn document(runs: &[Run]) -> Result<Document> {
             let record = &run.summary;
             (record.name.clone(), format!("{} on {}", record.model, record.dataset))
         }
-        runs => (format!("{} runs", runs.len()), names(runs).join(", ")),
+        runs => {
+            // More names than a line holds say less than what they have in common.
+            let many = runs.len() > NAMES_IN_LEAD;
+            let lead = if many { datasets(runs) } else { names(runs).join(", ") };
+            (format!("{} runs", runs.len()), lead)
+        }
     };
     let mut blocks = Vec::new();
     for section in SECTIONS {
@@ -71,6 +99,15 @@ pub fn document(runs: &[Run]) -> Result<Document> {
         }
     }
     Ok(Document { title, lead, blocks })
+}
+
+/// The section that compares the runs, alone: what a document quotes. Empty unless there are
+/// several runs, of which one has finished.
+///
+/// # Errors
+/// Where a configuration is not TOML.
+pub fn comparison(runs: &[Run]) -> Result<Vec<Element>> {
+    (comparison::SECTION.build)(runs)
 }
 
 /// The exact numbers of the report, a row for each run and exit.
@@ -124,25 +161,4 @@ pub fn write_report(runs: &[Run], out: &Path) -> Result<ReportFiles> {
     run_folder::write_atomic(&files.markdown, markdown::render(&document).as_bytes())?;
     run_folder::write_atomic(&files.html, html::render(&document)?.as_bytes())?;
     Ok(files)
-}
-
-/// A name for each run that tells it from the others: the experiment's, with the seed and then
-/// the folder where that is needed.
-fn names(runs: &[Run]) -> Vec<String> {
-    let tries: [fn(&Run) -> String; 3] = [
-        |run| run.summary.name.clone(),
-        |run| format!("{} (seed {})", run.summary.name, run.summary.seed),
-        |run| {
-            let folder = run.folder.file_name().unwrap_or(run.folder.as_os_str());
-            let folder = folder.to_string_lossy();
-            format!("{} (seed {}, {folder})", run.summary.name, run.summary.seed)
-        },
-    ];
-    let name = |run: &Run| {
-        let alone = |name: &&fn(&Run) -> String| {
-            runs.iter().filter(|other| name(other) == name(run)).count() == 1
-        };
-        tries.iter().find(alone).map_or_else(|| run.folder.display().to_string(), |name| name(run))
-    };
-    runs.iter().map(name).collect()
 }

@@ -46,6 +46,11 @@ impl Palette {
         rgb(self.grid.light)
     }
 
+    /// How many lines of a plot have a colour of their own.
+    pub(super) fn len(&self) -> usize {
+        self.series.len()
+    }
+
     /// The colour of a plot's line; after the last comes the first.
     pub(super) fn series(&self, index: usize) -> RGBColor {
         rgb(self.series[index % self.series.len()].light)

@@ -1,0 +1,135 @@
+//! How accurate for how much: every exit of every network, beside what is published.
+
+use super::figure::{Line, Mark, Plot, Range, Ticks};
+use super::published::{DATASET, PUBLISHED, Published, letter};
+use super::recipe::Group;
+use super::trial::Trial;
+use super::{Column, Element, Section, Table, names};
+use crate::error::Result;
+use crate::format::number::{NONE, count, percent};
+use crate::record::Cost;
+use crate::run_folder::Run;
+use crate::stats::mean;
+
+pub(super) const SECTION: Section =
+    Section { id: "frontier", title: "Accuracy against cost", build };
+
+const PUBLISHED_HERE: &str = "Letters are published networks, trained for 200 epochs or more; a \
+    recipe with fewer is not to be measured by them. ResNet-18's costs are counted here.";
+
+fn build(runs: &[Run]) -> Result<Vec<Element>> {
+    let mut elements = Vec::new();
+    if runs.len() < 2 {
+        return Ok(elements);
+    }
+    let groups = Group::all(runs)?;
+    let mut with_published = false;
+    for (index, group) in groups.iter().enumerate() {
+        // The figures of the first recipe have plain names, which documents link to.
+        let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
+        let published = of(group);
+        with_published |= !published.is_empty();
+        let mut figures = Vec::new();
+        for cost in [PARAMETERS, MACS] {
+            figures.extend(plot(group, published, &cost, &number).draw()?);
+        }
+        if !figures.is_empty() {
+            elements.push(Element::Heading(group.title.clone()));
+            elements.push(Element::Figures(figures));
+        }
+    }
+    if with_published {
+        elements.push(Element::Paragraph(PUBLISHED_HERE.to_owned()));
+        elements.push(Element::Table(sources()));
+    }
+    Ok(elements)
+}
+
+/// A cost to plot against.
+struct Axis {
+    name: &'static str,
+    label: &'static str,
+    of: fn(Cost) -> u64,
+    of_published: fn(&Published) -> Option<u64>,
+}
+
+const PARAMETERS: Axis = Axis {
+    name: "accuracy-against-parameters",
+    label: "parameters",
+    of: |cost| cost.params,
+    of_published: |network| Some(network.params),
+};
+
+const MACS: Axis = Axis {
+    name: "accuracy-against-macs",
+    label: "MACs per image",
+    of: |cost| cost.macs,
+    of_published: |network| network.macs,
+};
+
+/// What is published on the group's data set.
+fn of(group: &Group) -> &'static [Published] {
+    let known = group.trials.iter().any(|trial| trial.record().dataset == DATASET);
+    if known { &PUBLISHED } else { &[] }
+}
+
+fn plot(group: &Group, published: &[Published], axis: &Axis, number: &str) -> Plot {
+    let names = group.trials.iter().map(|trial| trial.name.clone()).collect();
+    let lines = group.trials.iter().zip(names::shortened(names)).map(|(trial, name)| Line {
+        name,
+        points: points(trial, axis),
+        strong: false,
+    });
+    let marks = published.iter().enumerate().filter_map(|(index, network)| {
+        let cost = (axis.of_published)(network)? as f64;
+        Some(Mark { name: letter(index).to_string(), point: (cost, network.top1) })
+    });
+    Plot {
+        name: format!("{}{number}", axis.name),
+        caption: format!("Test top-1 against {}, a point an exit", axis.label),
+        x_label: axis.label,
+        x: Ticks::Count,
+        y: Ticks::Percent,
+        x_range: Range::Logarithmic,
+        y_from_zero: false,
+        markers: true,
+        lines: lines.collect(),
+        marks: marks.collect(),
+    }
+}
+
+/// Every exit: its cost, and its mean top-1 over the seeds.
+fn points(trial: &Trial, axis: &Axis) -> Vec<(f64, f64)> {
+    let exits = &trial.record().exits;
+    let point = |index: usize| {
+        let exit = &exits[index];
+        let top1 = mean(&trial.top1(|record| record.exits.get(index))).unwrap_or(f64::NAN);
+        let cost = (axis.of)(Cost { params: exit.params, macs: exit.macs });
+        (cost as f64, top1)
+    };
+    (0..exits.len()).map(point).collect()
+}
+
+fn sources() -> Table {
+    let mut table = Table::new([
+        Column::text("Mark"),
+        Column::text("Published network"),
+        Column::number("Top-1"),
+        Column::number("Params"),
+        Column::number("MACs"),
+        Column::number("Year"),
+        Column::text("Source"),
+    ]);
+    for (index, network) in PUBLISHED.iter().enumerate() {
+        table.push([
+            letter(index).to_string(),
+            network.name.to_owned(),
+            percent(network.top1),
+            count(network.params),
+            network.macs.map_or_else(|| NONE.to_owned(), count),
+            network.year.to_string(),
+            network.source.to_owned(),
+        ]);
+    }
+    table
+}

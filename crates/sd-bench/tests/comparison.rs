@@ -1,0 +1,213 @@
+//! Sets of runs: compared where they were trained alike, and nowhere else.
+
+use sd_bench::report::{self, Element, Table};
+use sd_bench::{Cost, EnsembleScore, ExitScore, Run, RunRecord, SCHEMA_VERSION, Status};
+
+const DENSE: &str = "conv = \"dense\"";
+const GROUPED: &str = "conv = { grouped = { groups = 8, shuffle = false } }";
+const PLAIN: &str = "";
+const BYOT: &str = "[model.exits]\nafter = [1]\nkind = \"byot\"";
+const LIGHT: &str = "[model.exits]\nafter = [1]\nkind = { light = { attention = { eca = {} } } }";
+const DISTILLED: &str = "self_distillation = { alpha = 0.3, label_smoothing = 0.0 }";
+const LABELS: &str = "deepest_only = { label_smoothing = 0.0 }";
+
+/// A run of `epochs` epochs whose deepest exit scores `top1`, its shallow one .1 less.
+fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> Run {
+    let [conv, exits, objective] = parts;
+    let config = format!(
+        "name = \"{name}\"\nseed = {seed}\n[data]\ndataset = \"cifar100\"\n\
+         [model.backbone.vgg]\ndepth = 11\nhead = \"linear\"\nwidth = 1.0\n{conv}\n\
+         attention = \"none\"\n{exits}\n[objective]\n{objective}\n\
+         [train]\nepochs = {epochs}\nbatch_size = 128\n"
+    );
+    let exit = |name: &str, top1, params| ExitScore {
+        name: name.to_owned(),
+        test_top1: Some(top1),
+        test_top5: None,
+        test_loss: None,
+        params,
+        macs: 10 * params,
+    };
+    let mut scores = vec![exit("deepest", top1, 1_000_000)];
+    if !exits.is_empty() {
+        scores.insert(0, exit("exit1", top1 - 0.1, 100_000));
+    }
+    let cost = Cost { params: 1_000_000, macs: 10_000_000 };
+    let summary = RunRecord {
+        schema_version: SCHEMA_VERSION,
+        status: Status::Finished,
+        name: name.to_owned(),
+        model: "words that nothing is read from".to_owned(),
+        dataset: "cifar100".to_owned(),
+        objective: "likewise".to_owned(),
+        seed,
+        epochs,
+        steps: 1,
+        exits: scores,
+        ensemble: EnsembleScore { test_top1: Some(top1), test_top5: None, test_loss: None },
+        deployed: cost,
+        framework: cost,
+        dense_original: Some(Cost { params: 8_000_000, macs: 80_000_000 }),
+        best: None,
+        images_per_second: 1.0,
+        seconds: 1.0,
+    };
+    let folder = format!("runs/{name}-seed{seed}").into();
+    Run { folder, config, environment: None, epochs: Vec::new(), epochs_truncated: false, summary }
+}
+
+fn tables(elements: Vec<Element>) -> Vec<Table> {
+    let table = |element| match element {
+        Element::Table(table) => Some(table),
+        _ => None,
+    };
+    elements.into_iter().filter_map(table).collect()
+}
+
+/// The tables of a section.
+fn section(runs: &[Run], id: &str) -> Vec<Table> {
+    let blocks = report::document(runs).unwrap().blocks;
+    blocks
+        .into_iter()
+        .find(|block| block.id == id)
+        .map_or_else(Vec::new, |block| tables(block.elements))
+}
+
+/// The cells of a row under these columns.
+fn cells<'t>(table: &'t Table, row: usize, columns: &[&str]) -> Vec<&'t str> {
+    let cell = |title: &&str| {
+        let at = table.columns.iter().position(|column| column.title == *title);
+        table.rows[row].cells[at.unwrap_or_else(|| panic!("no column {title}"))].as_str()
+    };
+    columns.iter().map(cell).collect()
+}
+
+fn a_set() -> Vec<Run> {
+    vec![
+        run("light", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.60),
+        run("light", 1, [GROUPED, LIGHT, DISTILLED], 20, 0.62),
+        run("byot", 0, [GROUPED, BYOT, DISTILLED], 20, 0.59),
+        run("plain", 0, [GROUPED, PLAIN, LABELS], 20, 0.57),
+        run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.65),
+    ]
+}
+
+#[test]
+fn each_row_says_what_it_is_its_seeds_and_what_it_gains() {
+    let tables = tables(report::comparison(&a_set()).unwrap());
+    let columns = [
+        "Convolution",
+        "Framework",
+        "Attention",
+        "Objective",
+        "Deepest",
+        "Seeds",
+        "− dense",
+        "− BYOT",
+        "exit1",
+    ];
+    let expected = [
+        ["dense", "plain", "–", "deepest only", "65.0 %", "one seed", "–", "–", "–"],
+        ["grouped 8", "plain", "–", "deepest only", "57.0 %", "one seed", "−8.0", "−2.0", "–"],
+        [
+            "grouped 8",
+            "BYOT exits",
+            "–",
+            "self-distillation",
+            "59.0 %",
+            "one seed",
+            "−6.0",
+            "–",
+            "49.0 %",
+        ],
+        [
+            "grouped 8",
+            "light exits",
+            "eca",
+            "self-distillation",
+            "61.0 ± 1.4 %",
+            "2 seeds",
+            "−4.0",
+            "+2.0",
+            "51.0 ± 1.4 %",
+        ],
+    ];
+    assert_eq!(tables[0].rows.len(), expected.len());
+    for (row, expected) in expected.iter().enumerate() {
+        assert_eq!(cells(&tables[0], row, &columns), expected);
+    }
+    let costs = cells(&tables[1], 3, &["Deployed", "of dense", "exit1"]);
+    assert_eq!(costs, ["1.00 M / 10.0 M", "12.5 % / 12.5 %", "100 k / 1.00 M"]);
+}
+
+#[test]
+fn what_was_trained_otherwise_is_not_compared() {
+    let mut runs = a_set();
+    // The original of another length, and one that has not come to its end.
+    runs[4] = run("dense", 0, [DENSE, PLAIN, LABELS], 200, 0.70);
+    runs.push(run("dense-too", 0, [DENSE, PLAIN, LABELS], 20, 0.5));
+    runs[5].summary.status = Status::Interrupted;
+    let tables = tables(report::comparison(&runs).unwrap());
+    assert_eq!(tables.len(), 4);
+    let all: Vec<_> = (0..3).map(|row| cells(&tables[0], row, &["− dense"])[0]).collect();
+    assert_eq!(all, ["–"; 3]);
+    assert_eq!(tables[2].rows.len(), 1);
+}
+
+#[test]
+fn the_same_seed_twice_counts_once() {
+    let mut runs = a_set();
+    runs[1] = runs[0].clone();
+    let tables = tables(report::comparison(&runs).unwrap());
+    assert_eq!(cells(&tables[0], 3, &["Deepest", "Seeds"]), ["60.0 %", "one seed"]);
+}
+
+#[test]
+fn an_ablation_changes_one_value_of_its_base() {
+    let alpha = |name, alpha: &str, top1| {
+        let objective = DISTILLED.replace("0.3", alpha);
+        run(name, 0, [GROUPED, LIGHT, &objective], 20, top1)
+    };
+    let mut runs = a_set();
+    runs.extend([alpha("a5", "0.5", 0.58), alpha("a0", "0.0", 0.57)]);
+    // Two values away from the base, and the same network in another recipe.
+    let far = DISTILLED.replace("0.3", "0.9").replace("0.0", "0.1");
+    runs.push(run("far", 0, [GROUPED, LIGHT, &far], 20, 0.1));
+    runs.push(run("long", 0, [GROUPED, LIGHT, DISTILLED], 200, 0.7));
+    let tables = section(&runs, "ablations");
+    let of = |key: &str| {
+        let table = tables.iter().find(|table| table.columns[0].title == key).unwrap();
+        (0..table.rows.len())
+            .map(|row| [table.rows[row].cells[0].as_str(), cells(table, row, &["− base"])[0]])
+            .collect::<Vec<_>>()
+    };
+    let alphas = [["0", "−4.0"], ["0.3 (base)", "–"], ["0.5", "−3.0"]];
+    assert_eq!(of("objective.self_distillation.alpha"), alphas);
+    let kinds = [["byot", "−2.0"], ["light (attention = eca) (base)", "–"]];
+    assert_eq!(of("model.exits.kind"), kinds);
+    assert_eq!(of("model.backbone.vgg.conv").len(), 2);
+    assert!(!format!("{tables:?}").contains("10.0 %"), "far is two values away");
+}
+
+#[test]
+fn what_is_published_stands_beside_its_own_data_set_alone() {
+    let mut runs = a_set();
+    runs.push(run("long", 0, [GROUPED, LIGHT, DISTILLED], 200, 0.7));
+    let document = report::document(&runs).unwrap();
+    let mut names: Vec<_> = document.figures().map(|figure| figure.name.clone()).collect();
+    names.sort();
+    let expected = [
+        "accuracy-against-macs",
+        "accuracy-against-macs-2",
+        "accuracy-against-parameters",
+        "accuracy-against-parameters-2",
+    ];
+    assert_eq!(names, expected);
+    let source =
+        |runs: &[Run]| format!("{:?}", section(runs, "frontier")).contains("CondenseNet-86");
+    assert!(source(&runs));
+    for run in &mut runs {
+        run.summary.dataset = "synthetic".to_owned();
+    }
+    assert!(!source(&runs));
+}

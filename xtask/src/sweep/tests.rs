@@ -1,0 +1,235 @@
+//! Sweeps over a program that does what sd-train does to its folder, and nothing else.
+
+use super::interrupt::Interrupts;
+use super::matrix::Sweep;
+use super::queue::{Ended, Queue, listing};
+use super::setting::ASKED;
+use crate::workspace;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Writes its arguments to `calls`; then goes by the name of the run's folder.
+const FAKE: &str = r#"#!/bin/sh
+here=$(dirname "$0")
+echo "$@" >> "$here/calls"
+while [ $# -gt 0 ]; do
+  [ "$1" = --out ] && out=$2
+  shift
+done
+summary() { echo "{\"status\": \"$1\"}" > "$out/summary.json"; }
+case $out in
+*/fails-*) exit 1 ;;
+*/stops-*)
+  [ -e "$out/last.ckpt.safetensors" ] || { touch "$out/last.ckpt.safetensors"; summary interrupted; exit 130; } ;;
+*/waits-*)
+  trap 'touch "$out/last.ckpt.safetensors"; summary interrupted; exit 130' INT
+  touch "$out/started"
+  n=0; while [ $n -lt 200 ]; do sleep 0.05; n=$((n + 1)); done ;;
+esac
+echo '{"epoch": 1, "seconds": 60.0}' > "$out/epochs.jsonl"
+summary finished
+"#;
+
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Self { folder };
+        fs::write(bench.path("a.toml"), "name = \"a\"\nseed = 9\n[train]\nepochs = 2\n").unwrap();
+        fs::write(bench.program(), FAKE).unwrap();
+        fs::set_permissions(bench.program(), fs::Permissions::from_mode(0o755)).unwrap();
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn program(&self) -> PathBuf {
+        self.path("fake-sd-train")
+    }
+
+    fn out(&self) -> PathBuf {
+        self.path("out")
+    }
+
+    /// The sweep of `rows`, each a name and more keys; every one is of the configuration `a`.
+    fn try_sweep(&self, rows: &[&str], top: &str) -> anyhow::Result<Sweep> {
+        let mut text = format!("out = {:?}\n{top}\n", self.out());
+        for row in rows {
+            text += &format!("[[rows]]\nconfig = {:?}\n{row}\n", self.path("a.toml"));
+        }
+        fs::write(self.path("sweep.toml"), text)?;
+        Sweep::read(&self.path("sweep.toml"))
+    }
+
+    fn sweep(&self, rows: &[&str]) -> Sweep {
+        self.try_sweep(rows, "seeds = [0]").unwrap()
+    }
+
+    fn run(&self, sweep: &Sweep) -> Ended {
+        let queue = Queue::open(sweep).unwrap();
+        queue
+            .run(&self.program(), &["--threads".into(), "1".into()], &Interrupts::default())
+            .unwrap()
+    }
+
+    /// The arguments of the program's calls since the last time.
+    fn calls(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("calls")).unwrap_or_default();
+        let _ = fs::remove_file(self.path("calls"));
+        text.lines().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn every_row_runs_with_every_seed_once() {
+    let bench = Bench::new();
+    let rows = ["name = \"1\"\nset = [\"train.epochs=3\"]\nseeds = [4]", ""];
+    let sweep = bench.try_sweep(&rows, "set = [\"train.x=y\"]\nseeds = [0, 1]").unwrap();
+    assert_eq!(bench.run(&sweep), Ended::Finished(3));
+    let (config, out) = (bench.path("a.toml"), bench.out());
+    let (config, out) = (config.display(), out.display());
+    let expected = [
+        format!(
+            "train {config} -s train.x=y -s train.epochs=3 -s name=\"1\" --seed 4 --out {out}/1-seed4 --threads 1"
+        ),
+        format!("train {config} -s train.x=y --seed 0 --out {out}/a-seed0 --threads 1"),
+        format!("train {config} -s train.x=y --seed 1 --out {out}/a-seed1 --threads 1"),
+    ];
+    assert_eq!(bench.calls(), expected);
+    assert!(Queue::open(&sweep).unwrap().is_done().unwrap());
+    assert_eq!(bench.run(&sweep), Ended::Finished(3));
+    assert_eq!(bench.calls(), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_stops_stops_the_sweep_and_is_resumed() {
+    let bench = Bench::new();
+    let sweep = bench.sweep(&["name = \"first\"", "name = \"stops\"", "name = \"last\""]);
+    assert_eq!(bench.run(&sweep), Ended::Interrupted);
+    assert_eq!(bench.calls().len(), 2);
+    let list = listing(&sweep).unwrap();
+    let words: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(words, ["finished", "begun", "new", "1"], "{list}");
+    assert!(list.contains("1 of 3 runs finished; about 4 min of training left"), "{list}");
+
+    assert_eq!(bench.run(&sweep), Ended::Finished(3));
+    let calls = bench.calls();
+    assert_eq!(calls.len(), 2);
+    assert!(calls[0].ends_with("--resume") && !calls[1].ends_with("--resume"), "{calls:?}");
+}
+
+#[test]
+fn a_wish_to_stop_reaches_the_run_once() {
+    let bench = Bench::new();
+    let sweep = bench.sweep(&["name = \"waits\"", "name = \"last\""]);
+    let interrupts = Arc::new(Interrupts::default());
+    let started = bench.out().join("waits-seed0/started");
+    let asks = {
+        let interrupts = Arc::clone(&interrupts);
+        std::thread::spawn(move || {
+            while !started.exists() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            interrupts.interrupt();
+        })
+    };
+    let queue = Queue::open(&sweep).unwrap();
+    assert_eq!(queue.run(&bench.program(), &[], &interrupts).unwrap(), Ended::Interrupted);
+    asks.join().unwrap();
+    assert!(bench.out().join("waits-seed0/last.ckpt.safetensors").exists());
+    assert_eq!(bench.calls().len(), 1);
+    // Asked before a run starts, none does.
+    assert_eq!(queue.run(&bench.program(), &[], &interrupts).unwrap(), Ended::Interrupted);
+    assert_eq!(bench.calls().len(), 0);
+}
+
+#[test]
+fn a_failure_is_reported_and_the_others_go_on() {
+    let bench = Bench::new();
+    let sweep = bench.sweep(&["name = \"fails\"", "name = \"last\""]);
+    assert_eq!(bench.run(&sweep), Ended::Failed(vec!["fails-seed0".to_owned()]));
+    assert!(bench.out().join("last-seed0/summary.json").exists());
+    // Tried again, from the start, for there is no checkpoint.
+    bench.calls();
+    assert_eq!(bench.run(&sweep), Ended::Failed(vec!["fails-seed0".to_owned()]));
+    let calls = bench.calls();
+    assert!(calls.len() == 1 && !calls[0].contains("--resume"), "{calls:?}");
+}
+
+#[test]
+fn another_configuration_in_the_folder_is_an_error_before_anything_runs() {
+    let bench = Bench::new();
+    let rows = ["name = \"new\"", ""];
+    bench.run(&bench.sweep(&rows[1..]));
+    bench.calls();
+    let changed = bench.try_sweep(&rows, "seeds = [0]\nset = [\"train.epochs=5\"]").unwrap();
+    let queue = Queue::open(&changed).unwrap();
+    let error = queue.run(&bench.program(), &[], &Interrupts::default()).unwrap_err().to_string();
+    assert!(error.contains("a-seed0 holds a run of another configuration"), "{error}");
+    assert!(error.contains("train.epochs is 2 there, 5 here"), "{error}");
+    assert_eq!(bench.calls().len(), 0);
+
+    fs::remove_file(bench.out().join("a-seed0").join(ASKED)).unwrap();
+    let error = queue.is_done().unwrap_err().to_string();
+    assert!(error.contains("a run that no sweep started"), "{error}");
+}
+
+#[test]
+fn a_second_sweep_in_the_folder_is_refused_while_the_first_lives() {
+    let bench = Bench::new();
+    let sweep = bench.sweep(&[""]);
+    let first = Queue::open(&sweep).unwrap();
+    let error = Queue::open(&sweep).unwrap_err().to_string();
+    assert!(error.contains("another sweep") && error.contains(".sweep.lock"), "{error}");
+    drop(first);
+    Queue::open(&sweep).unwrap();
+}
+
+#[test]
+fn what_is_wrong_with_a_sweep_is_said_with_its_row() {
+    let bench = Bench::new();
+    let error = |rows: &[&str], top: &str| format!("{:#}", bench.try_sweep(rows, top).unwrap_err());
+    let seeds = "seeds = [0]";
+    let twice = error(&["", "seeds = [1, 0]"], seeds);
+    assert!(twice.contains("share the folder") && twice.contains("a-seed0"), "{twice}");
+    assert!(error(&["seed = 1"], seeds).contains("unknown field `seed`"));
+    assert!(error(&[""], "").contains("row 1") && error(&[""], "").contains("no `seeds`"));
+    let name = error(&["set = [\"name=b\"]"], seeds);
+    assert!(name.contains("`name=b`") && name.contains("as keys of the row"), "{name}");
+    assert!(error(&["set = [\"epochs\"]"], seeds).contains("expected KEY=VALUE"));
+    assert!(error(&["name = \"a/b\""], seeds).contains("without slashes"));
+    fs::remove_file(bench.path("a.toml")).unwrap();
+    assert!(error(&[""], seeds).contains("cannot read"));
+}
+
+#[test]
+fn every_sweep_of_the_repository_parses_and_its_configurations_exist() {
+    let root = workspace::root();
+    let copies = tempfile::tempdir().unwrap();
+    let mut settings = BTreeMap::new();
+    for entry in fs::read_dir(root.join("configs/sweeps")).unwrap() {
+        let path = entry.unwrap().path();
+        // Tests run in the package's folder, sweeps in the workspace's.
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.replace("\"configs/", &format!("\"{}/configs/", root.display()));
+        let copy = copies.path().join(path.file_name().unwrap());
+        fs::write(&copy, text).unwrap();
+        let sweep = Sweep::read(&copy).unwrap();
+        assert!(sweep.out.starts_with("runs") && sweep.out != Path::new("runs"));
+        for run in sweep.runs {
+            assert!(run.epochs().is_some(), "{}: {}", path.display(), run.label());
+            // Where two sweeps share a run, they ask the same of it.
+            let other = settings.insert(run.folder.clone(), run.setting.clone());
+            assert!(other.is_none_or(|other| other == run.setting), "{}", run.folder.display());
+        }
+    }
+}
