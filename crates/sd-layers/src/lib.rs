@@ -54,7 +54,7 @@ pub use cost::Cost;
 pub use error::{Error, Result};
 pub use layout::channels_last;
 pub use linear::Linear;
-pub use norm::{BatchNorm, BatchNormRelu};
+pub use norm::{BatchNorm, BatchNormRelu, BatchNormReluMaxPool};
 pub use pool::{MaxPool, global_average};
 pub use precision::Precision;
 pub use shape::{FeatureShape, Window};

@@ -4,6 +4,8 @@ use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
 use crate::kernel::{self, Norm};
+use crate::pool::MaxPool;
+use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Batch normalisation over `[N, C, H, W]`, with PyTorch's defaults: scale 1, shift 0, ε 1e-5,
@@ -88,6 +90,34 @@ impl ModuleT for BatchNormRelu {
 impl Block for BatchNormRelu {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         self.0.cost(input)
+    }
+}
+
+/// Batch normalisation, ReLU, then the largest value in each window of 2×2.
+#[derive(Debug)]
+pub struct BatchNormReluMaxPool(BatchNorm);
+
+impl BatchNormReluMaxPool {
+    /// Batch normalisation of this many channels, ReLU and max pool.
+    pub fn new(vs: &nn::Path, channels: i64) -> Self {
+        Self(BatchNorm::new(vs, channels))
+    }
+}
+
+impl ModuleT for BatchNormReluMaxPool {
+    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
+        let even = input.size()[2..].iter().all(|side| side % 2 == 0);
+        if train && even && kernel::is_channels_last(input) {
+            return kernel::train_pooled(input, &self.0.0);
+        }
+        self.0.relu(input, None, train).apply(&MaxPool(Window::tiles(2)))
+    }
+}
+
+impl Block for BatchNormReluMaxPool {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        let (norm, shape) = self.0.cost(input)?;
+        Ok((norm, MaxPool(Window::tiles(2)).cost(shape)?.1))
     }
 }
 

@@ -48,6 +48,7 @@ pub mod count;
 pub mod device;
 pub mod evaluate;
 pub mod logging;
+pub mod memory;
 pub mod meter;
 pub mod objective;
 pub mod observe;

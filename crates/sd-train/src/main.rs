@@ -7,12 +7,13 @@ use clap::Parser;
 use sd_train::cli::{Cli, Command, CountArgs, EvalArgs};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{count, observe, run};
+use sd_train::{count, memory, observe, run};
 
 /// What a shell expects of a program that was interrupted.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
+    memory::keep_freed();
     let done = match Cli::parse().command {
         Command::Train(args) => run::train(&args).map(|ended| match ended {
             Ended::Finished => ExitCode::SUCCESS,

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use tch::{Kind, Tensor};
 
-use super::element::{Element, vectorised};
+use super::element::{Stored, vectorised};
 
 /// From the gradient of an output to the gradients of the inputs, in their order.
 type Backward = Box<dyn Fn(&Tensor) -> Vec<Tensor> + Send>;
@@ -56,9 +56,8 @@ extern "C" fn call_backward(
     input_gradients: *mut *mut c_void,
 ) -> bool {
     // SAFETY: `record` made the state, and the node calls with a live tensor.
-    let (backward, gradient) = unsafe {
-        (&*state.cast::<Backward>(), Tensor::clone_from_ptr(output_gradient.cast()))
-    };
+    let (backward, gradient) =
+        unsafe { (&*state.cast::<Backward>(), Tensor::clone_from_ptr(output_gradient.cast())) };
     // A panic must not unwind through C++; its message has been printed by then.
     let Ok(gradients) = catch_unwind(AssertUnwindSafe(|| backward(&gradient))) else {
         return false;
@@ -124,14 +123,14 @@ pub fn in_layout_of(like: &Tensor, gradient: &Tensor) -> Tensor {
 }
 
 /// The numbers of a tensor that is dense in memory.
-pub fn values<T: Element>(tensor: &Tensor) -> &[T] {
+pub fn values<T: Stored>(tensor: &Tensor) -> &[T] {
     assert_eq!(tensor.kind(), T::KIND);
     // SAFETY: the type is the tensor's, which holds this many numbers, densely (`is_channels_last`).
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
 /// The numbers of a tensor that was just made and that nothing else sees.
-pub fn values_mut<T: Element>(tensor: &mut Tensor) -> &mut [T] {
+pub fn values_mut<T: Stored>(tensor: &mut Tensor) -> &mut [T] {
     assert_eq!(tensor.kind(), T::KIND);
     // SAFETY: as in `values`; the tensor is the only one on its storage.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }

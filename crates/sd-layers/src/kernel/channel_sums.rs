@@ -14,7 +14,10 @@ pub struct ChannelSums {
 
 impl ChannelSums {
     fn zero(channels: usize) -> Self {
-        Self { block: [vec![0.0; channels], vec![0.0; channels]], total: [vec![0.0; channels], vec![0.0; channels]] }
+        Self {
+            block: [vec![0.0; channels], vec![0.0; channels]],
+            total: [vec![0.0; channels], vec![0.0; channels]],
+        }
     }
 
     /// The sums over all parts of a map; `add` adds one part. Parts are summed in their order.

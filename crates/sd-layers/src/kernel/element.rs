@@ -2,11 +2,14 @@
 
 use tch::Kind;
 
-/// A number in memory.
-pub trait Element: Copy + Send + Sync + 'static {
+/// What a tensor stores.
+pub trait Stored: Copy + Send + Sync + 'static {
     /// Its tensor type.
     const KIND: Kind;
+}
 
+/// A number of a feature map.
+pub trait Element: Stored {
     /// Its value.
     fn get(self) -> f32;
 
@@ -14,9 +17,19 @@ pub trait Element: Copy + Send + Sync + 'static {
     fn of(value: f32) -> Self;
 }
 
-impl Element for f32 {
-    const KIND: Kind = Kind::Float;
+impl Stored for u8 {
+    const KIND: Kind = Kind::Uint8;
+}
 
+impl Stored for f32 {
+    const KIND: Kind = Kind::Float;
+}
+
+impl Stored for Bf16 {
+    const KIND: Kind = Kind::BFloat16;
+}
+
+impl Element for f32 {
     #[inline(always)]
     fn get(self) -> f32 {
         self
@@ -34,8 +47,6 @@ impl Element for f32 {
 pub struct Bf16(u16);
 
 impl Element for Bf16 {
-    const KIND: Kind = Kind::BFloat16;
-
     #[inline(always)]
     fn get(self) -> f32 {
         f32::from_bits(u32::from(self.0) << 16)

@@ -5,12 +5,16 @@
 //! passes. They compute in `f32` and add in an order that depends on the number of threads alone.
 //! Elsewhere (CUDA, another layout) the layers use libtorch's operations.
 
+mod affine;
 mod bridge;
 mod channel_sums;
 mod element;
 mod norm_relu;
+mod norm_relu_pool;
 #[cfg(test)]
 mod tests;
 
+pub use affine::Norm;
 pub use bridge::{grad_enabled, is_channels_last};
-pub use norm_relu::{Norm, infer, train};
+pub use norm_relu::{infer, train};
+pub use norm_relu_pool::train_pooled;

@@ -82,7 +82,11 @@ fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
             ("map", x.grad(), their_x.grad()),
             ("weight", ours.weight.grad(), theirs.weight.grad()),
             ("bias", ours.bias.grad(), theirs.bias.grad()),
-            ("running_mean", ours.running_mean.shallow_clone(), theirs.running_mean.shallow_clone()),
+            (
+                "running_mean",
+                ours.running_mean.shallow_clone(),
+                theirs.running_mean.shallow_clone(),
+            ),
             ("running_var", ours.running_var.shallow_clone(), theirs.running_var.shallow_clone()),
         ];
         if let (Some(ours), Some(theirs)) = (&residual, &their_residual) {
@@ -117,4 +121,48 @@ fn nothing_is_recorded_without_gradients() {
     let (x, norm) = (map(Kind::Float, 4), norm(4));
     assert!(!tch::no_grad(|| train(&x, None, &norm)).requires_grad());
     assert!(train(&x, None, &norm).requires_grad());
+}
+
+#[test]
+fn norm_relu_and_pool_are_libtorchs() {
+    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+        tch::manual_seed(0);
+        for (channels, side) in [(1, 2), (3, 4), (65, 6)] {
+            let ours = norm(channels);
+            let theirs = copy(&ours);
+            let x = channels_last(&Tensor::randn([5, channels, side, 2 * side], CPU).to_kind(kind))
+                .set_requires_grad(true);
+            let their_x = x.detach().copy().set_requires_grad(true);
+            let found = train_pooled(&x, &ours);
+            let expected = libtorch(&their_x, None, &theirs, true).max_pool2d(
+                [2, 2],
+                [2, 2],
+                [0, 0],
+                [1, 1],
+                false,
+            );
+            assert_eq!(found.size(), expected.size());
+            let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
+            (&found * &gradient).sum(Kind::Float).backward();
+            (&expected * &gradient).sum(Kind::Float).backward();
+            // libtorch rounds before it pools: of positions that are equal in bf16 it takes the
+            // first, the kernel the largest. Over a window their gradients are the same.
+            let by_window = |gradient: Tensor| match kind {
+                Kind::BFloat16 => gradient.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None),
+                _ => gradient,
+            };
+            for (what, found, expected) in [
+                ("output", found.detach(), expected.detach()),
+                ("map", by_window(x.grad()), by_window(their_x.grad())),
+                ("weight", ours.weight.grad(), theirs.weight.grad()),
+                ("bias", ours.bias.grad(), theirs.bias.grad()),
+            ] {
+                let difference = difference(&found, &expected);
+                assert!(
+                    difference < tolerance,
+                    "{kind:?} {what}, {channels} channels: {difference}"
+                );
+            }
+        }
+    }
 }

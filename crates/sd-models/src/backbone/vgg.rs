@@ -1,8 +1,8 @@
 //! VGG with batch norm (Simonyan and Zisserman 2015, <https://arxiv.org/abs/1409.1556>).
 
 use sd_layers::{
-    AttentionConfig, BatchNormRelu, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential,
-    Window,
+    AttentionConfig, BatchNormRelu, BatchNormReluMaxPool, ConvConfig, ConvGeometry, Convolution,
+    MaxPool, Sequential, Window,
 };
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -64,26 +64,36 @@ impl VggConfig {
         let mut inputs = scaled(64, self.width)?;
         let window = Window::same(3, 1);
         let first = ConvGeometry { inputs: channels, outputs: inputs, window };
-        let stem = Sequential::new()
-            .then(Convolution::new(&(vs / "stem" / "conv"), first, 1).at("stem")?)
-            .then(BatchNormRelu::new(&(vs / "stem" / "norm"), inputs));
+        let stem_path = vs / "stem";
+        let stem =
+            Sequential::new().then(Convolution::new(&(&stem_path / "conv"), first, 1).at("stem")?);
 
         let mut stages = Vec::new();
         for (index, &count) in counts.iter().enumerate() {
             let place = format!("stage{}", index + 1);
             let outputs = scaled(64 << index.min(3), self.width)?;
+            let pooled_at_once = attentions[index] == AttentionConfig::None;
             let mut blocks = Sequential::new();
-            // The stem is the first stage's first convolution.
-            for layer in usize::from(index == 0)..count {
-                let vs = vs / &place / layer;
-                let geometry = ConvGeometry { inputs, outputs, window };
-                blocks = blocks
-                    .then(convs[index].build(&(&vs / "conv"), geometry).at(&place)?)
-                    .then(BatchNormRelu::new(&(&vs / "norm"), outputs));
-                inputs = outputs;
+            for layer in 0..count {
+                let mut vs = vs / &place / layer;
+                if index == 0 && layer == 0 {
+                    // The stem is this layer's convolution.
+                    vs = stem_path.clone();
+                } else {
+                    let geometry = ConvGeometry { inputs, outputs, window };
+                    blocks = blocks.then(convs[index].build(&(&vs / "conv"), geometry).at(&place)?);
+                    inputs = outputs;
+                }
+                blocks = if layer + 1 == count && pooled_at_once {
+                    blocks.then(BatchNormReluMaxPool::new(&(&vs / "norm"), outputs))
+                } else {
+                    blocks.then(BatchNormRelu::new(&(&vs / "norm"), outputs))
+                };
             }
-            let attention = attentions[index].build(&(vs / &place / "attention"), outputs);
-            blocks = blocks.then(attention.at(&place)?).then(MaxPool(Window::tiles(2)));
+            if !pooled_at_once {
+                let attention = attentions[index].build(&(vs / &place / "attention"), outputs);
+                blocks = blocks.then(attention.at(&place)?).then(MaxPool(Window::tiles(2)));
+            }
             stages.push(Stage { channels: outputs, stride: 2 << index, blocks });
         }
         let head = match self.head {

@@ -1,0 +1,148 @@
+//! Batch norm as an affine map of each channel, and what its backward pass needs.
+//!
+//! With x̂ = (x − μ) / √(σ² + ε) over the batch, y = γ x̂ + β. Backward, with g the gradient of y
+//! and M positions (Ioffe and Szegedy 2015, section 3): ∂β = Σ g, ∂γ = Σ g x̂,
+//! ∂x = γ / √(σ² + ε) · (g − ∂β / M − x̂ ∂γ / M).
+
+use tch::Tensor;
+
+use super::bridge::{part_of, values, values_mut};
+use super::channel_sums::ChannelSums;
+use super::element::Element;
+
+/// The tensors and constants of a batch norm; tensors are `[C]` in `f32`.
+#[derive(Debug)]
+pub struct Norm {
+    /// γ.
+    pub weight: Tensor,
+    /// β.
+    pub bias: Tensor,
+    /// Average of μ over the steps.
+    pub running_mean: Tensor,
+    /// Average of the unbiased σ² over the steps.
+    pub running_var: Tensor,
+    /// ε.
+    pub epsilon: f64,
+    /// Share of a step's statistics in the averages.
+    pub momentum: f64,
+}
+
+impl Norm {
+    /// The affine map by the running statistics.
+    pub fn running(&self) -> Affine {
+        Affine::of(self, values(&self.running_mean), values(&self.running_var))
+    }
+
+    /// The affine map by the statistics of `map`; moves the running ones.
+    pub fn of_batch<T: Element>(&self, map: &Tensor) -> Affine {
+        let (mean, variance) = moments::<T>(map, self.weight.numel());
+        self.move_averages(&mean, &variance, map);
+        Affine::of(self, &mean, &variance)
+    }
+
+    fn move_averages(&self, mean: &[f32], variance: &[f32], map: &Tensor) {
+        let positions = (map.numel() / mean.len()) as f32;
+        let unbiased = positions / (positions - 1.0).max(1.0);
+        let share = self.momentum as f32;
+        let averages = [(&self.running_mean, mean, 1.0), (&self.running_var, variance, unbiased)];
+        for (average, batch, factor) in averages {
+            let mut average = average.shallow_clone();
+            for (average, batch) in values_mut::<f32>(&mut average).iter_mut().zip(batch) {
+                *average += share * (batch * factor - *average);
+            }
+        }
+    }
+}
+
+/// Batch norm as x · scale + shift by channel.
+pub struct Affine {
+    /// μ.
+    pub mean: Vec<f32>,
+    /// 1 / √(σ² + ε).
+    pub inverse_deviation: Vec<f32>,
+    /// γ / √(σ² + ε).
+    pub scale: Vec<f32>,
+    /// β − μ · scale.
+    pub shift: Vec<f32>,
+}
+
+impl Affine {
+    fn of(norm: &Norm, mean: &[f32], variance: &[f32]) -> Self {
+        let (weight, bias) = (values::<f32>(&norm.weight), values::<f32>(&norm.bias));
+        let inverse = |&variance: &f32| 1.0 / (f64::from(variance) + norm.epsilon).sqrt();
+        let inverse_deviation: Vec<f32> = variance.iter().map(|v| inverse(v) as f32).collect();
+        let scale: Vec<f32> = weight.iter().zip(&inverse_deviation).map(|(w, d)| w * d).collect();
+        let shift = (0..mean.len()).map(|c| bias[c] - mean[c] * scale[c]).collect();
+        Self { mean: mean.to_vec(), inverse_deviation, scale, shift }
+    }
+}
+
+/// Mean and biased variance of each channel. Sums are of x − k with k the map's first row, so
+/// that a mean far from zero costs no digits of the variance.
+fn moments<T: Element>(map: &Tensor, channels: usize) -> (Vec<f32>, Vec<f32>) {
+    let x = values::<T>(map);
+    let origin: Vec<f32> = x[..channels].iter().map(|x| x.get()).collect();
+    let parts = x.chunks(part_of(map, channels));
+    let [sum, square] = ChannelSums::over(parts, channels, |x, sums| {
+        sums.rows(x.len() / channels, |row, sum, square| {
+            let (x, origin) = (&x[row * channels..][..channels], &origin[..channels]);
+            let (sum, square) = (&mut sum[..channels], &mut square[..channels]);
+            for c in 0..channels {
+                let distance = x[c].get() - origin[c];
+                sum[c] += distance;
+                square[c] += distance * distance;
+            }
+        });
+    });
+    let positions = (x.len() / channels) as f64;
+    let mean = (0..channels).map(|c| (f64::from(origin[c]) + sum[c] / positions) as f32);
+    let variance = sum.iter().zip(&square).map(|(sum, square)| {
+        let distance = sum / positions;
+        (square / positions - distance * distance).max(0.0) as f32
+    });
+    (mean.collect(), variance.collect())
+}
+
+/// What the sums of a backward pass give.
+pub struct Slope {
+    weight_gradient: Vec<f32>,
+    bias_gradient: Vec<f32>,
+    /// ∂x where g is 0 and x is the mean.
+    pub at_mean: Vec<f32>,
+    /// Change of ∂x with x − μ.
+    pub by_distance: Vec<f32>,
+}
+
+impl Slope {
+    /// From Σ g and Σ g (x − μ).
+    pub fn of(affine: &Affine, [sum, distance]: [Vec<f64>; 2], map: &Tensor) -> Self {
+        let channels = affine.scale.len();
+        let positions = (map.numel() / channels) as f64;
+        let inverse = |c: usize| f64::from(affine.inverse_deviation[c]);
+        let share = |c: usize| -f64::from(affine.scale[c]) / positions;
+        Self {
+            weight_gradient: (0..channels).map(|c| (distance[c] * inverse(c)) as f32).collect(),
+            bias_gradient: sum.iter().map(|&sum| sum as f32).collect(),
+            at_mean: (0..channels).map(|c| (share(c) * sum[c]) as f32).collect(),
+            by_distance: (0..channels)
+                .map(|c| (share(c) * distance[c] * inverse(c) * inverse(c)) as f32)
+                .collect(),
+        }
+    }
+
+    /// ∂γ.
+    pub fn weight(&self) -> Tensor {
+        Tensor::from_slice(&self.weight_gradient)
+    }
+
+    /// ∂β.
+    pub fn bias(&self) -> Tensor {
+        Tensor::from_slice(&self.bias_gradient)
+    }
+}
+
+/// max(value, 0), but a NaN stays one.
+#[inline(always)]
+pub fn relu(value: f32) -> f32 {
+    if value < 0.0 { 0.0 } else { value }
+}

@@ -1,0 +1,182 @@
+//! Batch norm, ReLU and a 2×2 max pool in one kernel forward and one backward. The map between
+//! ReLU and pool, four times the result, is never written.
+
+use tch::{Device, Kind, Tensor};
+
+use super::affine::{Affine, Norm, Slope, relu};
+use super::bridge::{for_each, in_layout_of, record, values, values_mut};
+use super::channel_sums::ChannelSums;
+use super::element::{Bf16, Element};
+
+/// max_pool(relu(norm(map))) in windows of 2×2 with the batch's statistics; moves the running
+/// ones. `map` is `[N, C, H, W]`, channels-last, H and W even; the result `[N, C, H/2, W/2]`.
+pub fn train_pooled(map: &Tensor, norm: &Norm) -> Tensor {
+    match map.kind() {
+        Kind::BFloat16 => train_in::<Bf16>(map, norm),
+        _ => train_in::<f32>(map, norm),
+    }
+}
+
+fn train_in<T: Element>(map: &Tensor, norm: &Norm) -> Tensor {
+    let affine = norm.of_batch::<T>(map);
+    let (mut output, chosen) = affine.relu_pool::<T>(map);
+    let saved = map.shallow_clone();
+    let backward = move |gradient: &Tensor| {
+        let gradient = in_layout_of(&chosen.value, gradient);
+        affine.pool_backward::<T>(&saved, &chosen, &gradient)
+    };
+    record(&mut output, &[map, &norm.weight, &norm.bias], backward);
+    output
+}
+
+/// Which position of its window each output comes from.
+struct Chosen {
+    /// x there, `[N, C, H/2, W/2]`.
+    value: Tensor,
+    /// 0 to 3, row by row; the first of equals.
+    place: Tensor,
+}
+
+/// Two rows of an image as four rows of windows' positions: left and right, above and below.
+struct Windows<'a, T> {
+    rows: [&'a [T]; 2],
+    channels: usize,
+}
+
+impl<'a, T> Windows<'a, T> {
+    fn of(pair: &'a [T], channels: usize) -> Self {
+        let (above, below) = pair.split_at(pair.len() / 2);
+        Self { rows: [above, below], channels }
+    }
+
+    /// The channels at each place of a window.
+    #[inline(always)]
+    fn window(&self, window: usize) -> [&'a [T]; 4] {
+        let c = self.channels;
+        let at = |row: usize, column: usize| &self.rows[row][(2 * window + column) * c..][..c];
+        [at(0, 0), at(0, 1), at(1, 0), at(1, 1)]
+    }
+}
+
+/// Numbers in each thread's part of a map of pairs of image rows, `pair` numbers each.
+fn pairs_of(map: &Tensor, pair: usize) -> usize {
+    (map.numel() / pair).div_ceil(tch::get_num_threads() as usize).max(1) * pair
+}
+
+impl Affine {
+    fn relu_pool<T: Element>(&self, map: &Tensor) -> (Tensor, Chosen) {
+        let [n, c, h, w] = map.size()[..] else { unreachable!("a map has four axes") };
+        let empty =
+            |kind| Tensor::empty([n, h / 2, w / 2, c], (kind, Device::Cpu)).permute([0, 3, 1, 2]);
+        let (mut output, mut value, mut place) =
+            (empty(map.kind()), empty(map.kind()), empty(Kind::Uint8));
+        let pair = (2 * w * c) as usize;
+        let part = pairs_of(map, pair);
+        let results = values_mut::<T>(&mut output)
+            .chunks_mut(part / 4)
+            .zip(values_mut::<T>(&mut value).chunks_mut(part / 4))
+            .zip(values_mut::<u8>(&mut place).chunks_mut(part / 4));
+        for_each(values::<T>(map).chunks(part).zip(results), |(x, ((y, value), place))| {
+            self.relu_pool_part(pair, x, y, value, place);
+        });
+        (output, Chosen { value, place })
+    }
+
+    #[inline(always)]
+    fn relu_pool_part<T: Element>(
+        &self,
+        pair: usize,
+        x: &[T],
+        y: &mut [T],
+        value: &mut [T],
+        place: &mut [u8],
+    ) {
+        let channels = self.scale.len();
+        let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
+        let mut outputs = y
+            .chunks_exact_mut(channels)
+            .zip(value.chunks_exact_mut(channels).zip(place.chunks_exact_mut(channels)));
+        for pair in x.chunks_exact(pair) {
+            let windows = Windows::of(pair, channels);
+            for window in 0..pair.len() / (4 * channels) {
+                let Some((y, (value, place))) = outputs.next() else { return };
+                let x = windows.window(window);
+                for c in 0..channels {
+                    let mut chosen = x[0][c].get();
+                    let mut largest = chosen * scale[c] + shift[c];
+                    let mut which = 0u8;
+                    for (candidate, x) in (1..).zip(&x[1..]) {
+                        let x = x[c].get();
+                        let candidate_value = x * scale[c] + shift[c];
+                        // A NaN is kept, as in libtorch.
+                        if candidate_value > largest || candidate_value.is_nan() {
+                            (largest, chosen, which) = (candidate_value, x, candidate);
+                        }
+                    }
+                    y[c] = T::of(relu(largest));
+                    value[c] = T::of(chosen);
+                    place[c] = which;
+                }
+            }
+        }
+    }
+
+    /// Gradients of x, γ and β.
+    fn pool_backward<T: Element>(
+        &self,
+        map: &Tensor,
+        chosen: &Chosen,
+        gradient: &Tensor,
+    ) -> Vec<Tensor> {
+        let channels = self.scale.len();
+        let pair = 2 * map.size()[3] as usize * channels;
+        let part = pairs_of(map, pair);
+        let pooled = || {
+            values::<T>(&chosen.value).chunks(part / 4).zip(values::<T>(gradient).chunks(part / 4))
+        };
+        let sums = ChannelSums::over(pooled(), channels, |(x, g), sums| self.add(x, g, sums));
+        let slope = Slope::of(self, sums, map);
+        let mut result = map.detach().empty_like();
+        let results = values_mut::<T>(&mut result).chunks_mut(part);
+        let pooled = pooled().zip(values::<u8>(&chosen.place).chunks(part / 4));
+        for_each(values::<T>(map).chunks(part).zip(pooled).zip(results), |((x, pooled), dx)| {
+            let ((value, g), place) = pooled;
+            self.pool_input_gradient(&slope, pair, x, (value, g, place), dx);
+        });
+        vec![result, slope.weight(), slope.bias()]
+    }
+
+    #[inline(always)]
+    fn pool_input_gradient<T: Element>(
+        &self,
+        slope: &Slope,
+        pair: usize,
+        x: &[T],
+        (value, gradient, place): (&[T], &[T], &[u8]),
+        result: &mut [T],
+    ) {
+        let channels = self.scale.len();
+        let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
+        let (mean, at_mean) = (&self.mean[..channels], &slope.at_mean[..channels]);
+        let by_distance = &slope.by_distance[..channels];
+        let row = pair / 2;
+        let rows = x.chunks_exact(row).zip(result.chunks_exact_mut(row)).enumerate();
+        for (number, (x, dx)) in rows {
+            let first_output = number / 2 * (row / 2);
+            let columns = x.chunks_exact(channels).zip(dx.chunks_exact_mut(channels)).enumerate();
+            for (column, (x, dx)) in columns {
+                let output = first_output + column / 2 * channels;
+                let here = (number % 2 * 2 + column % 2) as u8;
+                let value = &value[output..][..channels];
+                let gradient = &gradient[output..][..channels];
+                let place = &place[output..][..channels];
+                for c in 0..channels {
+                    let blocked = place[c] != here || value[c].get() * scale[c] + shift[c] <= 0.0;
+                    let g = if blocked { 0.0 } else { gradient[c].get() };
+                    dx[c] =
+                        T::of(scale[c] * g + at_mean[c] + by_distance[c] * (x[c].get() - mean[c]));
+                }
+            }
+        }
+    }
+}
