@@ -38,6 +38,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     prepare_folder(&folder, args.resume)?;
     logging::start(Some(&folder.join(run_folder::LOG)))?;
     let threads = args.place.threads();
+    tch::set_num_threads(threads as i32);
     let device = device::resolve(args.place.device)?;
     let data = experiment.data.open(&args.place.data_dir)?;
     let precision = experiment.train.precision.on(device);
@@ -58,10 +59,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
         tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
     }
     run_folder::write_atomic(folder.join(run_folder::CONFIG), config.as_bytes())?;
-    write_json_atomic(
-        folder.join(run_folder::ENVIRONMENT),
-        &environment(device, precision, threads),
-    )?;
+    write_json_atomic(folder.join(run_folder::ENVIRONMENT), &environment(device, precision))?;
     tracing::info!(
         "{}: {} training images, {:.2} M parameters deployed, {:.1} % of the dense original",
         experiment.name,
@@ -110,6 +108,7 @@ pub fn eval(args: &EvalArgs) -> Result<SplitScore> {
     let experiment = Experiment::read(&config, &[], None)?;
     let device = device::resolve(args.place.device)?;
     let threads = args.place.threads();
+    tch::set_num_threads(threads as i32);
     let data = experiment.data.open(&args.place.data_dir)?;
     let vs = nn::VarStore::new(device);
     let precision = experiment.train.precision.on(device);
@@ -268,7 +267,7 @@ fn scored(mut record: RunRecord, test: &SplitScore, best: Option<BestEpoch>) -> 
     record
 }
 
-fn environment(device: Device, precision: sd_layers::Precision, threads: usize) -> Environment {
+fn environment(device: Device, precision: sd_layers::Precision) -> Environment {
     let host = Host::capture();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     Environment {
@@ -279,7 +278,7 @@ fn environment(device: Device, precision: sd_layers::Precision, threads: usize) 
         os: host.os,
         cpu: host.cpu,
         cores: host.cores,
-        threads,
+        threads: tch::get_num_threads() as usize,
         memory_bytes: host.memory_bytes,
         device: device::name(device),
         precision: format!("{precision:?}").to_lowercase(),

@@ -85,8 +85,9 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
     assert!(folder.path().join("parts/report.html").is_file());
 
-    let mut eval = sd_train(folder.path(), &["eval", "parts", "--json", "--device", "cpu"]);
-    let output = eval.unwrap().stdout;
+    assert_eq!(run.environment.unwrap().threads, 1, "as `--threads` says");
+    let eval = ["eval", "parts", "--json", "--device", "cpu", "--threads", "1"];
+    let output = sd_train(folder.path(), &eval).unwrap().stdout;
     let scores: sd_bench::SplitScore = serde_json::from_slice(&output).unwrap();
     assert_eq!(Some(scores.exits[2].top1), run.summary.exits[2].test_top1);
 
