@@ -5,7 +5,7 @@ gradients of the input and of each parameter for an upstream gradient.
 """
 
 import torch
-from cases import Cases, normal, unlike_the_start, variables, gradients
+from cases import Cases, gradients, normal, unlike_the_start, variables
 from torch import nn
 
 

@@ -152,11 +152,15 @@ class Network(nn.Module):
         return torch.stack(features), torch.stack(logits)
 
 
+def blocks(*residuals):
+    return nn.Sequential(*residuals)
+
+
 def resnet18(kind, widths, classes, exits):
     stages, inputs = [], widths[0]
     for index, width in enumerate(widths):
         stride = 1 if index == 0 else 2
-        stages.append(nn.Sequential(basic(kind, inputs, width, stride), basic(kind, width, width, 1)))
+        stages.append(blocks(basic(kind, inputs, width, stride), basic(kind, width, width, 1)))
         inputs = width
     return Network(conv_norm(3, widths[0], 3, 1), stages, Linear(widths[-1], classes), exits)
 
@@ -197,10 +201,6 @@ def add(cases, case, module, *input_shape):
         parts |= {f"{name}_{mode}": value for name, value in zip(names, features_logits)}
     after = {k: v for k, v in variables(module).items() if "running" in k}
     cases.add(case, input=x, weights=weights, after=after, **parts)
-
-
-def blocks(*residuals):
-    return nn.Sequential(*residuals)
 
 
 if __name__ == "__main__":

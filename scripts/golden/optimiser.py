@@ -8,7 +8,12 @@ import torch
 from cases import Cases, normal
 
 STEPS = 20
-SHAPES = {"conv.weight": (4, 3, 3, 3), "norm.weight": (4,), "linear.weight": (3, 4), "linear.bias": (3,)}
+SHAPES = {
+    "conv.weight": (4, 3, 3, 3),
+    "norm.weight": (4,),
+    "linear.weight": (3, 4),
+    "linear.bias": (3,),
+}
 
 
 def add(cases, case, nesterov):
