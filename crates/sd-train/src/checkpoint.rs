@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use sd_models::TensorFile;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::difference::first_difference;
 use crate::meter::Meter;
 
 /// Format of the file; another one is refused.
@@ -97,13 +98,10 @@ pub fn load(
         path.display(),
         position.version
     );
-    if position.config != config {
-        let line = position.config.lines().zip(config.lines()).find(|(then, now)| then != now);
-        let (then, now) = line.unwrap_or(("fewer or more lines", "what is asked for now"));
-        anyhow::bail!(
-            "{}: checkpoint of another configuration: `{then}` then, `{now}` now",
-            path.display()
-        );
+    let then = position.config.parse().with_context(|| path.display().to_string())?;
+    let now = config.parse()?;
+    if let Some(difference) = first_difference(&then, &now) {
+        bail!("{}: checkpoint of another configuration: {difference}", path.display());
     }
     file.copy_into(&joined(weights, momentum), path)?;
     Ok(position)

@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sd_bench::{EpochRecord, ExitAccuracy, SplitScore, append_line, run_folder};
-use sd_models::{TensorFile, variables};
+use sd_models::variables;
 use tch::nn;
 
 use crate::checkpoint::{self, Position};
 use crate::config::Experiment;
 use crate::optim::Sgd;
+use crate::weights;
 
 /// Watches a run.
 #[derive(Debug)]
@@ -112,17 +113,8 @@ impl Observer {
     /// # Errors
     /// If they cannot be written.
     pub fn save_best(&self, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
-        save_weights(&self.folder.join(run_folder::BEST_MODEL), vs, experiment)
+        weights::save(&self.folder.join(run_folder::BEST_MODEL), vs, experiment)
     }
-}
-
-/// Writes weights with the experiment in their metadata.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn save_weights(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
-    let metadata = [("experiment".to_owned(), experiment.to_toml()?)];
-    Ok(TensorFile { tensors: variables(vs), metadata: metadata.into() }.write(path)?)
 }
 
 /// Drops the records of epochs that the checkpoint does not have, so that none appears twice.

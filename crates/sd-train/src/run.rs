@@ -10,7 +10,7 @@ use sd_bench::{
     SplitScore, Status, rfc3339, run_folder, write_json_atomic, write_report,
 };
 use sd_data::{Data, Loader, LoaderConfig, Order};
-use sd_models::{MultiExit, TensorFile, variables};
+use sd_models::{MultiExit, variables};
 use tch::{Device, nn};
 
 use crate::checkpoint::{self, Position};
@@ -18,10 +18,10 @@ use crate::cli::{EvalArgs, Split, TrainArgs, Weights};
 use crate::config::Experiment;
 use crate::count::NetworkCosts;
 use crate::evaluate::Evaluation;
-use crate::observe::{Observer, accuracies, keep_epochs, save_weights};
+use crate::observe::{Observer, accuracies, keep_epochs};
 use crate::optim::Sgd;
 use crate::train::{Ended, Trainer};
-use crate::{device, logging};
+use crate::{device, logging, weights};
 
 /// Batches that wait ready for the next steps.
 const PREFETCH: usize = 4;
@@ -38,6 +38,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     prepare_folder(&folder, args.resume)?;
     logging::start(Some(&folder.join(run_folder::LOG)))?;
     let threads = args.place.threads();
+    tch::set_num_threads(threads as i32);
     let device = device::resolve(args.place.device)?;
     let data = experiment.data.open(&args.place.data_dir)?;
     let precision = experiment.train.precision.on(device);
@@ -58,10 +59,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
         tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
     }
     run_folder::write_atomic(folder.join(run_folder::CONFIG), config.as_bytes())?;
-    write_json_atomic(
-        folder.join(run_folder::ENVIRONMENT),
-        &environment(device, precision, threads),
-    )?;
+    write_json_atomic(folder.join(run_folder::ENVIRONMENT), &environment(device, precision))?;
     tracing::info!(
         "{}: {} training images, {:.2} M parameters deployed, {:.1} % of the dense original",
         experiment.name,
@@ -81,10 +79,10 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
         Ended::Finished => {
             let finished =
                 record(&experiment, &network, &costs, &position, &trainer, Status::Finished);
-            save_weights(&folder.join(run_folder::MODEL), &vs, &experiment)?;
+            weights::save(&folder.join(run_folder::MODEL), &vs, &experiment)?;
             let last = test.run(&network)?;
             tracing::info!("test top-1: {}", accuracies(&last));
-            scored(finished, &last, best_on_test(&folder, &position, &network, &vs, &test)?)
+            scored(finished, &last, best_on_test(&folder, &position, &trainer, &test)?)
         }
     };
     write_json_atomic(folder.join(run_folder::SUMMARY), &record)?;
@@ -103,13 +101,14 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
 /// Evaluates a run's saved weights.
 ///
 /// # Errors
-/// If the folder is no run, or its weights are of another network.
+/// If the folder is no run, or its weights are of another configuration.
 pub fn eval(args: &EvalArgs) -> Result<SplitScore> {
     logging::start(None)?;
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
     let device = device::resolve(args.place.device)?;
     let threads = args.place.threads();
+    tch::set_num_threads(threads as i32);
     let data = experiment.data.open(&args.place.data_dir)?;
     let vs = nn::VarStore::new(device);
     let precision = experiment.train.precision.on(device);
@@ -118,7 +117,7 @@ pub fn eval(args: &EvalArgs) -> Result<SplitScore> {
         Weights::Last => run_folder::MODEL,
         Weights::Best => run_folder::BEST_MODEL,
     });
-    TensorFile::read(&path)?.copy_into(&variables(&vs), &path)?;
+    weights::load(&path, &vs, &experiment)?;
     let images = match args.split {
         Split::Test => data.test,
         Split::Valid => data.valid.with_context(|| {
@@ -190,16 +189,14 @@ fn tempfile_in(folder: &Path) -> std::io::Result<()> {
 fn best_on_test(
     folder: &Path,
     position: &Position,
-    network: &MultiExit,
-    vs: &nn::VarStore,
+    trainer: &Trainer,
     test: &Evaluation,
 ) -> Result<Option<BestEpoch>> {
     let Some(best) = position.best else { return Ok(None) };
-    let (best_path, last_path) =
-        (folder.join(run_folder::BEST_MODEL), folder.join(run_folder::MODEL));
-    TensorFile::read(&best_path)?.copy_into(&variables(vs), &best_path)?;
+    let Trainer { experiment, network, variables, .. } = trainer;
+    weights::load(&folder.join(run_folder::BEST_MODEL), variables, experiment)?;
     let scores = test.run(network)?;
-    TensorFile::read(&last_path)?.copy_into(&variables(vs), &last_path)?;
+    weights::load(&folder.join(run_folder::MODEL), variables, experiment)?;
     Ok(Some(BestEpoch {
         epoch: best.epoch,
         valid_top1: best.valid_top1,
@@ -268,7 +265,7 @@ fn scored(mut record: RunRecord, test: &SplitScore, best: Option<BestEpoch>) -> 
     record
 }
 
-fn environment(device: Device, precision: sd_layers::Precision, threads: usize) -> Environment {
+fn environment(device: Device, precision: sd_layers::Precision) -> Environment {
     let host = Host::capture();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     Environment {
@@ -279,7 +276,7 @@ fn environment(device: Device, precision: sd_layers::Precision, threads: usize) 
         os: host.os,
         cpu: host.cpu,
         cores: host.cores,
-        threads,
+        threads: tch::get_num_threads() as usize,
         memory_bytes: host.memory_bytes,
         device: device::name(device),
         precision: format!("{precision:?}").to_lowercase(),

@@ -74,7 +74,8 @@ impl ScheduleConfig {
             Self::OneCycle(OneCycle { peak, warmup }) => {
                 let (start, end) = (peak / 25.0, peak / 25.0 / 1e4);
                 let top = warmup * total - 1.0;
-                if at <= top {
+                // A way up of a single step has no length to divide by: it starts at the top.
+                if at < top {
                     cosine(start, *peak, at / top)
                 } else {
                     cosine(*peak, end, (at - top) / (total - 1.0 - top))
@@ -144,6 +145,14 @@ mod tests {
             let found = cycle.rate(step, 10, 10);
             assert!((found - rate).abs() < 1e-9, "step {step}: {found}, expected {rate}");
         }
+    }
+
+    #[test]
+    fn one_cycle_with_a_way_up_of_one_step_starts_at_its_peak() {
+        let cycle = ScheduleConfig::OneCycle(OneCycle { peak: 0.1, warmup: 0.25 });
+        let rates: Vec<f64> = (0..4).map(|step| cycle.rate(step, 4, 1)).collect();
+        assert_eq!(rates[0], 0.1);
+        assert!(rates.is_sorted_by(|one, next| one > next), "{rates:?}");
     }
 
     #[test]

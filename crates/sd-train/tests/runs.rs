@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use sd_layers::Precision;
+use sd_models::MultiExit;
 use sd_train::config::Experiment;
+use tch::{Device, nn};
 
 const TINY: &str = r#"
 name = "tiny"
@@ -82,11 +85,12 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     assert_eq!(epochs, [1, 2, 3]);
     assert_eq!(run.summary.status, sd_bench::Status::Finished);
     assert_eq!(run.summary.steps, 12);
+    assert_eq!(run.environment.unwrap().threads, 1, "as `--threads` says");
     assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
     assert!(folder.path().join("parts/report.html").is_file());
 
-    let mut eval = sd_train(folder.path(), &["eval", "parts", "--json", "--device", "cpu"]);
-    let output = eval.unwrap().stdout;
+    let eval = ["eval", "parts", "--json", "--device", "cpu", "--threads", "1"];
+    let output = sd_train(folder.path(), &eval).unwrap().stdout;
     let scores: sd_bench::SplitScore = serde_json::from_slice(&output).unwrap();
     assert_eq!(Some(scores.exits[2].top1), run.summary.exits[2].test_top1);
 
@@ -94,6 +98,46 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     says(&again, &["holds a run already", "--resume"]);
     let other = train(folder.path(), &["--out", "parts", "--resume", "-s", "train.epochs=5"]);
     says(&other.code(1), &["another configuration", "epochs = 3", "epochs = 5"]);
+}
+
+#[test]
+fn weights_are_of_the_network_and_the_images_of_their_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    let written = Experiment::parse(TINY, &[]).unwrap();
+    let vs = nn::VarStore::new(Device::Cpu);
+    MultiExit::build(&vs.root(), &written.model, written.task(), Precision::F32).unwrap();
+    let model = run.join("model.safetensors");
+    sd_train::weights::save(&model, &vs, &written).unwrap();
+    let changed = |change: &str| Experiment::parse(TINY, &[change.to_owned()]).unwrap();
+    let load_as = |experiment| sd_train::weights::load(&model, &vs, &experiment);
+
+    load_as(changed("objective.self_distillation.teacher=mean")).unwrap();
+    load_as(changed("data.augment=[]")).unwrap();
+    // The same names and shapes, and another network, other numbers in its input, other classes.
+    let changes = [
+        ("model.backbone.vgg.conv.grouped.shuffle", "false", "true"),
+        ("model.backbone.vgg.attention", "\"none\"", "{ simam = { lambda = 0.0001 } }"),
+        ("data.normalize", "\"measured\"", "{ given = { deviation = [0.25], mean = [0.5] } }"),
+        ("data.validation.fraction", "0.25", "0.5"),
+        ("data.dataset.synthetic.seed", "0", "1"),
+    ];
+    for (key, then, now) in changes {
+        let error = load_as(changed(&format!("{key}={now}"))).unwrap_err().to_string();
+        let expected = format!("`{key} = {then}` then, `{key} = {now}` now");
+        assert!(error.contains("another configuration: ") && error.ends_with(&expected), "{error}");
+    }
+
+    let shuffled = changed("model.backbone.vgg.conv.grouped.shuffle=true");
+    for (experiment, code) in [(written, 0), (shuffled, 1)] {
+        std::fs::write(run.join("config.toml"), experiment.to_toml().unwrap()).unwrap();
+        let eval = ["eval", "run", "--device", "cpu", "--threads", "1"];
+        let output = sd_train(folder.path(), &eval).assert().code(code);
+        if code == 1 {
+            says(&output, &["run/model.safetensors", "another configuration"]);
+        }
+    }
 }
 
 #[test]

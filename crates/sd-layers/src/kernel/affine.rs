@@ -83,8 +83,8 @@ fn moments<T: Element>(map: &Tensor, channels: usize) -> (Vec<f32>, Vec<f32>) {
     let x = values::<T>(map);
     let origin: Vec<f32> = x[..channels].iter().map(|x| x.get()).collect();
     let parts = x.chunks(part_of(map, channels));
-    let [sum, square] = ChannelSums::over(parts, channels, |x, sums| {
-        sums.rows(x.len() / channels, |row, sum, square| {
+    let [sum, square] = ChannelSums::over(parts, channels, #[inline(always)] |x, sums| {
+        sums.rows(x.len() / channels, #[inline(always)] |row, sum, square| {
             let (x, origin) = (&x[row * channels..][..channels], &origin[..channels]);
             let (sum, square) = (&mut sum[..channels], &mut square[..channels]);
             for c in 0..channels {

@@ -76,7 +76,7 @@ impl Affine {
             .chunks_mut(part / 4)
             .zip(values_mut::<T>(&mut value).chunks_mut(part / 4))
             .zip(values_mut::<u8>(&mut place).chunks_mut(part / 4));
-        for_each(values::<T>(map).chunks(part).zip(results), |(x, ((y, value), place))| {
+        for_each(values::<T>(map).chunks(part).zip(results), #[inline(always)] |(x, ((y, value), place))| {
             self.relu_pool_part(pair, x, y, value, place);
         });
         (output, Chosen { value, place })
@@ -134,12 +134,12 @@ impl Affine {
         let pooled = || {
             values::<T>(&chosen.value).chunks(part / 4).zip(values::<T>(gradient).chunks(part / 4))
         };
-        let sums = ChannelSums::over(pooled(), channels, |(x, g), sums| self.add(x, g, sums));
+        let sums = ChannelSums::over(pooled(), channels, #[inline(always)] |(x, g), sums| self.add(x, g, sums));
         let slope = Slope::of(self, sums, map);
         let mut result = map.detach().empty_like();
         let results = values_mut::<T>(&mut result).chunks_mut(part);
         let pooled = pooled().zip(values::<u8>(&chosen.place).chunks(part / 4));
-        for_each(values::<T>(map).chunks(part).zip(pooled).zip(results), |((x, pooled), dx)| {
+        for_each(values::<T>(map).chunks(part).zip(pooled).zip(results), #[inline(always)] |((x, pooled), dx)| {
             let ((value, g), place) = pooled;
             self.pool_input_gradient(&slope, pair, x, (value, g, place), dx);
         });
@@ -172,7 +172,8 @@ impl Affine {
                 let place = &place[output..][..channels];
                 for c in 0..channels {
                     let blocked = place[c] != here || value[c].get() * scale[c] + shift[c] <= 0.0;
-                    let g = if blocked { 0.0 } else { gradient[c].get() };
+                    let g = gradient[c].get();
+                    let g = if blocked { 0.0 } else { g };
                     dx[c] =
                         T::of(scale[c] * g + at_mean[c] + by_distance[c] * (x[c].get() - mean[c]));
                 }

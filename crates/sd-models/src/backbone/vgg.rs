@@ -20,7 +20,8 @@ pub struct VggConfig {
     pub depth: u32,
     /// What follows the last stage. Two thirds of the original's weights are in it.
     pub head: VggHead,
-    /// Multiplier of every stage's channels, to the nearest multiple of 8.
+    /// Multiplier of every stage's channels and of the classic head's, to the nearest multiple
+    /// of 8.
     #[serde(default = "one")]
     pub width: f64,
     /// Kind of the 3×3 convolutions but the first.
@@ -35,7 +36,8 @@ pub struct VggConfig {
 pub enum VggHead {
     /// Global average pool and one linear layer.
     Linear,
-    /// Two 4096-wide linear layers with ReLU and dropout ½ before the classifier.
+    /// Two 4096-wide linear layers with ReLU and dropout ½ before the classifier; the network's
+    /// width multiplies theirs too.
     Classic,
 }
 
@@ -98,7 +100,7 @@ impl VggConfig {
         }
         let head = match self.head {
             VggHead::Linear => Head::Linear,
-            VggHead::Classic => Head::Classic,
+            VggHead::Classic => Head::Classic(scaled(4096, self.width)?),
         };
         Ok(Backbone { stem, stages, head })
     }

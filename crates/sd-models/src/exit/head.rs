@@ -10,24 +10,21 @@ use super::{Exit, ExitOutput};
 pub enum Head {
     /// Global average pool, one linear layer.
     Linear,
-    /// VGG's own: two 4096-wide linear layers with ReLU and dropout ½ before the last one. Its
-    /// feature is the pooled map, so that D is the last stage's width as elsewhere.
-    Classic,
+    /// VGG's own: two linear layers of this width with ReLU and dropout ½ before the last one.
+    /// Its feature is the pooled map, so that D is the last stage's width as elsewhere.
+    Classic(i64),
 }
-
-const CLASSIC_WIDTH: i64 = 4096;
 
 impl Head {
     /// The head for maps of this many channels.
     pub fn build(self, vs: &nn::Path, channels: i64, classes: i64) -> Box<dyn Exit> {
-        let hidden = match self {
-            Self::Linear => vec![],
-            Self::Classic => vec![
-                Linear::new(&(vs / "hidden1"), channels, CLASSIC_WIDTH),
-                Linear::new(&(vs / "hidden2"), CLASSIC_WIDTH, CLASSIC_WIDTH),
-            ],
+        let (hidden, width) = match self {
+            Self::Linear => (vec![], channels),
+            Self::Classic(width) => {
+                let first = Linear::new(&(vs / "hidden1"), channels, width);
+                (vec![first, Linear::new(&(vs / "hidden2"), width, width)], width)
+            }
         };
-        let width = if hidden.is_empty() { channels } else { CLASSIC_WIDTH };
         Box::new(Classifier { hidden, linear: Linear::new(&(vs / "linear"), width, classes) })
     }
 }
