@@ -83,17 +83,26 @@ fn moments<T: Element>(map: &Tensor, channels: usize) -> (Vec<f32>, Vec<f32>) {
     let x = values::<T>(map);
     let origin: Vec<f32> = x[..channels].iter().map(|x| x.get()).collect();
     let parts = x.chunks(part_of(map, channels));
-    let [sum, square] = ChannelSums::over(parts, channels, #[inline(always)] |x, sums| {
-        sums.rows(x.len() / channels, #[inline(always)] |row, sum, square| {
-            let (x, origin) = (&x[row * channels..][..channels], &origin[..channels]);
-            let (sum, square) = (&mut sum[..channels], &mut square[..channels]);
-            for c in 0..channels {
-                let distance = x[c].get() - origin[c];
-                sum[c] += distance;
-                square[c] += distance * distance;
-            }
-        });
-    });
+    let [sum, square] = ChannelSums::over(
+        parts,
+        channels,
+        #[inline(always)]
+        |x, sums| {
+            sums.rows(
+                x.len() / channels,
+                #[inline(always)]
+                |row, sum, square| {
+                    let (x, origin) = (&x[row * channels..][..channels], &origin[..channels]);
+                    let (sum, square) = (&mut sum[..channels], &mut square[..channels]);
+                    for c in 0..channels {
+                        let distance = x[c].get() - origin[c];
+                        sum[c] += distance;
+                        square[c] += distance * distance;
+                    }
+                },
+            );
+        },
+    );
     let positions = (x.len() / channels) as f64;
     let mean = (0..channels).map(|c| (f64::from(origin[c]) + sum[c] / positions) as f32);
     let variance = sum.iter().zip(&square).map(|(sum, square)| {

@@ -52,10 +52,18 @@ impl Affine {
         let inputs = values::<T>(map).chunks(part);
         let outputs = values_mut::<T>(&mut output).chunks_mut(part);
         match residual.map(values::<T>) {
-            None => for_each(inputs.zip(outputs), #[inline(always)] |(x, y)| self.relu_part(x, y)),
+            None => for_each(
+                inputs.zip(outputs),
+                #[inline(always)]
+                |(x, y)| self.relu_part(x, y),
+            ),
             Some(residual) => {
                 let inputs = inputs.zip(residual.chunks(part));
-                for_each(inputs.zip(outputs), #[inline(always)] |((x, r), y)| self.relu_of_sum_part(x, r, y));
+                for_each(
+                    inputs.zip(outputs),
+                    #[inline(always)]
+                    |((x, r), y)| self.relu_of_sum_part(x, r, y),
+                );
             }
         }
         output
@@ -97,13 +105,22 @@ impl Affine {
         let gradients = values::<T>(gradient).chunks(part);
         let Some(sum) = sum else {
             let parts = inputs().zip(gradients.clone());
-            let sums = ChannelSums::over(parts, channels, #[inline(always)] |(x, g), sums| self.add(x, g, sums));
+            let sums = ChannelSums::over(
+                parts,
+                channels,
+                #[inline(always)]
+                |(x, g), sums| self.add(x, g, sums),
+            );
             let slope = Slope::of(self, sums, map);
             let mut result = map.detach().empty_like();
             let results = values_mut::<T>(&mut result).chunks_mut(part);
-            for_each(inputs().zip(gradients).zip(results), #[inline(always)] |((x, g), dx)| {
-                self.input_gradient::<T, true>(&slope, x, g, dx);
-            });
+            for_each(
+                inputs().zip(gradients).zip(results),
+                #[inline(always)]
+                |((x, g), dx)| {
+                    self.input_gradient::<T, true>(&slope, x, g, dx);
+                },
+            );
             return vec![result, slope.weight(), slope.bias()];
         };
         let mut passed = map.detach().empty_like();
@@ -111,17 +128,26 @@ impl Affine {
             let outputs = values::<T>(sum).chunks(part);
             let passed = values_mut::<T>(&mut passed).chunks_mut(part);
             let parts = inputs().zip(outputs).zip(gradients).zip(passed);
-            ChannelSums::over(parts, channels, #[inline(always)] |(((x, y), g), passed), sums| {
-                self.add_through_sum(x, y, g, passed, sums);
-            })
+            ChannelSums::over(
+                parts,
+                channels,
+                #[inline(always)]
+                |(((x, y), g), passed), sums| {
+                    self.add_through_sum(x, y, g, passed, sums);
+                },
+            )
         };
         let slope = Slope::of(self, sums, map);
         let mut result = map.detach().empty_like();
         let results = values_mut::<T>(&mut result).chunks_mut(part);
         let gradients = values::<T>(&passed).chunks(part);
-        for_each(inputs().zip(gradients).zip(results), #[inline(always)] |((x, g), dx)| {
-            self.input_gradient::<T, false>(&slope, x, g, dx);
-        });
+        for_each(
+            inputs().zip(gradients).zip(results),
+            #[inline(always)]
+            |((x, g), dx)| {
+                self.input_gradient::<T, false>(&slope, x, g, dx);
+            },
+        );
         vec![result, slope.weight(), slope.bias(), passed]
     }
 
@@ -131,18 +157,22 @@ impl Affine {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
         let mean = &self.mean[..channels];
-        sums.rows(x.len() / channels, #[inline(always)] |row, first, second| {
-            let (x, g) =
-                (&x[row * channels..][..channels], &gradient[row * channels..][..channels]);
-            let (first, second) = (&mut first[..channels], &mut second[..channels]);
-            for c in 0..channels {
-                let x = x[c].get();
-                let g = g[c].get();
-                let g = if x * scale[c] + shift[c] <= 0.0 { 0.0 } else { g };
-                first[c] += g;
-                second[c] += g * (x - mean[c]);
-            }
-        });
+        sums.rows(
+            x.len() / channels,
+            #[inline(always)]
+            |row, first, second| {
+                let (x, g) =
+                    (&x[row * channels..][..channels], &gradient[row * channels..][..channels]);
+                let (first, second) = (&mut first[..channels], &mut second[..channels]);
+                for c in 0..channels {
+                    let x = x[c].get();
+                    let g = g[c].get();
+                    let g = if x * scale[c] + shift[c] <= 0.0 { 0.0 } else { g };
+                    first[c] += g;
+                    second[c] += g * (x - mean[c]);
+                }
+            },
+        );
     }
 
     /// As `add`, with the output y of a sum, and writes g to `passed`.
@@ -157,20 +187,24 @@ impl Affine {
     ) {
         let channels = self.scale.len();
         let mean = &self.mean[..channels];
-        sums.rows(x.len() / channels, #[inline(always)] |row, first, second| {
-            let place = row * channels..(row + 1) * channels;
-            let (x, y) = (&x[place.clone()][..channels], &y[place.clone()][..channels]);
-            let g = &gradient[place.clone()][..channels];
-            let passed = &mut passed[place][..channels];
-            let (first, second) = (&mut first[..channels], &mut second[..channels]);
-            for c in 0..channels {
-                let g = g[c].get();
-                let g = if y[c].get() <= 0.0 { 0.0 } else { g };
-                passed[c] = T::of(g);
-                first[c] += g;
-                second[c] += g * (x[c].get() - mean[c]);
-            }
-        });
+        sums.rows(
+            x.len() / channels,
+            #[inline(always)]
+            |row, first, second| {
+                let place = row * channels..(row + 1) * channels;
+                let (x, y) = (&x[place.clone()][..channels], &y[place.clone()][..channels]);
+                let g = &gradient[place.clone()][..channels];
+                let passed = &mut passed[place][..channels];
+                let (first, second) = (&mut first[..channels], &mut second[..channels]);
+                for c in 0..channels {
+                    let g = g[c].get();
+                    let g = if y[c].get() <= 0.0 { 0.0 } else { g };
+                    passed[c] = T::of(g);
+                    first[c] += g;
+                    second[c] += g * (x[c].get() - mean[c]);
+                }
+            },
+        );
     }
 
     /// ∂x = scale · g + at_mean + by_distance · (x − μ).

@@ -76,9 +76,13 @@ impl Affine {
             .chunks_mut(part / 4)
             .zip(values_mut::<T>(&mut value).chunks_mut(part / 4))
             .zip(values_mut::<u8>(&mut place).chunks_mut(part / 4));
-        for_each(values::<T>(map).chunks(part).zip(results), #[inline(always)] |(x, ((y, value), place))| {
-            self.relu_pool_part(pair, x, y, value, place);
-        });
+        for_each(
+            values::<T>(map).chunks(part).zip(results),
+            #[inline(always)]
+            |(x, ((y, value), place))| {
+                self.relu_pool_part(pair, x, y, value, place);
+            },
+        );
         (output, Chosen { value, place })
     }
 
@@ -134,15 +138,24 @@ impl Affine {
         let pooled = || {
             values::<T>(&chosen.value).chunks(part / 4).zip(values::<T>(gradient).chunks(part / 4))
         };
-        let sums = ChannelSums::over(pooled(), channels, #[inline(always)] |(x, g), sums| self.add(x, g, sums));
+        let sums = ChannelSums::over(
+            pooled(),
+            channels,
+            #[inline(always)]
+            |(x, g), sums| self.add(x, g, sums),
+        );
         let slope = Slope::of(self, sums, map);
         let mut result = map.detach().empty_like();
         let results = values_mut::<T>(&mut result).chunks_mut(part);
         let pooled = pooled().zip(values::<u8>(&chosen.place).chunks(part / 4));
-        for_each(values::<T>(map).chunks(part).zip(pooled).zip(results), #[inline(always)] |((x, pooled), dx)| {
-            let ((value, g), place) = pooled;
-            self.pool_input_gradient(&slope, pair, x, (value, g, place), dx);
-        });
+        for_each(
+            values::<T>(map).chunks(part).zip(pooled).zip(results),
+            #[inline(always)]
+            |((x, pooled), dx)| {
+                let ((value, g), place) = pooled;
+                self.pool_input_gradient(&slope, pair, x, (value, g, place), dx);
+            },
+        );
         vec![result, slope.weight(), slope.bias()]
     }
 
