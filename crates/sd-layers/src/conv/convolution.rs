@@ -4,6 +4,7 @@ use tch::{Tensor, nn};
 
 use super::ConvGeometry;
 use crate::init::uniform_fan_in;
+use crate::kernel;
 use crate::precision::like;
 use crate::{Block, Cost, Error, FeatureShape, Result};
 
@@ -41,7 +42,11 @@ impl Convolution {
 
 impl nn::Module for Convolution {
     fn forward(&self, input: &Tensor) -> Tensor {
-        let window = self.geometry.window;
+        let ConvGeometry { inputs, outputs, window } = self.geometry;
+        let depthwise = self.groups > 1 && self.groups == inputs && self.groups == outputs;
+        if depthwise && kernel::is_channels_last(input) {
+            return kernel::depthwise(input, &self.weight, window);
+        }
         input.conv2d(
             &like(&self.weight, input),
             None::<Tensor>,

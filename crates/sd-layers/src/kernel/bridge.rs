@@ -112,14 +112,9 @@ pub fn is_channels_last(map: &Tensor) -> bool {
         && stride == (h * w * c, 1, w * c, c)
 }
 
-/// `like`'s layout and type for `gradient`; no copy where it has them.
-pub fn in_layout_of(like: &Tensor, gradient: &Tensor) -> Tensor {
-    if gradient.kind() == like.kind() && gradient.stride() == like.stride() {
-        return gradient.shallow_clone();
-    }
-    let mut copy = like.detach().empty_like();
-    copy.copy_(gradient);
-    copy
+/// A gradient in this type, channels-last; no copy where it is that.
+pub fn gradient_as(kind: Kind, gradient: &Tensor) -> Tensor {
+    crate::channels_last(&gradient.to_kind(kind))
 }
 
 /// The numbers of a tensor that is dense in memory.

@@ -8,6 +8,7 @@
 mod affine;
 mod bridge;
 mod channel_sums;
+mod depthwise;
 mod element;
 mod norm_relu;
 mod norm_relu_pool;
@@ -16,5 +17,6 @@ mod tests;
 
 pub use affine::Norm;
 pub use bridge::{grad_enabled, is_channels_last};
+pub use depthwise::depthwise;
 pub use norm_relu::{infer, train};
 pub use norm_relu_pool::train_pooled;

@@ -5,7 +5,7 @@
 use tch::{Kind, Tensor};
 
 use super::affine::{Affine, Norm, Slope, relu};
-use super::bridge::{for_each, in_layout_of, part_of, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, part_of, record, values, values_mut};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
 
@@ -35,7 +35,7 @@ fn train_in<T: Element>(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) ->
     let sum = residual.map(|_| output.detach());
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
-        let gradient = in_layout_of(&saved, gradient);
+        let gradient = gradient_as(saved.kind(), gradient);
         affine.backward::<T>(&saved, sum.as_ref(), &gradient)
     };
     let inputs = [map, &norm.weight, &norm.bias].into_iter().chain(residual);

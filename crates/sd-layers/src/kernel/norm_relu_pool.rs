@@ -4,7 +4,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::affine::{Affine, Norm, Slope, relu};
-use super::bridge::{for_each, in_layout_of, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, record, values, values_mut};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
 
@@ -22,7 +22,7 @@ fn train_in<T: Element>(map: &Tensor, norm: &Norm) -> Tensor {
     let (mut output, chosen) = affine.relu_pool::<T>(map);
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
-        let gradient = in_layout_of(&chosen.value, gradient);
+        let gradient = gradient_as(saved.kind(), gradient);
         affine.pool_backward::<T>(&saved, &chosen, &gradient)
     };
     record(&mut output, &[map, &norm.weight, &norm.bias], backward);

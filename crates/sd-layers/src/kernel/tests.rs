@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::channels_last;
+use crate::shape::Window;
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -156,6 +157,50 @@ fn norm_relu_and_pool_are_libtorchs() {
                 ("map", by_window(x.grad()), by_window(their_x.grad())),
                 ("weight", ours.weight.grad(), theirs.weight.grad()),
                 ("bias", ours.bias.grad(), theirs.bias.grad()),
+            ] {
+                let difference = difference(&found, &expected);
+                assert!(
+                    difference < tolerance,
+                    "{kind:?} {what}, {channels} channels: {difference}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn depthwise_convolution_is_libtorchs() {
+    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+        tch::manual_seed(0);
+        for (channels, side, kernel, stride) in
+            [(1, 5, 3, 1), (40, 7, 3, 2), (64, 2, 3, 1), (8, 2, 3, 2), (33, 8, 5, 1), (3, 4, 2, 2)]
+        {
+            let window = Window { kernel, stride, padding: kernel / 2 };
+            let map = Tensor::randn([40, channels, side, side + 1], CPU).to_kind(kind);
+            let x = channels_last(&map).set_requires_grad(true);
+            let weight = Tensor::randn([channels, 1, kernel, kernel], CPU).set_requires_grad(true);
+            let (their_x, their_weight) = (
+                x.detach().copy().set_requires_grad(true),
+                weight.detach().copy().set_requires_grad(true),
+            );
+            let found = depthwise(&x, &weight, window);
+            let expected = their_x.to_kind(Kind::Float).conv2d(
+                &their_weight,
+                None::<Tensor>,
+                [stride, stride],
+                [kernel / 2, kernel / 2],
+                [1, 1],
+                channels,
+            );
+            assert_eq!(found.size(), expected.size());
+            assert!(is_channels_last(&found));
+            let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
+            (&found * &gradient).sum(Kind::Float).backward();
+            (&expected * &gradient).sum(Kind::Float).backward();
+            for (what, found, expected) in [
+                ("output", found.detach(), expected.detach()),
+                ("map", x.grad(), their_x.grad()),
+                ("weight", weight.grad(), their_weight.grad()),
             ] {
                 let difference = difference(&found, &expected);
                 assert!(
