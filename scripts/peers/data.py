@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 
 from record import Record, repeat, reset_peak_memory
 
-IMAGES, SIDE = 10_000, 32
+IMAGES, SIDE = 5_000, 32
 MEAN, DEVIATION = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 PIPELINES = {
     "normalize": ([], []),

@@ -29,7 +29,7 @@ class Experiment:
         self.name = self.config["name"]
         *self.shape, self.classes = TASKS[self.config["data"]["dataset"]]
         self.setting = (arguments.mode, arguments.precision, arguments.layout)
-        self.seconds = arguments.seconds
+        self.seconds = None if arguments.probe else arguments.seconds
         torch.set_num_threads(arguments.threads)
         torch.manual_seed(0)
         self.format = (
@@ -64,6 +64,7 @@ def parse(description):
     parser.add_argument("--layout", choices=["nchw", "channels_last"], default="channels_last")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--probe", action="store_true", help="one or two repetitions of each")
     parser.add_argument("--batch", type=int, action="append", help="may be repeated")
     arguments = parser.parse_args()
     return arguments, Experiment(arguments)

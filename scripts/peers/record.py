@@ -11,16 +11,20 @@ from time import perf_counter
 
 WARM_UP = 2
 LEAST, MOST = 3, 1000
+# A first look at a setting: it may be twenty times slower than another.
+PROBE_WARM_UP, PROBE_RUNS, PROBE_SECONDS = 1, 2, 10.0
 
 
 def repeat(work, seconds):
-    """Seconds of each repetition, for a budget of so many, after an unmeasured few."""
-    for _ in range(WARM_UP):
+    """Seconds of each repetition, for a budget of so many, after an unmeasured few; with None for
+    a budget, of one or two."""
+    probe = seconds is None
+    for _ in range(PROBE_WARM_UP if probe else WARM_UP):
         work()
+    least, most = (1, PROBE_RUNS) if probe else (LEAST, MOST)
+    budget = PROBE_SECONDS if probe else seconds
     times, start = [], perf_counter()
-    while len(times) < LEAST or (
-        len(times) < MOST and perf_counter() - start < seconds
-    ):
+    while len(times) < least or (len(times) < most and perf_counter() - start < budget):
         begin = perf_counter()
         work()
         times.append(perf_counter() - begin)

@@ -6,7 +6,7 @@ import torch
 
 from experiment import parse, record
 from objective import objective
-from record import WARM_UP, repeat, reset_peak_memory
+from record import repeat, reset_peak_memory
 
 # Small, so that the weights stay ordinary numbers however often the same batch is repeated.
 RATE = 1e-3
@@ -75,8 +75,8 @@ def by_part(experiment, images, labels):
         for part, begin, end in zip(PARTS, clock, clock[1:]):
             times[part].append(end - begin)
 
-    repeat(step, experiment.seconds)
-    return {part: seconds[WARM_UP:] for part, seconds in times.items()}
+    runs = len(repeat(step, experiment.seconds))
+    return {part: seconds[-runs:] for part, seconds in times.items()}
 
 
 def main():
@@ -87,8 +87,8 @@ def main():
         reset_peak_memory()
         times = repeat(whole(experiment, images, labels), experiment.seconds)
         document.add(experiment.name, "step", experiment.setting, batch, batch, times)
-        # Compiled, the parts are one.
-        if arguments.mode == "eager":
+        # Compiled, the parts are one; a probe asks for the whole alone.
+        if arguments.mode == "eager" and not arguments.probe:
             reset_peak_memory()
             for part, times in by_part(experiment, images, labels).items():
                 document.add(experiment.name, part, experiment.setting, batch, batch, times)

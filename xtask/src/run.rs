@@ -42,7 +42,7 @@ pub fn replace(mut command: Command) -> Result<ExitCode> {
 }
 
 /// Builds the program and says where cargo put it; standard output stays clean.
-fn build(program: &Program, libtorch: Option<&Libtorch>) -> Result<PathBuf> {
+pub fn build(program: &Program, libtorch: Option<&Libtorch>) -> Result<PathBuf> {
     let mut cargo = workspace::cargo("build");
     cargo.args(["--release", "--package", program.name, "--bin", program.name]);
     if !program.features.is_empty() {

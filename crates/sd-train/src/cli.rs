@@ -37,6 +37,18 @@ pub enum Command {
     Count(CountArgs),
 }
 
+/// What `bench step`, `infer` and `peers` measure unless they are told: each family dense, and
+/// compressed in each way, some with exits.
+pub const STANDARD: [&str; 7] = [
+    "configs/cifar100/vgg11-dense-plain.toml",
+    "configs/cifar100/vgg11-grouped8-light.toml",
+    "configs/cifar100/vgg11-grouped8-byot.toml",
+    "configs/cifar100/vgg11-separable-plain.toml",
+    "configs/cifar100/resnet18-dense-plain.toml",
+    "configs/cifar100/resnet18-grouped8-light.toml",
+    "configs/cifar100/resnet18-separable-light.toml",
+];
+
 /// What a benchmark measures.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Bench {

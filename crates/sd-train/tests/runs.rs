@@ -137,7 +137,9 @@ fn a_benchmark_prints_one_document_with_every_repetition() {
     let folder = tempfile::tempdir().unwrap();
     let bench = |subject: &str| -> sd_bench::BenchRecord {
         let arguments = ["bench", subject, "tiny.toml", "--seconds", "0", "--threads", "1"];
-        let more = ["--batch", "4", "--device", "cpu", "--json"];
+        // The classic head's 4096 wide layers are most of a tiny network's time.
+        let linear = "model.backbone.vgg.head=linear";
+        let more = ["-s", linear, "--batch", "2", "--device", "cpu", "--json"];
         let output = sd_train(folder.path(), &arguments).args(more).assert().success();
         serde_json::from_slice(&output.get_output().stdout).unwrap()
     };
@@ -167,5 +169,5 @@ fn several_configurations_are_measured_apart_and_printed_together() {
     let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
     assert_eq!(text.matches("\ntiny ").count(), 2, "{text}");
     let output = sd_train(folder.path(), &["bench", "step", "--batch", "1"]).assert().code(1);
-    says(&output, &["--batch: found [1], expected at least 2 (batch norm)"]);
+    says(&output, &["--batch: found [1], expected at least 2"]);
 }

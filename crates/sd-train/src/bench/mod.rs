@@ -19,21 +19,10 @@ use sd_bench::{BenchRecord, Measurement, Subject, Timing, speed, timing};
 use sd_layers::Precision;
 use tch::{Cuda, Device};
 
-use crate::cli::{Bench, BenchArgs};
+use crate::cli::{Bench, BenchArgs, STANDARD};
 use crate::config::Experiment;
 use crate::{device, logging};
 
-/// What `step` and `infer` measure unless they are told: each family plain and dense, and
-/// compressed in each way with exits.
-const STANDARD: [&str; 7] = [
-    "configs/cifar100/vgg11-dense-plain.toml",
-    "configs/cifar100/vgg11-grouped8-light.toml",
-    "configs/cifar100/vgg11-grouped8-byot.toml",
-    "configs/cifar100/vgg11-separable-plain.toml",
-    "configs/cifar100/resnet18-dense-plain.toml",
-    "configs/cifar100/resnet18-grouped8-light.toml",
-    "configs/cifar100/resnet18-separable-light.toml",
-];
 /// What `overhead` measures unless it is told.
 const DISTILLED: [&str; 1] = ["configs/cifar100/vgg11-grouped8-light.toml"];
 /// What `start` measures unless it is told: its images are in the repository.
@@ -56,10 +45,14 @@ pub fn bench(bench: &Bench) -> Result<(BenchRecord, bool)> {
         Bench::Overhead(args) => (Subject::Overhead, args, &DISTILLED),
         Bench::Start(args) => (Subject::Start, args, &QUICKSTART),
     };
-    let batches = || args.batch.iter().all(|&batch| batch > 1 || subject == Subject::Infer);
+    let least = match subject {
+        Subject::Data | Subject::Infer => 1,
+        // Batch norm has no variance of one image.
+        Subject::Step | Subject::Overhead | Subject::Start => 2,
+    };
     ensure!(
-        batches() && !args.batch.contains(&0),
-        "--batch: found {:?}, expected at least 2 (batch norm), or 1 for `infer`",
+        args.batch.iter().all(|&batch| batch >= least),
+        "--batch: found {:?}, expected at least {least}",
         args.batch
     );
     logging::start(None)?;
