@@ -1,7 +1,7 @@
 //! The same work here and in PyTorch, in turns.
 
 use super::python;
-use super::setting::{Setting, winners};
+use super::setting::{Mode, Setting, winners};
 use crate::libtorch::{Libtorch, Setup};
 use crate::sd_train_cli::STANDARD;
 use crate::{run, workspace};
@@ -21,6 +21,10 @@ pub struct PeersArgs {
     /// Measure some subjects alone, e.g. `--only step,infer`
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Subject::Data, Subject::Step, Subject::Infer])]
     only: Vec<Subject>,
+
+    /// How PyTorch runs; compiling takes the most time
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Mode::Eager, Mode::Compile])]
+    modes: Vec<Mode>,
 
     /// Times that every program runs
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
@@ -99,7 +103,7 @@ pub fn peers(args: &PeersArgs, setup: &Setup, libtorch: &Libtorch) -> Result<Exi
             }
             Subject::Step | Subject::Infer => {
                 for config in &configs {
-                    let theirs = sides.fastest(subject, config, &mut probes);
+                    let theirs = sides.fastest(subject, config, &args.modes, &mut probes);
                     jobs.push(Job { subject, config: Some(config.clone()), theirs });
                 }
             }
@@ -176,10 +180,11 @@ impl Sides {
         &self,
         subject: Subject,
         config: &Path,
+        modes: &[Mode],
         probes: &mut Vec<Value>,
     ) -> Vec<Vec<&'static str>> {
         let mut fastest = Vec::new();
-        for mode in ["eager", "compile"] {
+        for &mode in modes {
             let mut tried = Vec::new();
             for setting in Setting::all_of(mode) {
                 let mut arguments = setting.arguments().to_vec();

@@ -3,24 +3,43 @@
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// What PyTorch does with a network before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Mode {
+    /// Nothing
+    Eager,
+    /// `torch.compile`
+    Compile,
+}
+
+impl Mode {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Eager => "eager",
+            Self::Compile => "compile",
+        }
+    }
+}
+
 /// A way to run PyTorch, as arguments of the scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Setting {
-    pub mode: &'static str,
+    pub mode: Mode,
     pub precision: &'static str,
     pub layout: &'static str,
 }
 
 impl Setting {
     /// Every way of this mode.
-    pub fn all_of(mode: &'static str) -> impl Iterator<Item = Self> {
-        let layouts =
-            |precision| ["nchw", "channels_last"].map(|layout| Self { mode, precision, layout });
+    pub fn all_of(mode: Mode) -> impl Iterator<Item = Self> {
+        let layouts = move |precision| {
+            ["nchw", "channels_last"].map(move |layout| Self { mode, precision, layout })
+        };
         ["f32", "bf16"].into_iter().flat_map(layouts)
     }
 
     pub fn arguments(self) -> [&'static str; 6] {
-        ["--mode", self.mode, "--precision", self.precision, "--layout", self.layout]
+        ["--mode", self.mode.name(), "--precision", self.precision, "--layout", self.layout]
     }
 }
 
@@ -65,7 +84,7 @@ mod tests {
 
     #[test]
     fn what_won_something_is_a_winner_once() {
-        let settings: Vec<Setting> = Setting::all_of("eager").collect();
+        let settings: Vec<Setting> = Setting::all_of(Mode::Eager).collect();
         assert_eq!(settings.len(), 4);
         let probes = |subject| {
             vec![
