@@ -8,6 +8,8 @@ import torch
 from networks import MultiExit
 from record import Record
 
+# A first look at a setting is on smaller batches: it may be a hundred times slower than another.
+PROBE_DIVISOR = 8
 # Channels, height, width and classes of the data sets that the peers know.
 TASKS = {"cifar10": (3, 32, 32, 10), "cifar100": (3, 32, 32, 100)}
 
@@ -38,6 +40,10 @@ class Experiment:
         network = MultiExit(self.config["model"], self.classes)
         self.network = network.to(memory_format=self.format)
 
+    def batches(self, sizes):
+        """The sizes to measure; smaller ones for a first look."""
+        return [max(size // PROBE_DIVISOR, 1) for size in sizes] if self.seconds is None else sizes
+
     def images(self, batch):
         return torch.randn(batch, *self.shape).to(memory_format=self.format)
 
@@ -64,7 +70,7 @@ def parse(description):
     parser.add_argument("--layout", choices=["nchw", "channels_last"], default="channels_last")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--probe", action="store_true", help="one or two repetitions of each")
+    parser.add_argument("--probe", action="store_true", help="a first look")
     parser.add_argument("--batch", type=int, action="append", help="may be repeated")
     arguments = parser.parse_args()
     return arguments, Experiment(arguments)

@@ -50,10 +50,10 @@ def main():
         times = repeat(work, experiment.seconds)
         document.add(experiment.name, part, experiment.setting, batch, batch, times)
 
-    batch = EVALUATION_BATCH
+    (batch,) = experiment.batches([EVALUATION_BATCH])
     work = evaluation(experiment, experiment.images(batch), experiment.labels(batch))
     measure("evaluation", batch, work)
-    for batch in arguments.batch or LATENCY_BATCHES:
+    for batch in experiment.batches(arguments.batch or LATENCY_BATCHES):
         images = experiment.images(batch)
         for exit, name in enumerate(experiment.network.exit_names()):
             measure(name, batch, until(experiment, images, exit))

@@ -11,7 +11,7 @@ from time import perf_counter
 
 WARM_UP = 2
 LEAST, MOST = 3, 1000
-# A first look at a setting: it may be twenty times slower than another.
+# A first look at a setting.
 PROBE_WARM_UP, PROBE_RUNS, PROBE_SECONDS = 1, 2, 10.0
 
 

@@ -82,7 +82,8 @@ def by_part(experiment, images, labels):
 def main():
     arguments, experiment = parse(__doc__)
     document = record("step", arguments)
-    for batch in arguments.batch or [experiment.config["train"]["batch_size"]]:
+    sizes = arguments.batch or [experiment.config["train"]["batch_size"]]
+    for batch in experiment.batches(sizes):
         images, labels = experiment.images(batch), experiment.labels(batch)
         reset_peak_memory()
         times = repeat(whole(experiment, images, labels), experiment.seconds)

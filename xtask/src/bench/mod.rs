@@ -16,7 +16,8 @@ pub enum Bench {
     SdTrain(sd_train_cli::Bench),
     /// Measure the same work here and in PyTorch in turns, and write the table of ratios
     Peers(peers::PeersArgs),
-    /// Measure single layers, the loader, the objective and the optimiser; ARGS go to `cargo bench`
+    /// Measure single layers, the loader, the objective and the optimiser; ARGS go to `cargo bench`,
+    /// e.g. `--bench layers -- --quick`
     #[command(disable_help_flag = true)]
     Criterion(Passed),
 }

@@ -1,7 +1,7 @@
 //! The same work here and in PyTorch, in turns.
 
 use super::python;
-use super::setting::{Mode, Setting, winners};
+use super::setting::{Mode, Setting, contenders};
 use crate::libtorch::{Libtorch, Setup};
 use crate::sd_train_cli::STANDARD;
 use crate::{run, workspace};
@@ -103,7 +103,7 @@ pub fn peers(args: &PeersArgs, setup: &Setup, libtorch: &Libtorch) -> Result<Exi
             }
             Subject::Step | Subject::Infer => {
                 for config in &configs {
-                    let theirs = sides.fastest(subject, config, &args.modes, &mut probes);
+                    let theirs = sides.contenders(subject, config, &args.modes, &mut probes);
                     jobs.push(Job { subject, config: Some(config.clone()), theirs });
                 }
             }
@@ -174,16 +174,16 @@ impl Sides {
         Ok(())
     }
 
-    /// PyTorch's fastest settings for a configuration, eager and compiled. A setting that does not
-    /// run is told and left out.
-    fn fastest(
+    /// PyTorch's settings that may be the fastest of their mode for a configuration. One that does
+    /// not run is told and left out.
+    fn contenders(
         &self,
         subject: Subject,
         config: &Path,
         modes: &[Mode],
         probes: &mut Vec<Value>,
     ) -> Vec<Vec<&'static str>> {
-        let mut fastest = Vec::new();
+        let mut all = Vec::new();
         for &mode in modes {
             let mut tried = Vec::new();
             for setting in Setting::all_of(mode) {
@@ -194,10 +194,11 @@ impl Sides {
                     Err(error) => eprintln!("{setting:?} of {}: {error:#}", config.display()),
                 }
             }
-            fastest.extend(winners(&tried).into_iter().map(|winner| winner.arguments().to_vec()));
+            let contenders = contenders(&tried).into_iter();
+            all.extend(contenders.map(|setting| setting.arguments().to_vec()));
             probes.extend(tried.into_iter().map(|(_, record)| record));
         }
-        fastest
+        all
     }
 
     fn ours(&self, job: &Job) -> Result<Value> {

@@ -18,8 +18,8 @@ pub struct Peers {
     /// What each process of a round measured; rounds follow each other in time, and in each, ours
     /// and PyTorch's take turns.
     pub rounds: Vec<Vec<BenchRecord>>,
-    /// Every setting of PyTorch's, tried briefly. Those that were the fastest of their mode at
-    /// something went into the rounds.
+    /// Every setting of PyTorch's, tried briefly on small batches. Those that may be the fastest of
+    /// their mode went into the rounds.
     pub probes: Vec<BenchRecord>,
 }
 
@@ -73,7 +73,7 @@ pub fn document(peers: &Peers) -> Document {
     }
     if !peers.probes.is_empty() {
         let elements = vec![Element::Table(probes(&peers.probes))];
-        blocks.push(Block { id: "settings", title: "PyTorch's settings, tried briefly", elements });
+        blocks.push(Block { id: "settings", title: "PyTorch's settings, a first look", elements });
     }
     Document { title: "Speed beside PyTorch".to_owned(), lead, blocks }
 }
