@@ -7,6 +7,7 @@
 #[cfg(not(unix))]
 compile_error!("xtask runs on Linux and macOS; on Windows, use it inside WSL");
 
+mod bench;
 mod check;
 mod doctor;
 mod libtorch;
@@ -15,7 +16,7 @@ mod sweep;
 mod tidy;
 mod workspace;
 
-/// The arguments of `train`, `eval` and `count`: the very file that `sd-train` compiles.
+/// The arguments of `train`, `eval`, `count` and `bench`: the very file that `sd-train` compiles.
 #[allow(dead_code, reason = "the values are read by sd-train; here they are only checked")]
 #[path = "../../crates/sd-train/src/cli.rs"]
 mod sd_train_cli;
@@ -49,6 +50,9 @@ enum Command {
     SdTrain(sd_train_cli::Command),
     /// Train every run of a list, skipping what is finished; Ctrl-C stops it, the same command goes on
     Sweep(sweep::SweepArgs),
+    /// Measure speed and memory
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Make report.html, report.md and report.csv from finished runs (needs no libtorch)
     #[command(disable_help_flag = true)]
     Report(Passed),
@@ -107,6 +111,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             run::become_program(&run::SD_TRAIN, Some(&libtorch), std::env::args_os().skip(1))
         }
         Command::Sweep(args) => sweep::sweep(&args),
+        Command::Bench(bench) => bench::bench(bench),
         Command::Report(passed) => {
             let args = std::iter::once("report".into()).chain(passed.args);
             run::become_program(&run::SD_BENCH, None, args)
@@ -157,6 +162,16 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::UnknownArgument);
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("--seed"), "{error}");
+    }
+
+    #[test]
+    fn benchmarks_of_both_programs_stand_side_by_side() {
+        for line in ["bench step a.toml --json --batch 8,16", "bench peers --only step --rounds 2"]
+        {
+            assert!(matches!(parse(line), Ok(Command::Bench(_))), "{line}");
+        }
+        let error = parse("bench speed").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidSubcommand);
     }
 
     #[test]

@@ -4,8 +4,10 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, thread};
 
+use serde::{Deserialize, Serialize};
+
 /// The machine, and the commit of the folder that the program was started in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Operating system and kernel.
     pub os: String,

@@ -17,7 +17,8 @@
 //!
 //! The report's sections map records to a small document model ([`report::Element`]), from
 //! which HTML and Markdown are written; a new section is one file in `report/` and a line in
-//! [`report::SECTIONS`]. [`timing`] and [`stats`] are for benchmarks.
+//! [`report::SECTIONS`]. [`timing`] and [`stats`] are for benchmarks, [`measurement`] is what they
+//! write and [`speed`] how it is shown.
 //!
 //! # Example
 //!
@@ -75,14 +76,17 @@
 mod environment;
 mod error;
 pub mod format;
+pub mod measurement;
 pub mod record;
 pub mod report;
 pub mod run_folder;
+pub mod speed;
 pub mod stats;
 pub mod timing;
 
 pub use environment::{Host, rfc3339};
 pub use error::{Error, Result};
+pub use measurement::{BenchRecord, Measurement, Subject};
 pub use record::{
     BestEpoch, Cost, EnsembleScore, Environment, EpochRecord, ExitAccuracy, ExitScore, RunRecord,
     SCHEMA_VERSION, SplitScore, Status,

@@ -1,4 +1,4 @@
-//! The command behind `cargo xtask report`.
+//! The command behind `cargo xtask report` and the page that `cargo xtask bench peers` writes.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Write the report of one run, or of several side by side
     Report(Report),
+    /// Write speed.md beside a speed.json that `bench peers` measured
+    Speed(Speed),
 }
 
 #[derive(Args)]
@@ -33,10 +35,20 @@ struct Report {
     comparison: bool,
 }
 
+#[derive(Args)]
+struct Speed {
+    /// The measurements
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
 fn main() -> ExitCode {
     // Bad usage ends in here, with exit code 2.
-    let Cli { command: Command::Report(arguments) } = Cli::parse();
-    match report(&arguments) {
+    let done = match Cli::parse().command {
+        Command::Report(arguments) => report(&arguments),
+        Command::Speed(arguments) => speed(&arguments),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -65,4 +77,15 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
         writeln!(stdout, "{}", path.display()).context("standard output")?;
     }
     Ok(())
+}
+
+fn speed(arguments: &Speed) -> anyhow::Result<()> {
+    let file = &arguments.file;
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let peers = serde_json::from_str(&text)
+        .with_context(|| format!("{}: not what `bench peers` writes", file.display()))?;
+    let page = file.with_extension("md");
+    let text = sd_bench::format::markdown::render(&sd_bench::speed::document(&peers));
+    sd_bench::run_folder::write_atomic(&page, text.as_bytes())?;
+    writeln!(std::io::stdout(), "{}", page.display()).context("standard output")
 }

@@ -1,7 +1,7 @@
 //! How long something takes, and how much memory it took.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,25 @@ impl Timing {
             black_box(work());
         }
         Self { raw_seconds: (0..runs).map(|_| seconds(&mut work)).collect() }
+    }
+
+    /// Runs `work` `warmup` times unmeasured, then against the clock until that took `budget` or
+    /// `most` repetitions, but at least `least` times.
+    pub fn measure_for<T>(
+        warmup: usize,
+        budget: Duration,
+        (least, most): (usize, usize),
+        mut work: impl FnMut() -> T,
+    ) -> Self {
+        for _ in 0..warmup {
+            black_box(work());
+        }
+        let start = Instant::now();
+        let mut raw_seconds = Vec::new();
+        while raw_seconds.len() < least || (raw_seconds.len() < most && start.elapsed() < budget) {
+            raw_seconds.push(seconds(&mut work));
+        }
+        Self { raw_seconds }
     }
 
     /// The median, in seconds; `None` of no repetition.
@@ -102,6 +121,13 @@ pub fn peak_memory_bytes() -> Option<u64> {
     peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
+/// Forgets [`peak_memory_bytes`] up to now: what the process holds at this moment is the new peak.
+/// False where the system does not offer it; the peak is then the one since the process's start.
+pub fn reset_peak_memory() -> bool {
+    // Linux: `man 5 proc_pid_clear_refs`; 5 resets the high-water mark.
+    std::fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
 fn peak_of(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -125,6 +151,13 @@ mod tests {
         let mut calls = 0;
         let timing = Timing::measure(3, 4, || calls += 1);
         assert_eq!((calls, timing.raw_seconds.len()), (7, 4));
+    }
+
+    #[test]
+    fn a_budget_ends_the_repetitions_between_least_and_most() {
+        let runs = |budget, bounds| Timing::measure_for(0, budget, bounds, || ()).raw_seconds.len();
+        assert_eq!(runs(Duration::ZERO, (3, 9)), 3);
+        assert_eq!(runs(Duration::from_secs(3600), (3, 9)), 9);
     }
 
     #[test]

@@ -130,6 +130,18 @@ impl MultiExit {
         ExitOutputs { shallow, deepest: in_f32(self.head.forward(&map, train)) }
     }
 
+    /// The output of one exit alone, the first being 0: the stages after it and the other exits
+    /// do not run. `None` where there is no such exit.
+    pub fn forward_until(&self, images: &Tensor, exit: usize, train: bool) -> Option<ExitOutput> {
+        let shallow = self.stages.iter().enumerate();
+        let shallow = shallow.filter_map(|(index, stage)| Some((index, stage.exit.as_ref()?)));
+        let (last, classifier) = shallow.chain([(self.stages.len() - 1, &self.head)]).nth(exit)?;
+        let stem = self.stem.forward_t(&images.to_kind(self.precision.kind()), train);
+        let forward = |map: Tensor, stage: &StageWithExit| stage.blocks.forward_t(&map, train);
+        let map = self.stages[..=last].iter().fold(stem, forward);
+        Some(in_f32(classifier.forward(&map, train)))
+    }
+
     /// The exits' names, shallow first: `exit1`, `exit2`, …, `deepest`.
     pub fn exit_names(&self) -> Vec<String> {
         let shallow = self.stages.iter().filter(|stage| stage.exit.is_some()).count();

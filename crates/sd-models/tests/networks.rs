@@ -94,6 +94,21 @@ fn every_exit_counts_what_it_holds_and_receives_a_gradient() {
 }
 
 #[test]
+fn until_an_exit_is_what_that_exit_says_among_all() {
+    let exits = ExitsConfig { after: vec![1, 3], kind: ExitConfig::Byot };
+    let config = ModelConfig { backbone: vgg(11, 0.25, grouped8()), exits: Some(exits) };
+    let (_vs, network) = built(&config, CIFAR100);
+    let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+    let outputs = network.forward_exits(&images, false);
+    for (exit, expected) in outputs.all().enumerate() {
+        let found = network.forward_until(&images, exit, false).unwrap();
+        assert_eq!(found.logits, expected.logits, "exit {exit}");
+        assert_eq!(found.feature, expected.feature, "exit {exit}");
+    }
+    assert!(network.forward_until(&images, 3, false).is_none());
+}
+
+#[test]
 fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");

@@ -12,10 +12,21 @@ use std::str::FromStr;
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub program: Program,
 }
 
-/// The commands of `sd-train`.
+/// What `sd-train` does. `xtask` has the same commands, and benchmarks of its own beside these.
+#[derive(Debug, clap::Subcommand)]
+pub enum Program {
+    /// A command.
+    #[command(flatten)]
+    Command(Command),
+    /// Measure speed and memory
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// The commands of `sd-train`, its benchmarks apart.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// Train a network, evaluate every exit and write the run's report
@@ -24,6 +35,68 @@ pub enum Command {
     Eval(EvalArgs),
     /// Count parameters and multiply-accumulates: network, framework and each exit alone
     Count(CountArgs),
+}
+
+/// What `bench step`, `infer` and `peers` measure unless they are told: each family dense, and
+/// compressed in each way, some with exits.
+pub const STANDARD: [&str; 7] = [
+    "configs/cifar100/vgg11-dense-plain.toml",
+    "configs/cifar100/vgg11-grouped8-light.toml",
+    "configs/cifar100/vgg11-grouped8-byot.toml",
+    "configs/cifar100/vgg11-separable-plain.toml",
+    "configs/cifar100/resnet18-dense-plain.toml",
+    "configs/cifar100/resnet18-grouped8-light.toml",
+    "configs/cifar100/resnet18-separable-light.toml",
+];
+
+/// What a benchmark measures.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Bench {
+    /// Images a second of the loader, by pipeline; CONFIG measures a configuration's own loader
+    Data(BenchArgs),
+    /// Images a second of a training step, whole and by part, on a batch that is there already
+    Step(BenchArgs),
+    /// Images a second of an evaluation, and the latency of each exit
+    Infer(BenchArgs),
+    /// An epoch over its bare steps, and a self-distilled step over a plain one
+    Overhead(BenchArgs),
+    /// A process from its start to the end of its first step
+    Start(BenchArgs),
+}
+
+/// Arguments of a benchmark.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BenchArgs {
+    /// Experiments [default: a standard list, or what needs no download]
+    #[arg(value_name = "CONFIG")]
+    pub configs: Vec<PathBuf>,
+
+    /// Set a value of the configurations, e.g. `-s train.precision=f32` (may be repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Images a batch, in turn [default: the configuration's; each exit's latency at 1 and 64]
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    pub batch: Vec<usize>,
+
+    /// Seconds that each measurement repeats for
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
+    pub seconds: f64,
+
+    /// Print one JSON document, with every repetition's time
+    #[arg(long)]
+    pub json: bool,
+
+    /// Where it computes, and where the images are
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// Seconds from 0 to a day.
+fn seconds(text: &str) -> Result<f64, String> {
+    let expected = || format!("found `{text}`, expected a number of seconds from 0 to 86400");
+    let seconds: f64 = text.parse().map_err(|_| expected())?;
+    if (0.0..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err(expected()) }
 }
 
 /// Where a command computes and where it finds its images; no part of a run's configuration.
@@ -136,7 +209,7 @@ pub enum Weights {
     Best,
 }
 
-/// A device as written on the command line.
+/// A device as written on the command line, and back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
     /// The first CUDA device there is, else the CPU
@@ -145,6 +218,16 @@ pub enum DeviceChoice {
     Cpu,
     /// The CUDA device of this index
     Cuda(usize),
+}
+
+impl std::fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => write!(f, "auto"),
+            Self::Cpu => write!(f, "cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+        }
+    }
 }
 
 impl FromStr for DeviceChoice {

@@ -12,7 +12,7 @@ use crate::batch::to_tensors;
 use crate::meter::Meter;
 
 /// Images a step of an evaluation.
-const BATCH: usize = 256;
+pub(crate) const BATCH: usize = 256;
 
 /// A split, ready to be evaluated on again and again.
 #[derive(Debug)]

@@ -41,6 +41,7 @@
 //! ```
 
 pub mod batch;
+pub mod bench;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

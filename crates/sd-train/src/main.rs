@@ -1,31 +1,38 @@
-//! The binary that `cargo xtask train`, `eval` and `count` start.
+//! The binary that `cargo xtask train`, `eval`, `count` and `bench` start.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use sd_train::cli::{Cli, Command, CountArgs, EvalArgs};
+use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{count, memory, observe, run};
+use sd_train::{bench, count, memory, observe, run};
 
 /// What a shell expects of a program that was interrupted.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     memory::keep_freed();
-    let done = match Cli::parse().command {
+    let done = match Cli::parse().program {
+        Program::Command(command) => dispatch(command),
+        Program::Bench(subject) => bench(&subject).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
         Command::Train(args) => run::train(&args).map(|ended| match ended {
             Ended::Finished => ExitCode::SUCCESS,
             Ended::Interrupted => ExitCode::from(INTERRUPTED),
         }),
         Command::Eval(args) => eval(&args).map(|()| ExitCode::SUCCESS),
         Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    }
 }
 
 fn eval(args: &EvalArgs) -> Result<()> {
@@ -48,6 +55,16 @@ fn count(args: &CountArgs) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&counts)?);
     } else {
         println!("{}", count::table(&counts));
+    }
+    Ok(())
+}
+
+fn bench(subject: &Bench) -> Result<()> {
+    let (record, json) = bench::bench(subject)?;
+    if json {
+        println!("{}", serde_json::to_string(&record)?);
+    } else {
+        println!("{}", sd_bench::speed::text(&record));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::train::{Ended, Trainer};
 use crate::{device, logging, weights};
 
 /// Batches that wait ready for the next steps.
-const PREFETCH: usize = 4;
+pub(crate) const PREFETCH: usize = 4;
 
 /// Trains as the command line says.
 ///
@@ -127,7 +127,7 @@ pub fn eval(args: &EvalArgs) -> Result<SplitScore> {
     Evaluation::new(images, data.normalization, threads, device)?.run(&network)
 }
 
-fn trainer<'a>(
+pub(crate) fn trainer<'a>(
     experiment: &'a Experiment,
     network: &'a MultiExit,
     vs: &'a nn::VarStore,

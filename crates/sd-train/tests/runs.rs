@@ -176,3 +176,43 @@ fn every_configuration_parses_builds_and_comes_back_from_toml() {
     }
     assert!(seen > 0);
 }
+
+#[test]
+fn a_benchmark_prints_one_document_with_every_repetition() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = |subject: &str| -> sd_bench::BenchRecord {
+        let arguments = ["bench", subject, "tiny.toml", "--seconds", "0", "--threads", "1"];
+        // The classic head's 4096 wide layers are most of a tiny network's time.
+        let linear = "model.backbone.vgg.head=linear";
+        let more = ["-s", linear, "--batch", "2", "--device", "cpu", "--json"];
+        let output = sd_train(folder.path(), &arguments).args(more).assert().success();
+        serde_json::from_slice(&output.get_output().stdout).unwrap()
+    };
+    for (subject, expected) in [
+        ("data", vec!["epoch"]),
+        ("step", vec!["step", "forward", "objective", "backward", "update"]),
+        ("infer", vec!["evaluation", "exit1", "exit2", "deepest"]),
+        ("overhead", vec!["epoch", "steps", "self_distilled", "plain"]),
+        ("start", vec!["first_step"]),
+    ] {
+        let record = bench(subject);
+        assert_eq!((record.subject.name(), record.threads), (subject, 1));
+        let parts: Vec<&str> =
+            record.measurements.iter().map(|measurement| measurement.part.as_str()).collect();
+        assert_eq!(parts, expected, "{subject}");
+        for measurement in &record.measurements {
+            assert_eq!(measurement.timing.raw_seconds.len(), 3, "{subject} {}", measurement.part);
+        }
+    }
+}
+
+#[test]
+fn several_configurations_are_measured_apart_and_printed_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["bench", "data", "tiny.toml", "tiny.toml", "--seconds", "0"];
+    let output = sd_train(folder.path(), &arguments).assert().success();
+    let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
+    assert_eq!(text.matches("\ntiny ").count(), 2, "{text}");
+    let output = sd_train(folder.path(), &["bench", "step", "--batch", "1"]).assert().code(1);
+    says(&output, &["--batch: found [1], expected at least 2"]);
+}

@@ -26,12 +26,10 @@ pub fn point(root: &Path, folder: &Path) -> Result<PathBuf> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| link.display().to_string()),
     }
-    let fresh = root.join(format!(".libtorch.{}", std::process::id()));
-    let made = symlink(folder, &fresh).and_then(|()| fs::rename(&fresh, &link));
-    if made.is_err() {
-        // What failed is in `made`; the half-made link is only in the way.
-        fs::remove_file(&fresh).ok();
-    }
+    let made = tempfile::Builder::new()
+        .prefix(".libtorch.")
+        .make_in(root, |fresh| symlink(folder, fresh))
+        .and_then(|fresh| Ok(fresh.into_temp_path().persist(&link)?));
     made.with_context(|| format!("cannot link {} to {}", link.display(), folder.display()))?;
     Ok(link)
 }

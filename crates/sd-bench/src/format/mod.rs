@@ -4,3 +4,4 @@ pub mod csv;
 pub mod html;
 pub mod markdown;
 pub mod number;
+pub mod terminal;

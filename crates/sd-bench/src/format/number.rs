@@ -110,6 +110,19 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A duration from microseconds to minutes with three significant digits: `45.1 µs`, `1.23 ms`,
+/// `2.05 s`.
+pub fn time(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return real(seconds);
+    }
+    match seconds {
+        0.9995.. => format!("{} s", three_digits(seconds)),
+        0.0009995.. => format!("{} ms", three_digits(seconds * 1e3)),
+        _ => format!("{} µs", three_digits(seconds * 1e6)),
+    }
+}
+
 /// A size in binary units: `512 B`, `31.3 GiB`.
 pub fn bytes(bytes: u64) -> String {
     if bytes < 1024 {
@@ -206,6 +219,8 @@ mod tests {
         let seconds = [0.42, 9.96, 59.4, 59.6, 250.0, 7500.0, f64::NAN];
         let expected = ["0.42 s", "10 s", "59 s", "1 min 00 s", "4 min 10 s", "2 h 05 min", "NaN"];
         assert_eq!(seconds.map(duration), expected);
+        let seconds = [4.51e-5, 0.00123, 0.9996, 2.05, f64::NAN];
+        assert_eq!(seconds.map(time), ["45.1 µs", "1.23 ms", "1.00 s", "2.05 s", "NaN"]);
         assert_eq!([512, 1024, 33_600_000_000].map(bytes), ["512 B", "1.00 KiB", "31.3 GiB"]);
     }
 

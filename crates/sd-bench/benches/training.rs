@@ -1,0 +1,109 @@
+//! The objective, the optimiser and a whole step of a small network.
+
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use sd_layers::channels_last;
+use sd_models::{ExitOutput, ExitOutputs, MultiExit};
+use sd_train::config::Experiment;
+use sd_train::optim::Sgd;
+use tch::{Device, Kind, Tensor, nn};
+
+/// A quarter of a VGG11's width, so that what is not arithmetic shows.
+const SMALL: &str = r#"
+    name = "small"
+    seed = 0
+    [data]
+    dataset = "cifar100"
+    [model.backbone.vgg]
+    depth = 11
+    head = "linear"
+    width = 0.25
+    conv = { grouped = { groups = 8 } }
+    attention = "none"
+    [model.exits]
+    after = [1, 2, 3, 4]
+    kind = { light = { attention = { eca = {} } } }
+    [objective.self_distillation]
+    alpha = 0.3
+    temperature = 3.0
+    lambda = 0.03
+    teacher = "deepest"
+    label_smoothing = 0.0
+    [train]
+    epochs = 1
+    batch_size = 32
+    precision = "f32"
+    sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
+    schedule = { one_cycle = { peak = 0.1, warmup = 0.15 } }
+"#;
+const BATCH: i64 = 128;
+const RATE: f64 = 1e-3;
+
+/// Five exits of a full-size network, forward and backward.
+fn objective(criterion: &mut Criterion) {
+    let experiment = small();
+    let labels = labels(BATCH);
+    let exit = || {
+        let rows = |width| Tensor::randn([BATCH, width], (Kind::Float, Device::Cpu));
+        let [feature, logits] = [512, 100].map(|width| rows(width).set_requires_grad(true));
+        ExitOutput { feature, logits }
+    };
+    let outputs = ExitOutputs { shallow: (0..4).map(|_| exit()).collect(), deepest: exit() };
+    criterion.bench_function("objective/self_distillation", |bencher| {
+        bencher.iter(|| experiment.objective.loss(&outputs, &labels).total().backward());
+    });
+}
+
+/// An update of every variable of the network at full width.
+fn optimiser(criterion: &mut Criterion) {
+    let experiment = Experiment::parse(SMALL, &["model.backbone.vgg.width=1.0".to_owned()])
+        .expect("the experiment is valid");
+    let (vs, network) = built(&experiment);
+    let mut sgd = Sgd::new(&vs, experiment.train.sgd.clone());
+    let outputs = network.forward_exits(&images(2), true);
+    experiment.objective.loss(&outputs, &labels(2)).total().backward();
+    criterion.bench_function("optimiser/sgd", |bencher| bencher.iter(|| sgd.step(RATE)));
+}
+
+fn step(criterion: &mut Criterion) {
+    let experiment = small();
+    let (vs, network) = built(&experiment);
+    let mut sgd = Sgd::new(&vs, experiment.train.sgd.clone());
+    let (images, labels) = (images(32), labels(32));
+    criterion.bench_function("step/vgg11 quarter width", |bencher| {
+        bencher.iter(|| {
+            let outputs = network.forward_exits(&images, true);
+            let loss = experiment.objective.loss(&outputs, &labels).total();
+            sgd.zero_grad();
+            loss.backward();
+            sgd.step(RATE);
+        });
+    });
+}
+
+fn small() -> Experiment {
+    Experiment::parse(SMALL, &[]).expect("the experiment is valid")
+}
+
+fn built(experiment: &Experiment) -> (nn::VarStore, MultiExit) {
+    let vs = nn::VarStore::new(Device::Cpu);
+    let (task, precision) = (experiment.task(), experiment.train.precision.on(Device::Cpu));
+    let network = MultiExit::build(&vs.root(), &experiment.model, task, precision);
+    (vs, network.expect("the network is valid"))
+}
+
+fn images(batch: i64) -> Tensor {
+    channels_last(&Tensor::randn([batch, 3, 32, 32], (Kind::Float, Device::Cpu)))
+}
+
+fn labels(batch: i64) -> Tensor {
+    Tensor::randint(100, [batch], (Kind::Int64, Device::Cpu))
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(2));
+    targets = objective, optimiser, step
+}
+criterion_main!(benches);

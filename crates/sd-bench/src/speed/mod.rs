@@ -1,0 +1,31 @@
+//! How measurements are shown: one run's as text for a terminal, and ours beside PyTorch's as a
+//! document.
+
+mod peers;
+mod record;
+
+pub use peers::{Peers, document};
+pub use record::text;
+
+use crate::format::number::{NONE, rate, time};
+use crate::measurement::Measurement;
+
+/// The mode of measurements of this project's own program.
+pub const NATIVE: &str = "native";
+
+/// The median repetition and what it comes to, such as `1.23 ms (813/s)`.
+fn pace(seconds: Option<f64>, images_per_second: Option<f64>) -> String {
+    match (seconds, images_per_second) {
+        (Some(seconds), Some(images)) => format!("{} ({}/s)", time(seconds), rate(images)),
+        _ => NONE.to_owned(),
+    }
+}
+
+/// The middle half of the repetitions, such as `1.20 ms–1.31 ms`.
+fn spread(measurement: &Measurement) -> String {
+    let quantile = |p| measurement.timing.quantile(p);
+    match (quantile(0.25), quantile(0.75)) {
+        (Some(low), Some(high)) => format!("{}–{}", time(low), time(high)),
+        _ => NONE.to_owned(),
+    }
+}

@@ -1,0 +1,86 @@
+//! Images a second of the loader: a shuffled epoch, from bytes in memory to batches.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use sd_bench::Measurement;
+use sd_data::{Data, DataConfig, Loader, LoaderConfig, Order};
+
+use super::{Label, Stopwatch, batches};
+use crate::cli::BenchArgs;
+use crate::config::Experiment;
+use crate::run::PREFETCH;
+
+/// Pipelines on images made from a seed, which need no download; their `augment` as an experiment
+/// writes it.
+const PIPELINES: [(&str, &str); 3] = [
+    ("normalize", "[]"),
+    ("crop_flip", "[{ pad_crop = { padding = 4 } }, { flip = {} }]"),
+    (
+        "auto_augment_erasing",
+        "[{ pad_crop = { padding = 4 } }, { flip = {} }, \
+         { auto_augment = { policy = 'cifar10' } }, { random_erasing = {} }]",
+    ),
+];
+/// CIFAR-100's size, images and classes.
+const SYNTHETIC: &str = "dataset = { synthetic = { classes = 100, train = 50000, test = 100, \
+                         channels = 3, height = 32, width = 32, seed = 0 } }";
+const BATCH: usize = 128;
+
+/// Measures the built-in pipelines.
+pub fn built_in(stopwatch: &Stopwatch, args: &BenchArgs) -> Result<Vec<Measurement>> {
+    let mut measurements = Vec::new();
+    for (name, augment) in PIPELINES {
+        let config: DataConfig = toml::from_str(&format!("{SYNTHETIC}\naugment = {augment}"))
+            .with_context(|| format!("the pipeline {name}"))?;
+        let data = config.open(&args.place.data_dir)?;
+        for batch in batches(args, &[BATCH]) {
+            measurements.push(measure(stopwatch, name, &config, &data, batch, args)?);
+        }
+    }
+    Ok(measurements)
+}
+
+/// Measures a configuration's own loader.
+pub fn of_config(
+    stopwatch: &Stopwatch,
+    experiment: &Experiment,
+    args: &BenchArgs,
+) -> Result<Vec<Measurement>> {
+    let data_dir: &Path = &args.place.data_dir;
+    let data = experiment.data.open(data_dir)?;
+    let measure =
+        |batch| measure(stopwatch, &experiment.name, &experiment.data, &data, batch, args);
+    batches(args, &[experiment.train.batch_size]).into_iter().map(measure).collect()
+}
+
+fn measure(
+    stopwatch: &Stopwatch,
+    name: &str,
+    config: &DataConfig,
+    data: &Data,
+    batch_size: usize,
+    args: &BenchArgs,
+) -> Result<Measurement> {
+    let loader = Loader::new(
+        Arc::clone(&data.train),
+        LoaderConfig {
+            batch_size,
+            threads: args.place.threads(),
+            prefetch: PREFETCH,
+            seed: 0,
+            order: Order::Shuffled,
+            drop_last: true,
+            augment: config.augment.clone(),
+            normalization: data.normalization.clone(),
+        },
+    )?;
+    let images = loader.images();
+    let label = Label { config: name, part: "epoch", batch: batch_size, images };
+    let mut epoch = 0;
+    Ok(stopwatch.measure(label, || {
+        epoch += 1;
+        loader.epoch(epoch, 0).map(|batch| batch.len()).sum::<usize>()
+    }))
+}

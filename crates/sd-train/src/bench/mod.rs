@@ -1,0 +1,201 @@
+//! Benchmarks: the loader, a training step, inference, and what surrounds them.
+//!
+//! Each subject is a file here that fills a [`BenchRecord`]. Every configuration is measured in a
+//! process of its own, so that peak memory is its own and no allocator's leftovers speed up the
+//! next one.
+
+mod data;
+mod infer;
+mod overhead;
+mod start;
+mod step;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use sd_bench::{BenchRecord, Measurement, Subject, Timing, speed, timing};
+use sd_layers::Precision;
+use tch::{Cuda, Device};
+
+use crate::cli::{Bench, BenchArgs, STANDARD};
+use crate::config::Experiment;
+use crate::{device, logging};
+
+/// What `overhead` measures unless it is told.
+const DISTILLED: [&str; 1] = ["configs/cifar100/vgg11-grouped8-light.toml"];
+/// What `start` measures unless it is told: its images are in the repository.
+const QUICKSTART: [&str; 1] = ["configs/quickstart.toml"];
+
+/// Repetitions before the measured ones: libtorch chooses and compiles kernels in the first.
+const WARM_UP: usize = 2;
+/// Repetitions at least and at most, however short or long one takes.
+const RUNS: (usize, usize) = (3, 1000);
+
+/// Runs a benchmark; also tells whether it is to be printed as JSON.
+///
+/// # Errors
+/// Names the file, key or value that is wrong.
+pub fn bench(bench: &Bench) -> Result<(BenchRecord, bool)> {
+    let (subject, args, default): (_, _, &[&str]) = match bench {
+        Bench::Data(args) => (Subject::Data, args, &[]),
+        Bench::Step(args) => (Subject::Step, args, &STANDARD),
+        Bench::Infer(args) => (Subject::Infer, args, &STANDARD),
+        Bench::Overhead(args) => (Subject::Overhead, args, &DISTILLED),
+        Bench::Start(args) => (Subject::Start, args, &QUICKSTART),
+    };
+    let least = match subject {
+        Subject::Data | Subject::Infer => 1,
+        // Batch norm has no variance of one image.
+        Subject::Step | Subject::Overhead | Subject::Start => 2,
+    };
+    ensure!(
+        args.batch.iter().all(|&batch| batch >= least),
+        "--batch: found {:?}, expected at least {least}",
+        args.batch
+    );
+    logging::start(None)?;
+    let configs = match args.configs.as_slice() {
+        [] => default.iter().map(PathBuf::from).collect(),
+        configs => configs.to_vec(),
+    };
+    let device = device::resolve(args.place.device)?;
+    let program = format!("selfdistill {}", env!("CARGO_PKG_VERSION"));
+    let threads = args.place.threads();
+    let mut record = BenchRecord::begin(subject, program, threads, device::name(device));
+    record.measurements = match configs.as_slice() {
+        [] => data::built_in(&Stopwatch::new(args, device, Precision::F32), args)?,
+        [config] => one(subject, config, args, device)?,
+        several => {
+            let each = several.iter().map(|config| in_own_process(subject, config, args));
+            each.collect::<Result<Vec<_>>>()?.concat()
+        }
+    };
+    Ok((record, args.json))
+}
+
+fn one(
+    subject: Subject,
+    config: &Path,
+    args: &BenchArgs,
+    device: Device,
+) -> Result<Vec<Measurement>> {
+    tch::set_num_threads(args.place.threads() as i32);
+    let experiment = Experiment::read(config, &args.set, None)?;
+    let stopwatch = Stopwatch::new(args, device, experiment.train.precision.on(device));
+    match subject {
+        Subject::Data => data::of_config(&stopwatch, &experiment, args),
+        Subject::Step => step::measure(&stopwatch, &experiment, args),
+        Subject::Infer => infer::measure(&stopwatch, &experiment, args),
+        Subject::Overhead => overhead::measure(&stopwatch, &experiment, args),
+        Subject::Start => start::measure(&stopwatch, &experiment, config, args),
+    }
+}
+
+/// Measures one configuration of several as if it had been the only one.
+fn in_own_process(subject: Subject, config: &Path, args: &BenchArgs) -> Result<Vec<Measurement>> {
+    tracing::info!("bench {}: {}", subject.name(), config.display());
+    let mut child = this_program()?;
+    child.arg("bench").arg(subject.name()).arg(config).arg("--json");
+    child.arg("--seconds").arg(args.seconds.to_string());
+    for batch in &args.batch {
+        child.arg("--batch").arg(batch.to_string());
+    }
+    for change in &args.set {
+        child.arg("--set").arg(change);
+    }
+    place(&mut child, args);
+    let output = child.stderr(Stdio::inherit()).output().context("cannot start a benchmark")?;
+    ensure!(output.status.success(), "the benchmark of {} failed", config.display());
+    let record: BenchRecord = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("the benchmark of {} printed no record", config.display()))?;
+    Ok(record.measurements)
+}
+
+fn this_program() -> Result<Command> {
+    Ok(Command::new(std::env::current_exe().context("cannot find this program's file")?))
+}
+
+/// Hands `--data-dir`, `--device` and `--threads` on.
+fn place(child: &mut Command, args: &BenchArgs) {
+    child.arg("--data-dir").arg(&args.place.data_dir);
+    child.arg("--device").arg(args.place.device.to_string());
+    child.arg("--threads").arg(args.place.threads().to_string());
+}
+
+/// How long things take, and how measurements are labelled.
+#[derive(Debug)]
+struct Stopwatch {
+    budget: Duration,
+    device: Device,
+    precision: Precision,
+}
+
+/// What is measured, for its label.
+#[derive(Debug, Clone, Copy)]
+struct Label<'a> {
+    config: &'a str,
+    part: &'a str,
+    /// Images a batch.
+    batch: usize,
+    /// Images a repetition.
+    images: usize,
+}
+
+impl Stopwatch {
+    fn new(args: &BenchArgs, device: Device, precision: Precision) -> Self {
+        Self { budget: Duration::from_secs_f64(args.seconds), device, precision }
+    }
+
+    /// Repeats `work` for the budget, and keeps the most memory held meanwhile.
+    fn measure<T>(&self, label: Label, mut work: impl FnMut() -> T) -> Measurement {
+        timing::reset_peak_memory();
+        let timing = Timing::measure_for(WARM_UP, self.budget, RUNS, || {
+            let result = work();
+            self.wait();
+            result
+        });
+        self.label(label, timing)
+    }
+
+    /// Waits for the device: a GPU's work goes on after the call that asked for it.
+    fn wait(&self) {
+        if let Device::Cuda(index) = self.device {
+            Cuda::synchronize(index as i64);
+        }
+    }
+
+    /// The measurement of these times; its memory is the peak since it was last reset.
+    fn label(&self, label: Label, timing: Timing) -> Measurement {
+        Measurement {
+            config: label.config.to_owned(),
+            part: label.part.to_owned(),
+            mode: speed::NATIVE.to_owned(),
+            precision: format!("{:?}", self.precision).to_lowercase(),
+            layout: "channels_last".to_owned(),
+            batch: label.batch,
+            images: label.images,
+            peak_memory_bytes: timing::peak_memory_bytes(),
+            timing,
+        }
+    }
+}
+
+/// The batch sizes asked for, or these.
+fn batches(args: &BenchArgs, default: &[usize]) -> Vec<usize> {
+    if args.batch.is_empty() { default.to_vec() } else { args.batch.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_configurations_are_there() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for config in STANDARD.iter().chain(&DISTILLED).chain(&QUICKSTART) {
+            Experiment::read(&root.join(config), &[], None).unwrap();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+"""The networks of this project in plain PyTorch, from the same configuration files.
+
+Written as a PyTorch user would write them, so that the comparison is with PyTorch and not with a
+translation of our code. `count.py` tells their parameters, which have to be ours.
+"""
+
+from functools import partial
+from math import log2
+
+from torch import nn
+
+
+def take(table, context, *keys):
+    """The values of `keys`; any other key in `table` is one that this file does not know."""
+    unknown = set(table) - set(keys)
+    if unknown:
+        raise SystemExit(f"{context}: found {sorted(unknown)}, the peers know {sorted(keys)}")
+    return [table.get(key) for key in keys]
+
+
+def expect(context, found, expected):
+    if found != expected:
+        raise SystemExit(f"{context}: found {found!r}, the peers know {expected!r}")
+
+
+def dense(inputs, outputs, kernel=3, stride=1, groups=1):
+    padding = kernel // 2
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+
+
+def separable(inputs, outputs, stride=1):
+    return nn.Sequential(
+        dense(inputs, inputs, stride=stride, groups=inputs),
+        *norm_relu(inputs),
+        dense(inputs, outputs, kernel=1),
+    )
+
+
+def convolution(config):
+    """What makes a 3×3 convolution of the configured kind."""
+    if config == "dense":
+        return dense
+    if config == "depthwise_separable":
+        return separable
+    (grouped,) = take(config, "conv", "grouped")
+    groups, shuffle = take(grouped, "conv.grouped", "groups", "shuffle")
+    expect("conv.grouped.shuffle", shuffle or False, False)
+    return partial(dense, groups=groups)
+
+
+def norm_relu(channels):
+    return nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+
+
+class Eca(nn.Module):
+    """Efficient channel attention, its kernel from the number of channels."""
+
+    def __init__(self, channels):
+        super().__init__()
+        kernel = int((log2(channels) + 1) / 2) | 1
+        self.convolution = nn.Conv1d(1, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, maps):
+        means = maps.mean((2, 3)).unsqueeze(1)
+        weights = self.convolution(means).sigmoid().squeeze(1)
+        return maps * weights[..., None, None]
+
+
+class Classifier(nn.Module):
+    """A body, a global average and a linear layer; gives the average and the logits."""
+
+    def __init__(self, body, width, classes):
+        super().__init__()
+        self.body = body
+        self.linear = nn.Linear(width, classes)
+
+    def forward(self, maps):
+        feature = self.body(maps).mean((2, 3))
+        return feature, self.linear(feature)
+
+
+def light(channels, width, ratio, classes):
+    body = nn.Sequential(
+        Eca(channels), separable(channels, width, stride=2), *norm_relu(width)
+    )
+    return Classifier(body, width, classes)
+
+
+def byot(channels, width, ratio, classes):
+    middle = width // 4
+    body = nn.Sequential(
+        dense(channels, middle, kernel=1),
+        *norm_relu(middle),
+        nn.Conv2d(middle, middle, ratio, ratio, bias=False),
+        *norm_relu(middle),
+        dense(middle, width, kernel=1),
+        *norm_relu(width),
+    )
+    return Classifier(body, width, classes)
+
+
+def exit_kind(config):
+    if config == "byot":
+        return byot
+    (kind,) = take(config, "exits.kind", "light")
+    (attention,) = take(kind, "exits.kind.light", "attention")
+    expect("exits.kind.light.attention", attention, {"eca": {}})
+    return light
+
+
+class Residual(nn.Module):
+    def __init__(self, conv, inputs, outputs, stride):
+        super().__init__()
+        self.branch = nn.Sequential(
+            conv(inputs, outputs, stride=stride),
+            *norm_relu(outputs),
+            conv(outputs, outputs),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Sequential()
+        if inputs != outputs or stride != 1:
+            projection = dense(inputs, outputs, kernel=1, stride=stride)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(outputs))
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, maps):
+        return self.relu(self.branch(maps) + self.shortcut(maps))
+
+
+def resnet18(config):
+    """Stem and stages with their channels; images of about 32×32."""
+    depth, stem, conv, attention = take(
+        config, "resnet", "depth", "stem", "conv", "attention"
+    )
+    for name, found, expected in [
+        ("depth", depth, 18),
+        ("stem", stem, "small"),
+        ("attention", attention, "none"),
+    ]:
+        expect(f"resnet.{name}", found, expected)
+    conv = convolution(conv)
+    stem = nn.Sequential(dense(3, 64), *norm_relu(64))
+    stages, inputs = [], 64
+    for index, outputs in enumerate((64, 128, 256, 512)):
+        first = Residual(conv, inputs, outputs, 1 if index == 0 else 2)
+        stages.append((nn.Sequential(first, Residual(conv, outputs, outputs, 1)), outputs))
+        inputs = outputs
+    return stem, stages
+
+
+def vgg11(config):
+    """Stem and stages with their channels; the stem is the first convolution."""
+    depth, head, conv, attention = take(
+        config, "vgg", "depth", "head", "conv", "attention"
+    )
+    for name, found, expected in [
+        ("depth", depth, 11),
+        ("head", head, "linear"),
+        ("attention", attention, "none"),
+    ]:
+        expect(f"vgg.{name}", found, expected)
+    conv = convolution(conv)
+    stem = nn.Sequential(dense(3, 64), *norm_relu(64))
+    stages, inputs = [], 64
+    for outputs, count in ((64, 0), (128, 1), (256, 2), (512, 2), (512, 2)):
+        layers = []
+        for _ in range(count):
+            layers += [conv(inputs, outputs), *norm_relu(outputs)]
+            inputs = outputs
+        stages.append((nn.Sequential(*layers, nn.MaxPool2d(2)), outputs))
+    return stem, stages
+
+
+class MultiExit(nn.Module):
+    """A backbone, exits after some of its stages, and the classifier after the last."""
+
+    def __init__(self, config, classes):
+        super().__init__()
+        backbone, exits = take(config, "model", "backbone", "exits")
+        resnet, vgg = take(backbone, "model.backbone", "resnet", "vgg")
+        self.stem, stages = resnet18(resnet) if resnet else vgg11(vgg)
+        self.stages = nn.ModuleList(stage for stage, _ in stages)
+        channels = [channels for _, channels in stages]
+        width = channels[-1]
+        self.classifiers = nn.ModuleDict()
+        if exits:
+            after, kind = take(exits, "model.exits", "after", "kind")
+            make = exit_kind(kind)
+            for stage in after:
+                # Both families halve the map from each stage to the next.
+                ratio = 2 ** (len(stages) - stage)
+                exit = make(channels[stage - 1], width, ratio, classes)
+                self.classifiers[str(stage - 1)] = exit
+        head = Classifier(nn.Identity(), width, classes)
+        self.classifiers[str(len(stages) - 1)] = head
+
+    def exit_names(self):
+        shallow = len(self.classifiers) - 1
+        return [f"exit{number + 1}" for number in range(shallow)] + ["deepest"]
+
+    def forward(self, images):
+        """Feature and logits of every exit in 32 bits, shallow first."""
+        maps, outputs = self.stem(images), []
+        for index, stage in enumerate(self.stages):
+            maps = stage(maps)
+            if str(index) in self.classifiers:
+                feature, logits = self.classifiers[str(index)](maps)
+                outputs.append((feature.float(), logits.float()))
+        return outputs
+
+    def forward_until(self, images, exit):
+        """Logits of one exit alone."""
+        last = list(self.classifiers)[exit]
+        maps = self.stem(images)
+        for stage in self.stages[: int(last) + 1]:
+            maps = stage(maps)
+        return self.classifiers[last](maps)[1].float()

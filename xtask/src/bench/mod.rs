@@ -1,0 +1,41 @@
+//! Measuring speed: `sd-train`'s benchmarks, the criterion benches, and the same work in PyTorch.
+
+mod peers;
+mod python;
+mod setting;
+
+use crate::libtorch::Setup;
+use crate::{Passed, run, sd_train_cli, workspace};
+use anyhow::Result;
+use std::process::ExitCode;
+
+/// What is measured.
+#[derive(Debug, clap::Subcommand)]
+pub enum Bench {
+    #[command(flatten)]
+    SdTrain(sd_train_cli::Bench),
+    /// Measure the same work here and in PyTorch in turns, and write the table of ratios
+    Peers(peers::PeersArgs),
+    /// Measure single layers, the loader, the objective and the optimiser; ARGS go to `cargo bench`,
+    /// e.g. `--bench layers -- --quick`
+    #[command(disable_help_flag = true)]
+    Criterion(Passed),
+}
+
+/// Measures it.
+pub fn bench(bench: Bench) -> Result<ExitCode> {
+    let setup = Setup::from_environment()?;
+    let libtorch = setup.ensure()?;
+    match bench {
+        Bench::SdTrain(_) => {
+            run::become_program(&run::SD_TRAIN, Some(&libtorch), std::env::args_os().skip(1))
+        }
+        Bench::Peers(args) => peers::peers(&args, &setup, &libtorch),
+        Bench::Criterion(Passed { args }) => {
+            let mut cargo = workspace::cargo("bench");
+            cargo.args(["--package", "sd-bench"]).args(args);
+            libtorch.set_for(&mut cargo);
+            run::replace(cargo)
+        }
+    }
+}
