@@ -55,17 +55,21 @@ class Byot(nn.Module):
 
 
 class Light(nn.Module):
-    """Attention, a depthwise-separable reduction, pool, linear."""
+    """Attention, a depthwise-separable reduction, pooled to `side` between its halves, linear."""
 
-    def __init__(self, channels, width, classes, attention):
+    def __init__(self, channels, width, classes, attention, side=4):
         super().__init__()
         self.attention = attention
         self.reduce = separable(channels, width, 2)
         self.norm = BatchNormRelu(width)
         self.linear = nn.Linear(width, classes)
+        self.side = side
 
     def forward(self, x):
-        feature = self.norm(self.reduce(self.attention(x))).mean((2, 3))
+        x = self.reduce.norm(self.reduce.depthwise(self.attention(x)))
+        tile = -(-x.shape[2] // self.side)
+        x = nn.functional.avg_pool2d(x, tile, tile)
+        feature = self.norm(self.reduce.pointwise(x)).mean((2, 3))
         return feature, self.linear(feature)
 
 
@@ -210,6 +214,7 @@ if __name__ == "__main__":
     add(exits, "byot", Byot(8, 16, ratio=4, classes=5), 4, 8, 8, 8)
     add(exits, "byot_at_the_last_size", Byot(8, 16, ratio=1, classes=5), 4, 8, 2, 2)
     add(exits, "light", Light(8, 16, 5, Eca(3)), 4, 8, 8, 8)
+    add(exits, "light_side_2", Light(8, 16, 5, Eca(3), side=2), 4, 8, 8, 8)
     add(exits, "light_squeeze_excite", Light(8, 16, 5, SqueezeExcite(8, 4)), 4, 8, 8, 8)
     exits.write("sd-models", "exits")
 

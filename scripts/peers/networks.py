@@ -79,11 +79,31 @@ class Classifier(nn.Module):
         return feature, self.linear(feature)
 
 
-def light(channels, width, ratio, classes):
-    body = nn.Sequential(
-        Eca(channels), separable(channels, width, stride=2), *norm_relu(width)
-    )
-    return Classifier(body, width, classes)
+class PooledTo(nn.Module):
+    """Average pool down to at most `side`."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.side = side
+
+    def forward(self, maps):
+        tile = -(-maps.shape[2] // self.side)
+        return maps if tile == 1 else nn.functional.avg_pool2d(maps, tile)
+
+
+def light(side):
+    def build(channels, width, ratio, classes):
+        body = nn.Sequential(
+            Eca(channels),
+            nn.Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False),
+            *norm_relu(channels),
+            PooledTo(side),
+            nn.Conv2d(channels, width, 1, bias=False),
+            *norm_relu(width),
+        )
+        return Classifier(body, width, classes)
+
+    return build
 
 
 def byot(channels, width, ratio, classes):
@@ -103,9 +123,9 @@ def exit_kind(config):
     if config == "byot":
         return byot
     (kind,) = take(config, "exits.kind", "light")
-    (attention,) = take(kind, "exits.kind.light", "attention")
+    attention, side = take(kind, "exits.kind.light", "attention", "side")
     expect("exits.kind.light.attention", attention, {"eca": {}})
-    return light
+    return light(side or 4)
 
 
 class Residual(nn.Module):

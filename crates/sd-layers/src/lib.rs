@@ -55,6 +55,6 @@ pub use error::{Error, Result};
 pub use layout::channels_last;
 pub use linear::Linear;
 pub use norm::{BatchNorm, BatchNormRelu, BatchNormReluMaxPool};
-pub use pool::{MaxPool, global_average};
+pub use pool::{AveragePool, MaxPool, global_average};
 pub use precision::Precision;
 pub use shape::{FeatureShape, Window};

@@ -22,6 +22,24 @@ impl Block for MaxPool {
     }
 }
 
+/// The mean of the values in each window.
+#[derive(Debug)]
+pub struct AveragePool(pub Window);
+
+impl nn::Module for AveragePool {
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let Window { kernel, stride, padding } = self.0;
+        let (kernel, stride, padding) = ([kernel, kernel], [stride, stride], [padding, padding]);
+        input.avg_pool2d(kernel, stride, padding, false, true, None)
+    }
+}
+
+impl Block for AveragePool {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        Ok((Cost::ZERO, input.slide(self.0, input.channels)?))
+    }
+}
+
 /// The mean of each channel: `[N, C, H, W]` to `[N, C]`.
 pub fn global_average(input: &Tensor) -> Tensor {
     input.mean_dim([2i64, 3].as_slice(), false, None)

@@ -36,7 +36,7 @@ fn agrees_afterwards(case: &Case, variables: impl IntoIterator<Item = (String, T
 }
 
 fn light(attention: AttentionConfig) -> ExitConfig {
-    ExitConfig::Light(LightConfig { attention })
+    ExitConfig::Light(LightConfig::new(attention))
 }
 
 fn eca() -> AttentionConfig {
@@ -58,6 +58,7 @@ fn exits_are_those_of_pytorch() {
         ("byot", ExitConfig::Byot, 8),
         ("byot_at_the_last_size", ExitConfig::Byot, 2),
         ("light", light(eca()), 8),
+        ("light_side_2", ExitConfig::Light(LightConfig { side: 2, ..LightConfig::new(eca()) }), 8),
         ("light_squeeze_excite", light(squeeze_excite()), 8),
     ];
     for (name, kind, side) in exits {

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::difference::first_difference;
-use crate::meter::Meter;
+use crate::meter::Counts;
 
 /// Format of the file; another one is refused.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Where a run stands, apart from its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,7 +26,7 @@ pub struct Position {
     /// Steps taken within the epoch that is not finished.
     pub step_in_epoch: usize,
     /// What those steps counted.
-    pub meter: Meter,
+    pub counts: Counts,
     /// Seconds of training so far within this epoch.
     pub epoch_seconds: f64,
     /// Seconds of training so far.
@@ -46,13 +46,13 @@ pub struct Best {
 
 impl Position {
     /// The start of a run.
-    pub fn start(config: String, exits: usize) -> Self {
+    pub fn start(config: String) -> Self {
         Self {
             version: VERSION,
             config,
             epoch: 0,
             step_in_epoch: 0,
-            meter: Meter::new(exits),
+            counts: Counts::default(),
             epoch_seconds: 0.0,
             seconds: 0.0,
             best: None,

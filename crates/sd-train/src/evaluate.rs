@@ -52,13 +52,14 @@ impl Evaluation {
     pub fn run(&self, network: &MultiExit) -> Result<SplitScore> {
         let _no_grad = tch::no_grad_guard();
         let names = network.exit_names();
-        let mut meter = Meter::new(names.len());
+        let mut meter = Meter::default();
         for batch in self.loader.epoch(0, 0) {
             let (images, labels) = to_tensors(&batch, self.device);
             meter.add(&network.forward_exits(&images, false), &labels);
         }
-        let (seen, all) = (meter.images(), self.loader.images() as u64);
+        let counts = meter.read();
+        let (seen, all) = (counts.images(), self.loader.images() as u64);
         ensure!(seen == all, "evaluation saw {seen} of {all} images");
-        Ok(meter.scores(&names))
+        Ok(counts.scores(&names))
     }
 }

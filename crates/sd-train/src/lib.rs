@@ -59,3 +59,8 @@ pub mod run;
 pub mod schedule;
 pub mod train;
 pub mod weights;
+
+/// The README's example, compiled and run as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -5,9 +5,18 @@ use std::collections::BTreeMap;
 use sd_bench::{ExitAccuracy, SplitScore};
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::objective::{LossParts, Term};
+
+/// What a meter has counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Counts {
+    images: u64,
+    /// Shallow first, the ensemble last.
+    exits: Vec<Tally>,
+    terms: BTreeMap<Term, f64>,
+}
 
 /// Correct answers and summed cross-entropy of one exit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -17,65 +26,7 @@ struct Tally {
     loss: f64,
 }
 
-impl Tally {
-    fn add(&mut self, logits: &Tensor, labels: &Tensor) {
-        let classes = logits.size()[1];
-        let (_, ranked) = logits.topk(classes.min(5), 1, true, true);
-        let hits = ranked.eq_tensor(&labels.unsqueeze(1));
-        self.top1 += hits.select(1, 0).sum(Kind::Float).double_value(&[]);
-        self.top5 += hits.sum(Kind::Float).double_value(&[]);
-        let loss = logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Sum, -100, 0.0);
-        self.loss += loss.double_value(&[]);
-    }
-
-    fn over(self, images: u64, name: &str) -> ExitAccuracy {
-        let images = images as f64;
-        ExitAccuracy {
-            name: name.to_owned(),
-            top1: self.top1 / images,
-            top5: self.top5 / images,
-            loss: self.loss / images,
-        }
-    }
-}
-
-/// Scores of every exit and of the ensemble.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Meter {
-    images: u64,
-    exits: Vec<Tally>,
-    ensemble: Tally,
-    terms: BTreeMap<Term, f64>,
-}
-
-impl Meter {
-    /// A meter of this many exits.
-    pub fn new(exits: usize) -> Self {
-        Self {
-            images: 0,
-            exits: vec![Tally::default(); exits],
-            ensemble: Tally::default(),
-            terms: BTreeMap::new(),
-        }
-    }
-
-    /// Counts a batch.
-    pub fn add(&mut self, outputs: &ExitOutputs, labels: &Tensor) {
-        let _no_grad = tch::no_grad_guard();
-        self.images += labels.size()[0] as u64;
-        for (tally, exit) in self.exits.iter_mut().zip(outputs.all()) {
-            tally.add(&exit.logits, labels);
-        }
-        self.ensemble.add(&outputs.ensemble(), labels);
-    }
-
-    /// Adds the parts of a batch's loss.
-    pub fn add_loss(&mut self, parts: &LossParts, images: usize) {
-        for (term, part) in &parts.0 {
-            *self.terms.entry(*term).or_default() += part.double_value(&[]) * images as f64;
-        }
-    }
-
+impl Counts {
     /// Images counted.
     pub fn images(&self) -> u64 {
         self.images
@@ -89,14 +40,121 @@ impl Meter {
 
     /// The scores; `names` are the exits', shallow first.
     pub fn scores(&self, names: &[String]) -> SplitScore {
+        let score = |tally: Option<&Tally>, name: &str| {
+            let Tally { top1, top5, loss } = tally.copied().unwrap_or_default();
+            let images = self.images as f64;
+            let (top1, top5, loss) = (top1 / images, top5 / images, loss / images);
+            ExitAccuracy { name: name.to_owned(), top1, top5, loss }
+        };
+        let named = |(exit, name): (usize, &String)| score(self.exits.get(exit), name);
         SplitScore {
-            exits: self
-                .exits
-                .iter()
-                .zip(names)
-                .map(|(tally, name)| tally.over(self.images, name))
-                .collect(),
-            ensemble: self.ensemble.over(self.images, "ensemble"),
+            exits: names.iter().enumerate().map(named).collect(),
+            ensemble: score(self.exits.get(names.len()), "ensemble"),
+        }
+    }
+}
+
+/// Counts batches. The sums stay on the device until they are read: a step waits for nothing.
+#[derive(Debug, Default)]
+pub struct Meter {
+    counts: Counts,
+    /// Not yet in `counts`: `[3, E + 1]`, top-1, top-5 and loss of each exit and the ensemble.
+    exits: Option<Tensor>,
+    terms: BTreeMap<Term, Tensor>,
+}
+
+impl Meter {
+    /// A meter that goes on from `counts`.
+    pub fn from(counts: Counts) -> Self {
+        Self { counts, ..Self::default() }
+    }
+
+    /// Counts a batch of outputs for `labels` `[N]`.
+    pub fn add(&mut self, outputs: &ExitOutputs, labels: &Tensor) {
+        let _no_grad = tch::no_grad_guard();
+        self.counts.images += labels.size()[0] as u64;
+        let ensemble = outputs.ensemble();
+        let logits: Vec<&Tensor> =
+            outputs.all().map(|exit| &exit.logits).chain([&ensemble]).collect();
+        let logits = Tensor::stack(&logits, 0);
+        let (exits, _, classes) = logits.size3().expect("logits are [E, N, K]");
+        let labels = labels.view([1, -1, 1]).expand([exits, -1, 1], false);
+        let (_, ranked) = logits.topk(classes.min(5), 2, true, true);
+        let hits = ranked.eq_tensor(&labels);
+        let loss = -logits.log_softmax(2, Kind::Float).gather(2, &labels, false);
+        let sum =
+            |tensor: &Tensor| tensor.sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Double);
+        let sums = Tensor::stack(&[sum(&hits.narrow(2, 0, 1)), sum(&hits), sum(&loss)], 0);
+        self.exits = Some(match self.exits.take() {
+            None => sums,
+            Some(before) => before + sums,
+        });
+    }
+
+    /// Adds the parts of the loss of a batch of `images`.
+    pub fn add_loss(&mut self, parts: &LossParts, images: usize) {
+        let _no_grad = tch::no_grad_guard();
+        for (term, part) in &parts.0 {
+            let sum = part.detach().to_kind(Kind::Double) * images as f64;
+            let sum = match self.terms.remove(term) {
+                None => sum,
+                Some(before) => before + sum,
+            };
+            self.terms.insert(*term, sum);
+        }
+    }
+
+    /// What has been counted; waits for the device.
+    pub fn read(&mut self) -> &Counts {
+        for (term, sum) in std::mem::take(&mut self.terms) {
+            *self.counts.terms.entry(term).or_default() += sum.double_value(&[]);
+        }
+        if let Some(sums) = self.exits.take() {
+            let exits = sums.size()[1];
+            self.counts.exits.resize(exits as usize, Tally::default());
+            for (exit, tally) in (0..exits).zip(&mut self.counts.exits) {
+                tally.top1 += sums.double_value(&[0, exit]);
+                tally.top5 += sums.double_value(&[1, exit]);
+                tally.loss += sums.double_value(&[2, exit]);
+            }
+        }
+        &self.counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sd_models::ExitOutput;
+    use tch::Device;
+
+    fn outputs(logits: &[[f32; 3]]) -> ExitOutputs {
+        let exit = |sign: f64| ExitOutput {
+            feature: Tensor::zeros([2, 1], (Kind::Float, Device::Cpu)),
+            logits: Tensor::from_slice(&logits.concat()).view([-1, 3]) * sign,
+        };
+        ExitOutputs { shallow: vec![exit(1.0)], deepest: exit(-3.0) }
+    }
+
+    #[test]
+    fn batches_add_up_however_often_they_are_read() {
+        let names = ["exit1".to_owned(), "deepest".to_owned()];
+        let labels = Tensor::from_slice(&[0i64, 2]);
+        let batch = outputs(&[[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]]);
+        let mut meter = Meter::default();
+        meter.add(&batch, &labels);
+        let mut resumed = Meter::from(meter.read().clone());
+        for meter in [&mut meter, &mut resumed] {
+            meter.add(&batch, &labels);
+            meter.add_loss(&LossParts(vec![(Term::Label, Tensor::from(0.5))]), 2);
+            let scores = meter.read().scores(&names);
+            // exit1 ranks class 0 first, the deepest and the ensemble class 2.
+            let top1 = |exit: &ExitAccuracy| (exit.top1 * 4.0) as u32;
+            assert_eq!(scores.exits.iter().map(top1).collect::<Vec<_>>(), [2, 2]);
+            assert_eq!(meter.read().images(), 4);
+            let logarithm = (1.0 + (-1.0f64).exp() + (-2.0f64).exp()).ln();
+            assert!((scores.exits[0].loss - (logarithm + logarithm + 2.0) / 2.0).abs() < 1e-6);
+            assert_eq!(meter.read().terms()["label"], 0.25);
         }
     }
 }

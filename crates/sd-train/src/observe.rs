@@ -68,9 +68,13 @@ impl Observer {
             .with_position(position.step_in_epoch as u64);
     }
 
-    /// Counts a step; true if the run must stop after it.
-    pub fn after_step(&mut self, steps: u64, loss: f64) -> bool {
+    /// Shows the epoch's mean loss so far.
+    pub fn shows(&self, loss: f64) {
         self.bar.set_message(format!("{loss:.3}"));
+    }
+
+    /// Counts a step; true if the run must stop after it.
+    pub fn after_step(&self, steps: u64) -> bool {
         self.bar.inc(1);
         if self.max_steps.is_some_and(|most| steps >= most) {
             self.stop.store(true, Ordering::SeqCst);

@@ -51,7 +51,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let mut trainer = trainer(&experiment, &network, &vs, &data, threads, device)?;
 
     let config = experiment.to_toml()?;
-    let mut position = Position::start(config.clone(), network.exit_names().len());
+    let mut position = Position::start(config.clone());
     if args.resume {
         let path = folder.join(run_folder::LAST_CHECKPOINT);
         position = checkpoint::load(&path, &config, &variables(&vs), &trainer.sgd.state())?;

@@ -12,7 +12,7 @@ use crate::batch::to_tensors;
 use crate::checkpoint::{Best, Position};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
-use crate::meter::Meter;
+use crate::meter::{Counts, Meter};
 use crate::observe::Observer;
 use crate::optim::Sgd;
 
@@ -35,6 +35,9 @@ pub struct Trainer<'a> {
     pub device: Device,
 }
 
+/// Steps between two looks at the loss. A look waits for the device.
+const LOOK_EVERY: u64 = 16;
+
 /// How a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -56,6 +59,7 @@ impl Trainer<'_> {
         while position.epoch < epochs {
             let mut started = Instant::now();
             observer.epoch_starts(position, self.loader.batches());
+            let mut meter = Meter::from(std::mem::take(&mut position.counts));
             for batch in self.loader.epoch(position.epoch, position.step_in_epoch) {
                 let step = position.epoch * steps_per_epoch + position.step_in_epoch as u64;
                 let rate = self.experiment.train.schedule.rate(step, steps_per_epoch, epochs);
@@ -67,25 +71,26 @@ impl Trainer<'_> {
                 let (images, labels) = to_tensors(&batch, self.device);
                 let outputs = self.network.forward_exits(&images, true);
                 let parts = self.experiment.objective.loss(&outputs, &labels);
-                let loss = parts.total();
-                let value = loss.double_value(&[]);
-                ensure!(
-                    value.is_finite(),
-                    "the loss is {value} at step {step}, learning rate {rate:.6}: the last checkpoint is kept"
-                );
                 self.sgd.zero_grad();
-                loss.backward();
+                parts.total().backward();
                 self.sgd.step(rate);
 
-                position.meter.add(&outputs, &labels);
-                position.meter.add_loss(&parts, batch.len());
+                meter.add(&outputs, &labels);
+                meter.add_loss(&parts, batch.len());
                 position.step_in_epoch += 1;
+                if step.is_multiple_of(LOOK_EVERY) {
+                    observer.shows(check_finite(meter.read(), step, rate)?);
+                }
                 position.epoch_seconds += started.elapsed().as_secs_f64();
                 started = Instant::now();
-                if observer.after_step(step + 1, value) {
+                if observer.after_step(step + 1) {
                     break;
                 }
             }
+            position.counts = meter.read().clone();
+            let step = position.epoch * steps_per_epoch + position.step_in_epoch as u64;
+            let rate = self.experiment.train.schedule.rate(step, steps_per_epoch, epochs);
+            check_finite(&position.counts, step, rate)?;
             if position.step_in_epoch == self.loader.batches() {
                 self.finish_epoch(position, observer)?;
             }
@@ -106,16 +111,16 @@ impl Trainer<'_> {
         position.seconds += position.epoch_seconds;
         let steps_per_epoch = self.loader.batches() as u64;
         let step = position.epoch * steps_per_epoch;
-        let terms = position.meter.terms();
+        let terms = position.counts.terms();
         let record = EpochRecord {
             epoch: position.epoch,
             step,
             learning_rate: train.schedule.rate(step - 1, steps_per_epoch, train.epochs),
             seconds: position.epoch_seconds,
-            images_per_second: position.meter.images() as f64 / position.epoch_seconds,
+            images_per_second: position.counts.images() as f64 / position.epoch_seconds,
             loss: terms.values().sum(),
             terms,
-            train: position.meter.scores(&names).exits,
+            train: position.counts.scores(&names).exits,
             valid,
         };
         let deepest = record.valid.as_ref().and_then(|valid| valid.exits.last());
@@ -126,9 +131,25 @@ impl Trainer<'_> {
             observer.save_best(self.variables, self.experiment)?;
         }
         observer.epoch_ends(&record, train.epochs)?;
-        position.meter = Meter::new(names.len());
+        position.counts = Counts::default();
         position.step_in_epoch = 0;
         position.epoch_seconds = 0.0;
         Ok(())
     }
+}
+
+/// The epoch's mean loss so far.
+///
+/// # Errors
+/// If it is not finite: names the term, the last step and its learning rate.
+fn check_finite(counts: &Counts, step: u64, rate: f64) -> Result<f64> {
+    let terms = counts.terms();
+    for (term, mean) in &terms {
+        ensure!(
+            mean.is_finite(),
+            "the {term} loss is {mean} in the {LOOK_EVERY} steps to step {step}, learning rate \
+             {rate:.6}: the last checkpoint is kept"
+        );
+    }
+    Ok(terms.values().sum())
 }

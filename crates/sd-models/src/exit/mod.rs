@@ -78,7 +78,7 @@ impl ExitConfig {
 
     /// One of each kind, for tests that hold for all.
     pub fn examples() -> Vec<Self> {
-        let light = |attention| Self::Light(LightConfig { attention });
+        let light = |attention| Self::Light(LightConfig::new(attention));
         let attentions = sd_layers::AttentionConfig::examples();
         [Self::Byot].into_iter().chain(attentions.into_iter().map(light)).collect()
     }

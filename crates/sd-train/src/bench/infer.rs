@@ -37,9 +37,9 @@ pub fn measure(
     let labels = Tensor::randint(task.classes, [BATCH as i64], (Kind::Int64, device));
     let batch = images(BATCH);
     let mut measurements = vec![stopwatch.measure(label("evaluation", BATCH), || {
-        let mut meter = Meter::new(names.len());
+        let mut meter = Meter::default();
         meter.add(&network.forward_exits(&batch, false), &labels);
-        meter
+        meter.read().clone()
     })];
     for size in batches(args, &LATENCY_BATCHES) {
         let batch = images(size);

@@ -61,10 +61,9 @@ fn epoch(
     let threads = args.place.threads();
     let mut trainer = run::trainer(&experiment, &network, &vs, &data, threads, device)?;
     let config = experiment.to_toml()?;
-    let exits = network.exit_names().len();
     let mut failed = None;
     let epoch = || {
-        let mut position = Position::start(config.clone(), exits);
+        let mut position = Position::start(config.clone());
         if let Err(error) = trainer.run(&mut position, observer) {
             failed.get_or_insert(error);
         }

@@ -94,7 +94,6 @@ impl Steps {
         let outputs = self.network.forward_exits(&self.images, true);
         after(0);
         let loss = self.objective.loss(&outputs, &self.labels).total();
-        let _ = loss.double_value(&[]);
         after(1);
         self.sgd.zero_grad();
         loss.backward();
