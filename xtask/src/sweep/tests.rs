@@ -132,6 +132,9 @@ fn a_wish_to_stop_reaches_the_run_once() {
     let bench = Bench::new();
     let sweep = bench.sweep(&["name = \"waits\"", "name = \"last\""]);
     let interrupts = Arc::new(Interrupts::default());
+    // As a sweep does. Where the tests run with SIGINT ignored, as in a script's background, the
+    // run would inherit that, and a shell cannot trap it.
+    interrupts.watch().unwrap();
     let started = bench.out().join("waits-seed0/started");
     let asks = {
         let interrupts = Arc::clone(&interrupts);
