@@ -21,6 +21,14 @@ mod workspace;
 #[path = "../../crates/sd-train/src/cli.rs"]
 mod sd_train_cli;
 
+/// Where two configurations differ, in words and as values: `sd-train`'s.
+#[path = "../../crates/sd-train/src/difference.rs"]
+mod difference;
+
+/// `KEY=VALUE` on a configuration: `sd-train`'s.
+#[path = "../../crates/sd-train/src/setting.rs"]
+mod setting;
+
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use libtorch::{Flavour, Setup};

@@ -46,7 +46,7 @@ mod weights;
 pub use backbone::{Backbone, BackboneConfig, ResnetConfig, Stage, Stem, VggConfig, VggHead};
 pub use error::{Error, Result};
 pub use exit::{
-    Byot, Exit, ExitConfig, ExitGeometry, ExitOutput, ExitsConfig, Head, Light, LightConfig,
+    Exit, ExitConfig, ExitGeometry, ExitOutput, ExitsConfig, Head, LightConfig, Pooled,
 };
 pub use multi_exit::{ExitOutputs, ModelConfig, MultiExit, Task};
 pub use per_stage::PerStage;

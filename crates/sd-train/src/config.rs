@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use sd_data::DataConfig;
 use sd_layers::{FeatureShape, Precision};
 use sd_models::{ModelConfig, Task};
@@ -12,6 +12,7 @@ use tch::Device;
 use crate::objective::ObjectiveConfig;
 use crate::optim::SgdConfig;
 use crate::schedule::ScheduleConfig;
+use crate::setting;
 
 /// An experiment: all that its result depends on, and nothing of where it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,7 +98,7 @@ impl Experiment {
         } else {
             let mut table: toml::Table = toml::from_str(text)?;
             for change in changes {
-                apply(&mut table, change)?;
+                setting::apply(&mut table, change).with_context(|| format!("-s {change}"))?;
             }
             table.try_into()?
         };
@@ -145,29 +146,4 @@ impl Experiment {
         self.train.sgd.check()?;
         self.train.schedule.check(self.train.epochs)
     }
-}
-
-/// Sets `a.b.c=VALUE`, the value in TOML or else a plain string.
-fn apply(table: &mut toml::Table, change: &str) -> Result<()> {
-    let Some((key, written)) = change.split_once('=') else {
-        bail!("-s {change}: expected KEY=VALUE");
-    };
-    let value = toml::from_str::<toml::Table>(&format!("value = {written}"))
-        .ok()
-        .and_then(|mut parsed| parsed.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(written.to_owned()));
-    let mut place = table;
-    let mut parts = key.trim().split('.').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            place.insert(part.to_owned(), value);
-            return Ok(());
-        }
-        place = place
-            .entry(part)
-            .or_insert_with(|| toml::Table::new().into())
-            .as_table_mut()
-            .with_context(|| format!("-s {change}: `{part}` is not a table"))?;
-    }
-    Ok(())
 }

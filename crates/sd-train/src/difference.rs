@@ -1,4 +1,6 @@
 //! Where two configurations differ.
+//!
+//! A file that depends on toml alone: `xtask` compiles it too, for its sweeps.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,9 +11,12 @@ use toml::{Table, Value};
 /// `train.epochs = 5` now".
 #[derive(Debug, PartialEq)]
 pub struct Difference {
-    key: String,
-    then: Option<Value>,
-    now: Option<Value>,
+    /// Such as `train.epochs`.
+    pub key: String,
+    /// `None` where the key was not there.
+    pub then: Option<Value>,
+    /// `None` where the key is not there.
+    pub now: Option<Value>,
 }
 
 /// The first key, in the order of the alphabet, whose values differ.

@@ -57,6 +57,7 @@ pub mod observe;
 pub mod optim;
 pub mod run;
 pub mod schedule;
+pub mod setting;
 pub mod train;
 pub mod weights;
 

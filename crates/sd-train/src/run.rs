@@ -70,8 +70,6 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
 
     let mut observer = Observer::new(&folder, args.max_steps)?;
     let ended = trainer.run(&mut position, &mut observer)?;
-    let test =
-        Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), threads, device)?;
     let record = match ended {
         Ended::Interrupted => {
             record(&experiment, &network, &costs, &position, &trainer, Status::Interrupted)
@@ -80,6 +78,12 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
             let finished =
                 record(&experiment, &network, &costs, &position, &trainer, Status::Finished);
             weights::save(&folder.join(run_folder::MODEL), &vs, &experiment)?;
+            let test = Evaluation::new(
+                Arc::clone(&data.test),
+                data.normalization.clone(),
+                threads,
+                device,
+            )?;
             let last = test.run(&network)?;
             tracing::info!("test top-1: {}", accuracies(&last));
             scored(finished, &last, best_on_test(&folder, &position, &trainer, &test)?)

@@ -60,6 +60,7 @@ impl Trainer<'_> {
             let mut started = Instant::now();
             observer.epoch_starts(position, self.loader.batches());
             let mut meter = Meter::from(std::mem::take(&mut position.counts));
+            let mut last_step = (0, 0.0);
             for batch in self.loader.epoch(position.epoch, position.step_in_epoch) {
                 let step = position.epoch * steps_per_epoch + position.step_in_epoch as u64;
                 let rate = self.experiment.train.schedule.rate(step, steps_per_epoch, epochs);
@@ -78,6 +79,7 @@ impl Trainer<'_> {
                 meter.add(&outputs, &labels);
                 meter.add_loss(&parts, batch.len());
                 position.step_in_epoch += 1;
+                last_step = (step, rate);
                 if step.is_multiple_of(LOOK_EVERY) {
                     observer.shows(check_finite(meter.read(), step, rate)?);
                 }
@@ -88,9 +90,7 @@ impl Trainer<'_> {
                 }
             }
             position.counts = meter.read().clone();
-            let step = position.epoch * steps_per_epoch + position.step_in_epoch as u64;
-            let rate = self.experiment.train.schedule.rate(step, steps_per_epoch, epochs);
-            check_finite(&position.counts, step, rate)?;
+            check_finite(&position.counts, last_step.0, last_step.1)?;
             if position.step_in_epoch == self.loader.batches() {
                 self.finish_epoch(position, observer)?;
             }

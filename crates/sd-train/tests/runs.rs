@@ -141,6 +141,16 @@ fn weights_are_of_the_network_and_the_images_of_their_run() {
 }
 
 #[test]
+fn a_loss_that_is_not_finite_stops_the_run_before_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    // More than the weighted hint, an f32, can hold.
+    let weight = "objective.self_distillation.lambda=1e300";
+    let run = train(folder.path(), &["--out", "run", "-s", weight]).code(1);
+    says(&run, &["hint loss is inf", "learning rate", "the last checkpoint is kept"]);
+    assert!(!folder.path().join("run/last.ckpt.safetensors").exists());
+}
+
+#[test]
 fn errors_name_what_is_wrong_and_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     let try_with = |arguments: &[&str]| train(folder.path(), arguments).code(1);

@@ -1,6 +1,5 @@
 //! The list of runs as written, and each run of it.
 
-use super::setting;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -112,7 +111,8 @@ impl Row {
             set.push(format!("name={}", Value::String(name.clone())));
         }
         for change in &set {
-            setting::apply(&mut setting, change)?;
+            crate::setting::apply(&mut setting, change)
+                .with_context(|| format!("set `{change}`"))?;
         }
         setting.insert("seed".to_owned(), Value::Integer(seed.try_into()?));
         let name = setting.get("name").and_then(Value::as_str);

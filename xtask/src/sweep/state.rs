@@ -1,7 +1,8 @@
 //! How far a run is, read from its folder.
 
 use super::matrix::Planned;
-use super::setting::{self, ASKED};
+use super::setting::ASKED;
+use crate::difference::{Difference, first_difference};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -54,10 +55,14 @@ fn check_asked(run: &Planned) -> Result<()> {
         );
     };
     let asked = toml::from_str(&text).with_context(|| format!("{folder}/{ASKED}"))?;
-    if let Some(difference) = setting::difference(&asked, &run.setting) {
+    if let Some(Difference { key, then, now }) = first_difference(&asked, &run.setting) {
+        let text =
+            |value: Option<toml::Value>| value.map_or("not there".to_owned(), |v| v.to_string());
         bail!(
-            "{folder} holds a run of another configuration: {difference}; move it away, or give \
-             the row another `name`"
+            "{folder} holds a run of another configuration: {key} is {} there, {} here; move it \
+             away, or give the row another `name`",
+            text(then),
+            text(now)
         );
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::element::{Stored, vectorised};
 
@@ -107,7 +107,7 @@ pub fn part_of(map: &Tensor, channels: usize) -> usize {
 /// kernels know.
 pub fn is_channels_last(map: &Tensor) -> bool {
     let (Ok((_, c, h, w)), Ok(stride)) = (map.size4(), map.stride4()) else { return false };
-    map.device() == tch::Device::Cpu
+    map.device() == Device::Cpu
         && matches!(map.kind(), Kind::Float | Kind::BFloat16)
         && stride == (h * w * c, 1, w * c, c)
 }
@@ -117,16 +117,22 @@ pub fn gradient_as(kind: Kind, gradient: &Tensor) -> Tensor {
     crate::channels_last(&gradient.to_kind(kind))
 }
 
-/// The numbers of a tensor that is dense in memory.
+/// The numbers of a tensor that is dense in the CPU's memory.
 pub fn values<T: Stored>(tensor: &Tensor) -> &[T] {
-    assert_eq!(tensor.kind(), T::KIND);
-    // SAFETY: the type is the tensor's, which holds this many numbers, densely (`is_channels_last`).
+    assert_dense::<T>(tensor);
+    // SAFETY: the type is the tensor's, which holds this many numbers, one after the other.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
 /// The numbers of a tensor that was just made and that nothing else sees.
 pub fn values_mut<T: Stored>(tensor: &mut Tensor) -> &mut [T] {
-    assert_eq!(tensor.kind(), T::KIND);
+    assert_dense::<T>(tensor);
     // SAFETY: as in `values`; the tensor is the only one on its storage.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
+}
+
+fn assert_dense<T: Stored>(tensor: &Tensor) {
+    let channels_last = || tensor.dim() == 4 && tensor.permute([0, 2, 3, 1]).is_contiguous();
+    assert_eq!((tensor.kind(), tensor.device()), (T::KIND, Device::Cpu));
+    assert!(tensor.is_contiguous() || channels_last(), "strides {:?}", tensor.stride());
 }

@@ -101,54 +101,47 @@ impl Affine {
     ) -> Vec<Tensor> {
         let channels = self.scale.len();
         let part = part_of(map, channels);
-        let inputs = || values::<T>(map).chunks(part);
+        let inputs = values::<T>(map).chunks(part);
         let gradients = values::<T>(gradient).chunks(part);
         let Some(sum) = sum else {
-            let parts = inputs().zip(gradients.clone());
             let sums = ChannelSums::over(
-                parts,
+                inputs.zip(gradients),
                 channels,
                 #[inline(always)]
                 |(x, g), sums| self.add(x, g, sums),
             );
-            let slope = Slope::of(self, sums, map);
-            let mut result = map.detach().empty_like();
-            let results = values_mut::<T>(&mut result).chunks_mut(part);
-            for_each(
-                inputs().zip(gradients).zip(results),
-                #[inline(always)]
-                |((x, g), dx)| {
-                    self.input_gradient::<T, true>(&slope, x, g, dx);
-                },
-            );
-            return vec![result, slope.weight(), slope.bias()];
+            return self.gradients::<T, true>(map, gradient, sums).into();
         };
         let mut passed = map.detach().empty_like();
-        let sums = {
-            let outputs = values::<T>(sum).chunks(part);
-            let passed = values_mut::<T>(&mut passed).chunks_mut(part);
-            let parts = inputs().zip(outputs).zip(gradients).zip(passed);
-            ChannelSums::over(
-                parts,
-                channels,
-                #[inline(always)]
-                |(((x, y), g), passed), sums| {
-                    self.add_through_sum(x, y, g, passed, sums);
-                },
-            )
-        };
-        let slope = Slope::of(self, sums, map);
-        let mut result = map.detach().empty_like();
-        let results = values_mut::<T>(&mut result).chunks_mut(part);
-        let gradients = values::<T>(&passed).chunks(part);
-        for_each(
-            inputs().zip(gradients).zip(results),
+        let outputs = values::<T>(sum).chunks(part);
+        let parts = inputs.zip(outputs).zip(gradients);
+        let sums = ChannelSums::over(
+            parts.zip(values_mut::<T>(&mut passed).chunks_mut(part)),
+            channels,
             #[inline(always)]
-            |((x, g), dx)| {
-                self.input_gradient::<T, false>(&slope, x, g, dx);
-            },
+            |(((x, y), g), passed), sums| self.add_through_sum(x, y, g, passed, sums),
         );
-        vec![result, slope.weight(), slope.bias(), passed]
+        let [input, weight, bias] = self.gradients::<T, false>(map, &passed, sums);
+        vec![input, weight, bias, passed]
+    }
+
+    /// Gradients of x, γ and β, from that of y and its sums; RELU where it has still to pass ReLU.
+    fn gradients<T: Element, const RELU: bool>(
+        &self,
+        map: &Tensor,
+        gradient: &Tensor,
+        sums: [Vec<f64>; 2],
+    ) -> [Tensor; 3] {
+        let slope = Slope::of(self, sums, map);
+        let part = part_of(map, self.scale.len());
+        let mut result = map.detach().empty_like();
+        let parts = values::<T>(map).chunks(part).zip(values::<T>(gradient).chunks(part));
+        for_each(
+            parts.zip(values_mut::<T>(&mut result).chunks_mut(part)),
+            #[inline(always)]
+            |((x, g), dx)| self.input_gradient::<T, RELU>(&slope, x, g, dx),
+        );
+        [result, slope.weight(), slope.bias()]
     }
 
     /// Adds Σ g and Σ g (x − μ), g being 0 where ReLU was; as in libtorch, a NaN passes.

@@ -3,10 +3,11 @@
 mod byot;
 mod head;
 mod light;
+mod pooled;
 
-pub use byot::Byot;
 pub use head::Head;
-pub use light::{Light, LightConfig};
+pub use light::LightConfig;
+pub use pooled::Pooled;
 
 use sd_layers::{Cost, FeatureShape};
 use serde::{Deserialize, Serialize};
@@ -63,8 +64,8 @@ impl ExitConfig {
     /// Says which layer does not fit.
     pub fn build(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Box<dyn Exit>> {
         Ok(match self {
-            Self::Byot => Box::new(Byot::new(vs, geometry)?),
-            Self::Light(config) => Box::new(Light::new(vs, geometry, config)?),
+            Self::Byot => Box::new(byot::byot(vs, geometry)?),
+            Self::Light(config) => Box::new(config.build(vs, geometry)?),
         })
     }
 
