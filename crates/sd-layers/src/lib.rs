@@ -52,6 +52,7 @@ pub use block::{Block, Sequential};
 pub use conv::{ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig};
 pub use cost::Cost;
 pub use error::{Error, Result};
+pub use kernel::{Parameter, SgdUpdate, forget_gradient};
 pub use layout::channels_last;
 pub use linear::Linear;
 pub use norm::{BatchNorm, BatchNormRelu, BatchNormReluMaxPool};

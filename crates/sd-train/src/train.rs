@@ -72,7 +72,7 @@ impl Trainer<'_> {
                 let (images, labels) = to_tensors(&batch, self.device);
                 let outputs = self.network.forward_exits(&images, true);
                 let parts = self.experiment.objective.loss(&outputs, &labels);
-                self.sgd.zero_grad();
+                self.sgd.forget_gradients();
                 parts.total().backward();
                 self.sgd.step(rate);
 

@@ -95,7 +95,7 @@ impl Steps {
         after(0);
         let loss = self.objective.loss(&outputs, &self.labels).total();
         after(1);
-        self.sgd.zero_grad();
+        self.sgd.forget_gradients();
         loss.backward();
         after(2);
         self.sgd.step(RATE);
