@@ -45,7 +45,13 @@ pub enum Error {
         /// The last stage that an exit may hang on.
         last: usize,
     },
-    /// A file that could not be read or written.
+    /// Tensors that could not be brought into a file's form.
+    #[error("the tensors cannot be written: {reason}")]
+    Encode {
+        /// What went wrong.
+        reason: String,
+    },
+    /// A file that could not be read.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.

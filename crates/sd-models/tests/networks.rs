@@ -116,12 +116,8 @@ fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
     let (vs, _) = built(&config, CIFAR100);
     let metadata = [("experiment".to_owned(), "name = 1".to_owned())];
     let file = TensorFile { tensors: variables(&vs), metadata: metadata.into() };
-    file.write(&path).unwrap();
-
-    let beside = folder.path().join("beside");
-    std::fs::write(&beside, "").unwrap();
-    let permissions = |path| std::fs::metadata(path).unwrap().permissions();
-    assert_eq!(permissions(&path), permissions(&beside), "as any other file");
+    std::fs::write(&path, file.to_bytes().unwrap()).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), file.to_bytes().unwrap());
 
     let read = TensorFile::read(&path).unwrap();
     assert_eq!(read.metadata["experiment"], "name = 1");
@@ -137,9 +133,20 @@ fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
     assert!(error.contains("another configuration") && error.contains("head.linear"), "{error}");
 
     let bytes = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let error = TensorFile::read(&path).unwrap_err().to_string();
+    let damaged = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        TensorFile::read(&path).unwrap_err().to_string()
+    };
+    let error = damaged(&bytes[..bytes.len() / 2]);
     assert!(error.contains("model.safetensors"), "{error}");
+    // A bit of a weight, and one of the configuration's text.
+    let experiment = bytes.windows(8).position(|text| text == b"name = 1").unwrap();
+    for at in [bytes.len() - 100, experiment + 7] {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        let error = damaged(&flipped);
+        assert!(error.contains("model.safetensors") && error.contains("checksum"), "{error}");
+    }
 }
 
 #[test]

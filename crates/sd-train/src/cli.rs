@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Trains, evaluates and counts image classifiers with exits.
 #[derive(Debug, clap::Parser)]
@@ -149,6 +150,14 @@ pub struct TrainArgs {
     /// Stop after this many steps in all, as if interrupted; `--resume` goes on
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_steps: Option<u64>,
+
+    /// Stop after this time, e.g. `90m` or `1h30m`, as if interrupted; `--resume` goes on
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub time_limit: Option<Duration>,
+
+    /// Write a checkpoint at least this often, and after each epoch
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub checkpoint_every: Duration,
 
     /// Where it computes, and where the images are
     #[command(flatten)]

@@ -49,6 +49,7 @@ pub mod count;
 pub mod device;
 pub mod difference;
 pub mod evaluate;
+pub mod folder;
 pub mod logging;
 pub mod memory;
 pub mod meter;
@@ -58,6 +59,7 @@ pub mod optim;
 pub mod run;
 pub mod schedule;
 pub mod setting;
+pub mod stop;
 pub mod train;
 pub mod weights;
 

@@ -1,5 +1,6 @@
 //! The binary that `cargo xtask train`, `eval`, `count` and `bench` start.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -9,9 +10,6 @@ use sd_train::config::Experiment;
 use sd_train::train::Ended;
 use sd_train::{bench, count, memory, observe, run};
 
-/// What a shell expects of a program that was interrupted.
-const INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
     memory::keep_freed();
     let done = match Cli::parse().program {
@@ -19,7 +17,8 @@ fn main() -> ExitCode {
         Program::Bench(subject) => bench(&subject).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        // The terminal may be gone.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
 }
@@ -28,7 +27,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Train(args) => run::train(&args).map(|ended| match ended {
             Ended::Finished => ExitCode::SUCCESS,
-            Ended::Interrupted => ExitCode::from(INTERRUPTED),
+            Ended::Interrupted(code) => ExitCode::from(code),
         }),
         Command::Eval(args) => eval(&args).map(|()| ExitCode::SUCCESS),
         Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use sd_bench::run_folder::write_atomic;
 use sd_models::{TensorFile, variables};
 use tch::nn;
 use toml::Table;
@@ -19,7 +20,8 @@ const EXPERIMENT: &str = "experiment";
 /// If the file cannot be written.
 pub fn save(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
     let metadata = [(EXPERIMENT.to_owned(), experiment.to_toml()?)];
-    Ok(TensorFile { tensors: variables(vs), metadata: metadata.into() }.write(path)?)
+    let file = TensorFile { tensors: variables(vs), metadata: metadata.into() };
+    Ok(write_atomic(path, &file.to_bytes()?)?)
 }
 
 /// Reads weights into the variables of `experiment`'s network.

@@ -2,6 +2,8 @@
 //!
 //! Both are measured in pairs that take turns, so that a machine that slows down does so for both.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use sd_bench::{Measurement, timing};
 use sd_data::{DataConfig, DatasetConfig, SyntheticConfig};
@@ -16,6 +18,7 @@ use crate::config::Experiment;
 use crate::objective::{DeepestOnly, ObjectiveConfig};
 use crate::observe::Observer;
 use crate::run;
+use crate::stop::Stop;
 
 /// Steps of an epoch.
 const STEPS: usize = 16;
@@ -29,7 +32,7 @@ pub fn measure(
     args: &BenchArgs,
 ) -> Result<Vec<Measurement>> {
     let folder = tempfile::tempdir()?;
-    let mut observer = Observer::new(folder.path(), None)?;
+    let mut observer = Observer::new(folder.path(), Stop::default(), Duration::MAX);
     let mut measurements = Vec::new();
     for batch in batches(args, &[experiment.train.batch_size]) {
         measurements.extend(epoch(stopwatch, experiment, batch, args, &mut observer)?);
@@ -63,7 +66,8 @@ fn epoch(
     let config = experiment.to_toml()?;
     let mut failed = None;
     let epoch = || {
-        let mut position = Position::start(config.clone());
+        let images = data.train.as_ref().into();
+        let mut position = Position::start(config.clone(), images);
         if let Err(error) = trainer.run(&mut position, observer) {
             failed.get_or_insert(error);
         }
