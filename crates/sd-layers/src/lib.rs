@@ -55,7 +55,7 @@ pub use error::{Error, Result};
 pub use kernel::{Parameter, SgdUpdate, forget_gradient};
 pub use layout::channels_last;
 pub use linear::Linear;
-pub use norm::{BatchNorm, BatchNormRelu, BatchNormReluMaxPool};
+pub use norm::{BatchNorm, BatchNormRelu, BatchNormRelu6, BatchNormReluMaxPool};
 pub use pool::{AveragePool, MaxPool, global_average};
 pub use precision::Precision;
 pub use shape::{FeatureShape, Window};

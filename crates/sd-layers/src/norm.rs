@@ -93,6 +93,29 @@ impl Block for BatchNormRelu {
     }
 }
 
+/// Batch normalisation, then min(max(x, 0), 6).
+#[derive(Debug)]
+pub struct BatchNormRelu6(BatchNorm);
+
+impl BatchNormRelu6 {
+    /// Batch normalisation of this many channels, then ReLU6.
+    pub fn new(vs: &nn::Path, channels: i64) -> Self {
+        Self(BatchNorm::new(vs, channels))
+    }
+}
+
+impl ModuleT for BatchNormRelu6 {
+    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
+        self.0.forward_t(input, train).relu6_()
+    }
+}
+
+impl Block for BatchNormRelu6 {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        self.0.cost(input)
+    }
+}
+
 /// Batch normalisation, ReLU, then the largest value in each window of 2×2.
 #[derive(Debug)]
 pub struct BatchNormReluMaxPool(BatchNorm);

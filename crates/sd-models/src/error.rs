@@ -72,9 +72,22 @@ pub enum Error {
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// The first tensor that differs.
+        /// The tensors that differ.
         difference: String,
     },
+    /// A network that a library does not have.
+    #[error("{library} has no {network}: expected {expected}")]
+    NoCounterpart {
+        /// torchvision or timm.
+        library: &'static str,
+        /// The network, in a few words.
+        network: String,
+        /// What the library has.
+        expected: &'static str,
+    },
+    /// A variable that the network has and the tensors at hand lack.
+    #[error("{0} is missing")]
+    Variable(String),
 }
 
 /// A result with this crate's error.

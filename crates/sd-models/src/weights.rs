@@ -93,10 +93,12 @@ impl TensorFile {
     /// Copies the tensors into `targets` of the same names, shapes and types.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] names the first tensor that is missing, left over or of another shape;
+    /// [`Error::Mismatch`] names the tensors that are missing, left over or of another shape;
     /// nothing is copied then. `path` is for the message.
     pub fn copy_into(&self, targets: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
-        if let Some(difference) = self.difference(targets) {
+        let differences = self.differences(targets);
+        if !differences.is_empty() {
+            let difference = listed(&differences);
             return Err(Error::Mismatch { path: path.to_owned(), difference });
         }
         tch::no_grad(|| {
@@ -107,23 +109,29 @@ impl TensorFile {
         Ok(())
     }
 
-    fn difference(&self, targets: &BTreeMap<String, Tensor>) -> Option<String> {
-        for (name, target) in targets {
+    fn differences(&self, targets: &BTreeMap<String, Tensor>) -> Vec<String> {
+        let differs = |(name, target): (&String, &Tensor)| {
             let Some(found) = self.tensors.get(name) else {
                 return Some(format!("{name} is missing"));
             };
-            if found.size() != target.size() || found.kind() != target.kind() {
-                return Some(format!(
-                    "{name} is {:?} {:?}, expected {:?} {:?}",
-                    found.kind(),
-                    found.size(),
-                    target.kind(),
-                    target.size()
-                ));
-            }
-        }
-        let surplus = self.tensors.keys().find(|name| !targets.contains_key(*name))?;
-        Some(format!("the network has no {surplus}"))
+            let same = found.size() == target.size() && found.kind() == target.kind();
+            let said = |tensor: &Tensor| format!("{:?} {:?}", tensor.kind(), tensor.size());
+            (!same).then(|| format!("{name} is {}, expected {}", said(found), said(target)))
+        };
+        let surplus = self.tensors.keys().filter(|name| !targets.contains_key(*name));
+        let surplus = surplus.map(|name| format!("the network has no {name}"));
+        targets.iter().filter_map(differs).chain(surplus).collect()
+    }
+}
+
+/// The first of the differences, and how many more there are: a file of another network differs
+/// in all its tensors.
+fn listed(differences: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown = differences[..differences.len().min(SHOWN)].join("; ");
+    match differences.len() - differences.len().min(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
     }
 }
 
