@@ -4,31 +4,44 @@ use std::collections::BTreeMap;
 
 use sd_layers::{ConvConfig, Cost, FeatureShape, GroupedConfig, Precision};
 use sd_models::{
-    BackboneConfig, ExitConfig, ExitsConfig, ModelConfig, MultiExit, PerStage, ResnetConfig, Stem,
-    Task, TensorFile, VggConfig, VggHead, variables,
+    BackboneConfig, ExitConfig, ExitsConfig, MobilenetV2Config, ModelConfig, MultiExit, PerStage,
+    ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead, variables,
 };
 use tch::{Device, Kind, Tensor, nn};
 
 const CIFAR100: Task = Task { input: FeatureShape::new(3, 32, 32), classes: 100 };
+const IMAGENET: Task = Task { input: FeatureShape::new(3, 224, 224), classes: 1000 };
 
-fn vgg(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
+fn vgg_with(head: VggHead, depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
     BackboneConfig::Vgg(VggConfig {
         depth,
-        head: VggHead::Linear,
+        head,
         width,
         conv: PerStage::All(conv),
         attention: PerStage::All(sd_layers::AttentionConfig::None),
     })
 }
 
-fn resnet(depth: u32, conv: ConvConfig) -> BackboneConfig {
+fn vgg(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
+    vgg_with(VggHead::Linear, depth, width, conv)
+}
+
+fn resnet_with(stem: Stem, depth: u32, conv: ConvConfig) -> BackboneConfig {
     BackboneConfig::Resnet(ResnetConfig {
         depth,
-        stem: Stem::Small,
+        stem,
         width: 1.0,
         conv: PerStage::All(conv),
         attention: PerStage::All(sd_layers::AttentionConfig::None),
     })
+}
+
+fn resnet(depth: u32, conv: ConvConfig) -> BackboneConfig {
+    resnet_with(Stem::Small, depth, conv)
+}
+
+fn mobilenet_v2(stem: Stem, width: f64) -> BackboneConfig {
+    BackboneConfig::MobilenetV2(MobilenetV2Config { stem, width })
 }
 
 fn grouped8() -> ConvConfig {
@@ -42,7 +55,9 @@ fn built(config: &ModelConfig, task: Task) -> (nn::VarStore, MultiExit) {
 }
 
 /// What PyTorch counts on torchvision's networks (`scripts/golden/costs.py`): one 3×32×32 image,
-/// 100 classes, stem 3×3 stride 1 without pool, linear head, 1×1 convolutions and the stem dense.
+/// 100 classes, stem 3×3 stride 1 without pool, linear head, 1×1 convolutions and the stem dense;
+/// with `224` in the name one 3×224×224 image, 1000 classes, the network as it is, VGG's width a
+/// quarter.
 #[test]
 fn costs_are_those_that_pytorch_counts() {
     let golden: BTreeMap<String, Cost> =
@@ -53,13 +68,30 @@ fn costs_are_those_that_pytorch_counts() {
         ("resnet18/depthwise_separable", resnet(18, ConvConfig::DepthwiseSeparable)),
         ("resnet34/dense", resnet(34, ConvConfig::Dense)),
         ("resnet50/dense", resnet(50, ConvConfig::Dense)),
+        ("resnet101/dense", resnet(101, ConvConfig::Dense)),
+        ("resnet152/dense", resnet(152, ConvConfig::Dense)),
         ("vgg11/dense", vgg(11, 1.0, ConvConfig::Dense)),
         ("vgg11/grouped8", vgg(11, 1.0, grouped8())),
         ("vgg11/depthwise_separable", vgg(11, 1.0, ConvConfig::DepthwiseSeparable)),
+        ("vgg13/dense", vgg(13, 1.0, ConvConfig::Dense)),
+        ("vgg16/dense", vgg(16, 1.0, ConvConfig::Dense)),
+        ("vgg19/dense", vgg(19, 1.0, ConvConfig::Dense)),
+        ("mobilenet_v2/1.0", mobilenet_v2(Stem::Small, 1.0)),
+        ("mobilenet_v2/0.75", mobilenet_v2(Stem::Small, 0.75)),
+        ("mobilenet_v2/0.5", mobilenet_v2(Stem::Small, 0.5)),
+        ("mobilenet_v2/0.35", mobilenet_v2(Stem::Small, 0.35)),
+        ("mobilenet_v2/1.4", mobilenet_v2(Stem::Small, 1.4)),
     ];
-    assert_eq!(golden.len(), networks.len());
-    for (name, backbone) in networks {
-        let (vs, network) = built(&ModelConfig { backbone, exits: None }, CIFAR100);
+    let large = [
+        ("resnet18/224", resnet_with(Stem::Large, 18, ConvConfig::Dense)),
+        ("vgg11/224", vgg_with(VggHead::Classic7x7, 11, 0.25, ConvConfig::Dense)),
+        ("mobilenet_v2/224", mobilenet_v2(Stem::Large, 1.0)),
+    ];
+    assert_eq!(golden.len(), networks.len() + large.len());
+    let small = networks.into_iter().map(|network| (CIFAR100, network));
+    let large = large.into_iter().map(|network| (IMAGENET, network));
+    for (task, (name, backbone)) in small.chain(large) {
+        let (vs, network) = built(&ModelConfig { backbone, exits: None }, task);
         let cost = network.framework_cost().unwrap();
         assert_eq!(cost, golden[name], "{name}");
         let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
@@ -68,12 +100,34 @@ fn costs_are_those_that_pytorch_counts() {
 }
 
 #[test]
+fn stages_record_their_channels_and_strides() {
+    let recorded = |config: BackboneConfig, side: i64| {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let backbone = config.build(&vs.root(), 3).unwrap();
+        let shapes = backbone.shapes(FeatureShape::new(3, side, side)).unwrap();
+        let stage = |(stage, shape): (&sd_models::Stage, FeatureShape)| {
+            assert_eq!((shape.channels, shape.height), (stage.channels, side / stage.stride));
+            (stage.channels, stage.stride)
+        };
+        backbone.stages.iter().zip(shapes).map(stage).collect::<Vec<_>>()
+    };
+    let small = [(16, 1), (24, 1), (32, 2), (96, 4), (1280, 8)];
+    assert_eq!(recorded(mobilenet_v2(Stem::Small, 1.0), 32), small);
+    let large = [(16, 2), (24, 4), (32, 8), (96, 16), (1280, 32)];
+    assert_eq!(recorded(mobilenet_v2(Stem::Large, 1.0), 224), large);
+    let resnet = [(256, 4), (512, 8), (1024, 16), (2048, 32)];
+    assert_eq!(recorded(resnet_with(Stem::Large, 50, ConvConfig::Dense), 224), resnet);
+}
+
+#[test]
 fn every_exit_counts_what_it_holds_and_receives_a_gradient() {
     let task = Task { input: FeatureShape::new(1, 32, 32), classes: 7 };
-    for kind in ExitConfig::examples() {
-        let name = kind.describe();
+    let all = ExitConfig::examples().into_iter();
+    let on_vgg = all.map(|kind| (vgg(11, 0.25, ConvConfig::DepthwiseSeparable), kind));
+    let on_mobilenet = (mobilenet_v2(Stem::Small, 0.35), ExitConfig::Byot);
+    for (backbone, kind) in on_vgg.chain([on_mobilenet]) {
+        let name = format!("{} on {}", kind.describe(), backbone.describe());
         let exits = Some(ExitsConfig { after: vec![1, 3], kind });
-        let backbone = vgg(11, 0.25, ConvConfig::DepthwiseSeparable);
         let (vs, network) = built(&ModelConfig { backbone, exits }, task);
         let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
         assert_eq!(network.framework_cost().unwrap().params, elements as u64, "{name}");
@@ -169,5 +223,5 @@ fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both
     assert_eq!(error, "resnet.conv lists 3 stages, the network has 4");
     config.depth = 20;
     let error = config.build(&vs.root(), 3).unwrap_err().to_string();
-    assert!(error.contains("20") && error.contains("[18, 34, 50]"), "{error}");
+    assert!(error.contains("20") && error.contains("[18, 34, 50, 101, 152]"), "{error}");
 }
