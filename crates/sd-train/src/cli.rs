@@ -36,6 +36,9 @@ pub enum Command {
     Eval(EvalArgs),
     /// Count parameters and multiply-accumulates: network, framework and each exit alone
     Count(CountArgs),
+    /// Read the weights of torchvision and timm, and write them
+    #[command(subcommand)]
+    Weights(Exchange),
 }
 
 /// What `bench step`, `infer` and `peers` measure unless they are told: each family dense, and
@@ -198,6 +201,66 @@ pub struct CountArgs {
     /// Print one JSON document, a list
     #[arg(long)]
     pub json: bool,
+}
+
+/// Which way weights go.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Exchange {
+    /// Write a state dict of torchvision or timm as weights of a configuration's network
+    Import(ImportArgs),
+    /// Write a run's weights as a state dict that torchvision or timm loads; without exits
+    Export(ExportArgs),
+}
+
+/// Arguments of `weights import`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImportArgs {
+    /// The experiment; its network has dense convolutions, no attention, and as many classes as
+    /// the file. Exits are left out
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+
+    /// A `state_dict()` that `safetensors.torch.save_file` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Whose names the tensors have
+    #[arg(long, value_enum)]
+    pub from: StateDict,
+
+    /// The weights to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Set a value of the configuration, e.g. `-s model.backbone.resnet.stem=large` (may be
+    /// repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Arguments of `weights export`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExportArgs {
+    /// Weights of a run, e.g. `runs/NAME-seed0/model.safetensors`
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Whose names the tensors are to have
+    #[arg(long, value_enum)]
+    pub to: StateDict,
+
+    /// The state dict to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Whose names the tensors of a state dict have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StateDict {
+    /// torchvision's
+    Torchvision,
+    /// timm's
+    Timm,
 }
 
 /// A split to evaluate on.

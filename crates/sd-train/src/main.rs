@@ -1,14 +1,14 @@
-//! The binary that `cargo xtask train`, `eval`, `count` and `bench` start.
+//! The binary that `cargo xtask train`, `eval`, `count`, `weights` and `bench` start.
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Program};
+use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Exchange, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{bench, count, memory, observe, run};
+use sd_train::{bench, count, exchange, memory, observe, run};
 
 fn main() -> ExitCode {
     memory::keep_freed();
@@ -31,6 +31,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }),
         Command::Eval(args) => eval(&args).map(|()| ExitCode::SUCCESS),
         Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),
+        Command::Weights(exchange) => weights(&exchange).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -55,6 +56,15 @@ fn count(args: &CountArgs) -> Result<()> {
     } else {
         println!("{}", count::table(&counts));
     }
+    Ok(())
+}
+
+fn weights(exchange: &Exchange) -> Result<()> {
+    let (tensors, file) = match exchange {
+        Exchange::Import(args) => (exchange::import(args)?, &args.out),
+        Exchange::Export(args) => (exchange::export(args)?, &args.out),
+    };
+    println!("{}: {tensors} tensors", file.display());
     Ok(())
 }
 

@@ -50,6 +50,10 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let vs = nn::VarStore::new(device);
     let network = MultiExit::build(&vs.root(), &experiment.model, task, precision)?;
     let costs = NetworkCosts::of(&network, &experiment.model, task)?;
+    if let Some(pretrained) = experiment.train.pretrained.as_ref().filter(|_| !args.resume) {
+        let taken = pretrained.load(&experiment.model.backbone, &variables(&vs))?;
+        tracing::info!("{}: {taken}", pretrained.file.display());
+    }
     let mut trainer = trainer(&experiment, &network, &vs, &data, threads, device)?;
 
     let config = experiment.to_toml()?;
