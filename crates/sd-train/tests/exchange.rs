@@ -126,7 +126,7 @@ fn a_start_takes_the_parts_that_are_not_excepted_and_leaves_the_exits() {
     let error = except(&["head"]).load(backbone, &network).unwrap_err().to_string();
     assert!(error.contains("backbone.stage5.0.conv.depthwise.weight is missing"), "{error}");
     let error = except(&["tail"]).load(backbone, &network).unwrap_err().to_string();
-    assert!(error.contains("has `tail`") && error.contains("stem, stage1, "), "{error}");
+    assert!(error.contains("has `tail`") && error.contains("stem, stage2, "), "{error}");
     assert_eq!(network, before, "nothing is copied where something is wrong");
 
     let taken = except(&["stage5", "head"]).load(backbone, &network).unwrap();
