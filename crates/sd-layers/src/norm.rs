@@ -150,6 +150,17 @@ mod tests {
     use tch::{Device, Kind};
 
     #[test]
+    fn relu6_cuts_below_zero_and_above_six() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let layer = BatchNormRelu6::new(&vs.root(), 1);
+        let input = Tensor::from_slice(&[-1.0f32, 3.0, 7.5]).view([1, 1, 1, 3]);
+        // At the start the running statistics are 0 and 1; ε hardly counts.
+        let output = Vec::<f32>::try_from(layer.forward_t(&input, false).view([3])).unwrap();
+        assert_eq!([output[0], output[2]], [0.0, 6.0]);
+        assert!((output[1] - 3.0).abs() < 1e-4, "{output:?}");
+    }
+
+    #[test]
     fn scale_starts_at_one_and_statistics_move_by_a_tenth() {
         let vs = nn::VarStore::new(Device::Cpu);
         let norm = BatchNorm::new(&vs.root(), 3);
