@@ -1,6 +1,7 @@
 //! Weights from torchvision and timm, and for them.
 
 use anyhow::{Context, Result};
+use sd_bench::run_folder::write_atomic;
 use sd_layers::Precision;
 use sd_models::{Library, MultiExit, TensorFile, variables};
 use tch::{Device, nn};
@@ -44,7 +45,7 @@ pub fn export(args: &ExportArgs) -> Result<usize> {
     let vs = built(&experiment)?;
     file.copy_into(&variables(&vs), &args.file)?;
     let exported = library.export(backbone, &variables(&vs))?;
-    exported.write(&args.out)?;
+    write_atomic(&args.out, &exported.to_bytes()?)?;
     Ok(exported.tensors.len())
 }
 

@@ -59,7 +59,8 @@ fn built(experiment: &Experiment) -> BTreeMap<String, Tensor> {
 fn state_dict(library: Library, file: &Path) -> BTreeMap<String, Tensor> {
     let experiment = experiment(&[]);
     let weights = built(&experiment);
-    library.export(&experiment.model.backbone, &weights).unwrap().write(file).unwrap();
+    let exported = library.export(&experiment.model.backbone, &weights).unwrap();
+    std::fs::write(file, exported.to_bytes().unwrap()).unwrap();
     weights
 }
 
