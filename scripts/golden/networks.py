@@ -6,8 +6,9 @@ training and in evaluation.
 """
 
 import torch
+from attention import Eca, SqueezeExcite
 from cases import Cases, normal, unlike_the_start, variables
-from layers import BatchNormRelu, DepthwiseSeparable, Eca, Grouped, SqueezeExcite, conv
+from layers import BatchNormRelu, DepthwiseSeparable, Grouped, conv
 from torch import nn
 
 

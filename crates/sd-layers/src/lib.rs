@@ -45,11 +45,12 @@ mod pool;
 mod precision;
 mod shape;
 
-pub use attention::{
-    AttentionConfig, Eca, EcaConfig, SimAm, SimAmConfig, SqueezeExcite, SqueezeExciteConfig,
-};
+pub use attention::*;
 pub use block::{Block, Sequential};
-pub use conv::{ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig};
+pub use conv::{
+    ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig,
+    SeparablePair,
+};
 pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{Parameter, SgdUpdate, forget_gradient};

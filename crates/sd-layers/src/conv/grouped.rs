@@ -55,7 +55,7 @@ impl Block for Grouped {
 
 /// Channel `g · (C / groups) + i` becomes channel `i · groups + g`. Works on the last axis of the
 /// channels-last view, so that the layout stays.
-fn shuffle_channels(input: &Tensor, groups: i64) -> Tensor {
+pub(crate) fn shuffle_channels(input: &Tensor, groups: i64) -> Tensor {
     let (n, c, h, w) = input.size4().expect("a feature map has four axes");
     input
         .permute([0, 2, 3, 1])
