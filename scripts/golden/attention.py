@@ -83,7 +83,7 @@ class SpatialGroup(nn.Module):
     def forward(self, x):
         parts = []
         for part, scale, shift in zip(x.chunk(len(self.weight), 1), self.weight, self.bias):
-            likeness = torch.einsum("nc,nchw->nhw", part.mean((2, 3)), part)
+            likeness = (part.mean((2, 3), keepdim=True) * part).sum(1)
             centred = likeness - likeness.mean((1, 2), keepdim=True)
             deviation = centred.square().mean((1, 2), keepdim=True).sqrt()
             weights = (scale * centred / (deviation + 1e-5) + shift).sigmoid()

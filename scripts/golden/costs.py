@@ -1,4 +1,4 @@
-"""Golden costs of whole networks: python scripts/golden/costs.py
+"""Golden costs of whole networks and of exits: python scripts/golden/costs.py
 
 torchvision's networks, counted by PyTorch: parameters, and the multiply-accumulates of
 convolutions and linear layers by hooks on their forward passes.
@@ -9,14 +9,31 @@ MobileNetV2 has stride 1 in its stem and in its stage of 24 channels.
 
 Names with `224` are for one 3x224x224 image and 1000 classes: the networks as they are. VGG's
 channels and head there have a quarter of their width.
+
+Exits are counted apart from the backbone they hang on, all of them together, by PyTorch's counter of
+operations, which sees convolutions and matrix products wherever they are.
 """
 
 import torch
 import torchvision
+from attention import (
+    Cbam,
+    Coordinate,
+    Eca,
+    ScanAttention,
+    Shuffle,
+    SimAm,
+    SpatialGroup,
+    SqueezeExcite,
+    TpamiAttention,
+    Triplet,
+)
 from cases import write_json
 from layers import DepthwiseSeparable
+from networks import Byot, Light, Scan, Tpami
 from state_dicts import for_cifar, mobilenet_v2
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.vgg import VGG, cfgs, make_layers
 
 CLASSES = 100
@@ -87,6 +104,56 @@ def cost(network, side=32):
     return {"params": sum(p.numel() for p in network.parameters()), "macs": macs}
 
 
+# Channels of the map that an exit hangs on and the map's side, shallow first, and after the last stage.
+PLACES = {
+    "resnet18": [(64, 32), (128, 16), (256, 8), (512, 4)],
+    "vgg11": [(64, 16), (128, 8), (256, 4), (512, 2), (512, 1)],
+}
+
+ATTENTIONS = {
+    "none": lambda channels: nn.Identity(),
+    # Equation 12 of its paper for these widths.
+    "eca": lambda channels: Eca(3 if channels == 64 else 5),
+    "simam": lambda channels: SimAm(),
+    "squeeze_excite": lambda channels: SqueezeExcite(channels, 16),
+    "cbam": Cbam,
+    "spatial_group": lambda channels: SpatialGroup(64),
+    "coordinate": Coordinate,
+    "shuffle": lambda channels: Shuffle(channels, min(64, channels // 2)),
+    "triplet": lambda channels: Triplet(),
+    "scan": ScanAttention,
+    "tpami": TpamiAttention,
+}
+
+
+def exits(places):
+    """Each kind of exit on each of the places but the last."""
+    *maps, (width, last) = places
+    widths = [channels for channels, _ in places]
+    bottlenecks = {"byot": Byot, "scan": Scan}
+    kinds = {
+        name: [kind(c, width, side // last, CLASSES) for c, side in maps]
+        for name, kind in bottlenecks.items()
+    }
+    chains = [(c, widths[number:]) for number, (c, _) in enumerate(maps, 1)]
+    kinds["tpami"] = [Tpami(channels, chain, CLASSES) for channels, chain in chains]
+    for name, attention in ATTENTIONS.items():
+        light = [Light(c, width, CLASSES, attention(c)) for c, _ in maps]
+        kinds[f"light ({name})"] = light
+    return kinds
+
+
+def cost_of_exits(modules, places):
+    total = {"params": 0, "macs": 0}
+    for module, (channels, side) in zip(modules, places):
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            module.eval()(torch.zeros(1, channels, side, side))
+        total["params"] += sum(p.numel() for p in module.parameters())
+        total["macs"] += counter.get_total_flops() // 2
+    return total
+
+
 if __name__ == "__main__":
     networks = {
         "resnet18/dense": resnet(18),
@@ -113,3 +180,8 @@ if __name__ == "__main__":
     }
     costs |= {name: cost(network, 224) for name, network in large.items()}
     write_json("sd-models", "costs", costs)
+    by_kind = {
+        name: {kind: cost_of_exits(each, places) for kind, each in exits(places).items()}
+        for name, places in PLACES.items()
+    }
+    write_json("sd-models", "exit_costs", by_kind)

@@ -49,9 +49,7 @@ pub use backbone::{
     Backbone, BackboneConfig, MobilenetV2Config, ResnetConfig, Stage, Stem, VggConfig, VggHead,
 };
 pub use error::{Error, Result};
-pub use exit::{
-    Exit, ExitConfig, ExitGeometry, ExitOutput, ExitsConfig, Head, LightConfig, Pooled,
-};
+pub use exit::*;
 pub use multi_exit::{ExitOutputs, ModelConfig, MultiExit, Task};
 pub use per_stage::PerStage;
 pub use state_dict::Library;

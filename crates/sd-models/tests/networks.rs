@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use sd_layers::{ConvConfig, Cost, FeatureShape, GroupedConfig, Precision};
 use sd_models::{
-    BackboneConfig, ExitConfig, ExitsConfig, MobilenetV2Config, ModelConfig, MultiExit, PerStage,
+    BackboneConfig, ExitConfig, ExitsConfig, LightConfig, MobilenetV2Config, ModelConfig,
+    MultiExit, PerStage,
     ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead, variables,
 };
 use tch::{Device, Kind, Tensor, nn};
@@ -26,18 +27,18 @@ fn vgg(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
     vgg_with(VggHead::Linear, depth, width, conv)
 }
 
-fn resnet_with(stem: Stem, depth: u32, conv: ConvConfig) -> BackboneConfig {
+fn resnet_with(stem: Stem, depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
     BackboneConfig::Resnet(ResnetConfig {
         depth,
         stem,
-        width: 1.0,
+        width,
         conv: PerStage::All(conv),
         attention: PerStage::All(sd_layers::AttentionConfig::None),
     })
 }
 
-fn resnet(depth: u32, conv: ConvConfig) -> BackboneConfig {
-    resnet_with(Stem::Small, depth, conv)
+fn resnet(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
+    resnet_with(Stem::Small, depth, width, conv)
 }
 
 fn mobilenet_v2(stem: Stem, width: f64) -> BackboneConfig {
@@ -63,13 +64,13 @@ fn costs_are_those_that_pytorch_counts() {
     let golden: BTreeMap<String, Cost> =
         serde_json::from_str(include_str!("golden/costs.json")).unwrap();
     let networks = [
-        ("resnet18/dense", resnet(18, ConvConfig::Dense)),
-        ("resnet18/grouped8", resnet(18, grouped8())),
-        ("resnet18/depthwise_separable", resnet(18, ConvConfig::DepthwiseSeparable)),
-        ("resnet34/dense", resnet(34, ConvConfig::Dense)),
-        ("resnet50/dense", resnet(50, ConvConfig::Dense)),
-        ("resnet101/dense", resnet(101, ConvConfig::Dense)),
-        ("resnet152/dense", resnet(152, ConvConfig::Dense)),
+        ("resnet18/dense", resnet(18, 1.0, ConvConfig::Dense)),
+        ("resnet18/grouped8", resnet(18, 1.0, grouped8())),
+        ("resnet18/depthwise_separable", resnet(18, 1.0, ConvConfig::DepthwiseSeparable)),
+        ("resnet34/dense", resnet(34, 1.0, ConvConfig::Dense)),
+        ("resnet50/dense", resnet(50, 1.0, ConvConfig::Dense)),
+        ("resnet101/dense", resnet(101, 1.0, ConvConfig::Dense)),
+        ("resnet152/dense", resnet(152, 1.0, ConvConfig::Dense)),
         ("vgg11/dense", vgg(11, 1.0, ConvConfig::Dense)),
         ("vgg11/grouped8", vgg(11, 1.0, grouped8())),
         ("vgg11/depthwise_separable", vgg(11, 1.0, ConvConfig::DepthwiseSeparable)),
@@ -83,7 +84,7 @@ fn costs_are_those_that_pytorch_counts() {
         ("mobilenet_v2/1.4", mobilenet_v2(Stem::Small, 1.4)),
     ];
     let large = [
-        ("resnet18/224", resnet_with(Stem::Large, 18, ConvConfig::Dense)),
+        ("resnet18/224", resnet_with(Stem::Large, 18, 1.0, ConvConfig::Dense)),
         ("vgg11/224", vgg_with(VggHead::Classic7x7, 11, 0.25, ConvConfig::Dense)),
         ("mobilenet_v2/224", mobilenet_v2(Stem::Large, 1.0)),
     ];
@@ -96,6 +97,70 @@ fn costs_are_those_that_pytorch_counts() {
         assert_eq!(cost, golden[name], "{name}");
         let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
         assert_eq!(cost.params, elements as u64, "{name}");
+    }
+}
+
+/// What PyTorch counts on the same exits, apart from the backbone (`scripts/golden/costs.py`).
+#[test]
+fn exits_cost_what_pytorch_counts() {
+    let golden: BTreeMap<String, BTreeMap<String, Cost>> =
+        serde_json::from_str(include_str!("golden/exit_costs.json")).unwrap();
+    let networks = [
+        ("resnet18", resnet(18, 1.0, grouped8()), vec![1, 2, 3]),
+        ("vgg11", vgg(11, 1.0, grouped8()), vec![1, 2, 3, 4]),
+    ];
+    assert_eq!(golden.len(), networks.len());
+    for (name, backbone, after) in networks {
+        let kinds = ExitConfig::examples().into_iter().map(|kind| (kind.describe(), kind));
+        let kinds: BTreeMap<String, ExitConfig> = kinds.collect();
+        for (described, &expected) in &golden[name] {
+            let kind = kinds[described].clone();
+            let exits = Some(ExitsConfig { after: after.clone(), kind });
+            let (_vs, network) =
+                built(&ModelConfig { backbone: backbone.clone(), exits }, CIFAR100);
+            let deployed = *network.cost_of_exits().unwrap().last().unwrap();
+            let framework = network.framework_cost().unwrap();
+            let found = Cost {
+                params: framework.params - deployed.params,
+                macs: framework.macs - deployed.macs,
+            };
+            assert_eq!(found, expected, "{name}: {described}");
+        }
+    }
+}
+
+#[test]
+fn exits_hang_on_any_stages() {
+    let _guard = tch::no_grad_guard();
+    let task = Task { input: FeatureShape::new(3, 32, 32), classes: 7 };
+    let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+    let light = ExitConfig::Light(LightConfig::new(sd_layers::AttentionConfig::None));
+    let kinds = [ExitConfig::Byot, ExitConfig::Scan, ExitConfig::Tpami, light];
+    let families = [(vgg(11, 0.125, grouped8()), 4), (resnet(18, 0.125, grouped8()), 3)];
+    for (kind, (backbone, last)) in
+        kinds.iter().flat_map(|kind| families.iter().map(move |family| (kind, family)))
+    {
+        let with_exits = |after: &[usize]| {
+            let exits = Some(ExitsConfig { after: after.to_vec(), kind: kind.clone() });
+            built(&ModelConfig { backbone: backbone.clone(), exits }, task).1
+        };
+        let alone: Vec<Cost> =
+            (1..=*last).map(|stage| with_exits(&[stage]).cost_of_exits().unwrap()[0]).collect();
+        for subset in 0..1 << last {
+            let after: Vec<usize> =
+                (1..=*last).filter(|stage| subset >> (stage - 1) & 1 == 1).collect();
+            let name = format!("{} after {after:?}", kind.describe());
+            let network = with_exits(&after);
+            let costs = network.cost_of_exits().unwrap();
+            let expected: Vec<Cost> = after.iter().map(|stage| alone[stage - 1]).collect();
+            assert_eq!(costs[..after.len()], expected, "{name}");
+
+            let outputs = network.forward_exits(&images, false);
+            assert_eq!(outputs.shallow.len(), after.len(), "{name}");
+            let width = outputs.deepest.feature.size();
+            assert!(outputs.all().all(|exit| exit.feature.size() == width), "{name}");
+            assert!(outputs.all().all(|exit| exit.logits.size() == [2, 7]), "{name}");
+        }
     }
 }
 
@@ -116,7 +181,7 @@ fn stages_record_their_channels_and_strides() {
     let large = [(16, 2), (24, 4), (32, 8), (96, 16), (1280, 32)];
     assert_eq!(recorded(mobilenet_v2(Stem::Large, 1.0), 224), large);
     let resnet = [(256, 4), (512, 8), (1024, 16), (2048, 32)];
-    assert_eq!(recorded(resnet_with(Stem::Large, 50, ConvConfig::Dense), 224), resnet);
+    assert_eq!(recorded(resnet_with(Stem::Large, 50, 1.0, ConvConfig::Dense), 224), resnet);
 }
 
 #[test]
