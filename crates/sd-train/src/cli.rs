@@ -62,6 +62,8 @@ pub enum Bench {
     Step(BenchArgs),
     /// Images a second of an evaluation, and the latency of each exit
     Infer(BenchArgs),
+    /// Images a second of a training step without exits, and with each kind of exit in turn
+    Exits(BenchArgs),
     /// An epoch over its bare steps, and a self-distilled step over a plain one
     Overhead(BenchArgs),
     /// A process from its start to the end of its first step
@@ -197,6 +199,19 @@ pub struct CountArgs {
     /// Experiments
     #[arg(value_name = "CONFIG", required = true)]
     pub configs: Vec<PathBuf>,
+
+    /// Set a value of the configurations, e.g. `-s model.exits.kind=scan` (may be repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Count every kind of exit, with every attention, in the places of the configured ones, and
+    /// print Markdown tables
+    #[arg(long)]
+    pub exits: bool,
+
+    /// With `--exits`: a record of `bench exits --json`, whose steps the tables then have too
+    #[arg(long, value_name = "FILE", requires = "exits", conflicts_with = "json")]
+    pub times: Option<PathBuf>,
 
     /// Print one JSON document, a list
     #[arg(long)]

@@ -50,6 +50,7 @@ pub mod device;
 pub mod difference;
 pub mod evaluate;
 pub mod exchange;
+pub mod exit_kinds;
 pub mod folder;
 pub mod logging;
 pub mod memory;

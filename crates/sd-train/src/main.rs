@@ -1,6 +1,7 @@
 //! The binary that `cargo xtask train`, `eval`, `count`, `weights` and `bench` start.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -8,7 +9,8 @@ use clap::Parser;
 use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Exchange, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{bench, count, exchange, memory, observe, run};
+use sd_train::{bench, count, exchange, exit_kinds, memory, observe, run};
+use serde::Serialize;
 
 fn main() -> ExitCode {
     memory::keep_freed();
@@ -46,15 +48,29 @@ fn eval(args: &EvalArgs) -> Result<()> {
 }
 
 fn count(args: &CountArgs) -> Result<()> {
-    let counts = args
-        .configs
-        .iter()
-        .map(|path| count::count(path.display().to_string(), &Experiment::read(path, &[], None)?))
-        .collect::<Result<Vec<_>>>()?;
+    if args.exits {
+        let times = args.times.as_deref().map(exit_kinds::read_times).transpose()?;
+        let tables = |counts: &[_]| exit_kinds::tables(counts, times.as_ref());
+        print_counts(args, exit_kinds::count, tables)
+    } else {
+        print_counts(args, count::count, count::table)
+    }
+}
+
+/// Counts each configuration and prints all counts, as JSON or as text.
+fn print_counts<C: Serialize>(
+    args: &CountArgs,
+    count: impl Fn(String, &Experiment) -> Result<C>,
+    text: impl Fn(&[C]) -> String,
+) -> Result<()> {
+    let of_file = |path: &PathBuf| {
+        count(path.display().to_string(), &Experiment::read(path, &args.set, None)?)
+    };
+    let counts = args.configs.iter().map(of_file).collect::<Result<Vec<_>>>()?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&counts)?);
     } else {
-        println!("{}", count::table(&counts));
+        println!("{}", text(&counts).trim_end());
     }
     Ok(())
 }

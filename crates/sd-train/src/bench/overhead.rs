@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use sd_bench::{Measurement, timing};
 use sd_data::{DataConfig, DatasetConfig, SyntheticConfig};
-use sd_models::{ModelConfig, MultiExit};
+use sd_models::MultiExit;
 use tch::nn;
 
 use super::step::Steps;
@@ -15,7 +15,6 @@ use super::{Label, Stopwatch, batches};
 use crate::checkpoint::Position;
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
-use crate::objective::{DeepestOnly, ObjectiveConfig};
 use crate::observe::Observer;
 use crate::run;
 use crate::stop::Stop;
@@ -85,11 +84,8 @@ fn distillation(
     experiment: &Experiment,
     batch: usize,
 ) -> Result<[Measurement; 2]> {
-    let model = ModelConfig { exits: None, ..experiment.model.clone() };
-    let mut plain = experiment.clone();
-    plain.objective = ObjectiveConfig::DeepestOnly(DeepestOnly { label_smoothing: 0.0 });
     let mut distilled = Steps::new(experiment, &experiment.model, batch, stopwatch.device)?;
-    let mut plain = Steps::new(&plain, &model, batch, stopwatch.device)?;
+    let mut plain = Steps::plain(experiment, batch, stopwatch.device)?;
     let label = |part| Label { config: &experiment.name, part, batch, images: batch };
     Ok(pair(
         stopwatch,

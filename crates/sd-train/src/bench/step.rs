@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor, nn};
 use super::{Label, RUNS, Stopwatch, WARM_UP, batches};
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
-use crate::objective::ObjectiveConfig;
+use crate::objective::{DeepestOnly, ObjectiveConfig};
 use crate::optim::Sgd;
 
 /// Small, so that the weights stay ordinary numbers however often the same batch is repeated.
@@ -86,6 +86,13 @@ impl Steps {
             images: channels_last(&Tensor::randn(size, (Kind::Float, device))),
             labels: Tensor::randint(task.classes, [batch as i64], (Kind::Int64, device)),
         })
+    }
+
+    /// The same backbone without exits, on the labels alone.
+    pub fn plain(experiment: &Experiment, batch: usize, device: Device) -> Result<Self> {
+        let model = ModelConfig { exits: None, ..experiment.model.clone() };
+        let objective = ObjectiveConfig::DeepestOnly(DeepestOnly { label_smoothing: 0.0 });
+        Ok(Self { objective, ..Self::new(experiment, &model, batch, device)? })
     }
 
     /// One step as the training loop does it, the counting of correct answers apart. Calls `after`
