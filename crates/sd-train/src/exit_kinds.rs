@@ -175,9 +175,9 @@ fn elements(by_kind: &ByKind, times: Option<&BenchRecord>) -> Vec<Element> {
 mod tests {
     use super::*;
 
-    fn experiment() -> Experiment {
-        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        Experiment::read(&configs.join("cifar100/resnet18-grouped8-light.toml"), &[], None).unwrap()
+    fn experiment(family: &str) -> Experiment {
+        let configs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/cifar100");
+        Experiment::read(&configs.join(format!("{family}-grouped8-light.toml")), &[], None).unwrap()
     }
 
     fn row<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
@@ -188,7 +188,7 @@ mod tests {
     /// The published parents' figures, as scripts/golden/costs.py counts them too.
     #[test]
     fn light_attention_costs_next_to_nothing_beside_that_of_the_parents() {
-        let text = tables(&[count("a.toml".to_owned(), &experiment()).unwrap()], None);
+        let text = tables(&[count("a.toml".to_owned(), &experiment("resnet18")).unwrap()], None);
         assert!(text.starts_with("resnet18 grouped8, exits after stages 1, 2, 3\n"), "{text}");
         assert_eq!(row(&text, "no exits"), ["no exits", "0", "0", "0", "0", "76.5 M"]);
         assert_eq!(row(&text, "scan")[1..5], ["2.15 M", "78.6 M", "3.94 M", "119 M"]);
@@ -196,11 +196,33 @@ mod tests {
         assert_eq!(row(&text, "light (eca)")[1..3], ["13", "2.11 k"]);
     }
 
+    /// A new kind may be missing there; what stands there is true.
+    #[test]
+    fn the_documented_tables_are_what_is_counted() {
+        let document = include_str!("../../../docs/method.md");
+        let (_, section) = document.split_once("\n## What exits cost\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let configs = ["resnet18", "vgg11"].map(|family| {
+            let experiment = experiment(family);
+            count(experiment.name.clone(), &experiment).unwrap()
+        });
+        let [resnet, vgg] = configs.map(|by_kind| tables(&[by_kind], None));
+        let (first, second) = section.split_once("\nvgg11 ").unwrap();
+        for (documented, counted) in [(first, resnet), (second, vgg)] {
+            let rows: Vec<&str> =
+                documented.lines().filter(|line| line.starts_with("| ")).collect();
+            assert!(rows.len() > 2);
+            for row in rows {
+                assert!(counted.lines().any(|line| line == row), "{row}\n{counted}");
+            }
+        }
+    }
+
     #[test]
     fn steps_stand_in_the_row_of_their_kind() {
         let mut record = BenchRecord::begin(Subject::Exits, "p 1".into(), 2, "cpu".into());
         let measurement = |part: &str, seconds| Measurement {
-            config: experiment().name,
+            config: experiment("resnet18").name,
             part: part.to_owned(),
             mode: "native".to_owned(),
             precision: "f32".to_owned(),
@@ -211,7 +233,7 @@ mod tests {
             timing: sd_bench::Timing { raw_seconds: vec![seconds] },
         };
         record.measurements = vec![measurement("no exits", 0.2), measurement("byot", 0.25)];
-        let counts = [count("a.toml".to_owned(), &experiment()).unwrap()];
+        let counts = [count("a.toml".to_owned(), &experiment("resnet18")).unwrap()];
         let text = tables(&counts, Some(&record));
         assert!(text.contains("median step of 128 images, f32, cpu, 2 threads"), "{text}");
         assert_eq!(row(&text, "byot")[6], "250 ms");
@@ -236,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_network_without_exits_has_no_places() {
-        let model = ModelConfig { exits: None, ..experiment().model };
+        let model = ModelConfig { exits: None, ..experiment("resnet18").model };
         let error = variants(&model).unwrap_err().to_string();
         assert_eq!(error, "expected model.exits, found none");
     }
