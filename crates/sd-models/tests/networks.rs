@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use sd_layers::{ConvConfig, Cost, FeatureShape, GroupedConfig, Precision};
 use sd_models::{
     BackboneConfig, ExitConfig, ExitsConfig, LightConfig, MobilenetV2Config, ModelConfig,
-    MultiExit, PerStage,
-    ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead, variables,
+    MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead, variables,
 };
 use tch::{Device, Kind, Tensor, nn};
 

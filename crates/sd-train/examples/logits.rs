@@ -31,5 +31,6 @@ fn main() -> Result<()> {
     let batch = batch.tensors.get("images").with_context(|| format!("{images} has no `images`"))?;
     let logits = tch::no_grad(|| network.forward_t(&channels_last(batch), false));
     let tensors = [("logits".to_owned(), logits)].into();
-    Ok(TensorFile { tensors, metadata: HashMap::new() }.write(Path::new(out))?)
+    std::fs::write(out, TensorFile { tensors, metadata: HashMap::new() }.to_bytes()?)?;
+    Ok(())
 }
