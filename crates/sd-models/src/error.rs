@@ -37,12 +37,14 @@ pub enum Error {
     /// A width multiplier that is not a positive number.
     #[error("width is {0}, expected a number above 0")]
     Width(f64),
-    /// Stages of exits that are not increasing numbers of stages.
-    #[error("exits.after is {found:?}, expected increasing numbers from 1 to {last}")]
-    ExitsAfter {
+    /// Stages of exits, or exits with adapters, that are not increasing numbers of such.
+    #[error("{key} is {found:?}, expected increasing numbers from 1 to {last}")]
+    Exits {
+        /// The configuration's key.
+        key: &'static str,
         /// The list found.
         found: Vec<usize>,
-        /// The last stage that an exit may hang on.
+        /// The last stage that an exit may hang on, or the last exit.
         last: usize,
     },
     /// Tensors that could not be brought into a file's form.

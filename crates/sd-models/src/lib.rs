@@ -23,7 +23,7 @@
 //!         conv: PerStage::All(ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: false })),
 //!         attention: PerStage::All(AttentionConfig::None),
 //!     }),
-//!     exits: Some(ExitsConfig { after: vec![2, 4], kind: ExitConfig::Byot }),
+//!     exits: Some(ExitsConfig::new(vec![2, 4], ExitConfig::Byot)),
 //! };
 //! let task = Task { input: FeatureShape::new(3, 32, 32), classes: 10 };
 //! let variables = nn::VarStore::new(Device::Cpu);

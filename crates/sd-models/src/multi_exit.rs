@@ -1,6 +1,6 @@
 //! A backbone with exits on its stages.
 
-use sd_layers::{Block, Cost, FeatureShape, Precision, Sequential};
+use sd_layers::{Block, Cost, FeatureShape, Linear, Precision, Sequential};
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
 use tch::{Kind, Tensor, nn};
@@ -47,6 +47,8 @@ pub struct ExitOutputs {
     pub shallow: Vec<ExitOutput>,
     /// After the last stage.
     pub deepest: ExitOutput,
+    /// The features `[N, D]` of the exits that have an adapter, through it; shallow first.
+    pub adapted: Vec<Tensor>,
 }
 
 impl ExitOutputs {
@@ -76,6 +78,7 @@ pub struct MultiExit {
 struct StageWithExit {
     blocks: Sequential,
     exit: Option<Box<dyn Exit>>,
+    adapter: Option<Linear>,
 }
 
 impl MultiExit {
@@ -96,6 +99,7 @@ impl MultiExit {
         let head = backbone.head.build(&(vs / "head"), last.channels, task.classes);
 
         let mut exits: Vec<Option<Box<dyn Exit>>> = shapes.iter().map(|_| None).collect();
+        let mut adapters: Vec<Option<Linear>> = shapes.iter().map(|_| None).collect();
         if let Some(config) = &config.exits {
             config.check(shapes.len())?;
             for (number, &stage) in config.after.iter().enumerate() {
@@ -104,12 +108,17 @@ impl MultiExit {
                 let geometry = ExitGeometry { map, last, classes: task.classes };
                 exits[stage - 1] = Some(config.kind.build(&(vs / &name), geometry).at(&name)?);
             }
+            for &number in &config.adapters {
+                let vs = vs / format!("adapter{number}");
+                adapters[config.after[number - 1] - 1] =
+                    Some(Linear::new(&vs, last.channels, last.channels));
+            }
         }
         let stages = backbone
             .stages
             .into_iter()
-            .zip(exits)
-            .map(|(stage, exit)| StageWithExit { blocks: stage.blocks, exit })
+            .zip(exits.into_iter().zip(adapters))
+            .map(|(stage, (exit, adapter))| StageWithExit { blocks: stage.blocks, exit, adapter })
             .collect();
         let network = Self { stem: backbone.stem, stages, head, task, precision };
         network.framework_cost()?;
@@ -120,14 +129,17 @@ impl MultiExit {
     /// the computation.
     pub fn forward_exits(&self, images: &Tensor, train: bool) -> ExitOutputs {
         let mut map = self.stem.forward_t(&images.to_kind(self.precision.kind()), train);
-        let mut shallow = Vec::new();
+        let (mut shallow, mut adapted) = (Vec::new(), Vec::new());
         for stage in &self.stages {
             map = stage.blocks.forward_t(&map, train);
             if let Some(exit) = &stage.exit {
-                shallow.push(in_f32(exit.forward(&map, train)));
+                let output = exit.forward(&map, train);
+                let adapt = |adapter| output.feature.apply(adapter).to_kind(Kind::Float);
+                adapted.extend(stage.adapter.as_ref().map(adapt));
+                shallow.push(in_f32(output));
             }
         }
-        ExitOutputs { shallow, deepest: in_f32(self.head.forward(&map, train)) }
+        ExitOutputs { shallow, deepest: in_f32(self.head.forward(&map, train)), adapted }
     }
 
     /// The output of one exit alone, the first being 0: the stages after it and the other exits
@@ -176,14 +188,14 @@ impl MultiExit {
     /// # Errors
     /// None after a successful build.
     pub fn framework_cost(&self) -> Result<Cost> {
-        let total = |part: &PartCost| part.blocks + part.exit.unwrap_or(Cost::ZERO);
+        let total = |part: &PartCost| part.blocks + part.exit.unwrap_or(Cost::ZERO) + part.adapter;
         Ok(self.cost_by_part()?.iter().map(total).sum())
     }
 
     /// The stem, then each stage with the exit on it; the head is the last stage's.
     fn cost_by_part(&self) -> Result<Vec<PartCost>> {
         let (stem, mut shape) = self.stem.cost(self.task.input).at("stem")?;
-        let mut parts = vec![PartCost { blocks: stem, exit: None }];
+        let mut parts = vec![PartCost { blocks: stem, exit: None, adapter: Cost::ZERO }];
         for (index, stage) in self.stages.iter().enumerate() {
             let place = format!("stage {}", index + 1);
             let (blocks, next) = stage.blocks.cost(shape).at(&place)?;
@@ -191,16 +203,19 @@ impl MultiExit {
             let last = index + 1 == self.stages.len();
             let classifier = if last { Some(&self.head) } else { stage.exit.as_ref() };
             let exit = classifier.map(|exit| exit.cost(shape)).transpose();
-            parts.push(PartCost { blocks, exit: exit.at(format!("exit on {place}"))? });
+            let exit = exit.at(format!("exit on {place}"))?;
+            let adapter = stage.adapter.as_ref().map_or(Cost::ZERO, Linear::cost);
+            parts.push(PartCost { blocks, exit, adapter });
         }
         Ok(parts)
     }
 }
 
-/// The cost of the stem or a stage, and of the classifier on it.
+/// The cost of the stem or a stage, of the classifier on it, and of that one's adapter.
 struct PartCost {
     blocks: Cost,
     exit: Option<Cost>,
+    adapter: Cost,
 }
 
 impl ModuleT for MultiExit {

@@ -131,8 +131,8 @@ fn whole_networks_are_those_of_pytorch() {
     });
     let resnet18 = resnet(18, NARROW, grouped4(), AttentionConfig::None);
     let networks = [
-        ("resnet18", resnet18, ExitsConfig { after: vec![2, 3], kind: ExitConfig::Byot }, 16),
-        ("vgg11", vgg11, ExitsConfig { after: vec![2, 4], kind: light(eca()) }, 32),
+        ("resnet18", resnet18, ExitsConfig::new(vec![2, 3], ExitConfig::Byot), 16),
+        ("vgg11", vgg11, ExitsConfig::new(vec![2, 4], light(eca())), 32),
     ];
     for (name, backbone, exits, side) in networks {
         let case = case("networks.safetensors", name);

@@ -191,7 +191,7 @@ fn every_exit_counts_what_it_holds_and_receives_a_gradient() {
     let on_mobilenet = (mobilenet_v2(Stem::Small, 0.35), ExitConfig::Byot);
     for (backbone, kind) in on_vgg.chain([on_mobilenet]) {
         let name = format!("{} on {}", kind.describe(), backbone.describe());
-        let exits = Some(ExitsConfig { after: vec![1, 3], kind });
+        let exits = Some(ExitsConfig::new(vec![1, 3], kind));
         let (vs, network) = built(&ModelConfig { backbone, exits }, task);
         let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
         assert_eq!(network.framework_cost().unwrap().params, elements as u64, "{name}");
@@ -212,8 +212,32 @@ fn every_exit_counts_what_it_holds_and_receives_a_gradient() {
 }
 
 #[test]
+fn an_adapter_is_a_linear_layer_on_its_exits_feature_that_no_exit_pays_for() {
+    let plain = ExitsConfig::new(vec![1, 3], ExitConfig::Byot);
+    let exits = ExitsConfig { adapters: vec![2], ..plain.clone() };
+    let of = |exits| ModelConfig { backbone: vgg(11, 0.25, grouped8()), exits: Some(exits) };
+    let (vs, network) = built(&of(exits), CIFAR100);
+    let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+    let outputs = network.forward_exits(&images, false);
+    let variables = variables(&vs);
+    let [weight, bias] = ["weight", "bias"].map(|name| &variables[&format!("adapter2.{name}")]);
+    assert_eq!(outputs.adapted.len(), 1);
+    assert_eq!(outputs.adapted[0], outputs.shallow[1].feature.linear(weight, Some(bias)));
+
+    let (_vs, without) = built(&of(plain.clone()), CIFAR100);
+    assert_eq!(network.cost_of_exits().unwrap(), without.cost_of_exits().unwrap());
+    let framework = [&network, &without].map(|network| network.framework_cost().unwrap().params);
+    assert_eq!(framework[0] - framework[1], 128 * 128 + 128);
+
+    let beyond = ExitsConfig { adapters: vec![3], ..plain };
+    let vs = nn::VarStore::new(Device::Cpu);
+    let error = MultiExit::build(&vs.root(), &of(beyond), CIFAR100, Precision::F32).unwrap_err();
+    assert_eq!(error.to_string(), "exits.adapters is [3], expected increasing numbers from 1 to 2");
+}
+
+#[test]
 fn until_an_exit_is_what_that_exit_says_among_all() {
-    let exits = ExitsConfig { after: vec![1, 3], kind: ExitConfig::Byot };
+    let exits = ExitsConfig::new(vec![1, 3], ExitConfig::Byot);
     let config = ModelConfig { backbone: vgg(11, 0.25, grouped8()), exits: Some(exits) };
     let (_vs, network) = built(&config, CIFAR100);
     let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
@@ -270,7 +294,7 @@ fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
 #[test]
 fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both() {
     let vs = nn::VarStore::new(Device::Cpu);
-    let exits = Some(ExitsConfig { after: vec![2, 5], kind: ExitConfig::Byot });
+    let exits = Some(ExitsConfig::new(vec![2, 5], ExitConfig::Byot));
     let config = ModelConfig { backbone: vgg(11, 0.25, ConvConfig::Dense), exits };
     let error = MultiExit::build(&vs.root(), &config, CIFAR100, Precision::F32).unwrap_err();
     assert_eq!(error.to_string(), "exits.after is [2, 5], expected increasing numbers from 1 to 4");

@@ -117,16 +117,30 @@ pub struct ExitsConfig {
     pub after: Vec<usize>,
     /// Their kind.
     pub kind: ExitConfig,
+    /// The exits, from 1, increasing, whose feature also goes through a linear layer D to D, for
+    /// an objective that compares it with the deepest exit's. It serves training alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<usize>,
 }
 
 impl ExitsConfig {
-    /// Checks `after` against a network of this many stages.
+    /// Exits without adapters.
+    pub fn new(after: Vec<usize>, kind: ExitConfig) -> Self {
+        Self { after, kind, adapters: vec![] }
+    }
+
+    /// Checks `after` against a network of this many stages, and `adapters` against `after`.
     pub(crate) fn check(&self, stages: usize) -> Result<()> {
-        let increasing = self.after.windows(2).all(|pair| pair[0] < pair[1]);
-        let within = self.after.iter().all(|stage| (1..stages).contains(stage));
-        if increasing && within {
-            return Ok(());
+        for (key, found, last) in [
+            ("exits.after", &self.after, stages - 1),
+            ("exits.adapters", &self.adapters, self.after.len()),
+        ] {
+            let increasing = found.windows(2).all(|pair| pair[0] < pair[1]);
+            let within = found.iter().all(|number| (1..=last).contains(number));
+            if !(increasing && within) {
+                return Err(crate::Error::Exits { key, found: found.clone(), last });
+            }
         }
-        Err(crate::Error::ExitsAfter { found: self.after.clone(), last: stages - 1 })
+        Ok(())
     }
 }
