@@ -34,6 +34,7 @@ fn epoch(criterion: &mut Criterion) {
             seed: 0,
             order: Order::Shuffled,
             drop_last: true,
+            partners: false,
             augment,
             normalization: normalization.clone(),
         };

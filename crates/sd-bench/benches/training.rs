@@ -5,8 +5,11 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sd_layers::channels_last;
 use sd_models::{ExitOutput, ExitOutputs, MultiExit};
+use sd_train::batch::Lesson;
 use sd_train::config::Experiment;
+use sd_train::objective::Targets;
 use sd_train::optim::Sgd;
+use sd_train::step::Step;
 use tch::{Device, Kind, Tensor, nn};
 
 /// A quarter of a VGG11's width, so that what is not arithmetic shows.
@@ -43,15 +46,16 @@ const RATE: f64 = 1e-3;
 /// Five exits of a full-size network, forward and backward.
 fn objective(criterion: &mut Criterion) {
     let experiment = small();
-    let labels = labels(BATCH);
+    let targets = targets(BATCH);
     let exit = || {
         let rows = |width| Tensor::randn([BATCH, width], (Kind::Float, Device::Cpu));
         let [feature, logits] = [512, 100].map(|width| rows(width).set_requires_grad(true));
         ExitOutput { feature, logits }
     };
-    let outputs = ExitOutputs { shallow: (0..4).map(|_| exit()).collect(), deepest: exit() };
+    let outputs =
+        ExitOutputs { shallow: (0..4).map(|_| exit()).collect(), deepest: exit(), adapted: vec![] };
     criterion.bench_function("objective/self_distillation", |bencher| {
-        bencher.iter(|| experiment.objective.loss(&outputs, &labels).total().backward());
+        bencher.iter(|| experiment.objective.get().loss(&outputs, &targets).total().backward());
     });
 }
 
@@ -62,7 +66,7 @@ fn optimiser(criterion: &mut Criterion) {
     let (vs, network) = built(&experiment);
     let sgd = Sgd::new(&vs, experiment.train.sgd.clone());
     let outputs = network.forward_exits(&images(2), true);
-    experiment.objective.loss(&outputs, &labels(2)).total().backward();
+    experiment.objective.get().loss(&outputs, &targets(2)).total().backward();
     criterion.bench_function("optimiser/sgd", |bencher| bencher.iter(|| sgd.step(RATE)));
 }
 
@@ -70,15 +74,11 @@ fn step(criterion: &mut Criterion) {
     let experiment = small();
     let (vs, network) = built(&experiment);
     let sgd = Sgd::new(&vs, experiment.train.sgd.clone());
-    let (images, labels) = (images(32), labels(32));
+    let mut lesson = Lesson { images: images(32), partners: None, targets: targets(32) };
+    let step =
+        Step { network: &network, previous: None, objective: &experiment.objective, sgd: &sgd };
     criterion.bench_function("step/vgg11 quarter width", |bencher| {
-        bencher.iter(|| {
-            let outputs = network.forward_exits(&images, true);
-            let loss = experiment.objective.loss(&outputs, &labels).total();
-            sgd.forget_gradients();
-            loss.backward();
-            sgd.step(RATE);
-        });
+        bencher.iter(|| step.take(&mut lesson, RATE, |_| {}));
     });
 }
 
@@ -97,8 +97,8 @@ fn images(batch: i64) -> Tensor {
     channels_last(&Tensor::randn([batch, 3, 32, 32], (Kind::Float, Device::Cpu)))
 }
 
-fn labels(batch: i64) -> Tensor {
-    Tensor::randint(100, [batch], (Kind::Int64, Device::Cpu))
+fn targets(batch: i64) -> Targets {
+    Targets::new(Tensor::randint(100, [batch], (Kind::Int64, Device::Cpu)))
 }
 
 criterion_group! {

@@ -49,6 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 seed: 0,
                 order: Order::Shuffled,
                 drop_last: true,
+                partners: false,
                 augment: read(&list)?,
                 normalization: normalization.clone(),
             };

@@ -18,7 +18,8 @@
 //! loop and fills each [`Batch`] in parallel. Crops and flips cost no copy: they are drawn as a
 //! [`Placement`](augment::Placement), and where that says, each byte goes through a table and
 //! becomes a normalised `f32`. [`augment`] tells how AutoAugment and what erases join in. The batch
-//! is a plain slice of `f32`, whose memory is used again once it is dropped.
+//! is a plain slice of `f32`, whose memory is used again once it is dropped. With
+//! [`LoaderConfig::partners`] each image comes with another one of its class.
 //!
 //! # What it promises
 //!
@@ -53,6 +54,7 @@
 //!         seed: 1,
 //!         order: Order::Shuffled,
 //!         drop_last: true,
+//!         partners: false,
 //!         augment: config.augment.clone(),
 //!         normalization: data.normalization,
 //!     },
@@ -76,7 +78,7 @@ pub mod fetch;
 mod image_set;
 mod loader;
 mod normalize;
-mod random;
+pub mod random;
 pub mod split;
 
 pub use augment::{

@@ -11,8 +11,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+mod partners;
 mod recycling;
 
+use partners::Partners;
 pub use recycling::BatchPixels;
 use recycling::Recycling;
 
@@ -35,6 +37,8 @@ pub struct LoaderConfig {
     pub order: Order,
     /// Whether to leave out a last batch that is not full.
     pub drop_last: bool,
+    /// Whether each image comes with another one of its class, see [`Batch::partners`].
+    pub partners: bool,
     /// Random changes, in order; none for evaluation.
     pub augment: Vec<AugmentConfig>,
     /// What to subtract and divide by.
@@ -57,6 +61,9 @@ pub struct Batch {
     pub pixels: BatchPixels,
     /// `[N]`
     pub labels: Vec<i64>,
+    /// `[N, H, W, C]`, where the loader was asked for them: of each image another one of its class,
+    /// drawn and changed at random. An image that is alone in its class is its own partner.
+    pub partners: Option<BatchPixels>,
     /// The shape of each image.
     pub shape: ImageShape,
 }
@@ -124,6 +131,7 @@ impl Loader {
                 reason: error.to_string(),
             })?;
         let work = Work {
+            partners: config.partners.then(|| Partners::of(images.labels(), images.classes())),
             images,
             tables: config.normalization.tables(),
             augment: config.augment,
@@ -131,8 +139,10 @@ impl Loader {
             order: config.order,
             batch_size: config.batch_size,
             drop_last: config.drop_last,
-            // Those that wait, the one being made and the one being used.
-            buffers: Recycling::new(config.prefetch.saturating_add(2)),
+            // Those that wait, the one being made and the one being used; two of each with partners.
+            buffers: Recycling::new(
+                config.prefetch.saturating_add(2).saturating_mul(1 + usize::from(config.partners)),
+            ),
         };
         Ok(Self { work: Arc::new(work), pool: Arc::new(pool), prefetch: config.prefetch })
     }
@@ -170,6 +180,7 @@ impl Loader {
 #[derive(Debug)]
 struct Work {
     images: Arc<ImageSet>,
+    partners: Option<Partners>,
     tables: Vec<[f32; 256]>,
     augment: Vec<AugmentConfig>,
     seed: u64,
@@ -203,6 +214,26 @@ impl Work {
     }
 
     fn batch(&self, pool: &ThreadPool, epoch: u64, samples: &[usize]) -> Batch {
+        let pixels = self.fill(pool, samples, |sample| {
+            (sample, random::of_sample(self.seed, epoch, sample as u64))
+        });
+        let partners = self.partners.as_ref().map(|partners| {
+            self.fill(pool, samples, |sample| {
+                let mut random = random::of_partner(self.seed, epoch, sample as u64);
+                (partners.draw(sample, self.images.label(sample), &mut random), random)
+            })
+        });
+        let labels = samples.iter().map(|&sample| self.images.label(sample) as i64).collect();
+        Batch { pixels, labels, partners, shape: self.images.shape() }
+    }
+
+    /// For each sample the image that `choose` names, changed by the stream that it gives.
+    fn fill(
+        &self,
+        pool: &ThreadPool,
+        samples: &[usize],
+        choose: impl Fn(usize) -> (usize, random::Stream) + Sync,
+    ) -> BatchPixels {
         let shape = self.images.shape();
         let mut pixels = self.buffers.take(samples.len() * shape.values());
         pool.install(|| {
@@ -213,15 +244,14 @@ impl Work {
                 .for_each_init(
                     || Scratch::new(shape),
                     |scratch, (target, &sample)| {
-                        let mut random = random::of_sample(self.seed, epoch, sample as u64);
-                        let mut canvas = Canvas::new(self.images.image(sample), scratch);
+                        let (image, mut random) = choose(sample);
+                        let mut canvas = Canvas::new(self.images.image(image), scratch);
                         apply_all(&self.augment, &mut random, &mut canvas);
                         canvas.write(&self.tables, target);
                     },
                 );
         });
-        let labels = samples.iter().map(|&sample| self.images.label(sample) as i64).collect();
-        Batch { pixels: self.buffers.lend(pixels), labels, shape }
+        self.buffers.lend(pixels)
     }
 }
 

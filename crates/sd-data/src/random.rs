@@ -10,12 +10,22 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// A stream of random numbers.
-pub(crate) type Stream = ChaCha8Rng;
+pub type Stream = ChaCha8Rng;
 
 /// What one image of one epoch draws its augmentation from. `sample` is the image's index in its
 /// set, not its place in the epoch.
 pub(crate) fn of_sample(seed: u64, epoch: u64, sample: u64) -> Stream {
     named(b"augment\0", [seed, epoch, sample])
+}
+
+/// What one image of one epoch draws its partner and the partner's augmentation from.
+pub(crate) fn of_partner(seed: u64, epoch: u64, sample: u64) -> Stream {
+    named(b"partner\0", [seed, epoch, sample])
+}
+
+/// What a training step, counted from 0 over all epochs, mixes its batch by.
+pub fn of_mix(seed: u64, step: u64) -> Stream {
+    named(b"mix\0\0\0\0\0", [seed, step, 0])
 }
 
 /// What shuffles an epoch.

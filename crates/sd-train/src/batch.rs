@@ -1,14 +1,42 @@
 //! A loader's batch as tensors.
 
-use sd_data::Batch;
+use sd_data::{Batch, BatchPixels};
 use tch::{Device, Tensor};
 
+use crate::objective::Targets;
+
 /// Images `[N, C, H, W]`, channels last in memory, and labels `[N]`, on `device`.
-///
-/// The loader fills a batch as `[N, H, W, C]`: it is channels-last by a permute, without a copy.
 pub fn to_tensors(batch: &Batch, device: Device) -> (Tensor, Tensor) {
+    let labels = Tensor::from_slice(&batch.labels).to_device(device);
+    (images(batch, &batch.pixels, device), labels)
+}
+
+/// The loader fills a batch as `[N, H, W, C]`: it is channels-last by a permute, without a copy.
+fn images(batch: &Batch, pixels: &BatchPixels, device: Device) -> Tensor {
     let shape = batch.shape;
     let size = [batch.len() as i64, shape.height as i64, shape.width as i64, shape.channels as i64];
-    let images = Tensor::from_slice(&batch.pixels).view(size).permute([0, 3, 1, 2]);
-    (images.to_device(device), Tensor::from_slice(&batch.labels).to_device(device))
+    Tensor::from_slice(pixels).view(size).permute([0, 3, 1, 2]).to_device(device)
+}
+
+/// A batch to learn from.
+#[derive(Debug)]
+pub struct Lesson {
+    /// `[N, C, H, W]`, channels last in memory.
+    pub images: Tensor,
+    /// Of each image another one of its class, if the loader gave them.
+    pub partners: Option<Tensor>,
+    /// What the network is to say.
+    pub targets: Targets,
+}
+
+impl Lesson {
+    /// The batch on `device`, not mixed. `progress` is the targets'.
+    pub fn new(batch: &Batch, progress: f64, device: Device) -> Self {
+        let (pixels, labels) = to_tensors(batch, device);
+        Self {
+            images: pixels,
+            partners: batch.partners.as_ref().map(|partners| images(batch, partners, device)),
+            targets: Targets { progress, ..Targets::new(labels) },
+        }
+    }
 }

@@ -88,19 +88,30 @@ impl Position {
     }
 }
 
-/// Writes position, `weights` and `momentum` into the run's folder, whole or not at all. The
+/// Named tensors of a run, in groups.
+#[derive(Debug, Default)]
+pub struct State(BTreeMap<String, Tensor>);
+
+impl State {
+    /// With a group of tensors more, which are shared and not copied.
+    #[must_use]
+    pub fn with(mut self, group: &str, tensors: BTreeMap<String, Tensor>) -> Self {
+        let named = |(name, tensor)| (format!("{group}.{name}"), tensor);
+        self.0.extend(tensors.into_iter().map(named));
+        self
+    }
+}
+
+/// Writes position and state into the run's folder, whole or not at all. The
 /// checkpoint that was the last stays as the one before it.
 ///
 /// # Errors
 /// If the file cannot be written; the one before it stays.
-pub fn save(
-    folder: &Path,
-    position: &Position,
-    weights: &BTreeMap<String, Tensor>,
-    momentum: &BTreeMap<String, Tensor>,
-) -> Result<()> {
+pub fn save(folder: &Path, position: &Position, state: &State) -> Result<()> {
     let metadata = [("position".to_owned(), serde_json::to_string(position)?)];
-    let file = TensorFile { tensors: joined(weights, momentum), metadata: metadata.into() };
+    let tensor = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.shallow_clone());
+    let tensors = state.0.iter().map(tensor).collect();
+    let file = TensorFile { tensors, metadata: metadata.into() };
     let bytes = file.to_bytes()?;
     let last = folder.join(LAST_CHECKPOINT);
     if last.exists() {
@@ -115,19 +126,14 @@ pub fn exists(folder: &Path) -> bool {
     [LAST_CHECKPOINT, PREVIOUS_CHECKPOINT].iter().any(|name| folder.join(name).is_file())
 }
 
-/// Reads the last checkpoint of the run in `folder` into `weights` and `momentum`; where it is
+/// Reads the last checkpoint of the run in `folder` into the tensors of `state`; where it is
 /// damaged or missing, which is logged, the one before it.
 ///
 /// `start` is the position at which the run begins.
 ///
 /// # Errors
 /// If no checkpoint is whole, or it is of another version, configuration or data set.
-pub fn load(
-    folder: &Path,
-    start: &Position,
-    weights: &BTreeMap<String, Tensor>,
-    momentum: &BTreeMap<String, Tensor>,
-) -> Result<Position> {
+pub fn load(folder: &Path, start: &Position, state: &State) -> Result<Position> {
     let (path, file) = newest(folder)?;
     let text = file
         .metadata
@@ -155,7 +161,7 @@ pub fn load(
         position.images,
         start.images
     );
-    file.copy_into(&joined(weights, momentum), &path)?;
+    file.copy_into(&state.0, &path)?;
     Ok(position)
 }
 
@@ -177,17 +183,4 @@ fn newest(folder: &Path) -> Result<(PathBuf, TensorFile)> {
         }
         Err(damage) => Err(damage.into()),
     }
-}
-
-fn joined(
-    weights: &BTreeMap<String, Tensor>,
-    momentum: &BTreeMap<String, Tensor>,
-) -> BTreeMap<String, Tensor> {
-    let named = |prefix: &'static str, tensors: &BTreeMap<String, Tensor>| {
-        let entry = move |(name, tensor): (&String, &Tensor)| {
-            (format!("{prefix}.{name}"), tensor.shallow_clone())
-        };
-        tensors.iter().map(entry).collect::<Vec<_>>()
-    };
-    named("weights", weights).into_iter().chain(named("momentum", momentum)).collect()
 }

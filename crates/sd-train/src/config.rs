@@ -9,6 +9,7 @@ use sd_models::{ModelConfig, Task};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use crate::mix::MixConfig;
 use crate::objective::ObjectiveConfig;
 use crate::optim::SgdConfig;
 use crate::pretrained::PretrainedConfig;
@@ -29,6 +30,10 @@ pub struct Experiment {
     pub model: ModelConfig,
     /// What is minimised.
     pub objective: ObjectiveConfig,
+    /// How training images are mixed, if they are. Training accuracy is then counted by the label
+    /// of the larger share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mix: Option<MixConfig>,
     /// How.
     pub train: TrainConfig,
 }
@@ -131,6 +136,15 @@ impl Experiment {
         }
     }
 
+    /// The objective, and how images are mixed, such as `deepest only, mixup 0.2`.
+    pub fn objective_in_words(&self) -> String {
+        let objective = self.objective.get().name();
+        match &self.mix {
+            None => objective.to_owned(),
+            Some(mix) => format!("{objective}, {}", mix.describe()),
+        }
+    }
+
     fn check(&self) -> Result<()> {
         ensure!(
             !self.name.is_empty()
@@ -146,7 +160,8 @@ impl Experiment {
             self.train.batch_size
         );
         self.data.check()?;
-        self.objective.check()?;
+        self.objective.check(&self.model)?;
+        self.mix.as_ref().map_or(Ok(()), MixConfig::check)?;
         self.train.sgd.check()?;
         self.train.schedule.check(self.train.epochs)
     }

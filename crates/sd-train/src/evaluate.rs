@@ -39,6 +39,7 @@ impl Evaluation {
             seed: 0,
             order: Order::Sequential,
             drop_last: false,
+            partners: false,
             augment: vec![],
             normalization,
         };

@@ -133,7 +133,7 @@ mod tests {
             feature: Tensor::zeros([2, 1], (Kind::Float, Device::Cpu)),
             logits: Tensor::from_slice(&logits.concat()).view([-1, 3]) * sign,
         };
-        ExitOutputs { shallow: vec![exit(1.0)], deepest: exit(-3.0) }
+        ExitOutputs { shallow: vec![exit(1.0)], deepest: exit(-3.0), adapted: vec![] }
     }
 
     #[test]

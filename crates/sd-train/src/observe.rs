@@ -8,12 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sd_bench::{EpochRecord, ExitAccuracy, SplitScore, append_line, run_folder};
-use sd_models::variables;
 use tch::nn;
 
-use crate::checkpoint::{self, Position};
+use crate::checkpoint::{self, Position, State};
 use crate::config::Experiment;
-use crate::optim::Sgd;
 use crate::stop::Stop;
 use crate::weights;
 
@@ -96,8 +94,8 @@ impl Observer {
     ///
     /// # Errors
     /// If it cannot be written; the one before it stays.
-    pub fn save(&mut self, position: &Position, vs: &nn::VarStore, sgd: &Sgd) -> Result<()> {
-        checkpoint::save(&self.folder, position, &variables(vs), &sgd.state())?;
+    pub fn save(&mut self, position: &Position, state: &State) -> Result<()> {
+        checkpoint::save(&self.folder, position, state)?;
         self.saved = Instant::now();
         Ok(())
     }

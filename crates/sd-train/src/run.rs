@@ -19,8 +19,10 @@ use crate::cli::{EvalArgs, Split, TrainArgs, Weights};
 use crate::config::Experiment;
 use crate::count::NetworkCosts;
 use crate::evaluate::Evaluation;
+use crate::objective::Needs;
 use crate::observe::{Observer, accuracies, keep_epochs};
 use crate::optim::Sgd;
+use crate::previous::Previous;
 use crate::stop::Stop;
 use crate::train::{Ended, Trainer};
 use crate::{device, folder, logging, weights};
@@ -59,7 +61,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let config = experiment.to_toml()?;
     let mut position = Position::start(config.clone(), data.train.as_ref().into());
     if args.resume {
-        position = checkpoint::load(&folder, &position, &variables(&vs), &trainer.sgd.state())?;
+        position = checkpoint::load(&folder, &position, &trainer.state())?;
         keep_epochs(&folder, position.epoch)?;
         tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
     }
@@ -147,6 +149,7 @@ pub(crate) fn trainer<'a>(
     threads: usize,
     device: Device,
 ) -> Result<Trainer<'a>> {
+    let needs = experiment.objective.get().needs();
     let config = LoaderConfig {
         batch_size: experiment.train.batch_size,
         threads,
@@ -154,17 +157,22 @@ pub(crate) fn trainer<'a>(
         seed: experiment.seed,
         order: Order::Shuffled,
         drop_last: true,
+        partners: needs == Needs::Partners,
         augment: experiment.data.augment.clone(),
         normalization: data.normalization.clone(),
     };
     let valid = data.valid.as_ref().map(|images| {
         Evaluation::new(Arc::clone(images), data.normalization.clone(), threads, device)
     });
+    let precision = experiment.train.precision.on(device);
+    let previous = (needs == Needs::Previous)
+        .then(|| Previous::new(&experiment.model, experiment.task(), precision, vs));
     Ok(Trainer {
         experiment,
         network,
         variables: vs,
         sgd: Sgd::new(vs, experiment.train.sgd.clone()),
+        previous: previous.transpose()?,
         loader: Loader::new(Arc::clone(&data.train), config)?,
         valid: valid.transpose()?,
         device,
@@ -217,7 +225,7 @@ fn record(
         name: experiment.name.clone(),
         model: experiment.model.describe(),
         dataset: experiment.data.dataset.name(),
-        objective: experiment.objective.name().to_owned(),
+        objective: experiment.objective_in_words(),
         seed: experiment.seed,
         epochs: position.epoch,
         steps,

@@ -5,16 +5,18 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use sd_bench::EpochRecord;
 use sd_data::Loader;
-use sd_models::MultiExit;
+use sd_models::{MultiExit, variables};
 use tch::{Device, nn};
 
-use crate::batch::to_tensors;
-use crate::checkpoint::{Best, Position};
+use crate::batch::Lesson;
+use crate::checkpoint::{Best, Position, State};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
 use crate::meter::{Counts, Meter};
 use crate::observe::Observer;
 use crate::optim::Sgd;
+use crate::previous::Previous;
+use crate::step::Step;
 
 /// All that a run trains with.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Trainer<'a> {
     pub variables: &'a nn::VarStore,
     /// Their optimiser.
     pub sgd: Sgd,
+    /// The network of the epoch before, if the objective asks for it.
+    pub previous: Option<Previous>,
     /// The training images.
     pub loader: Loader,
     /// The validation images, if there is such a split.
@@ -69,14 +73,14 @@ impl Trainer<'_> {
                     self.experiment.seed.wrapping_add(step.wrapping_mul(1 << 20)) as i64
                 );
 
-                let (images, labels) = to_tensors(&batch, self.device);
-                let outputs = self.network.forward_exits(&images, true);
-                let parts = self.experiment.objective.loss(&outputs, &labels);
-                self.sgd.forget_gradients();
-                parts.total().backward();
-                self.sgd.step(rate);
+                let progress = (position.epoch + 1) as f64 / epochs as f64;
+                let mut lesson = Lesson::new(&batch, progress, self.device);
+                if let Some(mix) = &self.experiment.mix {
+                    lesson = mix.apply(lesson, self.experiment.seed, step);
+                }
+                let (outputs, parts) = self.step(position).take(&mut lesson, rate, |_| {});
 
-                meter.add(&outputs, &labels);
+                meter.add(&outputs, lesson.targets.dominant());
                 meter.add_loss(&parts, batch.len());
                 position.step_in_epoch += 1;
                 last_step = (step, rate);
@@ -92,7 +96,7 @@ impl Trainer<'_> {
                 if observer.wants_checkpoint() {
                     position.counts = meter.read().clone();
                     check_finite(&position.counts, step, rate)?;
-                    observer.save(position, self.variables, &self.sgd)?;
+                    observer.save(position, &self.state())?;
                 }
             }
             position.counts = meter.read().clone();
@@ -100,7 +104,7 @@ impl Trainer<'_> {
             if position.step_in_epoch == self.loader.batches() {
                 self.finish_epoch(position, observer)?;
             }
-            observer.save(position, self.variables, &self.sgd)?;
+            observer.save(position, &self.state())?;
             let steps = position.epoch * steps_per_epoch + position.step_in_epoch as u64;
             if let Some(code) = observer.must_stop(steps)
                 && position.epoch < epochs
@@ -111,12 +115,35 @@ impl Trainer<'_> {
         Ok(Ended::Finished)
     }
 
+    /// A step of the epoch that `position` is in.
+    fn step(&self, position: &Position) -> Step<'_> {
+        let previous = self.previous.as_ref().filter(|_| position.epoch > 0);
+        Step {
+            network: self.network,
+            previous: previous.map(Previous::network),
+            objective: &self.experiment.objective,
+            sgd: &self.sgd,
+        }
+    }
+
+    /// All tensors that a step changes or depends on, apart from its batch. They are the trainer's
+    /// own: what is copied into them is its state.
+    pub fn state(&self) -> State {
+        State::default()
+            .with("weights", variables(self.variables))
+            .with("momentum", self.sgd.state())
+            .with("previous", self.previous.as_ref().map(Previous::state).unwrap_or_default())
+    }
+
     /// Evaluates on the validation split, keeps the best weights, and records the epoch.
     fn finish_epoch(&self, position: &mut Position, observer: &mut Observer) -> Result<()> {
         let train = &self.experiment.train;
         let names = self.network.exit_names();
         let valid = self.valid.as_ref().map(|split| split.run(self.network)).transpose()?;
         position.epoch += 1;
+        if let Some(previous) = &self.previous {
+            previous.remember(self.variables);
+        }
         position.seconds += position.epoch_seconds;
         let steps_per_epoch = self.loader.batches() as u64;
         let step = position.epoch * steps_per_epoch;

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use cases::Case;
 use sd_models::{ExitOutput, ExitOutputs};
 use sd_train::objective::{
-    DeepSupervision, DeepestOnly, ObjectiveConfig, SelfDistillation, Teacher, terms,
+    Byot, CsKd, DeepSupervision, DeepestOnly, Mixed, ObjectiveConfig, PsKd, Scan, SelfDistillation,
+    Targets, Teacher, TfKd, Tpami, terms,
 };
 use sd_train::optim::{Sgd, SgdConfig};
 use sd_train::schedule::ScheduleConfig;
@@ -36,7 +37,7 @@ fn gradient(of: &Tensor) -> Tensor {
 fn terms_are_pytorchs() {
     let given = objectives("given");
     let (logits, features) = (given.get("logits"), given.get("features"));
-    let (labels, teacher) = (given.get("labels"), logits.get(2));
+    let (targets, teacher) = (Targets::new(given.get("labels")), logits.get(2));
     let agrees = |name: &str, student: Tensor, term: &dyn Fn(&Tensor) -> Tensor| {
         let case = objectives(name);
         let student = student.copy().set_requires_grad(true);
@@ -45,15 +46,29 @@ fn terms_are_pytorchs() {
         value.backward();
         case.agrees("gradient", &student.grad());
     };
-    agrees("label", logits.get(0), &|student| terms::label(student, &labels, 0.0));
-    agrees("label_smoothed", logits.get(0), &|student| terms::label(student, &labels, 0.1));
+    agrees("label", logits.get(0), &|student| terms::label(student, &targets, 0.0));
+    agrees("label_smoothed", logits.get(0), &|student| terms::label(student, &targets, 0.1));
     agrees("soft", logits.get(0), &|student| terms::soft(student, &teacher, TEMPERATURE));
-    agrees("hint", features.get(0), &|student| terms::hint(student, &features.get(2)));
+    agrees("soft_cross_entropy", logits.get(0), &|student| {
+        terms::soft_cross_entropy(student, &teacher, TEMPERATURE)
+    });
+    let (student, other) = (|| features.get(0), features.get(2));
+    agrees("hint", student(), &|student| terms::hint(student, &other));
+    agrees("hint_sum", student(), &|student| terms::hint_sum(student, &other));
+    agrees("hint_sum_of_active", student(), &|student| terms::hint_sum_of_active(student, &other));
+    agrees("hint_length", student(), &|student| terms::hint_length(student, &other));
 }
 
-#[test]
-fn objectives_are_their_formulas_with_gradients_at_every_exit() {
-    let given = objectives("given");
+/// The objectives by the names of their cases. What is published has its default values.
+fn all_objectives() -> Vec<(String, ObjectiveConfig)> {
+    let mut all = vec![
+        ("byot".to_owned(), ObjectiveConfig::Byot(Byot::default())),
+        ("scan".to_owned(), ObjectiveConfig::Scan(Scan::default())),
+        ("tpami".to_owned(), ObjectiveConfig::Tpami(Tpami::default())),
+        ("tf_kd".to_owned(), ObjectiveConfig::TfKd(TfKd::default())),
+        ("ps_kd".to_owned(), ObjectiveConfig::PsKd(PsKd::default())),
+        ("cs_kd".to_owned(), ObjectiveConfig::CsKd(CsKd::default())),
+    ];
     for (suffix, label_smoothing) in [("", 0.0), ("_smoothed", 0.1)] {
         let distillation = |teacher| {
             ObjectiveConfig::SelfDistillation(SelfDistillation {
@@ -64,7 +79,7 @@ fn objectives_are_their_formulas_with_gradients_at_every_exit() {
                 label_smoothing,
             })
         };
-        let all = [
+        let named = [
             ("deepest_only", ObjectiveConfig::DeepestOnly(DeepestOnly { label_smoothing })),
             (
                 "deep_supervision",
@@ -72,19 +87,41 @@ fn objectives_are_their_formulas_with_gradients_at_every_exit() {
             ),
             ("self_distillation_deepest", distillation(Teacher::Deepest)),
             ("self_distillation_mean", distillation(Teacher::Mean)),
+            ("self_distillation_all_pairs", distillation(Teacher::AllPairs)),
         ];
-        for (name, objective) in all {
+        all.extend(named.map(|(name, objective)| (format!("{name}{suffix}"), objective)));
+    }
+    all
+}
+
+#[test]
+fn objectives_are_their_formulas_with_gradients_at_every_exit_also_of_mixtures() {
+    let given = objectives("given");
+    for suffix in ["", "_mixed"] {
+        for (name, objective) in all_objectives() {
             let case = objectives(&format!("{name}{suffix}"));
-            let logits = given.get("logits").set_requires_grad(true);
-            let features = given.get("features").set_requires_grad(true);
+            let leaf = |name: &str| given.get(name).set_requires_grad(true);
+            let [logits, features, adapted] = ["logits", "features", "adapted"].map(leaf);
             let exit =
                 |number| ExitOutput { feature: features.get(number), logits: logits.get(number) };
-            let outputs = ExitOutputs { shallow: vec![exit(0), exit(1)], deepest: exit(2) };
-            let total = objective.loss(&outputs, &given.get("labels")).total();
+            let outputs = ExitOutputs {
+                shallow: vec![exit(0), exit(1)],
+                deepest: exit(2),
+                adapted: vec![adapted.get(0), adapted.get(1)],
+            };
+            let mixed = Mixed { labels: given.get("others"), share: 0.7 };
+            let targets = Targets {
+                labels: given.get("labels"),
+                mixed: Some(mixed).filter(|_| suffix == "_mixed"),
+                reference: Some(given.get("reference")),
+                progress: 0.5,
+            };
+            let total = objective.get().loss(&outputs, &targets).total();
             case.agrees("total", &total);
             total.backward();
             case.agrees("logits_gradient", &gradient(&logits));
             case.agrees("features_gradient", &gradient(&features));
+            case.agrees("adapted_gradient", &gradient(&adapted));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sd_layers::Precision;
 use sd_models::{MultiExit, variables};
 use sd_train::config::Experiment;
+use sd_train::objective::Targets;
 use tch::{Device, Kind, Tensor, nn};
 
 /// The experiments in `configs/`; sweeps are lists of them.
@@ -41,7 +42,10 @@ fn every_parameter_of_every_configuration_receives_a_gradient() {
         let images = Tensor::randn(shape, (Kind::Float, Device::Cpu));
         let labels = Tensor::randint(task.classes, [4], (Kind::Int64, Device::Cpu));
         let outputs = network.forward_exits(&images, true);
-        experiment.objective.loss(&outputs, &labels).total().backward();
+        // Some logits to compare with, for the objectives that do.
+        let reference = Some(outputs.deepest.logits.detach().flip([0]));
+        let targets = Targets { reference, ..Targets::new(labels) };
+        experiment.objective.get().loss(&outputs, &targets).total().backward();
         for (variable, value) in variables(&vs) {
             if value.requires_grad() {
                 let gradient = value.grad();

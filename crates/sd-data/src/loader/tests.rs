@@ -23,6 +23,7 @@ fn config() -> LoaderConfig {
         seed: 11,
         order: Order::Shuffled,
         drop_last: false,
+        partners: false,
         augment: vec![
             AugmentConfig::PadCrop(PadCropConfig { padding: 2 }),
             AugmentConfig::Flip(FlipConfig { probability: 0.5 }),
@@ -111,6 +112,39 @@ fn augmentation_follows_the_sample() {
     let shuffled = collect(Order::Shuffled);
     assert_eq!(shuffled.len(), 50);
     assert_eq!(shuffled, collect(Order::Sequential));
+}
+
+#[test]
+fn partners_are_other_images_of_the_class_and_change_no_bit_of_the_batch() {
+    let all = |threads| {
+        let paired = loader(|config| {
+            config.partners = true;
+            config.augment.clear();
+            config.threads = threads;
+        });
+        paired.epoch(1, 0).collect::<Vec<Batch>>()
+    };
+    let batches = all(2);
+    assert_eq!(batches, all(1));
+    let alone: Vec<Batch> = loader(|config| config.augment.clear()).epoch(1, 0).collect();
+    let images = loader(|config| {
+        config.augment.clear();
+        config.order = Order::Sequential;
+        config.batch_size = 50;
+    });
+    let images = images.epoch(0, 0).next().unwrap();
+    for (batch, alone) in batches.iter().zip(alone) {
+        assert!(batch.pixels == alone.pixels && batch.labels == alone.labels);
+        assert!(alone.partners.is_none());
+        let partners = batch.partners.as_ref().unwrap().chunks_exact(90);
+        for ((image, partner), &label) in
+            batch.pixels.chunks_exact(90).zip(partners).zip(&batch.labels)
+        {
+            assert_ne!(image, partner);
+            let found = images.pixels.chunks_exact(90).position(|other| other == partner).unwrap();
+            assert_eq!(images.labels[found], label);
+        }
+    }
 }
 
 #[test]

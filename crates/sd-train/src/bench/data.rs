@@ -72,6 +72,7 @@ fn measure(
             seed: 0,
             order: Order::Shuffled,
             drop_last: true,
+            partners: false,
             augment: config.augment.clone(),
             normalization: data.normalization.clone(),
         },

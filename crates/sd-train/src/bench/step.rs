@@ -9,16 +9,16 @@ use sd_models::{ModelConfig, MultiExit};
 use tch::{Device, Kind, Tensor, nn};
 
 use super::{Label, RUNS, Stopwatch, WARM_UP, batches};
+use crate::batch::Lesson;
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
-use crate::objective::{DeepestOnly, ObjectiveConfig};
+use crate::objective::{DeepestOnly, Needs, ObjectiveConfig, Targets};
 use crate::optim::Sgd;
+use crate::previous::Previous;
+use crate::step::{Part, Step};
 
 /// Small, so that the weights stay ordinary numbers however often the same batch is repeated.
 const RATE: f64 = 1e-3;
-
-/// The parts of a step, in order.
-const PARTS: [&str; 4] = ["forward", "objective", "backward", "update"];
 
 /// Measures the whole step, then its parts: these wait for the device after each part, which the
 /// whole does not.
@@ -41,12 +41,12 @@ pub fn measure(
 
 fn by_part(stopwatch: &Stopwatch, steps: &mut Steps) -> Vec<(&'static str, Timing)> {
     timing::reset_peak_memory();
-    let mut parts = PARTS.map(|part| (part, Vec::new()));
+    let mut parts = Part::ALL.map(|part| (part.name(), Vec::new()));
     Timing::measure_for(WARM_UP, stopwatch.budget, RUNS, || {
         let mut started = Instant::now();
         steps.step(|part| {
             stopwatch.wait();
-            parts[part].1.push(started.elapsed().as_secs_f64());
+            parts[part as usize].1.push(started.elapsed().as_secs_f64());
             started = Instant::now();
         });
     });
@@ -60,12 +60,12 @@ pub struct Steps {
     network: MultiExit,
     objective: ObjectiveConfig,
     sgd: Sgd,
-    images: Tensor,
-    labels: Tensor,
+    previous: Option<Previous>,
+    lesson: Lesson,
 }
 
 impl Steps {
-    /// The experiment with `model` for its network, and a random batch of its shape.
+    /// The experiment with `model` for its network, and a random batch of its shape, not mixed.
     pub fn new(
         experiment: &Experiment,
         model: &ModelConfig,
@@ -78,13 +78,23 @@ impl Steps {
         let precision = experiment.train.precision.on(device);
         let network = MultiExit::build(&vs.root(), model, task, precision)?;
         let sgd = Sgd::new(&vs, experiment.train.sgd.clone());
+        let needs = experiment.objective.get().needs();
+        let previous = (needs == Needs::Previous)
+            .then(|| Previous::new(model, task, precision, &vs))
+            .transpose()?;
         let size = [batch as i64, task.input.channels, task.input.height, task.input.width];
+        let images = || channels_last(&Tensor::randn(size, (Kind::Float, device)));
+        let labels = Tensor::randint(task.classes, [batch as i64], (Kind::Int64, device));
         Ok(Self {
             network,
             objective: experiment.objective.clone(),
             sgd,
-            images: channels_last(&Tensor::randn(size, (Kind::Float, device))),
-            labels: Tensor::randint(task.classes, [batch as i64], (Kind::Int64, device)),
+            previous,
+            lesson: Lesson {
+                images: images(),
+                partners: (needs == Needs::Partners).then(images),
+                targets: Targets::new(labels),
+            },
         })
     }
 
@@ -95,17 +105,15 @@ impl Steps {
         Ok(Self { objective, ..Self::new(experiment, &model, batch, device)? })
     }
 
-    /// One step as the training loop does it, the counting of correct answers apart. Calls `after`
-    /// with the index of each part that has ended.
-    pub fn step(&mut self, mut after: impl FnMut(usize)) {
-        let outputs = self.network.forward_exits(&self.images, true);
-        after(0);
-        let loss = self.objective.loss(&outputs, &self.labels).total();
-        after(1);
-        self.sgd.forget_gradients();
-        loss.backward();
-        after(2);
-        self.sgd.step(RATE);
-        after(3);
+    /// One step of the training loop, without mixing and the counting of correct answers. Calls
+    /// `after` when a part has ended.
+    pub fn step(&mut self, after: impl FnMut(Part)) {
+        let step = Step {
+            network: &self.network,
+            previous: self.previous.as_ref().map(Previous::network),
+            objective: &self.objective,
+            sgd: &self.sgd,
+        };
+        step.take(&mut self.lesson, RATE, after);
     }
 }

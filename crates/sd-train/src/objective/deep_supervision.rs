@@ -1,11 +1,11 @@
 //! Deep supervision (Lee et al. 2015, <https://arxiv.org/abs/1409.5185>): labels at every exit,
 //! nothing distilled.
 
+use anyhow::Result;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
-use super::{LossParts, Term, terms};
+use super::{LossParts, Objective, Targets, Term, ranges, terms};
 
 /// Σ CE(qᵢ, y) over all exits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,10 +15,17 @@ pub struct DeepSupervision {
     pub label_smoothing: f64,
 }
 
-impl DeepSupervision {
-    /// The loss of a batch.
-    pub fn loss(&self, outputs: &ExitOutputs, labels: &Tensor) -> LossParts {
-        let label = |logits| terms::label(logits, labels, self.label_smoothing);
+impl Objective for DeepSupervision {
+    fn name(&self) -> &'static str {
+        "deep supervision"
+    }
+
+    fn check(&self) -> Result<()> {
+        ranges::share_below_one("label_smoothing", self.label_smoothing)
+    }
+
+    fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
+        let label = |logits| terms::label(logits, targets, self.label_smoothing);
         LossParts(outputs.all().map(|exit| (Term::Label, label(&exit.logits))).collect())
     }
 }

@@ -1,10 +1,10 @@
 //! The plain network: labels at the deepest exit alone.
 
+use anyhow::Result;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
-use super::{LossParts, Term, terms};
+use super::{LossParts, Objective, Targets, Term, ranges, terms};
 
 /// CE(q_C, y). Shallow exits, where there are any, learn nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,10 +14,17 @@ pub struct DeepestOnly {
     pub label_smoothing: f64,
 }
 
-impl DeepestOnly {
-    /// The loss of a batch.
-    pub fn loss(&self, outputs: &ExitOutputs, labels: &Tensor) -> LossParts {
-        let label = terms::label(&outputs.deepest.logits, labels, self.label_smoothing);
+impl Objective for DeepestOnly {
+    fn name(&self) -> &'static str {
+        "deepest only"
+    }
+
+    fn check(&self) -> Result<()> {
+        ranges::share_below_one("label_smoothing", self.label_smoothing)
+    }
+
+    fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
+        let label = terms::label(&outputs.deepest.logits, targets, self.label_smoothing);
         LossParts(vec![(Term::Label, label)])
     }
 }

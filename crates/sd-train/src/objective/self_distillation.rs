@@ -1,17 +1,17 @@
 //! Self-distillation (Be Your Own Teacher, Zhang et al. 2019,
 //! <https://arxiv.org/abs/1905.08094>, equation 5).
 
-use anyhow::{Result, ensure};
-use sd_models::{ExitOutput, ExitOutputs};
+use anyhow::Result;
+use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
 
-use super::{LossParts, Term, terms};
+use super::{LossParts, Objective, Targets, Teacher, Term, ranges, terms};
 
 /// CE(q_C, y) + Σ over shallow exits i of
 /// (1 − α) · CE(qᵢ, y) + α · T² · KL(q_t ‖ qᵢ) at temperature T + λ · mean (Fᵢ − F_t)².
 ///
-/// The teacher's q_t and F_t carry no gradient.
+/// The teacher's q_t and F_t carry no gradient. An exit with several teachers has the mean of
+/// their terms; where the deepest exit is taught too, its terms are those of the others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SelfDistillation {
@@ -27,60 +27,33 @@ pub struct SelfDistillation {
     pub label_smoothing: f64,
 }
 
-/// Who teaches the shallow exits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Teacher {
-    /// The deepest exit.
-    Deepest,
-    /// The mean of all exits' logits and features.
-    Mean,
-}
+impl Objective for SelfDistillation {
+    fn name(&self) -> &'static str {
+        "self-distillation"
+    }
 
-impl SelfDistillation {
-    /// The loss of a batch.
-    pub fn loss(&self, outputs: &ExitOutputs, labels: &Tensor) -> LossParts {
-        let label = |logits| terms::label(logits, labels, self.label_smoothing);
-        let mut parts = vec![(Term::Label, label(&outputs.deepest.logits))];
-        let teacher = self.teacher.of(outputs);
-        for student in &outputs.shallow {
-            let soft = terms::soft(&student.logits, &teacher.logits, self.temperature);
-            let hint = terms::hint(&student.feature, &teacher.feature);
-            parts.push((Term::Label, label(&student.logits) * (1.0 - self.alpha)));
+    fn check(&self) -> Result<()> {
+        ranges::share("alpha", self.alpha)?;
+        ranges::positive("temperature", self.temperature)?;
+        ranges::weight("lambda", self.lambda)?;
+        ranges::share_below_one("label_smoothing", self.label_smoothing)
+    }
+
+    fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
+        let label = |logits| terms::label(logits, targets, self.label_smoothing);
+        let pupils = self.teacher.pupils(outputs);
+        let mut parts = Vec::new();
+        if pupils.len() == outputs.shallow.len() {
+            parts.push((Term::Label, label(&outputs.deepest.logits)));
+        }
+        for pupil in pupils {
+            let soft = pupil
+                .mean(|exit, teacher| terms::soft(&exit.logits, &teacher.logits, self.temperature));
+            let hint = pupil.mean(|exit, teacher| terms::hint(&exit.feature, &teacher.feature));
+            parts.push((Term::Label, label(&pupil.exit.logits) * (1.0 - self.alpha)));
             parts.push((Term::Soft, soft * self.alpha));
             parts.push((Term::Hint, hint * self.lambda));
         }
         LossParts(parts)
-    }
-
-    pub(super) fn check(&self) -> Result<()> {
-        let Self { alpha, temperature, lambda, .. } = *self;
-        ensure!((0.0..=1.0).contains(&alpha), "objective: alpha is {alpha}, expected 0 to 1");
-        ensure!(
-            temperature > 0.0 && temperature.is_finite(),
-            "objective: temperature is {temperature}, expected a number above 0"
-        );
-        ensure!(
-            lambda >= 0.0 && lambda.is_finite(),
-            "objective: lambda is {lambda}, expected a number of at least 0"
-        );
-        Ok(())
-    }
-}
-
-impl Teacher {
-    fn of(self, outputs: &ExitOutputs) -> ExitOutput {
-        let mean = |tensors: Vec<&Tensor>| {
-            Tensor::stack(&tensors, 0).mean_dim([0i64].as_slice(), false, None)
-        };
-        let (feature, logits) = match self {
-            Self::Deepest => {
-                (outputs.deepest.feature.shallow_clone(), outputs.deepest.logits.shallow_clone())
-            }
-            Self::Mean => {
-                (mean(outputs.all().map(|exit| &exit.feature).collect()), outputs.ensemble())
-            }
-        };
-        ExitOutput { feature: feature.detach(), logits: logits.detach() }
     }
 }

@@ -1,0 +1,54 @@
+//! Class-wise self-knowledge distillation (CS-KD, Yun et al. 2020,
+//! <https://arxiv.org/abs/2003.13964>): what the network says of another image of the
+//! class.
+
+use anyhow::Result;
+use sd_models::ExitOutputs;
+use serde::{Deserialize, Serialize};
+
+use super::{LossParts, Needs, Objective, Targets, Term, ranges, terms};
+
+/// CE(q, y) + λ · T² · KL(q′ ‖ q) at temperature T at the deepest exit, where q′, without gradient,
+/// is the same network's for another image of the class. Of a mixture the partner is the same
+/// mixture of the partners.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CsKd {
+    /// T, positive; published 4.
+    pub temperature: f64,
+    /// λ, not negative; published 1.
+    pub lambda: f64,
+}
+
+impl Default for CsKd {
+    fn default() -> Self {
+        Self { temperature: 4.0, lambda: 1.0 }
+    }
+}
+
+impl Objective for CsKd {
+    fn name(&self) -> &'static str {
+        "CS-KD"
+    }
+
+    fn check(&self) -> Result<()> {
+        ranges::positive("temperature", self.temperature)?;
+        ranges::weight("lambda", self.lambda)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Partners
+    }
+
+    /// # Panics
+    /// Without the partners' logits that it [`needs`](Objective::needs).
+    fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
+        let logits = &outputs.deepest.logits;
+        let partners = targets.reference.as_ref().expect("CS-KD is given its partners' logits");
+        let soft = terms::soft(logits, partners, self.temperature);
+        LossParts(vec![
+            (Term::Label, terms::label(logits, targets, 0.0)),
+            (Term::Soft, soft * self.lambda),
+        ])
+    }
+}

@@ -1,0 +1,52 @@
+//! Progressive self-knowledge distillation (PS-KD, Kim et al. 2021,
+//! <https://arxiv.org/abs/2006.12000>): the network of the epoch before teaches.
+
+use anyhow::Result;
+use sd_models::ExitOutputs;
+use serde::{Deserialize, Serialize};
+
+use super::{LossParts, Needs, Objective, Targets, Term, ranges, terms};
+
+/// CE(q, (1 − αₜ) · y + αₜ · p) at the deepest exit, where p is what the network of the epoch
+/// before says and αₜ = α · t / epochs in epoch t, from 1. In the first epoch p is y.
+///
+/// The authors' code keeps what the network said of each training image, as it saw it, in a table
+/// of images by classes. Here the weights of the epoch before are kept, and look at the very
+/// batch, mixed or not: one more forward pass a step, and nothing that grows with the images.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PsKd {
+    /// α: the teacher's share in the last epoch, 0 to 1; published 0.8.
+    pub alpha: f64,
+}
+
+impl Default for PsKd {
+    fn default() -> Self {
+        Self { alpha: 0.8 }
+    }
+}
+
+impl Objective for PsKd {
+    fn name(&self) -> &'static str {
+        "PS-KD"
+    }
+
+    fn check(&self) -> Result<()> {
+        ranges::share("alpha", self.alpha)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Previous
+    }
+
+    fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
+        let logits = &outputs.deepest.logits;
+        let label = terms::label(logits, targets, 0.0);
+        let Some(previous) = &targets.reference else {
+            return LossParts(vec![(Term::Label, label)]);
+        };
+        let alpha = self.alpha * targets.progress;
+        let soft = terms::soft_cross_entropy(logits, previous, 1.0);
+        LossParts(vec![(Term::Label, label * (1.0 - alpha)), (Term::Soft, soft * alpha)])
+    }
+}

@@ -1,0 +1,33 @@
+//! Ranges of an objective's values.
+
+use anyhow::{Result, ensure};
+
+/// A part of a whole.
+pub(super) fn share(name: &str, value: f64) -> Result<()> {
+    ensure!((0.0..=1.0).contains(&value), "objective: {name} is {value}, expected 0 to 1");
+    Ok(())
+}
+
+/// A part that leaves something of the rest.
+pub(super) fn share_below_one(name: &str, value: f64) -> Result<()> {
+    ensure!((0.0..1.0).contains(&value), "objective: {name} is {value}, expected 0 to below 1");
+    Ok(())
+}
+
+/// A temperature, say.
+pub(super) fn positive(name: &str, value: f64) -> Result<()> {
+    ensure!(
+        value > 0.0 && value.is_finite(),
+        "objective: {name} is {value}, expected a number above 0"
+    );
+    Ok(())
+}
+
+/// A weight of a term.
+pub(super) fn weight(name: &str, value: f64) -> Result<()> {
+    ensure!(
+        value >= 0.0 && value.is_finite(),
+        "objective: {name} is {value}, expected a number of at least 0"
+    );
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Who teaches whom among the exits.
+
+use sd_models::{ExitOutput, ExitOutputs};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Who teaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Teacher {
+    /// The deepest exit teaches the shallow ones.
+    Deepest,
+    /// The mean of all exits' logits and features teaches the shallow exits.
+    Mean,
+    /// Every exit teaches every other, the deepest too, as networks do in deep mutual learning
+    /// (Zhang et al. 2018, <https://arxiv.org/abs/1706.00384>).
+    AllPairs,
+}
+
+/// An exit that is taught, and its teachers, which carry no gradient.
+#[derive(Debug)]
+pub struct Pupil<'a> {
+    /// Who is taught.
+    pub exit: &'a ExitOutput,
+    /// By whom, all with the same weight.
+    pub teachers: Vec<ExitOutput>,
+}
+
+impl Teacher {
+    /// The exits that are taught, shallow first.
+    pub fn pupils(self, outputs: &ExitOutputs) -> Vec<Pupil<'_>> {
+        let taught_by = |teacher: ExitOutput| {
+            let pupil = |exit| Pupil { exit, teachers: vec![detached(&teacher)] };
+            outputs.shallow.iter().map(pupil).collect()
+        };
+        match self {
+            Self::Deepest => taught_by(detached(&outputs.deepest)),
+            Self::Mean => taught_by(mean(outputs)),
+            // An exit that is alone has nobody to teach it.
+            Self::AllPairs if outputs.shallow.is_empty() => vec![],
+            Self::AllPairs => {
+                let but = |pupil: usize| {
+                    let others = outputs.all().enumerate().filter(move |(exit, _)| *exit != pupil);
+                    others.map(|(_, exit)| detached(exit)).collect()
+                };
+                let pupil = |(number, exit)| Pupil { exit, teachers: but(number) };
+                outputs.all().enumerate().map(pupil).collect()
+            }
+        }
+    }
+}
+
+impl Pupil<'_> {
+    /// The mean over the teachers of a term of the exit and one of them.
+    pub fn mean(&self, term: impl Fn(&ExitOutput, &ExitOutput) -> Tensor) -> Tensor {
+        let terms = self.teachers.iter().map(|teacher| term(self.exit, teacher));
+        terms.sum::<Tensor>() / self.teachers.len() as f64
+    }
+}
+
+fn detached(exit: &ExitOutput) -> ExitOutput {
+    ExitOutput { feature: exit.feature.detach(), logits: exit.logits.detach() }
+}
+
+fn mean(outputs: &ExitOutputs) -> ExitOutput {
+    let features: Vec<&Tensor> = outputs.all().map(|exit| &exit.feature).collect();
+    let feature = Tensor::stack(&features, 0).mean_dim([0i64].as_slice(), false, None);
+    ExitOutput { feature, logits: outputs.ensemble() }
+}
