@@ -155,6 +155,17 @@ fn what_was_trained_otherwise_is_not_compared() {
 }
 
 #[test]
+fn mixed_images_are_told_with_the_objective_and_are_no_recipe_of_their_own() {
+    let mut runs = a_set();
+    let mixed = "tf_kd = { alpha = 0.1 }\n[mix.mixup]\nalpha = 0.2";
+    runs.push(run("mixed", 0, [GROUPED, PLAIN, mixed], 20, 0.58));
+    let tables = tables(report::comparison(&runs).unwrap());
+    assert_eq!(tables[0].rows.len(), 5);
+    let objectives: Vec<_> = (0..5).map(|row| cells(&tables[0], row, &["Objective"])[0]).collect();
+    assert!(objectives.contains(&"Tf-KD, mixup 0.2"), "{objectives:?}");
+}
+
+#[test]
 fn the_same_seed_twice_counts_once() {
     let mut runs = a_set();
     runs[1] = runs[0].clone();

@@ -114,7 +114,7 @@ fn exits_cost_what_pytorch_counts() {
         let kinds: BTreeMap<String, ExitConfig> = kinds.collect();
         for (described, &expected) in &golden[name] {
             let kind = kinds[described].clone();
-            let exits = Some(ExitsConfig { after: after.clone(), kind });
+            let exits = Some(ExitsConfig::new(after.clone(), kind));
             let (_vs, network) =
                 built(&ModelConfig { backbone: backbone.clone(), exits }, CIFAR100);
             let deployed = *network.cost_of_exits().unwrap().last().unwrap();
@@ -140,7 +140,7 @@ fn exits_hang_on_any_stages() {
         kinds.iter().flat_map(|kind| families.iter().map(move |family| (kind, family)))
     {
         let with_exits = |after: &[usize]| {
-            let exits = Some(ExitsConfig { after: after.to_vec(), kind: kind.clone() });
+            let exits = Some(ExitsConfig::new(after.to_vec(), kind.clone()));
             built(&ModelConfig { backbone: backbone.clone(), exits }, task).1
         };
         let alone: Vec<Cost> =

@@ -101,6 +101,34 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
 }
 
 #[test]
+fn a_run_with_a_state_of_its_own_or_mixed_batches_resumes_to_the_same_bits() {
+    let linear = "model.backbone.vgg.head=linear";
+    for (objective, mix) in [
+        ("objective={ ps_kd = {} }", "mix={ mixup = { alpha = 1.0 } }"),
+        ("objective={ cs_kd = {} }", "mix={ cut_mix = { alpha = 1.0, probability = 0.5 } }"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let train = |more: &[&str]| {
+            let changed = ["-s", linear, "-s", objective, "-s", mix];
+            train(folder.path(), &[&changed, more].concat())
+        };
+        train(&["--out", "whole"]).success();
+        // Within the second epoch, and after it.
+        train(&["--out", "parts", "--max-steps", "6"]).code(130);
+        train(&["--out", "parts", "--resume", "--max-steps", "8"]).code(130);
+        train(&["--out", "parts", "--resume"]).success();
+        let weights = |run: &str| std::fs::read(folder.path().join(run).join("model.safetensors"));
+        assert!(weights("whole").unwrap() == weights("parts").unwrap(), "{objective}");
+
+        let run = sd_bench::Run::open(folder.path().join("parts")).unwrap();
+        let softened: Vec<bool> =
+            run.epochs.iter().map(|epoch| epoch.terms.contains_key("soft")).collect();
+        // Before the first epoch there is no network to learn from.
+        assert_eq!(softened, [objective.contains("cs_kd"), true, true]);
+    }
+}
+
+#[test]
 fn weights_are_of_the_network_and_the_images_of_their_run() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

@@ -39,7 +39,10 @@ impl Model {
                 None => none(),
             },
             attention: if attention.is_empty() { none() } else { attention.join(", ") },
-            objective: setting.at(&["objective"]).map_or_else(none, objective),
+            objective: setting.at(&["objective"]).map_or_else(none, |value| {
+                let mix = setting.at(&["mix"]).and_then(mix);
+                [Some(objective(value)), mix].into_iter().flatten().collect::<Vec<_>>().join(", ")
+            }),
         }
     }
 
@@ -107,6 +110,13 @@ fn convolution(value: &Value) -> String {
     }
 }
 
+/// `mixup 0.2`: how images are mixed, which is as much a part of what is minimised.
+fn mix(value: &Value) -> Option<String> {
+    let (name, inner) = variant(value)?;
+    let name = if name == "cut_mix" { "CutMix" } else { name };
+    Some(format!("{name} {}", inner?.get("alpha").map(text)?))
+}
+
 /// `self-distillation`, with the label smoothing where there is some.
 fn objective(value: &Value) -> String {
     let Some((name, inner)) = variant(value) else { return text(value) };
@@ -114,6 +124,12 @@ fn objective(value: &Value) -> String {
         "self_distillation" => "self-distillation",
         "deep_supervision" => "deep supervision",
         "deepest_only" => "deepest only",
+        "byot" => "BYOT",
+        "scan" => "SCAN",
+        "tpami" => "TPAMI",
+        "tf_kd" => "Tf-KD",
+        "ps_kd" => "PS-KD",
+        "cs_kd" => "CS-KD",
         other => other,
     };
     let smoothing = inner.and_then(|inner| inner.get("label_smoothing")).map(text);

@@ -1,0 +1,186 @@
+//! Every objective learns, with what it needs besides the outputs; and its values are checked.
+
+use sd_layers::Precision;
+use sd_models::{MultiExit, variables};
+use sd_train::batch::Lesson;
+use sd_train::config::Experiment;
+use sd_train::objective::{Mixed, Needs, Targets, Term};
+use sd_train::optim::Sgd;
+use sd_train::previous::Previous;
+use sd_train::step::Step;
+use tch::{Device, Kind, Tensor, nn};
+
+const SMALL: &str = r#"
+name = "small"
+seed = 0
+mix = { cut_mix = { alpha = 1.0, probability = 0.5 } }
+
+[data]
+dataset = { synthetic = { classes = 4, train = 96, test = 32, channels = 1, height = 32, width = 32, seed = 0 } }
+
+[model.backbone.vgg]
+depth = 11
+head = "linear"
+width = 0.125
+conv = { grouped = { groups = 8 } }
+attention = "none"
+
+[model.exits]
+after = [2, 4]
+kind = { light = { attention = { eca = {} } } }
+
+[objective.self_distillation]
+alpha = 0.3
+temperature = 3.0
+lambda = 0.03
+teacher = "all_pairs"
+label_smoothing = 0.0
+
+[train]
+epochs = 3
+batch_size = 16
+precision = "f32"
+sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
+schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
+"#;
+
+/// The changes of [`SMALL`] that make each objective, with adapters for the one that uses them.
+const OBJECTIVES: [&[&str]; 7] = [
+    &[],
+    &["objective={ byot = {} }"],
+    &["objective={ scan = {} }"],
+    &["objective={ tpami = {} }", "model.exits.adapters=[2]"],
+    &["objective={ tf_kd = {} }"],
+    &["objective={ ps_kd = {} }"],
+    &["objective={ cs_kd = {} }"],
+];
+
+fn experiment(changes: &[&str]) -> anyhow::Result<Experiment> {
+    let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();
+    Experiment::parse(SMALL, &changes)
+}
+
+/// A network in training, and the one it was before.
+struct Learner {
+    experiment: Experiment,
+    variables: nn::VarStore,
+    network: MultiExit,
+    previous: Previous,
+    sgd: Sgd,
+}
+
+impl Learner {
+    fn new(changes: &[&str]) -> Self {
+        let experiment = experiment(changes).unwrap();
+        tch::manual_seed(0);
+        let variables = nn::VarStore::new(Device::Cpu);
+        let (model, task) = (&experiment.model, experiment.task());
+        let network = MultiExit::build(&variables.root(), model, task, Precision::F32).unwrap();
+        let previous = Previous::new(model, task, Precision::F32, &variables).unwrap();
+        let sgd = Sgd::new(&variables, experiment.train.sgd.clone());
+        Self { experiment, variables, network, previous, sgd }
+    }
+
+    fn step(&self, rate: f64, lesson: &mut Lesson) -> (f64, Vec<Term>) {
+        let step = Step {
+            network: &self.network,
+            previous: Some(self.previous.network()),
+            objective: &self.experiment.objective,
+            sgd: &self.sgd,
+        };
+        let (_, parts) = step.take(lesson, rate, |_| {});
+        let terms = parts.0.iter().map(|(term, _)| *term).collect();
+        (parts.total().double_value(&[]), terms)
+    }
+}
+
+/// Noise that says nothing, to be learnt by heart; `partners` are seeded apart.
+fn lesson(partners: i64) -> Lesson {
+    let images = |seed| {
+        tch::manual_seed(seed);
+        Tensor::randn([8, 1, 32, 32], (Kind::Float, Device::Cpu))
+    };
+    let labels = Tensor::from_slice(&[0i64, 1, 2, 3, 0, 1, 2, 3]);
+    Lesson { images: images(1), partners: Some(images(partners)), targets: Targets::new(labels) }
+}
+
+#[test]
+fn every_objective_lowers_its_loss_on_mixtures() {
+    for changes in OBJECTIVES {
+        let learner = Learner::new(changes);
+        let mut lesson = lesson(2);
+        lesson.targets.progress = 0.5;
+        let labels = lesson.targets.labels.flip([0]);
+        lesson.targets.mixed = Some(Mixed { labels, share: 0.75 });
+        let (first, terms) = learner.step(0.02, &mut lesson);
+        assert!(terms.contains(&Term::Label) && terms.contains(&Term::Soft), "{changes:?}");
+        let last = (0..10).map(|_| learner.step(0.02, &mut lesson).0).last().unwrap();
+        assert!(last < 0.95 * first, "{changes:?}: {first} to {last}");
+    }
+}
+
+#[test]
+fn what_an_objective_needs_is_what_its_loss_depends_on() {
+    for changes in OBJECTIVES {
+        let learner = Learner::new(changes);
+        let loss = |partners, disturb: bool| {
+            if disturb {
+                // Every class as likely, whatever the image.
+                let state = learner.previous.state();
+                tch::no_grad(|| {
+                    let _ = state["head.linear.weight"].shallow_clone().zero_();
+                });
+            }
+            // A rate of zero: the weights stay, and with them what the next step says.
+            learner.step(0.0, &mut lesson(partners)).0
+        };
+        let first = loss(2, false);
+        assert_eq!(first, loss(2, false), "{changes:?}");
+        let needs = learner.experiment.objective.get().needs();
+        assert_eq!(first != loss(3, false), needs == Needs::Partners, "{changes:?}");
+        assert_eq!(first != loss(2, true), needs == Needs::Previous, "{changes:?}");
+    }
+}
+
+#[test]
+fn the_network_before_is_the_network_as_it_was_remembered() {
+    let learner = Learner::new(&[]);
+    let same = || {
+        let before = learner.previous.state();
+        variables(&learner.variables).iter().all(|(name, now)| before[name] == *now)
+    };
+    assert!(same());
+    learner.step(0.02, &mut lesson(2));
+    assert!(!same());
+    learner.previous.remember(&learner.variables);
+    assert!(same());
+}
+
+#[test]
+fn a_value_out_of_its_range_is_named_with_the_range() {
+    for (changes, expected) in [
+        (&["objective={ byot = { alpha = 1.5 } }"][..], "alpha is 1.5, expected 0 to 1"),
+        (&["objective={ byot = { beta = -1.0 } }"], "beta is -1, expected a number of at least 0"),
+        (&["objective={ scan = { temperature = 0.0 } }"], "temperature is 0, expected a number"),
+        (&["objective={ scan = { beta = inf } }"], "beta is inf, expected a number"),
+        (&["objective={ tpami = {} }"], "model.exits.adapters is [], expected some for"),
+        (
+            &["objective={ tpami = { lambda = nan } }", "model.exits.adapters=[1]"],
+            "lambda is NaN, expected a number",
+        ),
+        (&["model.exits.adapters=[1]"], "model.exits.adapters are not used by self-distillation"),
+        (&["objective={ tf_kd = { correct = 2.0 } }"], "correct is 2, expected 0 to 1"),
+        (&["objective={ ps_kd = { alpha = -0.1 } }"], "alpha is -0.1, expected 0 to 1"),
+        (&["objective={ cs_kd = { lambda = -1.0 } }"], "lambda is -1, expected a number"),
+        (&["objective={ cs_kd = { beta = 1.0 } }"], "unknown field `beta`"),
+        (&["mix={ mixup = { alpha = 0.0 } }"], "mix: alpha is 0, expected a number above 0"),
+        (
+            &["mix={ cut_mix = { alpha = 1.0, probability = 1.5 } }"],
+            "mix: probability is 1.5, expected 0 to 1",
+        ),
+    ] {
+        let error = format!("{:#}", experiment(changes).unwrap_err());
+        assert!(error.contains(expected), "{changes:?}: {error}");
+    }
+    assert_eq!(experiment(&[]).unwrap().objective_in_words(), "self-distillation, CutMix 1");
+}
