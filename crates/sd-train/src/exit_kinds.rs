@@ -52,9 +52,8 @@ pub struct Kind {
 pub fn variants(model: &ModelConfig) -> Result<Vec<(String, ModelConfig)>> {
     let after = &model.exits.as_ref().context("expected model.exits, found none")?.after;
     let with = |exits| ModelConfig { exits, ..model.clone() };
-    let of_kind = |kind: ExitConfig| {
-        (kind.describe(), with(Some(ExitsConfig::new(after.clone(), kind))))
-    };
+    let of_kind =
+        |kind: ExitConfig| (kind.describe(), with(Some(ExitsConfig::new(after.clone(), kind))));
     let plain = (PLAIN.to_owned(), with(None));
     Ok([plain].into_iter().chain(ExitConfig::examples().into_iter().map(of_kind)).collect())
 }
