@@ -45,6 +45,14 @@ pub enum Error {
         /// The last stage that an exit may hang on.
         last: usize,
     },
+    /// An exit that the network does not have.
+    #[error("the network has no exit {found}, expected a number below {exits}")]
+    NoExit {
+        /// The exit, the first being 0.
+        found: usize,
+        /// Exits of the network.
+        exits: usize,
+    },
     /// A file that could not be read or written.
     #[error("{}: {source}", path.display())]
     File {

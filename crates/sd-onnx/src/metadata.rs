@@ -27,6 +27,8 @@ pub struct Metadata {
     pub exits: Vec<Exit>,
     /// Whether the file's last output, `ensemble`, is the mean of the exits' logits.
     pub ensemble: bool,
+    /// Multiply-accumulates of the network up to its deepest exit, without shallow ones.
+    pub deployed_macs: u64,
     /// Which part of a staged network the file is; none for a whole network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<usize>,
@@ -90,7 +92,8 @@ pub struct Exit {
     /// the exits before it ran too, those.
     pub macs: u64,
     /// An image leaves here if its largest probability is at least this, chosen on the validation
-    /// split. None at the deepest exit, and where there was no such split.
+    /// split. None where no image is to leave: no value keeps the accuracy that was asked for, or
+    /// there was no such split. The deepest exit needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
 }
@@ -182,6 +185,7 @@ pub(crate) mod tests {
                 threshold: Some(0.9),
             }],
             ensemble: false,
+            deployed_macs: 2,
             segment: None,
             configuration: "name = \"tiny\"\n".to_owned(),
             configuration_sha256: "00".to_owned(),

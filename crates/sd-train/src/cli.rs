@@ -35,6 +35,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Count parameters and multiply-accumulates: network, framework and each exit alone
     Count(CountArgs),
+    /// Write a finished run's network as ONNX, which runs without libtorch
+    Export(ExportArgs),
 }
 
 /// What `bench step`, `infer` and `peers` measure unless they are told: each family dense, and
@@ -189,6 +191,53 @@ pub struct CountArgs {
     /// Print one JSON document, a list
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExportArgs {
+    /// Folder of a run
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+
+    /// The network up to this exit alone: exit1, exit2, …, deepest [default: deepest]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "staged"])]
+    pub exit: Option<String>,
+
+    /// Every exit's logits and their mean, the ensemble
+    #[arg(long, conflicts_with = "staged")]
+    pub all: bool,
+
+    /// A segment for each exit, chained by the feature map, for early exit; --out is a folder
+    #[arg(long)]
+    pub staged: bool,
+
+    /// The file, or the folder of the segments [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Keep batch norms apart from the convolutions before them
+    #[arg(long)]
+    pub no_fold: bool,
+
+    /// Points of top-1 on the validation split that early exit may cost; thresholds follow from it
+    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
+    pub tolerance: f64,
+
+    /// Which weights: of the last epoch, or of the best epoch on the validation split
+    #[arg(long, value_enum, default_value_t = Weights::Last)]
+    pub weights: Weights,
+
+    /// Folder that holds the data sets
+    #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+}
+
+/// Points from 0 to 100.
+fn points(text: &str) -> Result<f64, String> {
+    let expected = || format!("found `{text}`, expected a number of points from 0 to 100");
+    let points: f64 = text.parse().map_err(|_| expected())?;
+    if (0.0..=100.0).contains(&points) { Ok(points) } else { Err(expected()) }
 }
 
 /// A split to evaluate on.

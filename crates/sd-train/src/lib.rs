@@ -49,6 +49,7 @@ pub mod count;
 pub mod device;
 pub mod difference;
 pub mod evaluate;
+pub mod export;
 pub mod logging;
 pub mod memory;
 pub mod meter;

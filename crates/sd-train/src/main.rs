@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Program};
+use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, ExportArgs, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{bench, count, memory, observe, run};
+use sd_train::{bench, count, export, memory, observe, run};
 
 /// What a shell expects of a program that was interrupted.
 const INTERRUPTED: u8 = 130;
@@ -32,6 +32,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }),
         Command::Eval(args) => eval(&args).map(|()| ExitCode::SUCCESS),
         Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export(&args).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -55,6 +56,13 @@ fn count(args: &CountArgs) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&counts)?);
     } else {
         println!("{}", count::table(&counts));
+    }
+    Ok(())
+}
+
+fn export(args: &ExportArgs) -> Result<()> {
+    for file in export::export(args)? {
+        println!("{}", file.display());
     }
     Ok(())
 }

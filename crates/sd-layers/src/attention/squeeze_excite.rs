@@ -1,9 +1,11 @@
 //! Squeeze and excitation (Hu et al. 2018, <https://arxiv.org/abs/1709.01507>).
 
+use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use crate::init::uniform_fan_in;
+use crate::onnx;
 use crate::pool::global_average;
 use crate::precision::like;
 use crate::{Block, Cost, Error, FeatureShape, Result};
@@ -66,5 +68,20 @@ impl Block for SqueezeExcite {
         let shape = input.with_channels(self.channels, "squeeze-excite")?;
         let params = (self.squeeze.numel() + self.excite.numel()) as u64;
         Ok((Cost { params, macs: params }, shape))
+    }
+
+    /// The linear layers are 1×1 convolutions on a map of one position.
+    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
+        let linear = |graph: &mut Graph, role, tensor: &Tensor, input: &Value| {
+            let size = tensor.size();
+            let weight = onnx::weight(graph, role, &[size[0], size[1], 1, 1], tensor);
+            graph.node("Conv", &[input, &weight], vec![])
+        };
+        let means = graph.node("GlobalAveragePool", &[input], vec![]);
+        let hidden = linear(graph, "squeeze_weight", &self.squeeze, &means);
+        let hidden = graph.node("Relu", &[&hidden], vec![]);
+        let weights = linear(graph, "excite_weight", &self.excite, &hidden);
+        let weights = graph.node("Sigmoid", &[&weights], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
     }
 }

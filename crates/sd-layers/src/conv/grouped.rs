@@ -2,6 +2,7 @@
 //! al. 2017, <https://arxiv.org/abs/1611.05431>), with ShuffleNet's channel shuffle (Zhang et al.
 //! 2018, <https://arxiv.org/abs/1707.01083>).
 
+use sd_onnx::{Graph, Value, ints};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -50,6 +51,18 @@ impl nn::Module for Grouped {
 impl Block for Grouped {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         self.convolution.cost(input)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let output = self.convolution.onnx(graph, input, shape)?;
+        let Some(groups) = self.shuffle else { return Ok(output) };
+        let FeatureShape { channels, height, width } = self.convolution.cost(shape)?.1;
+        // A side of 0 stays as it is: the batch.
+        let divided = graph.longs("shape", &[0, groups, channels / groups, height, width]);
+        let divided = graph.node("Reshape", &[&output, &divided], vec![]);
+        let turned = graph.node("Transpose", &[&divided], vec![ints("perm", &[0, 2, 1, 3, 4])]);
+        let joined = graph.longs("shape", &[0, channels, height, width]);
+        Ok(graph.node("Reshape", &[&turned, &joined], vec![]))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The classifier after the last stage.
 
-use sd_layers::{Cost, FeatureShape, Linear, global_average};
+use sd_layers::{Cost, FeatureShape, Linear, global_average, write_global_average};
+use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
 use super::{Exit, ExitOutput};
@@ -46,5 +47,14 @@ impl Exit for Classifier {
 
     fn cost(&self, _: FeatureShape) -> sd_layers::Result<Cost> {
         Ok(self.hidden.iter().chain([&self.linear]).map(Linear::cost).sum())
+    }
+
+    fn onnx(&self, graph: &mut Graph, map: &Value, _: FeatureShape) -> sd_layers::Result<Value> {
+        let mut row = write_global_average(graph, map);
+        for layer in &self.hidden {
+            let hidden = layer.onnx(graph, &row);
+            row = graph.node("Relu", &[&hidden], vec![]);
+        }
+        Ok(self.linear.onnx(graph, &row))
     }
 }

@@ -1,0 +1,92 @@
+//! A run's network as ONNX files that need neither libtorch nor this crate.
+
+mod description;
+mod threshold;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use sd_bench::run_folder;
+use sd_layers::Precision;
+use sd_models::MultiExit;
+use sd_onnx::proto::GraphProto;
+use sd_onnx::{Metadata, encode, fold_batch_norms};
+use tch::{Device, nn};
+
+use crate::cli::ExportArgs;
+use crate::config::Experiment;
+use crate::evaluate::Evaluation;
+use crate::{logging, weights};
+use description::Describe;
+
+/// Where the files of one command go, in the run's folder, unless it is told.
+const STAGED: &str = "staged";
+const ALL: &str = "all.onnx";
+
+/// Writes the files that the command line asks for, and tells their names.
+///
+/// # Errors
+/// If the folder is no run, its weights are of another configuration, there is no such exit, or a
+/// layer cannot be written.
+pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
+    logging::start(None)?;
+    let experiment = Experiment::read(&args.run.join(run_folder::CONFIG), &[], None)?;
+    let data = experiment.data.open(&args.data_dir)?;
+    let vs = nn::VarStore::new(Device::Cpu);
+    // Whatever it was trained in: the file's numbers are 32-bit floats.
+    let network =
+        MultiExit::build(&vs.root(), &experiment.model, experiment.task(), Precision::F32)?;
+    weights::load(&args.run.join(args.weights.file()), &vs, &experiment)?;
+
+    let thresholds = match data.valid.clone() {
+        Some(images) if args.all || args.staged => {
+            let normalization = data.normalization.clone();
+            let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
+            threshold::choose(&evaluation, &network, args.tolerance)
+        }
+        _ => vec![],
+    };
+    let describe = Describe {
+        experiment: &experiment,
+        network: &network,
+        normalization: &data.normalization,
+        classes: data.test.class_names(),
+    };
+    let files = if args.staged {
+        let folder = args.out.clone().unwrap_or_else(|| args.run.join(STAGED));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let metadata = describe.exits(&thresholds)?;
+        let segments = network.onnx_segments()?.into_iter().enumerate();
+        let file = |(segment, graph): (usize, GraphProto)| {
+            let name = format!("{}-{}.onnx", segment + 1, graph.name);
+            (folder.join(name), graph, Metadata { segment: Some(segment), ..metadata.clone() })
+        };
+        segments.map(file).collect()
+    } else if args.all {
+        let path = args.out.clone().unwrap_or_else(|| args.run.join(ALL));
+        vec![(path, network.onnx_all()?, describe.exits(&thresholds)?)]
+    } else {
+        let names = network.exit_names();
+        let asked = args.exit.as_ref().or(names.last()).context("the network has no exit")?;
+        let Some(exit) = names.iter().position(|name| name == asked) else {
+            bail!("--exit: found `{asked}`, expected one of {}", names.join(", "));
+        };
+        let path = args.out.clone().unwrap_or_else(|| args.run.join(format!("{asked}.onnx")));
+        vec![(path, network.onnx_until(exit)?, describe.exit(exit)?)]
+    };
+    files.into_iter().map(|(path, graph, metadata)| write(args, path, graph, &metadata)).collect()
+}
+
+fn write(
+    args: &ExportArgs,
+    path: PathBuf,
+    mut graph: GraphProto,
+    metadata: &Metadata,
+) -> Result<PathBuf> {
+    if !args.no_fold {
+        fold_batch_norms(&mut graph)?;
+    }
+    run_folder::write_atomic(&path, &encode(graph, metadata))?;
+    Ok(path)
+}

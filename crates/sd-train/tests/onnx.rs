@@ -1,0 +1,190 @@
+//! Networks as ONNX, with random weights and statistics, against their own forward passes.
+//!
+//! With `SD_ONNX_CASES=DIR` the files and what libtorch computes stay in `DIR`, for
+//! scripts/onnx/check.py.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use sd_layers::{
+    AttentionConfig, ConvConfig, FeatureShape, GroupedConfig, Precision, channels_last,
+};
+use sd_models::{
+    BackboneConfig, ExitConfig, ExitsConfig, ModelConfig, MultiExit, PerStage, ResnetConfig, Stem,
+    Task, TensorFile, VggConfig, VggHead,
+};
+use sd_onnx::proto::GraphProto;
+use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize, encode, fold_batch_norms};
+use sd_train::config::Experiment;
+use tch::{Device, Kind, Tensor, nn};
+
+/// A network with random weights, its files, and images with its logits.
+struct Case {
+    folder: PathBuf,
+    metadata: Metadata,
+    images: Tensor,
+    /// Every exit's logits, then the ensemble's where there are several.
+    logits: Vec<(String, Tensor)>,
+}
+
+/// Images a case.
+const IMAGES: i64 = 3;
+
+impl Case {
+    fn make(name: &str, config: &ModelConfig, task: Task, root: &Path) -> Self {
+        let _no_grad = tch::no_grad_guard();
+        tch::manual_seed(7);
+        let vs = nn::VarStore::new(Device::Cpu);
+        let network = MultiExit::build(&vs.root(), config, task, Precision::F32).unwrap();
+        for (name, mut variable) in vs.variables() {
+            if name.ends_with("running_var") {
+                let _ = variable.uniform_(0.5, 2.0);
+            } else if name.contains("norm") {
+                let _ = variable.set_data(&(&variable + variable.randn_like() * 0.2));
+            }
+        }
+        let size = [IMAGES, task.input.channels, task.input.height, task.input.width];
+        let images = Tensor::randn(size, (Kind::Float, Device::Cpu));
+        let outputs = network.forward_exits(&channels_last(&images), false);
+        let names = network.exit_names();
+        let logits = outputs.all().map(|exit| exit.logits.shallow_clone());
+        let mut logits: Vec<_> = names.iter().cloned().zip(logits).collect();
+        if logits.len() > 1 {
+            logits.push(("ensemble".to_owned(), outputs.ensemble()));
+        }
+        let case = Self {
+            folder: root.join(name),
+            metadata: metadata(name, task, &network),
+            images,
+            logits,
+        };
+        std::fs::create_dir_all(&case.folder).unwrap();
+        case.write_files(&network);
+        case
+    }
+
+    fn write_files(&self, network: &MultiExit) {
+        let named = self.logits.iter().map(|(name, logits)| (name.clone(), logits.shallow_clone()));
+        let images = ("images".to_owned(), self.images.shallow_clone());
+        let tensors = named.chain([images]).collect();
+        let file = TensorFile { tensors, metadata: HashMap::new() };
+        file.write(&self.folder.join("golden.safetensors")).unwrap();
+        let write = |name: String, mut graph: GraphProto, metadata: &Metadata, fold: bool| {
+            if fold {
+                fold_batch_norms(&mut graph).unwrap();
+            }
+            std::fs::write(self.folder.join(name), encode(graph, metadata)).unwrap();
+        };
+        for (exit, name) in network.exit_names().iter().enumerate() {
+            let only = vec![self.metadata.exits[exit].clone()];
+            let metadata = Metadata { exits: only, ensemble: false, ..self.metadata.clone() };
+            write(format!("{name}.onnx"), network.onnx_until(exit).unwrap(), &metadata, true);
+        }
+        write("all.onnx".to_owned(), network.onnx_all().unwrap(), &self.metadata, true);
+        write("unfolded.onnx".to_owned(), network.onnx_all().unwrap(), &self.metadata, false);
+        std::fs::create_dir_all(self.folder.join("staged")).unwrap();
+        for (segment, graph) in network.onnx_segments().unwrap().into_iter().enumerate() {
+            let metadata = Metadata { segment: Some(segment), ..self.metadata.clone() };
+            let name = format!("staged/{}-{}.onnx", segment + 1, graph.name);
+            write(name, graph, &metadata, true);
+        }
+    }
+}
+
+fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
+    let channels = task.input.channels as usize;
+    let costs = network.cost_of_cascade().unwrap();
+    let exit = |(name, cost): (String, &sd_layers::Cost)| Exit {
+        name,
+        params: cost.params,
+        macs: cost.macs,
+        threshold: None,
+    };
+    let exits: Vec<Exit> = network.exit_names().into_iter().zip(&costs).map(exit).collect();
+    Metadata {
+        metadata_version: METADATA_VERSION,
+        version: "0".to_owned(),
+        name: name.to_owned(),
+        input: Input {
+            channels,
+            height: task.input.height as usize,
+            width: task.input.width as usize,
+            border: 0,
+            resize: Resize::Triangle,
+            layout: Layout::Nchw,
+            mean: vec![0.5; channels],
+            deviation: vec![0.25; channels],
+        },
+        classes: (0..task.classes).map(|class| class.to_string()).collect(),
+        ensemble: exits.len() > 1,
+        exits,
+        deployed_macs: network.cost_of_exits().unwrap().last().unwrap().macs,
+        segment: None,
+        configuration: String::new(),
+        configuration_sha256: String::new(),
+    }
+}
+
+/// What configs/ names, and small networks with each kind of convolution, attention and exit.
+fn networks() -> Vec<(String, ModelConfig, Task)> {
+    let mut all = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    for folder in [root.clone(), root.join("cifar100")] {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let experiment = Experiment::read(&path, &[], None).unwrap();
+                let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+                all.push((name, experiment.model.clone(), experiment.task()));
+            }
+        }
+    }
+    let task = Task { input: FeatureShape::new(3, 40, 48), classes: 5 };
+    let vgg = |conv, attention, head| {
+        let all = (PerStage::All(conv), PerStage::All(attention));
+        BackboneConfig::Vgg(VggConfig {
+            depth: 11,
+            head,
+            width: 0.25,
+            conv: all.0,
+            attention: all.1,
+        })
+    };
+    let resnet = |depth, stem, attention| {
+        BackboneConfig::Resnet(ResnetConfig {
+            depth,
+            stem,
+            width: 0.25,
+            conv: PerStage::All(ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: true })),
+            attention: PerStage::All(attention),
+        })
+    };
+    for (index, conv) in ConvConfig::examples().into_iter().enumerate() {
+        let backbone = vgg(conv, AttentionConfig::None, VggHead::Classic);
+        all.push((format!("conv{index}"), ModelConfig { backbone, exits: None }, task));
+    }
+    for attention in AttentionConfig::examples() {
+        let name = attention.name();
+        let backbone = vgg(ConvConfig::Dense, attention.clone(), VggHead::Linear);
+        all.push((format!("vgg-{name}"), ModelConfig { backbone, exits: None }, task));
+        let backbone = resnet(50, Stem::Small, attention);
+        all.push((format!("resnet-{name}"), ModelConfig { backbone, exits: None }, task));
+    }
+    for (index, kind) in ExitConfig::examples().into_iter().enumerate() {
+        let backbone = resnet(18, Stem::Large, AttentionConfig::None);
+        let exits = Some(ExitsConfig { after: vec![1, 3], kind });
+        all.push((format!("exit{index}"), ModelConfig { backbone, exits }, task));
+    }
+    all
+}
+
+#[test]
+fn every_network_is_written() {
+    let scratch = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("SD_ONNX_CASES").map(PathBuf::from);
+    let root = kept.as_deref().unwrap_or(scratch.path());
+    for (name, config, task) in networks() {
+        let case = Case::make(&name, &config, task, root);
+        assert_eq!(case.logits[0].1.size(), [IMAGES, task.classes], "{}", case.folder.display());
+    }
+}
