@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use sd_infer::{Batch, Classifier, Options};
 use sd_layers::{
     AttentionConfig, ConvConfig, FeatureShape, GroupedConfig, Precision, channels_last,
 };
@@ -41,6 +42,9 @@ impl Case {
                 let _ = variable.uniform_(0.5, 2.0);
             } else if name.contains("norm") {
                 let _ = variable.set_data(&(&variable + variable.randn_like() * 0.2));
+            } else if name.ends_with("weight") {
+                // He's deviation, √6 times PyTorch's: logits of trained networks' size.
+                let _ = variable.set_data(&(&variable * 6f64.sqrt()));
             }
         }
         let size = [IMAGES, task.input.channels, task.input.height, task.input.width];
@@ -61,6 +65,11 @@ impl Case {
         std::fs::create_dir_all(&case.folder).unwrap();
         case.write_files(&network);
         case
+    }
+
+    fn check(&self, file: &Path, expected: &[(String, Tensor)]) {
+        let difference = difference(file, &self.images, expected);
+        assert!(difference < 1e-4, "{}: {difference:e}", file.display());
     }
 
     fn write_files(&self, network: &MultiExit) {
@@ -178,13 +187,34 @@ fn networks() -> Vec<(String, ModelConfig, Task)> {
     all
 }
 
+/// The largest difference between the file's logits, output by output, and libtorch's.
+fn difference(file: &Path, images: &Tensor, expected: &[(String, Tensor)]) -> f64 {
+    let mut classifier = Classifier::open_with(file, Options::default()).unwrap();
+    let numbers = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap();
+    let shape = images.size().iter().map(|&side| side as usize).collect();
+    let outputs = classifier.logits(Batch::new(shape, numbers(images)).unwrap()).unwrap();
+    assert_eq!(outputs.len(), expected.len(), "{}", file.display());
+    let pairs = outputs.iter().zip(expected).flat_map(|(output, (_, expected))| {
+        let pairs: Vec<_> = output.values().iter().copied().zip(numbers(expected)).collect();
+        pairs
+    });
+    pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+}
+
 #[test]
-fn every_network_is_written() {
+fn every_file_gives_the_networks_own_logits() {
     let scratch = tempfile::tempdir().unwrap();
     let kept = std::env::var_os("SD_ONNX_CASES").map(PathBuf::from);
     let root = kept.as_deref().unwrap_or(scratch.path());
     for (name, config, task) in networks() {
         let case = Case::make(&name, &config, task, root);
-        assert_eq!(case.logits[0].1.size(), [IMAGES, task.classes], "{}", case.folder.display());
+        let exits = case.metadata.exits.len();
+        for (exit, (name, _)) in case.logits[..exits].iter().enumerate() {
+            let file = case.folder.join(format!("{name}.onnx"));
+            case.check(&file, &case.logits[exit..=exit]);
+        }
+        case.check(&case.folder.join("all.onnx"), &case.logits);
+        case.check(&case.folder.join("unfolded.onnx"), &case.logits);
+        case.check(&case.folder.join("staged"), &case.logits[..exits]);
     }
 }

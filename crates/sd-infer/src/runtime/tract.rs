@@ -1,0 +1,40 @@
+//! tract (<https://github.com/sonos/tract>): pure Rust, a second opinion.
+
+use std::sync::Arc;
+
+use tract_onnx::prelude::*;
+
+use super::{Engine, Runtime, failed};
+use crate::{Batch, Result};
+
+/// A network in tract.
+#[derive(Debug)]
+pub struct Tract(Arc<TypedRunnableModel<TypedModel>>);
+
+impl Tract {
+    /// Loads a file.
+    pub fn load(bytes: &[u8]) -> Result<Self> {
+        let model = tract_onnx::onnx()
+            .model_for_read(&mut &*bytes)
+            .and_then(|model| model.into_optimized())
+            .and_then(|model| model.into_runnable());
+        Ok(Self(Arc::new(model.map_err(|error| failed(Engine::Tract, error))?)))
+    }
+}
+
+impl Runtime for Tract {
+    fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
+        let (shape, values) = batch.into_parts();
+        let batches = || {
+            let input = Tensor::from_shape(&shape, &values)?;
+            let outputs = self.0.run(tvec![input.into_tvalue()])?;
+            let batch = |output: &TValue| {
+                let values = output.as_slice::<f32>()?.to_vec();
+                let batch = Batch::new(output.shape().to_vec(), values);
+                batch.context("the network gives other than batches of floats")
+            };
+            outputs.iter().map(batch).collect::<TractResult<_>>()
+        };
+        batches().map_err(|error| failed(Engine::Tract, error))
+    }
+}
