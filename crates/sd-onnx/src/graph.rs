@@ -68,7 +68,8 @@ impl Graph {
         self.proto.node.push(NodeProto {
             input: inputs.iter().map(|value| value.0.clone()).collect(),
             output: vec![name.clone()],
-            name: name.clone(),
+            // Not the value's: rten keeps nodes and values under one set of names.
+            name: format!("{name}_node"),
             op_type: operator.to_owned(),
             attribute,
         });

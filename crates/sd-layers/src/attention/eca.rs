@@ -76,8 +76,9 @@ impl Block for Eca {
         let means = graph.node("GlobalAveragePool", &[input], vec![]);
         let column = graph.node("Transpose", &[&means], turned());
         let weight = onnx::weight(graph, "eca_weight", &[1, 1, kernel, 1], &self.weight);
-        let padding = ints("pads", &[kernel / 2, 0, kernel / 2, 0]);
-        let mixed = graph.node("Conv", &[&column, &weight], vec![padding]);
+        let column_window =
+            vec![ints("kernel_shape", &[kernel, 1]), ints("pads", &[kernel / 2, 0, kernel / 2, 0])];
+        let mixed = graph.node("Conv", &[&column, &weight], column_window);
         let channels = graph.node("Transpose", &[&mixed], turned());
         let weights = graph.node("Sigmoid", &[&channels], vec![]);
         Ok(graph.node("Mul", &[input, &weights], vec![]))

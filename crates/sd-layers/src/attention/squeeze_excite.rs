@@ -8,6 +8,7 @@ use crate::init::uniform_fan_in;
 use crate::onnx;
 use crate::pool::global_average;
 use crate::precision::like;
+use crate::shape::Window;
 use crate::{Block, Cost, Error, FeatureShape, Result};
 
 /// Configuration of [`SqueezeExcite`].
@@ -75,7 +76,7 @@ impl Block for SqueezeExcite {
         let linear = |graph: &mut Graph, role, tensor: &Tensor, input: &Value| {
             let size = tensor.size();
             let weight = onnx::weight(graph, role, &[size[0], size[1], 1, 1], tensor);
-            graph.node("Conv", &[input, &weight], vec![])
+            graph.node("Conv", &[input, &weight], onnx::sliding(Window::same(1, 1)))
         };
         let means = graph.node("GlobalAveragePool", &[input], vec![]);
         let hidden = linear(graph, "squeeze_weight", &self.squeeze, &means);
