@@ -20,6 +20,8 @@ pub struct Program {
 pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
 /// Reports.
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
+/// Classifies images with an exported network.
+pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli"] };
 /// Fetches data sets.
 pub const SD_DATA: Program = Program { name: "sd-data", features: &["fetch"] };
 

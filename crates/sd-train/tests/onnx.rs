@@ -87,7 +87,10 @@ impl Case {
             }
             std::fs::write(self.folder.join(name), encode(graph, metadata)).unwrap();
         };
+        let costs = network.cost_of_exits().unwrap();
         for (exit, name) in network.exit_names().iter().enumerate() {
+            let params = parameters(&network.onnx_until(exit).unwrap());
+            assert_eq!(params, costs[exit].params, "{}, {name}", self.folder.display());
             let only = vec![self.metadata.exits[exit].clone()];
             let metadata = Metadata { exits: only, ensemble: false, ..self.metadata.clone() };
             write(format!("{name}.onnx"), network.onnx_until(exit).unwrap(), &metadata, true);
@@ -101,6 +104,15 @@ impl Case {
             write(name, graph, &metadata, true);
         }
     }
+}
+
+/// Numbers of a graph that were trained: not running statistics, shapes or constants.
+fn parameters(graph: &GraphProto) -> u64 {
+    let trained = graph.initializer.iter().filter(|tensor| {
+        let fixed = ["norm_mean", "norm_var", "shape", "simam"];
+        !fixed.iter().any(|role| tensor.name.starts_with(role))
+    });
+    trained.map(|tensor| tensor.dims.iter().product::<i64>() as u64).sum()
 }
 
 fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
