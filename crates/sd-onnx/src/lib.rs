@@ -1,7 +1,7 @@
 //! ONNX files of image classifiers, without any tensor library.
 //!
 //! A network writes itself into a [`Graph`], node by node; [`fold_batch_norms`] rewrites the
-//! finished graph; [`encode`] puts it into a file together with its [`Metadata`], which hold all
+//! finished graph, and [`quantize`] turns it into one of 8-bit numbers; [`encode`] puts it into a file together with its [`Metadata`], which hold all
 //! that a program needs to classify images with it: sizes, normalisation, class names, exits.
 //! [`read_metadata`] reads them again. The messages ([`proto`]) are a dozen structs.
 //!
@@ -26,6 +26,7 @@ mod graph;
 mod metadata;
 mod model;
 pub mod proto;
+pub mod quantize;
 mod tensor;
 
 pub use error::{Error, Result};

@@ -69,7 +69,7 @@ impl Block for Convolution {
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
-        let weight = onnx::whole(graph, "conv_weight", &self.weight);
+        let weight = onnx::whole(graph, sd_onnx::quantize::KERNEL, &self.weight);
         let mut attributes = onnx::sliding(self.geometry.window);
         attributes.push(int("group", self.groups));
         Ok(graph.node("Conv", &[input, &weight], attributes))
