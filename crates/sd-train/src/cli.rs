@@ -217,8 +217,20 @@ pub struct ExportArgs {
     pub out: Option<PathBuf>,
 
     /// Keep batch norms apart from the convolutions before them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "int8")]
     pub no_fold: bool,
+
+    /// Convolutions in 8-bit whole numbers, calibrated on training images
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub int8: Option<Int8>,
+
+    /// Which values of a feature map the 8 bits span
+    #[arg(long, value_enum, default_value_t = Calibration::Percentile, requires = "int8")]
+    pub calibration: Calibration,
+
+    /// Training images to calibrate on, in batches of 64
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..), requires = "int8")]
+    pub calibration_images: u32,
 
     /// Points of top-1 on the validation split that early exit may cost; thresholds follow from it
     #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
@@ -231,6 +243,24 @@ pub struct ExportArgs {
     /// Folder that holds the data sets
     #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
+}
+
+/// Forms of 8-bit convolutions; each runs as whole numbers in its own runtimes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Int8 {
+    /// Between QuantizeLinear and DequantizeLinear, for ONNX Runtime
+    Qdq,
+    /// ConvInteger, for rten (`cargo xtask infer`) and tract
+    Convinteger,
+}
+
+/// Which values of a feature map the 8 bits span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Calibration {
+    /// From the least to the most of all batches
+    Minmax,
+    /// All but a ten-thousandth at either end, the mean over the batches
+    Percentile,
 }
 
 /// Points from 0 to 100.

@@ -44,10 +44,10 @@ impl Case {
                 // A residual branch ends small, or fifty layers of sums would explode.
                 let last = name.ends_with("norm2.weight") || name.ends_with("norm3.weight");
                 let scale = if last { 0.2 } else { 1.0 };
-                let _ = variable.set_data(&(&variable * scale + variable.randn_like() * 0.2));
+                variable.set_data(&(&variable * scale + variable.randn_like() * 0.2));
             } else if name.ends_with("weight") {
                 // He's deviation, √6 times PyTorch's: logits of trained networks' size.
-                let _ = variable.set_data(&(&variable * 6f64.sqrt()));
+                variable.set_data(&(&variable * 6f64.sqrt()));
             }
         }
         let size = [IMAGES, task.input.channels, task.input.height, task.input.width];

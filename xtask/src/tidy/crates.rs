@@ -11,7 +11,7 @@ const ALLOWED: [(&str, &[&str], bool); 8] = [
     ("sd-models", &["sd-layers", "sd-onnx"], true),
     ("sd-data", &[], false),
     ("sd-bench", &[], false),
-    ("sd-train", &["sd-layers", "sd-models", "sd-data", "sd-bench", "sd-onnx"], true),
+    ("sd-train", &["sd-layers", "sd-models", "sd-data", "sd-bench", "sd-onnx", "sd-infer"], true),
     ("sd-infer", &["sd-onnx"], false),
     ("xtask", &[], false),
 ];

@@ -26,7 +26,7 @@ impl Ort {
 
 impl Runtime for Ort {
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
-        let mut batches = || -> ort::Result<Option<Vec<Batch>>> {
+        let batches = || -> ort::Result<Option<Vec<Batch>>> {
             let input = Tensor::from_array(batch.into_parts())?;
             let outputs = self.0.run(ort::inputs![input])?;
             let batch = |value: ort::value::ValueRef<'_>| {

@@ -31,7 +31,8 @@ impl Runtime for Tract {
             let batch = |output: &TValue| {
                 let values = output.as_slice::<f32>()?.to_vec();
                 let batch = Batch::new(output.shape().to_vec(), values);
-                batch.context("the network gives other than batches of floats")
+                let unfit = "the network gives other than batches of floats";
+                batch.ok_or_else(|| TractError::msg(unfit))
             };
             outputs.iter().map(batch).collect::<TractResult<_>>()
         };

@@ -26,6 +26,15 @@ impl Range {
         Self { least: self.least.min(other.least), most: self.most.max(other.most) }
     }
 
+    /// The mean of ranges; of none, the range of 0 alone.
+    #[must_use]
+    pub fn mean(ranges: &[Self]) -> Self {
+        let count = ranges.len().max(1) as f32;
+        let least = ranges.iter().map(|range| range.least).sum::<f32>() / count;
+        let most = ranges.iter().map(|range| range.most).sum::<f32>() / count;
+        Self { least, most }
+    }
+
     /// The difference between two neighbours among 256 values.
     pub(super) fn scale(self) -> f32 {
         let scale = (self.most - self.least) / 255.0;

@@ -1,5 +1,6 @@
 //! A run's network as ONNX files that need neither libtorch nor this crate.
 
+mod calibrate;
 mod description;
 mod threshold;
 
@@ -13,15 +14,12 @@ use sd_onnx::proto::GraphProto;
 use sd_onnx::{Metadata, encode, fold_batch_norms};
 use tch::{Device, nn};
 
-use crate::cli::ExportArgs;
+use crate::cli::{ExportArgs, Int8};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
 use crate::{logging, weights};
+use calibrate::Calibrator;
 use description::Describe;
-
-/// Where the files of one command go, in the run's folder, unless it is told.
-const STAGED: &str = "staged";
-const ALL: &str = "all.onnx";
 
 /// Writes the files that the command line asks for, and tells their names.
 ///
@@ -52,8 +50,9 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         normalization: &data.normalization,
         classes: data.test.class_names(),
     };
-    let files = if args.staged {
-        let folder = args.out.clone().unwrap_or_else(|| args.run.join(STAGED));
+    let files: Vec<(PathBuf, GraphProto, Metadata)> = if args.staged {
+        let folder =
+            args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "staged")));
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let metadata = describe.exits(&thresholds)?;
@@ -64,7 +63,7 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         };
         segments.map(file).collect()
     } else if args.all {
-        let path = args.out.clone().unwrap_or_else(|| args.run.join(ALL));
+        let path = args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "all")));
         vec![(path, network.onnx_all()?, describe.exits(&thresholds)?)]
     } else {
         let names = network.exit_names();
@@ -72,21 +71,33 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         let Some(exit) = names.iter().position(|name| name == asked) else {
             bail!("--exit: found `{asked}`, expected one of {}", names.join(", "));
         };
-        let path = args.out.clone().unwrap_or_else(|| args.run.join(format!("{asked}.onnx")));
+        let path = args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, asked)));
         vec![(path, network.onnx_until(exit)?, describe.exit(exit)?)]
     };
-    files.into_iter().map(|(path, graph, metadata)| write(args, path, graph, &metadata)).collect()
+    let mut calibration = match args.int8 {
+        Some(form) => Some(Calibrator::new(args, form, &data)?),
+        None => None,
+    };
+    let mut written = Vec::new();
+    for (path, mut graph, metadata) in files {
+        if !args.no_fold {
+            fold_batch_norms(&mut graph)?;
+        }
+        if let Some(calibration) = &mut calibration {
+            graph = calibration.quantise(graph, &metadata)?;
+        }
+        run_folder::write_atomic(&path, &encode(graph, &metadata))?;
+        written.push(path);
+    }
+    Ok(written)
 }
 
-fn write(
-    args: &ExportArgs,
-    path: PathBuf,
-    mut graph: GraphProto,
-    metadata: &Metadata,
-) -> Result<PathBuf> {
-    if !args.no_fold {
-        fold_batch_norms(&mut graph)?;
-    }
-    run_folder::write_atomic(&path, &encode(graph, metadata))?;
-    Ok(path)
+/// The file or folder in the run's folder, unless it is told: `deepest.onnx`, `staged-qdq`.
+fn default_name(args: &ExportArgs, what: &str) -> String {
+    let form = match args.int8 {
+        None => "",
+        Some(Int8::Qdq) => "-qdq",
+        Some(Int8::Convinteger) => "-convinteger",
+    };
+    format!("{what}{form}{}", if args.staged { "" } else { ".onnx" })
 }

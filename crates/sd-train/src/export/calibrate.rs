@@ -1,0 +1,143 @@
+//! Ranges of feature maps, measured on training images, for 8-bit networks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use sd_data::{Data, Loader, LoaderConfig, Order};
+use sd_infer::{Batch, Engine};
+use sd_onnx::proto::GraphProto;
+use sd_onnx::quantize::{Form, Range, Ranges, quantize, values_to_measure, with_outputs};
+use sd_onnx::{Metadata, encode};
+
+use crate::cli::{Calibration, ExportArgs, Int8};
+
+/// Images a batch.
+const BATCH: usize = 64;
+/// Share of the values that percentile calibration leaves out at either end.
+const OUTSIDE: f64 = 1e-4;
+
+/// Measures ranges with the float network, in the runtime that is to run it, and writes it in
+/// 8-bit numbers.
+#[derive(Debug)]
+pub struct Calibrator {
+    form: Form,
+    calibration: Calibration,
+    /// What the next graph takes: images, or the map after the segment before.
+    batches: Vec<Batch>,
+}
+
+impl Calibrator {
+    /// Draws the training images, without augmentation, the same ones each time.
+    ///
+    /// # Errors
+    /// The loader's, or if there are too few images.
+    pub fn new(args: &ExportArgs, form: Int8, data: &Data) -> Result<Self> {
+        let images = args.calibration_images as usize;
+        let found = data.train.len();
+        ensure!(found >= BATCH, "found {found} training images, expected at least {BATCH}");
+        let config = LoaderConfig {
+            batch_size: BATCH,
+            threads: 1,
+            prefetch: 1,
+            seed: 0,
+            order: Order::Shuffled,
+            drop_last: true,
+            augment: vec![],
+            normalization: data.normalization.clone(),
+        };
+        let loader = Loader::new(Arc::clone(&data.train), config)?;
+        let batches = loader.epoch(0, 0).take(images / BATCH);
+        let form = match form {
+            Int8::Qdq => Form::Qdq,
+            Int8::Convinteger => Form::ConvInteger,
+        };
+        let batches = batches.map(|batch| channels_first(&batch)).collect();
+        Ok(Self { form, calibration: args.calibration, batches })
+    }
+
+    /// The folded float graph in 8-bit numbers. Of a staged network, the segments in their order.
+    ///
+    /// # Errors
+    /// If the runtime cannot run the graph.
+    pub fn quantise(&mut self, mut graph: GraphProto, metadata: &Metadata) -> Result<GraphProto> {
+        let measured = values_to_measure(&graph, self.form);
+        // A segment's map is what the next one takes.
+        let last = graph.output.last().map(|output| output.name.clone());
+        let map = last.filter(|name| metadata.segment.is_some() && name.starts_with("map"));
+        let outputs: BTreeSet<String> = measured.iter().cloned().chain(map.clone()).collect();
+        let file = encode(with_outputs(&graph, &outputs), metadata);
+        let mut runtime = Engine::Rten.load(file, 1)?;
+        let mut of_batches = BTreeMap::<&String, Vec<Range>>::new();
+        for batch in &mut self.batches {
+            for (name, values) in outputs.iter().zip(runtime.run(batch.clone())?) {
+                if measured.contains(name) {
+                    let range = range(values.values(), self.calibration);
+                    of_batches.entry(name).or_default().push(range);
+                }
+                if map.as_ref() == Some(name) {
+                    *batch = values;
+                }
+            }
+        }
+        let of_all = |(name, ranges): (&String, Vec<Range>)| {
+            (name.clone(), together(&ranges, self.calibration))
+        };
+        let ranges: Ranges = of_batches.into_iter().map(of_all).collect();
+        quantize(&mut graph, &ranges, self.form)?;
+        Ok(graph)
+    }
+}
+
+/// The range of one batch's values.
+fn range(values: &[f32], calibration: Calibration) -> Range {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let last = sorted.len().saturating_sub(1);
+    let outside = match calibration {
+        Calibration::Minmax => 0,
+        Calibration::Percentile => (last as f64 * OUTSIDE).round() as usize,
+    };
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(0.0);
+    Range::new(at(outside), at(last - outside))
+}
+
+/// The range of all batches.
+fn together(ranges: &[Range], calibration: Calibration) -> Range {
+    let all = ranges.iter().copied().reduce(Range::union).unwrap_or(Range::new(0.0, 0.0));
+    match calibration {
+        Calibration::Minmax => all,
+        Calibration::Percentile => Range::mean(ranges),
+    }
+}
+
+/// The loader's `[N, H, W, C]` as `[N, C, H, W]`.
+fn channels_first(batch: &sd_data::Batch) -> Batch {
+    let shape = batch.shape;
+    let positions = shape.height * shape.width;
+    let mut values = Vec::with_capacity(batch.pixels.len());
+    for image in batch.pixels.chunks_exact(shape.values()) {
+        for channel in 0..shape.channels {
+            values.extend((0..positions).map(|place| image[place * shape.channels + channel]));
+        }
+    }
+    let shape = vec![batch.len(), shape.channels, shape.height, shape.width];
+    Batch::new(shape, values).expect("a batch holds its images")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_leaves_out_what_is_far() {
+        let mut values: Vec<f32> = (0..20_000).map(|value| value as f32 / 1000.0).collect();
+        values[0] = 1e6;
+        assert_eq!(range(&values, Calibration::Minmax), Range::new(0.0, 1e6));
+        assert_eq!(range(&values, Calibration::Percentile), Range::new(0.0, 19.998));
+        assert_eq!(range(&[], Calibration::Percentile), Range::new(0.0, 0.0));
+        let ranges = [Range::new(0.0, 1.0), Range::new(-2.0, 2.0)];
+        assert_eq!(together(&ranges, Calibration::Minmax), Range::new(-2.0, 2.0));
+        assert_eq!(together(&ranges, Calibration::Percentile), Range::new(-1.0, 1.5));
+    }
+}
