@@ -22,6 +22,8 @@ pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
 /// Classifies images with an exported network.
 pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli"] };
+/// The same with every runtime.
+pub const SD_INFER_ALL: Program = Program { name: "sd-infer", features: &["cli", "ort", "tract"] };
 /// Fetches data sets.
 pub const SD_DATA: Program = Program { name: "sd-data", features: &["fetch"] };
 

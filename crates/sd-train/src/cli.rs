@@ -172,6 +172,10 @@ pub struct EvalArgs {
     #[arg(long, value_enum, default_value_t = Weights::Last)]
     pub weights: Weights,
 
+    /// Evaluate this exported file, or the folder of a staged network, with rten instead
+    #[arg(long, value_name = "FILE", conflicts_with = "weights")]
+    pub onnx: Option<PathBuf>,
+
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,

@@ -37,6 +37,13 @@ fn dispatch(command: Command) -> Result<ExitCode> {
 }
 
 fn eval(args: &EvalArgs) -> Result<()> {
+    if let Some(file) = &args.onnx {
+        let score = export::score(args, file)?;
+        let text =
+            if args.json { serde_json::to_string_pretty(&score)? } else { score.to_string() };
+        println!("{text}");
+        return Ok(());
+    }
     let scores = run::eval(args)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&scores)?);

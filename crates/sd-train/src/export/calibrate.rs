@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use sd_data::{Data, Loader, LoaderConfig, Order};
-use sd_infer::{Batch, Engine};
+use sd_infer::Engine;
 use sd_onnx::proto::GraphProto;
 use sd_onnx::quantize::{Form, Range, Ranges, quantize, values_to_measure, with_outputs};
 use sd_onnx::{Metadata, encode};
 
+use crate::batch::channels_first;
 use crate::cli::{Calibration, ExportArgs, Int8};
 
 /// Images a batch.
@@ -24,7 +25,7 @@ pub struct Calibrator {
     form: Form,
     calibration: Calibration,
     /// What the next graph takes: images, or the map after the segment before.
-    batches: Vec<Batch>,
+    batches: Vec<sd_infer::Batch>,
 }
 
 impl Calibrator {
@@ -109,20 +110,6 @@ fn together(ranges: &[Range], calibration: Calibration) -> Range {
         Calibration::Minmax => all,
         Calibration::Percentile => Range::mean(ranges),
     }
-}
-
-/// The loader's `[N, H, W, C]` as `[N, C, H, W]`.
-fn channels_first(batch: &sd_data::Batch) -> Batch {
-    let shape = batch.shape;
-    let positions = shape.height * shape.width;
-    let mut values = Vec::with_capacity(batch.pixels.len());
-    for image in batch.pixels.chunks_exact(shape.values()) {
-        for channel in 0..shape.channels {
-            values.extend((0..positions).map(|place| image[place * shape.channels + channel]));
-        }
-    }
-    let shape = vec![batch.len(), shape.channels, shape.height, shape.width];
-    Batch::new(shape, values).expect("a batch holds its images")
 }
 
 #[cfg(test)]

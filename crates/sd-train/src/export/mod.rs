@@ -2,7 +2,10 @@
 
 mod calibrate;
 mod description;
+mod score;
 mod threshold;
+
+pub use score::{Score, score};
 
 use std::path::PathBuf;
 
