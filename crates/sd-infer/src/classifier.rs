@@ -83,7 +83,8 @@ impl Classifier {
         let mut files = files.into_iter().map(described).collect::<Result<Vec<_>>>()?;
         files.sort_by_key(|(metadata, _)| metadata.segment);
         let metadata = one_network(&files, path)?;
-        let part = |(_, bytes)| options.engine.load(bytes, options.threads);
+        let int8 = metadata.int8;
+        let part = |(_, bytes)| options.engine.load(bytes, int8, options.threads);
         let parts = files.into_iter().map(part).collect::<Result<_>>()?;
         Ok(Self { metadata, parts, options })
     }

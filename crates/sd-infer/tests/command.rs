@@ -43,6 +43,7 @@ fn folder() -> tempfile::TempDir {
         ensemble: false,
         deployed_macs: 32,
         segment: None,
+        int8: None,
         configuration: String::new(),
         configuration_sha256: String::new(),
     };

@@ -34,6 +34,7 @@ fn metadata() -> Metadata {
         ensemble: false,
         deployed_macs: 40,
         segment: Some(0),
+        int8: None,
         configuration: String::new(),
         configuration_sha256: String::new(),
     }

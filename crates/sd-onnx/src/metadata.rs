@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::quantize::Form;
 use crate::{Error, Result};
 
 /// Version of the metadata; another one is refused.
@@ -32,6 +33,9 @@ pub struct Metadata {
     /// Which part of a staged network the file is; none for a whole network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<usize>,
+    /// The form of its 8-bit convolutions; none in a network of floats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Form>,
     /// The resolved configuration of the run, TOML.
     pub configuration: String,
     /// SHA-256 of the configuration, in hexadecimal digits.
@@ -187,6 +191,7 @@ pub(crate) mod tests {
             ensemble: false,
             deployed_macs: 2,
             segment: None,
+            int8: None,
             configuration: "name = \"tiny\"\n".to_owned(),
             configuration_sha256: "00".to_owned(),
         }

@@ -144,6 +144,7 @@ fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
         exits,
         deployed_macs: network.cost_of_exits().unwrap().last().unwrap().macs,
         segment: None,
+        int8: None,
         configuration: String::new(),
         configuration_sha256: String::new(),
     }

@@ -2,6 +2,8 @@
 //!
 //! A new runtime is a file here, a cargo feature, and a variant of [`Engine`].
 
+#[cfg(feature = "rten")]
+mod one_by_one;
 #[cfg(feature = "ort")]
 mod ort;
 #[cfg(feature = "rten")]
@@ -9,7 +11,11 @@ mod rten;
 #[cfg(feature = "tract")]
 mod tract;
 
+use sd_onnx::quantize::Form;
+
 use crate::{Batch, Error, Result};
+#[cfg(feature = "rten")]
+use one_by_one::OneByOne;
 
 /// A loaded network, or a segment of one.
 pub trait Runtime: std::fmt::Debug + Send {
@@ -55,15 +61,24 @@ impl Engine {
         }
     }
 
-    /// Loads a file's bytes, to be run on this many threads.
+    /// Loads a file's bytes, whose convolutions have this form, to be run on this many threads.
     ///
     /// # Errors
     /// [`Error::Runtime`] if the runtime cannot load them, [`Error::NoRuntime`] if the crate was
     /// built without it.
-    pub fn load(self, bytes: Vec<u8>, threads: usize) -> Result<Box<dyn Runtime>> {
+    pub fn load(
+        self,
+        bytes: Vec<u8>,
+        int8: Option<Form>,
+        threads: usize,
+    ) -> Result<Box<dyn Runtime>> {
         match self {
             #[cfg(feature = "rten")]
-            Self::Rten => Ok(Box::new(rten::Rten::load(bytes, threads)?)),
+            Self::Rten => {
+                let runtime = Box::new(rten::Rten::load(bytes, threads)?);
+                let whole = int8 != Some(Form::ConvInteger);
+                Ok(if whole { runtime } else { Box::new(OneByOne(runtime)) })
+            }
             #[cfg(feature = "tract")]
             Self::Tract if threads == 1 => Ok(Box::new(tract::Tract::load(&bytes)?)),
             #[cfg(feature = "tract")]
@@ -76,7 +91,7 @@ impl Engine {
             Self::Ort => Ok(Box::new(ort::Ort::load(&bytes, threads)?)),
             #[allow(unreachable_patterns, reason = "with every feature there is none left")]
             _ => {
-                let _ = (bytes, threads);
+                let _ = (bytes, int8, threads);
                 Err(Error::NoRuntime(self.name()))
             }
         }
@@ -84,7 +99,24 @@ impl Engine {
 }
 
 /// An error of this runtime, with all its causes.
-#[cfg(any(feature = "rten", feature = "tract", feature = "ort"))]
 fn failed(engine: Engine, error: impl std::fmt::Display) -> Error {
     Error::Runtime { runtime: engine.name(), reason: format!("{error:#}") }
+}
+
+/// What `work` gives, its panics as errors: a file that a runtime did not think of is no reason
+/// for a program to end.
+#[cfg(any(feature = "rten", feature = "tract"))]
+fn caught<T, E: std::fmt::Display>(
+    engine: Engine,
+    work: impl FnOnce() -> std::result::Result<T, E>,
+) -> Result<T> {
+    // Nothing that the work leaves half done is used after a panic but the model, which it reads.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| failed(engine, error)),
+        Err(panic) => {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(failed(engine, format_args!("panicked: {}", message.unwrap_or("no message"))))
+        }
+    }
 }

@@ -6,7 +6,7 @@ use rten::{Model, ModelOptions, RunOptions, ThreadPool, op_registry};
 use rten_tensor::prelude::*;
 use rten_tensor::{Tensor, TensorView};
 
-use super::{Engine, Runtime, failed};
+use super::{Engine, Runtime, caught, failed};
 use crate::{Batch, Result};
 
 /// A network in rten, with threads of its own.
@@ -30,6 +30,7 @@ impl Rten {
             AveragePool,
             BatchNormalization,
             Cast,
+            Concat,
             Conv,
             ConvInteger,
             DequantizeLinear,
@@ -44,13 +45,14 @@ impl Rten {
             Relu,
             Reshape,
             Sigmoid,
+            Split,
             Sub,
             Transpose
         );
         let mut options = ModelOptions::with_ops(operators);
-        let model = options.prepack_weights(true).load(bytes);
+        let load = || options.prepack_weights(true).load(bytes);
         Ok(Self {
-            model: model.map_err(|error| failed(Engine::Rten, error))?,
+            model: caught(Engine::Rten, load)?,
             threads: Arc::new(ThreadPool::with_num_threads(threads)),
         })
     }
@@ -65,10 +67,9 @@ impl Runtime for Rten {
         let (shape, values) = batch.into_parts();
         let tensor = Tensor::from_data(shape.as_slice(), values);
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
-        let outputs = self
-            .model
-            .run(vec![(input, tensor.into())], self.model.output_ids(), Some(options))
-            .map_err(|error| failed(Engine::Rten, error))?;
+        let model = &self.model;
+        let run = || model.run(vec![(input, tensor.into())], model.output_ids(), Some(options));
+        let outputs = caught(Engine::Rten, run)?;
         let batch = |value: &rten::Value| {
             let view: TensorView<f32> = value.as_tensor_view()?;
             Batch::new(view.shape().to_vec(), view.to_vec())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tract_onnx::prelude::*;
 
-use super::{Engine, Runtime, failed};
+use super::{Engine, Runtime, caught};
 use crate::{Batch, Result};
 
 /// A network in tract.
@@ -14,11 +14,11 @@ pub struct Tract(Arc<TypedRunnableModel<TypedModel>>);
 impl Tract {
     /// Loads a file.
     pub fn load(bytes: &[u8]) -> Result<Self> {
-        let model = tract_onnx::onnx()
-            .model_for_read(&mut &*bytes)
-            .and_then(|model| model.into_optimized())
-            .and_then(|model| model.into_runnable());
-        Ok(Self(Arc::new(model.map_err(|error| failed(Engine::Tract, error))?)))
+        let load = || {
+            let model = tract_onnx::onnx().model_for_read(&mut &*bytes)?;
+            model.into_optimized()?.into_runnable()
+        };
+        Ok(Self(Arc::new(caught(Engine::Tract, load)?)))
     }
 }
 
@@ -36,6 +36,6 @@ impl Runtime for Tract {
             };
             outputs.iter().map(batch).collect::<TractResult<_>>()
         };
-        batches().map_err(|error| failed(Engine::Tract, error))
+        caught(Engine::Tract, batches)
     }
 }

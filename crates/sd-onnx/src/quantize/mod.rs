@@ -14,6 +14,8 @@ mod qdq;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::fold::drop_unused;
 use crate::proto::{
     AttributeProto, ElementType, GraphProto, NodeProto, TensorTypeProto, TypeProto, ValueInfoProto,
@@ -25,7 +27,8 @@ pub use numbers::Range;
 pub const KERNEL: &str = "conv_weight";
 
 /// How a graph says that a convolution is to be computed in whole numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Form {
     /// Float convolutions between `QuantizeLinear` and `DequantizeLinear`, which ONNX Runtime
     /// joins. The Rust runtimes compute them in floats, slower than the float file.

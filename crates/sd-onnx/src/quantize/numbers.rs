@@ -35,6 +35,12 @@ impl Range {
         Self { least, most }
     }
 
+    /// The smallest range that holds this one and whose 0 is byte 128.
+    pub(super) fn symmetric(self) -> Self {
+        let largest = self.most.max(-self.least);
+        Self { least: -largest * 128.0 / 127.0, most: largest }
+    }
+
     /// The difference between two neighbours among 256 values.
     pub(super) fn scale(self) -> f32 {
         let scale = (self.most - self.least) / 255.0;
@@ -109,6 +115,10 @@ mod tests {
         assert!((range.scale() - 0.01).abs() < 1e-7);
         assert_eq!(range.zero(), 100);
         assert_eq!(Range::new(1.0, 2.0), Range::new(0.0, 2.0));
+        for range in [Range::new(0.0, 1.27), Range::new(-1.27, 0.5)] {
+            assert_eq!(range.symmetric().zero(), 128);
+            assert!((range.symmetric().scale() - 0.01).abs() < 1e-7);
+        }
         assert_eq!((Range::new(0.0, 0.0).scale(), Range::new(0.0, 0.0).zero()), (1.0, 0));
         assert_eq!(Range::new(0.0, 1.0).union(Range::new(-2.0, 0.5)), Range::new(-2.0, 1.0));
     }

@@ -22,7 +22,8 @@ const OUTSIDE: f64 = 1e-4;
 /// 8-bit numbers.
 #[derive(Debug)]
 pub struct Calibrator {
-    form: Form,
+    /// What it writes.
+    pub form: Form,
     calibration: Calibration,
     /// What the next graph takes: images, or the map after the segment before.
     batches: Vec<sd_infer::Batch>,
@@ -66,11 +67,18 @@ impl Calibrator {
         // A segment's map is what the next one takes.
         let last = graph.output.last().map(|output| output.name.clone());
         let map = last.filter(|name| metadata.segment.is_some() && name.starts_with("map"));
-        let outputs: BTreeSet<String> = measured.iter().cloned().chain(map.clone()).collect();
+        let mut outputs: BTreeSet<String> = measured.iter().cloned().chain(map.clone()).collect();
+        // A value that comes from outside is no output of a graph.
+        let outside: Vec<_> =
+            graph.input.iter().filter_map(|input| outputs.take(&input.name)).collect();
         let file = encode(with_outputs(&graph, &outputs), metadata);
-        let mut runtime = Engine::Rten.load(file, 1)?;
+        let mut runtime = Engine::Rten.load(file, None, 1)?;
         let mut of_batches = BTreeMap::<&String, Vec<Range>>::new();
         for batch in &mut self.batches {
+            for name in &outside {
+                let range = range(batch.values(), self.calibration);
+                of_batches.entry(name).or_default().push(range);
+            }
             for (name, values) in outputs.iter().zip(runtime.run(batch.clone())?) {
                 if measured.contains(name) {
                     let range = range(values.values(), self.calibration);

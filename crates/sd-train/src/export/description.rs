@@ -74,6 +74,7 @@ impl Describe<'_> {
             ensemble,
             deployed_macs: deployed.last().map_or(0, |cost| cost.macs),
             segment: None,
+            int8: None,
             configuration_sha256: sha256(&configuration),
             configuration,
         })

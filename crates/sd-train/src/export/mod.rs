@@ -82,12 +82,13 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         None => None,
     };
     let mut written = Vec::new();
-    for (path, mut graph, metadata) in files {
+    for (path, mut graph, mut metadata) in files {
         if !args.no_fold {
             fold_batch_norms(&mut graph)?;
         }
         if let Some(calibration) = &mut calibration {
             graph = calibration.quantise(graph, &metadata)?;
+            metadata.int8 = Some(calibration.form);
         }
         run_folder::write_atomic(&path, &encode(graph, &metadata))?;
         written.push(path);
