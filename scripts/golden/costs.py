@@ -1,16 +1,40 @@
-"""Golden costs of whole networks: python scripts/golden/costs.py
+"""Golden costs of whole networks and of exits: python scripts/golden/costs.py
 
-torchvision's networks for one 3x32x32 image and 100 classes, counted by PyTorch: parameters, and
-the multiply-accumulates of convolutions and linear layers by hooks on their forward passes. The
-stem is a 3x3 convolution with stride 1, without pool, and the head one linear layer; 3x3
-convolutions but the stem are compressed.
+torchvision's networks, counted by PyTorch: parameters, and the multiply-accumulates of
+convolutions and linear layers by hooks on their forward passes.
+
+For one 3x32x32 image and 100 classes unless the name says 224: the stem is a 3x3 convolution with
+stride 1, without pool, and the head one linear layer; 3x3 convolutions but the stem are compressed.
+MobileNetV2 has stride 1 in its stem and in its stage of 24 channels.
+
+Names with `224` are for one 3x224x224 image and 1000 classes: the networks as they are. VGG's
+channels and head there have a quarter of their width.
+
+Exits are counted apart from the backbone they hang on, all of them together, by PyTorch's counter of
+operations, which sees convolutions and matrix products wherever they are.
 """
 
 import torch
 import torchvision
+from attention import (
+    Cbam,
+    Coordinate,
+    Eca,
+    ScanAttention,
+    Shuffle,
+    SimAm,
+    SpatialGroup,
+    SqueezeExcite,
+    TpamiAttention,
+    Triplet,
+)
 from cases import write_json
 from layers import DepthwiseSeparable
+from networks import Byot, Light, Scan, Tpami
+from state_dicts import for_cifar, mobilenet_v2
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models.vgg import VGG, cfgs, make_layers
 
 CLASSES = 100
 
@@ -22,10 +46,22 @@ def resnet(depth):
     return network
 
 
-def vgg11():
-    network = torchvision.models.vgg11_bn(num_classes=CLASSES)
+def vgg(depth):
+    network = getattr(torchvision.models, f"vgg{depth}_bn")(num_classes=CLASSES)
     network.avgpool = nn.AdaptiveAvgPool2d(1)
     network.classifier = nn.Linear(512, CLASSES)
+    return without_biases(network)
+
+
+def quarter_vgg11():
+    channels = [c if c == "M" else c // 4 for c in cfgs["A"]]
+    network = VGG(make_layers(channels, batch_norm=True), num_classes=1000)
+    for index, (inputs, outputs) in {0: (128 * 49, 1024), 3: (1024, 1024), 6: (1024, 1000)}.items():
+        network.classifier[index] = nn.Linear(inputs, outputs)
+    return without_biases(network)
+
+
+def without_biases(network):
     # A batch norm follows each convolution: a bias would be subtracted again.
     for module in network.features:
         if isinstance(module, nn.Conv2d):
@@ -52,7 +88,7 @@ def compressed(network, replacement):
     return network
 
 
-def cost(network):
+def cost(network, side=32):
     macs = 0
 
     def count(module, _, output):
@@ -64,8 +100,58 @@ def cost(network):
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.register_forward_hook(count)
     with torch.no_grad():
-        network.eval()(torch.zeros(1, 3, 32, 32))
+        network.eval()(torch.zeros(1, 3, side, side))
     return {"params": sum(p.numel() for p in network.parameters()), "macs": macs}
+
+
+# Channels of the map that an exit hangs on and the map's side, shallow first, and after the last stage.
+PLACES = {
+    "resnet18": [(64, 32), (128, 16), (256, 8), (512, 4)],
+    "vgg11": [(64, 16), (128, 8), (256, 4), (512, 2), (512, 1)],
+}
+
+ATTENTIONS = {
+    "none": lambda channels: nn.Identity(),
+    # Equation 12 of its paper for these widths.
+    "eca": lambda channels: Eca(3 if channels == 64 else 5),
+    "simam": lambda channels: SimAm(),
+    "squeeze_excite": lambda channels: SqueezeExcite(channels, 16),
+    "cbam": Cbam,
+    "spatial_group": lambda channels: SpatialGroup(64),
+    "coordinate": Coordinate,
+    "shuffle": lambda channels: Shuffle(channels, min(64, channels // 2)),
+    "triplet": lambda channels: Triplet(),
+    "scan": ScanAttention,
+    "tpami": TpamiAttention,
+}
+
+
+def exits(places):
+    """Each kind of exit on each of the places but the last."""
+    *maps, (width, last) = places
+    widths = [channels for channels, _ in places]
+    bottlenecks = {"byot": Byot, "scan": Scan}
+    kinds = {
+        name: [kind(c, width, side // last, CLASSES) for c, side in maps]
+        for name, kind in bottlenecks.items()
+    }
+    chains = [(c, widths[number:]) for number, (c, _) in enumerate(maps, 1)]
+    kinds["tpami"] = [Tpami(channels, chain, CLASSES) for channels, chain in chains]
+    for name, attention in ATTENTIONS.items():
+        light = [Light(c, width, CLASSES, attention(c)) for c, _ in maps]
+        kinds[f"light ({name})"] = light
+    return kinds
+
+
+def cost_of_exits(modules, places):
+    total = {"params": 0, "macs": 0}
+    for module, (channels, side) in zip(modules, places):
+        counter = FlopCounterMode(display=False)
+        with torch.no_grad(), counter:
+            module.eval()(torch.zeros(1, channels, side, side))
+        total["params"] += sum(p.numel() for p in module.parameters())
+        total["macs"] += counter.get_total_flops() // 2
+    return total
 
 
 if __name__ == "__main__":
@@ -75,8 +161,27 @@ if __name__ == "__main__":
         "resnet18/depthwise_separable": compressed(resnet(18), separable),
         "resnet34/dense": resnet(34),
         "resnet50/dense": resnet(50),
-        "vgg11/dense": vgg11(),
-        "vgg11/grouped8": compressed(vgg11(), grouped8),
-        "vgg11/depthwise_separable": compressed(vgg11(), separable),
+        "resnet101/dense": resnet(101),
+        "resnet152/dense": resnet(152),
+        "vgg11/dense": vgg(11),
+        "vgg11/grouped8": compressed(vgg(11), grouped8),
+        "vgg11/depthwise_separable": compressed(vgg(11), separable),
+        "vgg13/dense": vgg(13),
+        "vgg16/dense": vgg(16),
+        "vgg19/dense": vgg(19),
     }
-    write_json("sd-models", "costs", {name: cost(network) for name, network in networks.items()})
+    for width in (1.0, 0.75, 0.5, 0.35, 1.4):
+        networks[f"mobilenet_v2/{width}"] = for_cifar(mobilenet_v2(width, CLASSES))
+    costs = {name: cost(network) for name, network in networks.items()}
+    large = {
+        "resnet18/224": torchvision.models.resnet18(),
+        "vgg11/224": quarter_vgg11(),
+        "mobilenet_v2/224": torchvision.models.mobilenet_v2(),
+    }
+    costs |= {name: cost(network, 224) for name, network in large.items()}
+    write_json("sd-models", "costs", costs)
+    by_kind = {
+        name: {kind: cost_of_exits(each, places) for kind, each in exits(places).items()}
+        for name, places in PLACES.items()
+    }
+    write_json("sd-models", "exit_costs", by_kind)

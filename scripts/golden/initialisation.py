@@ -6,8 +6,9 @@ the bound is U(-bound, bound)'s.
 """
 
 import torch
+from attention import Eca
 from cases import write_json
-from layers import Eca, conv
+from layers import conv
 from torch import nn
 
 SEED = 7

@@ -38,43 +38,6 @@ class DepthwiseSeparable(nn.Module):
         return self.pointwise(self.norm(self.depthwise(x)))
 
 
-class Eca(nn.Conv1d):
-    """Equations 5 and 9 of the paper: x · σ(convolution over the channels' means)."""
-
-    def __init__(self, kernel):
-        super().__init__(1, 1, kernel, padding=kernel // 2, bias=False)
-
-    def forward(self, x):
-        weights = super().forward(x.mean((2, 3))[:, None]).sigmoid()[:, 0]
-        return x * weights[:, :, None, None]
-
-
-class SimAm(nn.Module):
-    """The paper's listing: x · σ(d² / (4 (v + λ)) + ½), v the variance over n - 1."""
-
-    def __init__(self, strength=1e-4):
-        super().__init__()
-        self.strength = strength
-
-    def forward(self, x):
-        variance = x.var((2, 3), unbiased=True, keepdim=True)
-        distance = (x - x.mean((2, 3), keepdim=True)) ** 2
-        return x * (distance / (4 * (variance + self.strength)) + 0.5).sigmoid()
-
-
-class SqueezeExcite(nn.Module):
-    """Equation 3 of the paper, without biases."""
-
-    def __init__(self, channels, reduction):
-        super().__init__()
-        self.squeeze = nn.Parameter(torch.randn(channels // reduction, channels) / 2)
-        self.excite = nn.Parameter(torch.randn(channels, channels // reduction) / 2)
-
-    def forward(self, x):
-        weights = (self.excite @ (self.squeeze @ x.mean((2, 3)).T).relu()).T.sigmoid()
-        return x * weights[:, :, None, None]
-
-
 def add(cases, case, layer, train, *input_shape):
     layer = unlike_the_start(layer).train(train)
     weights = variables(layer)
@@ -96,9 +59,6 @@ if __name__ == "__main__":
     add(cases, "grouped_shuffled", Grouped(8, 12, 3, 2, groups=4, shuffle=True), True, *shape)
     add(cases, "depthwise_separable", DepthwiseSeparable(8, 12, 3, 2), True, *shape)
     add(cases, "depthwise_separable_eval", DepthwiseSeparable(8, 12, 3, 2), False, *shape)
-    add(cases, "eca", Eca(3), True, *shape)
-    add(cases, "simam", SimAm(), True, *shape)
-    add(cases, "squeeze_excite", SqueezeExcite(8, 2), True, *shape)
     add(cases, "batch_norm", nn.BatchNorm2d(8), True, *shape)
     add(cases, "batch_norm_eval", nn.BatchNorm2d(8), False, *shape)
     add(cases, "batch_norm_relu", BatchNormRelu(8), True, *shape)

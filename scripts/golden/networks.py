@@ -6,8 +6,9 @@ training and in evaluation.
 """
 
 import torch
+from attention import Eca, ScanAttention, SeparablePair, SqueezeExcite, TpamiAttention
 from cases import Cases, normal, unlike_the_start, variables
-from layers import BatchNormRelu, DepthwiseSeparable, Eca, Grouped, SqueezeExcite, conv
+from layers import BatchNormRelu, DepthwiseSeparable, Grouped, conv
 from torch import nn
 
 
@@ -39,9 +40,9 @@ def through(modules, x):
 class Byot(nn.Module):
     """Be Your Own Teacher's bottleneck."""
 
-    def __init__(self, channels, width, ratio, classes):
+    def __init__(self, channels, width, ratio, classes, middle=None):
         super().__init__()
-        middle = width // 4
+        middle = middle or width // 4
         self.reduce = conv_norm(channels, middle, 1, 1)
         self.shrink = conv_norm(middle, middle, ratio, ratio)
         self.expand = conv_norm(middle, width, 1, 1)
@@ -50,6 +51,38 @@ class Byot(nn.Module):
     def forward(self, x):
         for part in (self.reduce, self.shrink, self.expand):
             x = through(part, x)
+        feature = x.mean((2, 3))
+        return feature, self.linear(feature)
+
+
+class Scan(Byot):
+    """SCAN's attention before the bottleneck with M = 128."""
+
+    def __init__(self, channels, width, ratio, classes):
+        super().__init__(channels, width, ratio, classes, middle=128)
+        self.attention = ScanAttention(channels)
+
+    def forward(self, x):
+        return super().forward(self.attention(x))
+
+
+class Tpami(nn.Module):
+    """Attention and a chain of separable convolutions: `widths` after each, the map halved by
+    each."""
+
+    def __init__(self, channels, widths, classes, stride=2):
+        super().__init__()
+        self.attention = TpamiAttention(channels)
+        self.chain = len(widths)
+        for number, width in enumerate(widths, 1):
+            self.add_module(f"separable{number}", SeparablePair(channels, width, stride))
+            channels = width
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, x):
+        x = self.attention(x)
+        for number in range(1, self.chain + 1):
+            x = getattr(self, f"separable{number}")(x)
         feature = x.mean((2, 3))
         return feature, self.linear(feature)
 
@@ -213,6 +246,10 @@ if __name__ == "__main__":
     exits = Cases()
     add(exits, "byot", Byot(8, 16, ratio=4, classes=5), 4, 8, 8, 8)
     add(exits, "byot_at_the_last_size", Byot(8, 16, ratio=1, classes=5), 4, 8, 2, 2)
+    add(exits, "scan", Scan(8, 16, ratio=1, classes=5), 4, 8, 2, 2)
+    add(exits, "tpami", Tpami(8, [16, 16], 5), 4, 8, 8, 8)
+    add(exits, "tpami_odd", Tpami(8, [16, 16], 5), 4, 8, 7, 7)
+    add(exits, "tpami_at_the_last_size", Tpami(8, [16], 5, stride=1), 4, 8, 2, 2)
     add(exits, "light", Light(8, 16, 5, Eca(3)), 4, 8, 8, 8)
     add(exits, "light_side_2", Light(8, 16, 5, Eca(3), side=2), 4, 8, 8, 8)
     add(exits, "light_squeeze_excite", Light(8, 16, 5, SqueezeExcite(8, 4)), 4, 8, 8, 8)

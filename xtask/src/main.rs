@@ -16,7 +16,7 @@ mod sweep;
 mod tidy;
 mod workspace;
 
-/// The arguments of `train`, `eval`, `count` and `bench`: the very file that `sd-train` compiles.
+/// The arguments of `train`, `eval`, `count`, `weights` and `bench`: the very file that `sd-train` compiles.
 #[allow(dead_code, reason = "the values are read by sd-train; here they are only checked")]
 #[path = "../../crates/sd-train/src/cli.rs"]
 mod sd_train_cli;

@@ -60,7 +60,7 @@ fn optimiser(criterion: &mut Criterion) {
     let experiment = Experiment::parse(SMALL, &["model.backbone.vgg.width=1.0".to_owned()])
         .expect("the experiment is valid");
     let (vs, network) = built(&experiment);
-    let mut sgd = Sgd::new(&vs, experiment.train.sgd.clone());
+    let sgd = Sgd::new(&vs, experiment.train.sgd.clone());
     let outputs = network.forward_exits(&images(2), true);
     experiment.objective.loss(&outputs, &labels(2)).total().backward();
     criterion.bench_function("optimiser/sgd", |bencher| bencher.iter(|| sgd.step(RATE)));
@@ -69,13 +69,13 @@ fn optimiser(criterion: &mut Criterion) {
 fn step(criterion: &mut Criterion) {
     let experiment = small();
     let (vs, network) = built(&experiment);
-    let mut sgd = Sgd::new(&vs, experiment.train.sgd.clone());
+    let sgd = Sgd::new(&vs, experiment.train.sgd.clone());
     let (images, labels) = (images(32), labels(32));
     criterion.bench_function("step/vgg11 quarter width", |bencher| {
         bencher.iter(|| {
             let outputs = network.forward_exits(&images, true);
             let loss = experiment.objective.loss(&outputs, &labels).total();
-            sgd.zero_grad();
+            sgd.forget_gradients();
             loss.backward();
             sgd.step(RATE);
         });

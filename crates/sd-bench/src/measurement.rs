@@ -21,6 +21,8 @@ pub enum Subject {
     Step,
     /// Evaluation, and the latency of each exit.
     Infer,
+    /// A training step with each kind of exit.
+    Exits,
     /// Pairs whose ratio matters: an epoch and its steps, self-distilled and plain.
     Overhead,
     /// A process from its start to the end of its first step.
@@ -34,6 +36,7 @@ impl Subject {
             Self::Data => "data",
             Self::Step => "step",
             Self::Infer => "infer",
+            Self::Exits => "exits",
             Self::Overhead => "overhead",
             Self::Start => "start",
         }

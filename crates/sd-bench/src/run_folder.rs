@@ -24,6 +24,12 @@ pub const MODEL: &str = "model.safetensors";
 pub const BEST_MODEL: &str = "best.safetensors";
 /// What a resumed run starts from.
 pub const LAST_CHECKPOINT: &str = "last.ckpt.safetensors";
+/// The checkpoint before, for the case that the last is damaged.
+pub const PREVIOUS_CHECKPOINT: &str = "previous.ckpt.safetensors";
+/// Locked by the process that trains in the folder.
+pub const LOCK: &str = ".lock";
+/// What the names of files begin with that are not whole yet.
+pub const UNFINISHED: &str = ".sd-";
 /// The log for tools, one JSON document a line.
 pub const LOG: &str = "log.jsonl";
 /// The report as one page.
@@ -130,7 +136,7 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     // system takes off what the user's mask says.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".sd-").tempfile_in(folder).map_err(Error::io(path))?;
+    let mut file = builder.prefix(UNFINISHED).tempfile_in(folder).map_err(Error::io(path))?;
     file.write_all(bytes).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;
     file.persist(path).map_err(|error| Error::io(path)(error.error))?;

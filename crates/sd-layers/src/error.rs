@@ -59,3 +59,18 @@ pub enum Error {
 
 /// A result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// `found`, if it is at least 1; `key` is what the configuration calls it.
+pub(crate) fn positive(key: &'static str, found: i64) -> Result<i64> {
+    if found >= 1 { Ok(found) } else { Err(Error::Value { key, found, expected: "at least 1" }) }
+}
+
+/// `found`, if it is the side of a window with a centre.
+pub(crate) fn odd(key: &'static str, found: i64) -> Result<i64> {
+    let expected = "an odd number of at least 1";
+    if found >= 1 && found % 2 == 1 {
+        Ok(found)
+    } else {
+        Err(Error::Value { key, found, expected })
+    }
+}

@@ -48,16 +48,18 @@ mod pool;
 mod precision;
 mod shape;
 
-pub use attention::{
-    AttentionConfig, Eca, EcaConfig, SimAm, SimAmConfig, SqueezeExcite, SqueezeExciteConfig,
-};
+pub use attention::*;
 pub use block::{Block, Sequential};
-pub use conv::{ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig};
+pub use conv::{
+    ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig,
+    SeparablePair,
+};
 pub use cost::Cost;
 pub use error::{Error, Result};
+pub use kernel::{Parameter, SgdUpdate, forget_gradient};
 pub use layout::channels_last;
 pub use linear::Linear;
-pub use norm::{BatchNorm, BatchNormRelu, BatchNormReluMaxPool};
+pub use norm::{BatchNorm, BatchNormRelu, BatchNormRelu6, BatchNormReluMaxPool};
 pub use pool::{AveragePool, MaxPool, global_average, write_global_average};
 pub use precision::Precision;
 pub use shape::{FeatureShape, Window};

@@ -115,6 +115,35 @@ impl Block for BatchNormRelu {
     }
 }
 
+/// Batch normalisation, then min(max(x, 0), 6).
+#[derive(Debug)]
+pub struct BatchNormRelu6(BatchNorm);
+
+impl BatchNormRelu6 {
+    /// Batch normalisation of this many channels, then ReLU6.
+    pub fn new(vs: &nn::Path, channels: i64) -> Self {
+        Self(BatchNorm::new(vs, channels))
+    }
+}
+
+impl ModuleT for BatchNormRelu6 {
+    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
+        self.0.forward_t(input, train).relu6_()
+    }
+}
+
+impl Block for BatchNormRelu6 {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        self.0.cost(input)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let normed = self.0.onnx(graph, input, shape)?;
+        let (least, most) = (onnx::scalar(graph, "least", 0.0), onnx::scalar(graph, "most", 6.0));
+        Ok(graph.node("Clip", &[&normed, &least, &most], vec![]))
+    }
+}
+
 /// Batch normalisation, ReLU, then the largest value in each window of 2×2.
 #[derive(Debug)]
 pub struct BatchNormReluMaxPool(BatchNorm);
@@ -153,6 +182,17 @@ impl Block for BatchNormReluMaxPool {
 mod tests {
     use super::*;
     use tch::{Device, Kind};
+
+    #[test]
+    fn relu6_cuts_below_zero_and_above_six() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let layer = BatchNormRelu6::new(&vs.root(), 1);
+        let input = Tensor::from_slice(&[-1.0f32, 3.0, 7.5]).view([1, 1, 1, 3]);
+        // At the start the running statistics are 0 and 1; ε hardly counts.
+        let output = Vec::<f32>::try_from(layer.forward_t(&input, false).view([3])).unwrap();
+        assert_eq!([output[0], output[2]], [0.0, 6.0]);
+        assert!((output[1] - 3.0).abs() < 1e-4, "{output:?}");
+    }
 
     #[test]
     fn scale_starts_at_one_and_statistics_move_by_a_tenth() {

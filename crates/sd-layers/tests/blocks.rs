@@ -5,24 +5,31 @@ use sd_layers::{
 };
 use tch::{Device, Kind, Tensor, nn};
 
-fn agrees(name: &str, build: impl Fn(&nn::Path) -> Box<dyn Block>, outputs: i64, side: i64) {
+fn agrees(
+    name: &str,
+    build: impl Fn(&nn::Path) -> Box<dyn Block>,
+    input: FeatureShape,
+    output: FeatureShape,
+) {
+    let batch = |shape: FeatureShape| {
+        let size = [2, shape.channels, shape.height, shape.width];
+        Tensor::randn(size, (Kind::Float, Device::Cpu))
+    };
     tch::manual_seed(1);
     let vs = nn::VarStore::new(Device::Cpu);
     let block = build(&vs.root());
-    let input = Tensor::randn([2, 16, 8, 8], (Kind::Float, Device::Cpu));
-    let output = block.forward_t(&input, true);
-    assert_eq!(output.size(), [2, outputs, side, side], "{name}");
+    let result = block.forward_t(&batch(input), true);
+    let size = [2, output.channels, output.height, output.width];
+    assert_eq!(result.size(), size, "{name}");
 
-    let (cost, shape) = block.cost(FeatureShape::new(16, 8, 8)).unwrap();
-    assert_eq!(shape, FeatureShape::new(outputs, side, side), "{name}");
+    let (cost, shape) = block.cost(input).unwrap();
+    assert_eq!(shape, output, "{name}");
     let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
     assert_eq!(cost.params, elements as u64, "{name}");
     assert!(vs.variables().keys().all(|name| !name.contains("__")), "{name}");
 
     if elements > 0 {
-        (output * Tensor::randn([2, outputs, side, side], (Kind::Float, Device::Cpu)))
-            .sum(None)
-            .backward();
+        (result * batch(output)).sum(None).backward();
     }
     for (variable, value) in vs.variables() {
         if value.requires_grad() {
@@ -35,29 +42,123 @@ fn agrees(name: &str, build: impl Fn(&nn::Path) -> Box<dyn Block>, outputs: i64,
 
 #[test]
 fn every_convolution_counts_and_learns() {
+    let geometry = ConvGeometry { inputs: 16, outputs: 32, window: Window::same(3, 2) };
+    let (input, output) = (FeatureShape::new(16, 8, 8), FeatureShape::new(32, 4, 4));
     for config in ConvConfig::examples() {
-        let geometry = ConvGeometry { inputs: 16, outputs: 32, window: Window::same(3, 2) };
-        agrees(&config.name(), |vs| config.build(vs, geometry).unwrap(), 32, 4);
+        agrees(&config.name(), |vs| config.build(vs, geometry).unwrap(), input, output);
     }
 }
 
 #[test]
 fn every_attention_counts_learns_and_keeps_the_shape() {
+    for (height, width) in [(8, 8), (7, 5)] {
+        let shape = FeatureShape::new(64, height, width);
+        for config in AttentionConfig::examples() {
+            agrees(config.name(), |vs| config.build(vs, 64).unwrap(), shape, shape);
+        }
+    }
+}
+
+/// A map of one position, and one of zeros as ReLU leaves them, have neither variance nor likeness
+/// to divide by.
+#[test]
+fn no_attention_divides_by_nothing() {
     for config in AttentionConfig::examples() {
-        agrees(config.name(), |vs| config.build(vs, 16).unwrap(), 16, 8);
+        for side in [1, 4] {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let block = config.build(&vs.root(), 64).unwrap();
+            let zeros = Tensor::zeros([2, 64, side, side], (Kind::Float, Device::Cpu));
+            let input = zeros.set_requires_grad(true);
+            let output = block.forward_t(&input, true);
+            output.sum(None).backward();
+            let finite = |value: &Tensor| value.isfinite().all().int64_value(&[]) == 1;
+            assert!(finite(&output) && finite(&input.grad()), "{}", config.name());
+        }
     }
 }
 
 #[test]
 fn blocks_compute_in_the_type_of_their_input_and_keep_its_layout() {
-    for config in ConvConfig::examples() {
+    let window = Window::same(3, 1);
+    let geometry = ConvGeometry { inputs: 64, outputs: 32, window };
+    type Build<'a> = Box<dyn Fn(&nn::Path) -> Box<dyn Block> + 'a>;
+    let convolutions = ConvConfig::examples().into_iter().map(|config| {
+        let name = config.name();
+        (name, Box::new(move |vs: &nn::Path| config.build(vs, geometry).unwrap()) as Build)
+    });
+    let attentions = AttentionConfig::examples().into_iter().map(|config| {
+        let name = config.name().to_owned();
+        (name, Box::new(move |vs: &nn::Path| config.build(vs, 64).unwrap()) as Build)
+    });
+    for (name, build) in convolutions.chain(attentions) {
         let vs = nn::VarStore::new(Device::Cpu);
-        let geometry = ConvGeometry { inputs: 16, outputs: 32, window: Window::same(3, 1) };
-        let block = config.build(&vs.root(), geometry).unwrap();
-        let input = Tensor::randn([2, 16, 4, 4], (Kind::BFloat16, Device::Cpu));
-        let output = block.forward_t(&sd_layers::channels_last(&input), true);
-        assert_eq!(output.kind(), Kind::BFloat16, "{}", config.name());
-        assert_eq!(output.stride()[1], 1, "{}", config.name());
+        let block = build(&vs.root());
+        let input = Tensor::randn([2, 64, 4, 4], (Kind::Float, Device::Cpu));
+        let input = sd_layers::channels_last(&input);
+        let exact = block.forward_t(&input, false);
+        assert_eq!(exact.stride()[1], 1, "{name}");
+        for train in [false, true] {
+            let output = block.forward_t(&input.to_kind(Kind::BFloat16), train);
+            assert_eq!(output.kind(), Kind::BFloat16, "{name}");
+            assert_eq!(output.stride()[1], 1, "{name}");
+            if !train {
+                let difference = (output.to_kind(Kind::Float) - &exact).abs().max();
+                let scale = exact.abs().max().double_value(&[]);
+                assert!(difference.double_value(&[]) < 0.03 * scale, "{name}: {difference:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn values_out_of_range_are_errors_that_name_key_value_and_range() {
+    use sd_layers::*;
+    let refused = [
+        (
+            AttentionConfig::SqueezeExcite(SqueezeExciteConfig { reduction: 0 }),
+            "squeeze_excite.reduction is 0, expected at least 1",
+        ),
+        (
+            AttentionConfig::Eca(EcaConfig { kernel: Some(4) }),
+            "eca.kernel is 4, expected an odd number of at least 1",
+        ),
+        (
+            AttentionConfig::Cbam(CbamConfig { reduction: -1, kernel: 7 }),
+            "cbam.reduction is -1, expected at least 1",
+        ),
+        (
+            AttentionConfig::Cbam(CbamConfig { reduction: 16, kernel: 2 }),
+            "cbam.kernel is 2, expected an odd number of at least 1",
+        ),
+        (
+            AttentionConfig::SpatialGroup(SpatialGroupConfig { groups: Some(0) }),
+            "spatial_group.groups is 0, expected at least 1",
+        ),
+        (
+            AttentionConfig::SpatialGroup(SpatialGroupConfig { groups: Some(5) }),
+            "spatial_group channels 64 do not divide by groups 5",
+        ),
+        (
+            AttentionConfig::Coordinate(CoordinateConfig { reduction: 0 }),
+            "coordinate.reduction is 0, expected at least 1",
+        ),
+        (
+            AttentionConfig::Shuffle(ShuffleConfig { groups: Some(0) }),
+            "shuffle.groups is 0, expected at least 1",
+        ),
+        (
+            AttentionConfig::Shuffle(ShuffleConfig { groups: Some(64) }),
+            "shuffle channels, two halves a group, 64 do not divide by groups 128",
+        ),
+        (
+            AttentionConfig::Triplet(TripletConfig { kernel: -3 }),
+            "triplet.kernel is -3, expected an odd number of at least 1",
+        ),
+    ];
+    for (config, message) in refused {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let error = config.build(&vs.root(), 64).unwrap_err();
+        assert_eq!(error.to_string(), message);
     }
 }
 

@@ -1,13 +1,14 @@
 //! Layers against PyTorch: output, gradients and running statistics from the same weights
-//! (`scripts/golden/layers.py`).
+//! (`scripts/golden/layers.py`, `attention.py`).
 
 #[path = "golden/cases.rs"]
 mod cases;
 
 use cases::Case;
 use sd_layers::{
-    AttentionConfig, BatchNorm, BatchNormRelu, Block, ConvConfig, ConvGeometry, EcaConfig,
-    GroupedConfig, Linear, SimAmConfig, SqueezeExciteConfig, Window, channels_last,
+    AttentionConfig as Attention, BatchNorm, BatchNormRelu, Block, CbamConfig, ConvConfig,
+    ConvGeometry, CoordinateConfig, EcaConfig, GroupedConfig, Linear, ShuffleConfig, SimAmConfig,
+    SpatialGroupConfig, SqueezeExciteConfig, TripletConfig, Window, channels_last,
 };
 use tch::nn::ModuleT;
 use tch::{Device, nn};
@@ -16,7 +17,11 @@ const TRAIN: bool = true;
 const EVAL: bool = false;
 
 fn agrees<M: ModuleT>(name: &str, train: bool, build: impl Fn(&nn::Path) -> M) {
-    let case = Case::read(env!("CARGO_MANIFEST_DIR"), "layers.safetensors", name);
+    agrees_with("layers.safetensors", name, train, build);
+}
+
+fn agrees_with<M: ModuleT>(file: &str, name: &str, train: bool, build: impl Fn(&nn::Path) -> M) {
+    let case = Case::read(env!("CARGO_MANIFEST_DIR"), file, name);
     let input = case.get("input");
     let mut layouts = vec![input.copy()];
     if input.dim() == 4 {
@@ -48,10 +53,6 @@ fn convolution(config: &ConvConfig, stride: i64) -> impl Fn(&nn::Path) -> Box<dy
     move |vs| config.build(vs, geometry).unwrap()
 }
 
-fn attention(config: &AttentionConfig) -> impl Fn(&nn::Path) -> Box<dyn Block> {
-    move |vs| config.build(vs, 8).unwrap()
-}
-
 #[test]
 fn convolutions_are_pytorchs() {
     let grouped = |shuffle| ConvConfig::Grouped(GroupedConfig { groups: 4, shuffle });
@@ -65,10 +66,35 @@ fn convolutions_are_pytorchs() {
 
 #[test]
 fn attentions_are_their_papers_formulas() {
-    let squeeze_excite = SqueezeExciteConfig { reduction: 2 };
-    agrees("eca", TRAIN, attention(&AttentionConfig::Eca(EcaConfig::default())));
-    agrees("simam", TRAIN, attention(&AttentionConfig::Simam(SimAmConfig::default())));
-    agrees("squeeze_excite", TRAIN, attention(&AttentionConfig::SqueezeExcite(squeeze_excite)));
+    let cbam = |reduction, kernel| Attention::Cbam(CbamConfig { reduction, kernel });
+    let spatial_group = |groups| Attention::SpatialGroup(SpatialGroupConfig { groups });
+    let coordinate = Attention::Coordinate(CoordinateConfig::default());
+    let shuffle = |groups| Attention::Shuffle(ShuffleConfig { groups });
+    let triplet = |kernel| Attention::Triplet(TripletConfig { kernel });
+    let cases = [
+        ("eca", TRAIN, Attention::Eca(EcaConfig::default())),
+        ("simam", TRAIN, Attention::Simam(SimAmConfig::default())),
+        ("squeeze_excite", TRAIN, Attention::SqueezeExcite(SqueezeExciteConfig { reduction: 2 })),
+        ("cbam", TRAIN, cbam(2, 7)),
+        ("cbam_kernel_3", TRAIN, cbam(4, 3)),
+        ("spatial_group", TRAIN, spatial_group(None)),
+        ("spatial_group_of_2", TRAIN, spatial_group(Some(4))),
+        ("coordinate", TRAIN, coordinate.clone()),
+        ("coordinate_eval", EVAL, coordinate),
+        ("shuffle", TRAIN, shuffle(None)),
+        ("shuffle_2", TRAIN, shuffle(Some(2))),
+        ("triplet", TRAIN, triplet(7)),
+        ("triplet_eval_kernel_3", EVAL, triplet(3)),
+        ("scan", TRAIN, Attention::Scan),
+        ("scan_odd", TRAIN, Attention::Scan),
+        ("scan_eval", EVAL, Attention::Scan),
+        ("tpami", TRAIN, Attention::Tpami),
+        ("tpami_odd", TRAIN, Attention::Tpami),
+        ("tpami_eval", EVAL, Attention::Tpami),
+    ];
+    for (name, train, config) in cases {
+        agrees_with("attention.safetensors", name, train, |vs| config.build(vs, 8).unwrap());
+    }
 }
 
 #[test]

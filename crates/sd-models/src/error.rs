@@ -53,7 +53,13 @@ pub enum Error {
         /// Exits of the network.
         exits: usize,
     },
-    /// A file that could not be read or written.
+    /// Tensors that could not be brought into a file's form.
+    #[error("the tensors cannot be written: {reason}")]
+    Encode {
+        /// What went wrong.
+        reason: String,
+    },
+    /// A file that could not be read.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
@@ -74,9 +80,22 @@ pub enum Error {
     Mismatch {
         /// The file.
         path: PathBuf,
-        /// The first tensor that differs.
+        /// The tensors that differ.
         difference: String,
     },
+    /// A network that a library does not have.
+    #[error("{library} has no {network}: expected {expected}")]
+    NoCounterpart {
+        /// torchvision or timm.
+        library: &'static str,
+        /// The network, in a few words.
+        network: String,
+        /// What the library has.
+        expected: &'static str,
+    },
+    /// A variable that the network has and the tensors at hand lack.
+    #[error("{0} is missing")]
+    Variable(String),
 }
 
 /// A result with this crate's error.

@@ -1,10 +1,11 @@
 //! Blocks as networks with exits.
 //!
 //! A [`ModelConfig`] names a backbone (ResNet or VGG, its convolutions dense, grouped or
-//! depthwise-separable, for the whole network or stage by stage) and the shallow classifiers, the
-//! exits, that hang on its stages. [`MultiExit::build`] makes the network;
+//! depthwise-separable, for the whole network or stage by stage; or MobileNetV2) and the shallow
+//! classifiers, the exits, that hang on its stages. [`MultiExit::build`] makes the network;
 //! [`MultiExit::forward_exits`] runs all exits at once, and the costs tell what the framework and
-//! each exit alone cost. [`TensorFile`] keeps weights, strictly.
+//! each exit alone cost. [`TensorFile`] keeps weights, strictly; [`Library`] reads and writes
+//! those of torchvision and timm.
 //!
 //! The exits' features are as wide as the last stage, so that the deepest exit can teach the
 //! others. Exits are listed shallow first everywhere; the deepest is always the last.
@@ -41,13 +42,15 @@ mod error;
 mod exit;
 mod multi_exit;
 mod per_stage;
+mod state_dict;
 mod weights;
 
-pub use backbone::{Backbone, BackboneConfig, ResnetConfig, Stage, Stem, VggConfig, VggHead};
-pub use error::{Error, Result};
-pub use exit::{
-    Exit, ExitConfig, ExitGeometry, ExitOutput, ExitsConfig, Head, LightConfig, Pooled,
+pub use backbone::{
+    Backbone, BackboneConfig, MobilenetV2Config, ResnetConfig, Stage, Stem, VggConfig, VggHead,
 };
+pub use error::{Error, Result};
+pub use exit::*;
 pub use multi_exit::{ExitOutputs, ModelConfig, MultiExit, Task};
 pub use per_stage::PerStage;
+pub use state_dict::Library;
 pub use weights::{TensorFile, variables};

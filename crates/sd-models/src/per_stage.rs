@@ -19,6 +19,16 @@ pub enum PerStage<T> {
     Each(Vec<T>),
 }
 
+impl<T> PerStage<T> {
+    /// Whether `holds` is true of the choice of every stage.
+    pub fn all(&self, holds: impl FnMut(&T) -> bool) -> bool {
+        match self {
+            Self::All(choice) => std::slice::from_ref(choice).iter().all(holds),
+            Self::Each(list) => list.iter().all(holds),
+        }
+    }
+}
+
 impl<T: Clone> PerStage<T> {
     /// One choice for each of `stages` stages; `key` names the list in an error.
     ///

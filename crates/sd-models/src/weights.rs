@@ -1,14 +1,21 @@
 //! Tensors in safetensors files, strictly: the names, shapes and types of the network, no more
-//! and no fewer, with the configuration in the file's metadata.
+//! and no fewer, with the configuration and a checksum in the file's metadata.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
+
+use crc32fast::Hasher;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::{Error, Result};
+
+/// The metadata's key of the checksum of all else in the file.
+const CHECKSUM: &str = "checksum";
+
+/// Bytes of the header's length, which the header ends on a multiple of.
+const LENGTH: usize = size_of::<u64>();
 
 /// Named tensors, and the file's metadata.
 #[derive(Debug)]
@@ -25,7 +32,7 @@ pub fn variables(vs: &nn::VarStore) -> BTreeMap<String, Tensor> {
 }
 
 impl TensorFile {
-    /// Reads a whole file.
+    /// Reads a whole file. One that another program wrote has no checksum and is read as it is.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is damaged.
@@ -35,8 +42,15 @@ impl TensorFile {
         let damaged = |reason: String| Error::Format { path: path.to_owned(), reason };
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let metadata = header.metadata().clone().unwrap_or_default();
+        let mut metadata = header.metadata().clone().unwrap_or_default();
+        let written = metadata.remove(CHECKSUM);
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if let Some(written) = written {
+            let found = checksum(file.iter(), &metadata);
+            if written != found {
+                return Err(damaged(format!("its checksum is {found}, written was {written}")));
+            }
+        }
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             let kind = match view.dtype() {
@@ -54,46 +68,37 @@ impl TensorFile {
         Ok(Self { tensors, metadata })
     }
 
-    /// Writes the file whole or not at all: beside it first, synced, then renamed.
+    /// The file, with a checksum in its metadata. Equal contents are equal bytes.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be written; a file that was there stays as it was.
-    pub fn write(&self, path: &Path) -> Result<()> {
-        let failed = |source| Error::File { path: path.to_owned(), source };
-        let views = self.tensors.iter().map(|(name, tensor)| Ok((name, Plain::of(tensor)?)));
-        let plain: Vec<(&String, Plain)> = views
+    /// [`Error::Encode`] if a tensor cannot be copied to the CPU.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let failed = |reason: String| Error::Encode { reason };
+        let plain = self.tensors.iter().map(|(name, tensor)| Ok((name, Plain::of(tensor)?)));
+        let plain: Vec<(&String, Plain)> = plain
             .collect::<std::result::Result<_, tch::TchError>>()
-            .map_err(|error| failed(std::io::Error::other(error)))?;
-        let views = plain
-            .iter()
-            .map(|(name, plain)| Ok((name.as_str(), plain.view()?)))
-            .collect::<std::result::Result<Vec<_>, safetensors::SafeTensorError>>();
-        let bytes = views
-            .and_then(|views| safetensors::serialize(views, Some(self.metadata.clone())))
-            .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
-
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let mut builder = tempfile::Builder::new();
-        // A temporary file is its owner's alone; this one is to be as open as the user's mask says.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder).map_err(failed)?;
-        file.write_all(&bytes).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(path).map_err(|error| failed(error.error))?;
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+            .map_err(|error| failed(error.to_string()))?;
+        let views = plain.iter().map(|(name, plain)| Ok((name.as_str(), plain.view()?)));
+        let views: Vec<(&str, TensorView<'_>)> = views
+            .collect::<std::result::Result<_, safetensors::SafeTensorError>>()
+            .map_err(|error| failed(error.to_string()))?;
+        let mut metadata = self.metadata.clone();
+        let checksum = checksum(views.iter().map(|(name, view)| (*name, view.clone())), &metadata);
+        metadata.insert(CHECKSUM.to_owned(), checksum);
+        let bytes = safetensors::serialize(views, Some(metadata))
+            .map_err(|error| failed(error.to_string()))?;
+        sorted(&bytes).map_err(|error| failed(error.to_string()))
     }
 
     /// Copies the tensors into `targets` of the same names, shapes and types.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] names the first tensor that is missing, left over or of another shape;
+    /// [`Error::Mismatch`] names the tensors that are missing, left over or of another shape;
     /// nothing is copied then. `path` is for the message.
     pub fn copy_into(&self, targets: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
-        if let Some(difference) = self.difference(targets) {
+        let differences = self.differences(targets);
+        if !differences.is_empty() {
+            let difference = listed(&differences);
             return Err(Error::Mismatch { path: path.to_owned(), difference });
         }
         tch::no_grad(|| {
@@ -104,24 +109,58 @@ impl TensorFile {
         Ok(())
     }
 
-    fn difference(&self, targets: &BTreeMap<String, Tensor>) -> Option<String> {
-        for (name, target) in targets {
+    fn differences(&self, targets: &BTreeMap<String, Tensor>) -> Vec<String> {
+        let differs = |(name, target): (&String, &Tensor)| {
             let Some(found) = self.tensors.get(name) else {
                 return Some(format!("{name} is missing"));
             };
-            if found.size() != target.size() || found.kind() != target.kind() {
-                return Some(format!(
-                    "{name} is {:?} {:?}, expected {:?} {:?}",
-                    found.kind(),
-                    found.size(),
-                    target.kind(),
-                    target.size()
-                ));
-            }
-        }
-        let surplus = self.tensors.keys().find(|name| !targets.contains_key(*name))?;
-        Some(format!("the network has no {surplus}"))
+            let same = found.size() == target.size() && found.kind() == target.kind();
+            let said = |tensor: &Tensor| format!("{:?} {:?}", tensor.kind(), tensor.size());
+            (!same).then(|| format!("{name} is {}, expected {}", said(found), said(target)))
+        };
+        let surplus = self.tensors.keys().filter(|name| !targets.contains_key(*name));
+        let surplus = surplus.map(|name| format!("the network has no {name}"));
+        targets.iter().filter_map(differs).chain(surplus).collect()
     }
+}
+
+/// The first of the differences, and how many more there are: a file of another network differs
+/// in all its tensors.
+fn listed(differences: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown = differences[..differences.len().min(SHOWN)].join("; ");
+    match differences.len() - differences.len().min(SHOWN) {
+        0 => shown,
+        more => format!("{shown}; and {more} more"),
+    }
+}
+
+/// The file with the keys of its header sorted: `safetensors` leaves the metadata in the order of
+/// a hash map, which differs each time.
+fn sorted(file: &[u8]) -> serde_json::Result<Vec<u8>> {
+    let (length, rest) = file.split_at(LENGTH);
+    let length = length.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    let (header, data) = rest.split_at(length);
+    let mut header = serde_json::to_vec(&serde_json::from_slice::<serde_json::Value>(header)?)?;
+    header.resize(header.len().next_multiple_of(LENGTH), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+}
+
+/// CRC-32 of the tensors and the metadata, each in the order of their names.
+fn checksum<'a>(
+    tensors: impl Iterator<Item = (&'a str, TensorView<'a>)>,
+    metadata: &HashMap<String, String>,
+) -> String {
+    let mut hasher = Hasher::new();
+    let tensors: BTreeMap<&str, TensorView<'_>> = tensors.collect();
+    for (name, tensor) in tensors {
+        hasher.update(format!("{name} {:?} {:?}\n", tensor.dtype(), tensor.shape()).as_bytes());
+        hasher.update(tensor.data());
+    }
+    for (key, value) in metadata.iter().collect::<BTreeMap<_, _>>() {
+        hasher.update(format!("{key} {value}\n").as_bytes());
+    }
+    format!("crc32 {:08x}", hasher.finalize())
 }
 
 /// A tensor's bytes in row-major order on the CPU.

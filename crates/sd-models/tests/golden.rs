@@ -57,6 +57,11 @@ fn exits_are_those_of_pytorch() {
     let exits = [
         ("byot", ExitConfig::Byot, 8),
         ("byot_at_the_last_size", ExitConfig::Byot, 2),
+        // On the last stage's size, for the file's: M is 128.
+        ("scan", ExitConfig::Scan, 2),
+        ("tpami", ExitConfig::Tpami, 8),
+        ("tpami_odd", ExitConfig::Tpami, 7),
+        ("tpami_at_the_last_size", ExitConfig::Tpami, 2),
         ("light", light(eca()), 8),
         ("light_side_2", ExitConfig::Light(LightConfig { side: 2, ..LightConfig::new(eca()) }), 8),
         ("light_squeeze_excite", light(squeeze_excite()), 8),

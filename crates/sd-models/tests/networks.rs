@@ -4,31 +4,44 @@ use std::collections::BTreeMap;
 
 use sd_layers::{ConvConfig, Cost, FeatureShape, GroupedConfig, Precision};
 use sd_models::{
-    BackboneConfig, ExitConfig, ExitsConfig, ModelConfig, MultiExit, PerStage, ResnetConfig, Stem,
-    Task, TensorFile, VggConfig, VggHead, variables,
+    BackboneConfig, ExitConfig, ExitsConfig, LightConfig, MobilenetV2Config, ModelConfig,
+    MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead, variables,
 };
 use tch::{Device, Kind, Tensor, nn};
 
 const CIFAR100: Task = Task { input: FeatureShape::new(3, 32, 32), classes: 100 };
+const IMAGENET: Task = Task { input: FeatureShape::new(3, 224, 224), classes: 1000 };
 
-fn vgg(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
+fn vgg_with(head: VggHead, depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
     BackboneConfig::Vgg(VggConfig {
         depth,
-        head: VggHead::Linear,
+        head,
         width,
         conv: PerStage::All(conv),
         attention: PerStage::All(sd_layers::AttentionConfig::None),
     })
 }
 
-fn resnet(depth: u32, conv: ConvConfig) -> BackboneConfig {
+fn vgg(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
+    vgg_with(VggHead::Linear, depth, width, conv)
+}
+
+fn resnet_with(stem: Stem, depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
     BackboneConfig::Resnet(ResnetConfig {
         depth,
-        stem: Stem::Small,
-        width: 1.0,
+        stem,
+        width,
         conv: PerStage::All(conv),
         attention: PerStage::All(sd_layers::AttentionConfig::None),
     })
+}
+
+fn resnet(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
+    resnet_with(Stem::Small, depth, width, conv)
+}
+
+fn mobilenet_v2(stem: Stem, width: f64) -> BackboneConfig {
+    BackboneConfig::MobilenetV2(MobilenetV2Config { stem, width })
 }
 
 fn grouped8() -> ConvConfig {
@@ -42,24 +55,43 @@ fn built(config: &ModelConfig, task: Task) -> (nn::VarStore, MultiExit) {
 }
 
 /// What PyTorch counts on torchvision's networks (`scripts/golden/costs.py`): one 3×32×32 image,
-/// 100 classes, stem 3×3 stride 1 without pool, linear head, 1×1 convolutions and the stem dense.
+/// 100 classes, stem 3×3 stride 1 without pool, linear head, 1×1 convolutions and the stem dense;
+/// with `224` in the name one 3×224×224 image, 1000 classes, the network as it is, VGG's width a
+/// quarter.
 #[test]
 fn costs_are_those_that_pytorch_counts() {
     let golden: BTreeMap<String, Cost> =
         serde_json::from_str(include_str!("golden/costs.json")).unwrap();
     let networks = [
-        ("resnet18/dense", resnet(18, ConvConfig::Dense)),
-        ("resnet18/grouped8", resnet(18, grouped8())),
-        ("resnet18/depthwise_separable", resnet(18, ConvConfig::DepthwiseSeparable)),
-        ("resnet34/dense", resnet(34, ConvConfig::Dense)),
-        ("resnet50/dense", resnet(50, ConvConfig::Dense)),
+        ("resnet18/dense", resnet(18, 1.0, ConvConfig::Dense)),
+        ("resnet18/grouped8", resnet(18, 1.0, grouped8())),
+        ("resnet18/depthwise_separable", resnet(18, 1.0, ConvConfig::DepthwiseSeparable)),
+        ("resnet34/dense", resnet(34, 1.0, ConvConfig::Dense)),
+        ("resnet50/dense", resnet(50, 1.0, ConvConfig::Dense)),
+        ("resnet101/dense", resnet(101, 1.0, ConvConfig::Dense)),
+        ("resnet152/dense", resnet(152, 1.0, ConvConfig::Dense)),
         ("vgg11/dense", vgg(11, 1.0, ConvConfig::Dense)),
         ("vgg11/grouped8", vgg(11, 1.0, grouped8())),
         ("vgg11/depthwise_separable", vgg(11, 1.0, ConvConfig::DepthwiseSeparable)),
+        ("vgg13/dense", vgg(13, 1.0, ConvConfig::Dense)),
+        ("vgg16/dense", vgg(16, 1.0, ConvConfig::Dense)),
+        ("vgg19/dense", vgg(19, 1.0, ConvConfig::Dense)),
+        ("mobilenet_v2/1.0", mobilenet_v2(Stem::Small, 1.0)),
+        ("mobilenet_v2/0.75", mobilenet_v2(Stem::Small, 0.75)),
+        ("mobilenet_v2/0.5", mobilenet_v2(Stem::Small, 0.5)),
+        ("mobilenet_v2/0.35", mobilenet_v2(Stem::Small, 0.35)),
+        ("mobilenet_v2/1.4", mobilenet_v2(Stem::Small, 1.4)),
     ];
-    assert_eq!(golden.len(), networks.len());
-    for (name, backbone) in networks {
-        let (vs, network) = built(&ModelConfig { backbone, exits: None }, CIFAR100);
+    let large = [
+        ("resnet18/224", resnet_with(Stem::Large, 18, 1.0, ConvConfig::Dense)),
+        ("vgg11/224", vgg_with(VggHead::Classic7x7, 11, 0.25, ConvConfig::Dense)),
+        ("mobilenet_v2/224", mobilenet_v2(Stem::Large, 1.0)),
+    ];
+    assert_eq!(golden.len(), networks.len() + large.len());
+    let small = networks.into_iter().map(|network| (CIFAR100, network));
+    let large = large.into_iter().map(|network| (IMAGENET, network));
+    for (task, (name, backbone)) in small.chain(large) {
+        let (vs, network) = built(&ModelConfig { backbone, exits: None }, task);
         let cost = network.framework_cost().unwrap();
         assert_eq!(cost, golden[name], "{name}");
         let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
@@ -67,13 +99,99 @@ fn costs_are_those_that_pytorch_counts() {
     }
 }
 
+/// What PyTorch counts on the same exits, apart from the backbone (`scripts/golden/costs.py`).
+#[test]
+fn exits_cost_what_pytorch_counts() {
+    let golden: BTreeMap<String, BTreeMap<String, Cost>> =
+        serde_json::from_str(include_str!("golden/exit_costs.json")).unwrap();
+    let networks = [
+        ("resnet18", resnet(18, 1.0, grouped8()), vec![1, 2, 3]),
+        ("vgg11", vgg(11, 1.0, grouped8()), vec![1, 2, 3, 4]),
+    ];
+    assert_eq!(golden.len(), networks.len());
+    for (name, backbone, after) in networks {
+        let kinds = ExitConfig::examples().into_iter().map(|kind| (kind.describe(), kind));
+        let kinds: BTreeMap<String, ExitConfig> = kinds.collect();
+        for (described, &expected) in &golden[name] {
+            let kind = kinds[described].clone();
+            let exits = Some(ExitsConfig { after: after.clone(), kind });
+            let (_vs, network) =
+                built(&ModelConfig { backbone: backbone.clone(), exits }, CIFAR100);
+            let deployed = *network.cost_of_exits().unwrap().last().unwrap();
+            let framework = network.framework_cost().unwrap();
+            let found = Cost {
+                params: framework.params - deployed.params,
+                macs: framework.macs - deployed.macs,
+            };
+            assert_eq!(found, expected, "{name}: {described}");
+        }
+    }
+}
+
+#[test]
+fn exits_hang_on_any_stages() {
+    let _guard = tch::no_grad_guard();
+    let task = Task { input: FeatureShape::new(3, 32, 32), classes: 7 };
+    let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+    let light = ExitConfig::Light(LightConfig::new(sd_layers::AttentionConfig::None));
+    let kinds = [ExitConfig::Byot, ExitConfig::Scan, ExitConfig::Tpami, light];
+    let families = [(vgg(11, 0.125, grouped8()), 4), (resnet(18, 0.125, grouped8()), 3)];
+    for (kind, (backbone, last)) in
+        kinds.iter().flat_map(|kind| families.iter().map(move |family| (kind, family)))
+    {
+        let with_exits = |after: &[usize]| {
+            let exits = Some(ExitsConfig { after: after.to_vec(), kind: kind.clone() });
+            built(&ModelConfig { backbone: backbone.clone(), exits }, task).1
+        };
+        let alone: Vec<Cost> =
+            (1..=*last).map(|stage| with_exits(&[stage]).cost_of_exits().unwrap()[0]).collect();
+        for subset in 0..1 << last {
+            let after: Vec<usize> =
+                (1..=*last).filter(|stage| subset >> (stage - 1) & 1 == 1).collect();
+            let name = format!("{} after {after:?}", kind.describe());
+            let network = with_exits(&after);
+            let costs = network.cost_of_exits().unwrap();
+            let expected: Vec<Cost> = after.iter().map(|stage| alone[stage - 1]).collect();
+            assert_eq!(costs[..after.len()], expected, "{name}");
+
+            let outputs = network.forward_exits(&images, false);
+            assert_eq!(outputs.shallow.len(), after.len(), "{name}");
+            let width = outputs.deepest.feature.size();
+            assert!(outputs.all().all(|exit| exit.feature.size() == width), "{name}");
+            assert!(outputs.all().all(|exit| exit.logits.size() == [2, 7]), "{name}");
+        }
+    }
+}
+
+#[test]
+fn stages_record_their_channels_and_strides() {
+    let recorded = |config: BackboneConfig, side: i64| {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let backbone = config.build(&vs.root(), 3).unwrap();
+        let shapes = backbone.shapes(FeatureShape::new(3, side, side)).unwrap();
+        let stage = |(stage, shape): (&sd_models::Stage, FeatureShape)| {
+            assert_eq!((shape.channels, shape.height), (stage.channels, side / stage.stride));
+            (stage.channels, stage.stride)
+        };
+        backbone.stages.iter().zip(shapes).map(stage).collect::<Vec<_>>()
+    };
+    let small = [(16, 1), (24, 1), (32, 2), (96, 4), (1280, 8)];
+    assert_eq!(recorded(mobilenet_v2(Stem::Small, 1.0), 32), small);
+    let large = [(16, 2), (24, 4), (32, 8), (96, 16), (1280, 32)];
+    assert_eq!(recorded(mobilenet_v2(Stem::Large, 1.0), 224), large);
+    let resnet = [(256, 4), (512, 8), (1024, 16), (2048, 32)];
+    assert_eq!(recorded(resnet_with(Stem::Large, 50, 1.0, ConvConfig::Dense), 224), resnet);
+}
+
 #[test]
 fn every_exit_counts_what_it_holds_and_receives_a_gradient() {
     let task = Task { input: FeatureShape::new(1, 32, 32), classes: 7 };
-    for kind in ExitConfig::examples() {
-        let name = kind.describe();
+    let all = ExitConfig::examples().into_iter();
+    let on_vgg = all.map(|kind| (vgg(11, 0.25, ConvConfig::DepthwiseSeparable), kind));
+    let on_mobilenet = (mobilenet_v2(Stem::Small, 0.35), ExitConfig::Byot);
+    for (backbone, kind) in on_vgg.chain([on_mobilenet]) {
+        let name = format!("{} on {}", kind.describe(), backbone.describe());
         let exits = Some(ExitsConfig { after: vec![1, 3], kind });
-        let backbone = vgg(11, 0.25, ConvConfig::DepthwiseSeparable);
         let (vs, network) = built(&ModelConfig { backbone, exits }, task);
         let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
         assert_eq!(network.framework_cost().unwrap().params, elements as u64, "{name}");
@@ -116,12 +234,8 @@ fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
     let (vs, _) = built(&config, CIFAR100);
     let metadata = [("experiment".to_owned(), "name = 1".to_owned())];
     let file = TensorFile { tensors: variables(&vs), metadata: metadata.into() };
-    file.write(&path).unwrap();
-
-    let beside = folder.path().join("beside");
-    std::fs::write(&beside, "").unwrap();
-    let permissions = |path| std::fs::metadata(path).unwrap().permissions();
-    assert_eq!(permissions(&path), permissions(&beside), "as any other file");
+    std::fs::write(&path, file.to_bytes().unwrap()).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), file.to_bytes().unwrap());
 
     let read = TensorFile::read(&path).unwrap();
     assert_eq!(read.metadata["experiment"], "name = 1");
@@ -137,9 +251,20 @@ fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
     assert!(error.contains("another configuration") && error.contains("head.linear"), "{error}");
 
     let bytes = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-    let error = TensorFile::read(&path).unwrap_err().to_string();
+    let damaged = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        TensorFile::read(&path).unwrap_err().to_string()
+    };
+    let error = damaged(&bytes[..bytes.len() / 2]);
     assert!(error.contains("model.safetensors"), "{error}");
+    // A bit of a weight, and one of the configuration's text.
+    let experiment = bytes.windows(8).position(|text| text == b"name = 1").unwrap();
+    for at in [bytes.len() - 100, experiment + 7] {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1;
+        let error = damaged(&flipped);
+        assert!(error.contains("model.safetensors") && error.contains("checksum"), "{error}");
+    }
 }
 
 #[test]
@@ -162,5 +287,5 @@ fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both
     assert_eq!(error, "resnet.conv lists 3 stages, the network has 4");
     config.depth = 20;
     let error = config.build(&vs.root(), 3).unwrap_err().to_string();
-    assert!(error.contains("20") && error.contains("[18, 34, 50]"), "{error}");
+    assert!(error.contains("20") && error.contains("[18, 34, 50, 101, 152]"), "{error}");
 }

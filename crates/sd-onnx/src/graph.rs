@@ -12,6 +12,11 @@ use crate::proto::{
 pub struct Value(String);
 
 impl Value {
+    /// No value, in the place of an input that may be left out.
+    pub fn none() -> Self {
+        Self(String::new())
+    }
+
     /// Its name in the file.
     pub fn name(&self) -> &str {
         &self.0
@@ -129,6 +134,16 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
         name: name.to_owned(),
         i: Some(value),
         r#type: AttributeProto::INT,
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is a text.
+pub fn string(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        s: Some(value.to_owned()),
+        r#type: AttributeProto::STRING,
         ..AttributeProto::default()
     }
 }

@@ -111,11 +111,14 @@ pub struct AttributeProto {
     /// A whole number.
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
+    /// A text.
+    #[prost(string, optional, tag = "4")]
+    pub s: Option<String>,
     /// Whole numbers.
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
-    /// Which of the fields holds the value: [`FLOAT`](Self::FLOAT), [`INT`](Self::INT) or
-    /// [`INTS`](Self::INTS).
+    /// Which of the fields holds the value: [`FLOAT`](Self::FLOAT), [`INT`](Self::INT),
+    /// [`STRING`](Self::STRING) or [`INTS`](Self::INTS).
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
@@ -125,6 +128,8 @@ impl AttributeProto {
     pub const FLOAT: i32 = 1;
     /// The value is in `i`.
     pub const INT: i32 = 2;
+    /// The value is in `s`.
+    pub const STRING: i32 = 3;
     /// The value is in `ints`.
     pub const INTS: i32 = 7;
 }

@@ -1,9 +1,13 @@
 //! The state of a run between two steps, in one file.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use sd_bench::run_folder::{LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, write_atomic};
+use sd_data::ImageSet;
 use sd_models::TensorFile;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -12,7 +16,7 @@ use crate::difference::first_difference;
 use crate::meter::Counts;
 
 /// Format of the file; another one is refused.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Where a run stands, apart from its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +25,8 @@ pub struct Position {
     pub version: u32,
     /// The resolved configuration, as TOML.
     pub config: String,
+    /// The images that it learns from.
+    pub images: Fingerprint,
     /// Epochs finished.
     pub epoch: u64,
     /// Steps taken within the epoch that is not finished.
@@ -44,12 +50,34 @@ pub struct Best {
     pub valid_top1: f64,
 }
 
+/// Tells one data set from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// How many images there are.
+    pub count: usize,
+    /// See [`ImageSet::checksum`].
+    pub checksum: u32,
+}
+
+impl From<&ImageSet> for Fingerprint {
+    fn from(images: &ImageSet) -> Self {
+        Self { count: images.len(), checksum: images.checksum() }
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of checksum {:08x}", self.count, self.checksum)
+    }
+}
+
 impl Position {
     /// The start of a run.
-    pub fn start(config: String) -> Self {
+    pub fn start(config: String, images: Fingerprint) -> Self {
         Self {
             version: VERSION,
             config,
+            images,
             epoch: 0,
             step_in_epoch: 0,
             counts: Counts::default(),
@@ -60,51 +88,95 @@ impl Position {
     }
 }
 
-/// Writes position, `weights` and `momentum` to `path`, whole or not at all.
+/// Writes position, `weights` and `momentum` into the run's folder, whole or not at all. The
+/// checkpoint that was the last stays as the one before it.
 ///
 /// # Errors
 /// If the file cannot be written; the one before it stays.
 pub fn save(
-    path: &Path,
+    folder: &Path,
     position: &Position,
     weights: &BTreeMap<String, Tensor>,
     momentum: &BTreeMap<String, Tensor>,
 ) -> Result<()> {
     let metadata = [("position".to_owned(), serde_json::to_string(position)?)];
     let file = TensorFile { tensors: joined(weights, momentum), metadata: metadata.into() };
-    Ok(file.write(path)?)
+    let bytes = file.to_bytes()?;
+    let last = folder.join(LAST_CHECKPOINT);
+    if last.exists() {
+        let previous = folder.join(PREVIOUS_CHECKPOINT);
+        fs::rename(&last, &previous).with_context(|| previous.display().to_string())?;
+    }
+    Ok(write_atomic(last, &bytes)?)
 }
 
-/// Reads a checkpoint into `weights` and `momentum`.
+/// Whether the folder holds a checkpoint.
+pub fn exists(folder: &Path) -> bool {
+    [LAST_CHECKPOINT, PREVIOUS_CHECKPOINT].iter().any(|name| folder.join(name).is_file())
+}
+
+/// Reads the last checkpoint of the run in `folder` into `weights` and `momentum`; where it is
+/// damaged or missing, which is logged, the one before it.
+///
+/// `start` is the position at which the run begins.
 ///
 /// # Errors
-/// If the file is damaged, of another version or of another configuration than `config`.
+/// If no checkpoint is whole, or it is of another version, configuration or data set.
 pub fn load(
-    path: &Path,
-    config: &str,
+    folder: &Path,
+    start: &Position,
     weights: &BTreeMap<String, Tensor>,
     momentum: &BTreeMap<String, Tensor>,
 ) -> Result<Position> {
-    let file = TensorFile::read(path)?;
+    let (path, file) = newest(folder)?;
     let text = file
         .metadata
         .get("position")
         .with_context(|| format!("{}: no checkpoint of a run", path.display()))?;
-    let position: Position = serde_json::from_str(text)
+    let version: Versioned = serde_json::from_str(text)
         .with_context(|| format!("{}: the position cannot be read", path.display()))?;
     ensure!(
-        position.version == VERSION,
+        version.version == VERSION,
         "{}: checkpoint version {}, expected {VERSION}",
         path.display(),
-        position.version
+        version.version
     );
+    let position: Position = serde_json::from_str(text)
+        .with_context(|| format!("{}: the position cannot be read", path.display()))?;
     let then = position.config.parse().with_context(|| path.display().to_string())?;
-    let now = config.parse()?;
+    let now = start.config.parse()?;
     if let Some(difference) = first_difference(&then, &now) {
         bail!("{}: checkpoint of another configuration: {difference}", path.display());
     }
-    file.copy_into(&joined(weights, momentum), path)?;
+    ensure!(
+        position.images == start.images,
+        "{}: checkpoint of other images: {} to train on then, {} now",
+        path.display(),
+        position.images,
+        start.images
+    );
+    file.copy_into(&joined(weights, momentum), &path)?;
     Ok(position)
+}
+
+/// Read before the rest: another version's position would be called malformed.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// The newest checkpoint that is whole.
+fn newest(folder: &Path) -> Result<(PathBuf, TensorFile)> {
+    let (last, previous) = (folder.join(LAST_CHECKPOINT), folder.join(PREVIOUS_CHECKPOINT));
+    match TensorFile::read(&last) {
+        Ok(file) => Ok((last, file)),
+        Err(damage) if previous.is_file() => {
+            tracing::warn!("{damage}; taking the checkpoint before it");
+            let file = TensorFile::read(&previous)?;
+            Ok((previous, file))
+        }
+        Err(damage) => Err(damage.into()),
+    }
 }
 
 fn joined(

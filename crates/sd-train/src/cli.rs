@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Trains, evaluates and counts image classifiers with exits.
 #[derive(Debug, clap::Parser)]
@@ -36,7 +37,10 @@ pub enum Command {
     /// Count parameters and multiply-accumulates: network, framework and each exit alone
     Count(CountArgs),
     /// Write a finished run's network as ONNX, which runs without libtorch
-    Export(ExportArgs),
+    Export(OnnxArgs),
+    /// Read the weights of torchvision and timm, and write them
+    #[command(subcommand)]
+    Weights(Exchange),
 }
 
 /// What `bench step`, `infer` and `peers` measure unless they are told: each family dense, and
@@ -60,6 +64,8 @@ pub enum Bench {
     Step(BenchArgs),
     /// Images a second of an evaluation, and the latency of each exit
     Infer(BenchArgs),
+    /// Images a second of a training step without exits, and with each kind of exit in turn
+    Exits(BenchArgs),
     /// An epoch over its bare steps, and a self-distilled step over a plain one
     Overhead(BenchArgs),
     /// A process from its start to the end of its first step
@@ -152,6 +158,14 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_steps: Option<u64>,
 
+    /// Stop after this time, e.g. `90m` or `1h30m`, as if interrupted; `--resume` goes on
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub time_limit: Option<Duration>,
+
+    /// Write a checkpoint at least this often, and after each epoch
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub checkpoint_every: Duration,
+
     /// Where it computes, and where the images are
     #[command(flatten)]
     pub place: Place,
@@ -192,6 +206,19 @@ pub struct CountArgs {
     #[arg(value_name = "CONFIG", required = true)]
     pub configs: Vec<PathBuf>,
 
+    /// Set a value of the configurations, e.g. `-s model.exits.kind=scan` (may be repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Count every kind of exit, with every attention, in the places of the configured ones, and
+    /// print Markdown tables
+    #[arg(long)]
+    pub exits: bool,
+
+    /// With `--exits`: a record of `bench exits --json`, whose steps the tables then have too
+    #[arg(long, value_name = "FILE", requires = "exits", conflicts_with = "json")]
+    pub times: Option<PathBuf>,
+
     /// Print one JSON document, a list
     #[arg(long)]
     pub json: bool,
@@ -199,7 +226,7 @@ pub struct CountArgs {
 
 /// Arguments of `export`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct ExportArgs {
+pub struct OnnxArgs {
     /// Folder of a run
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
@@ -272,6 +299,66 @@ fn points(text: &str) -> Result<f64, String> {
     let expected = || format!("found `{text}`, expected a number of points from 0 to 100");
     let points: f64 = text.parse().map_err(|_| expected())?;
     if (0.0..=100.0).contains(&points) { Ok(points) } else { Err(expected()) }
+}
+
+/// Which way weights go.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Exchange {
+    /// Write a state dict of torchvision or timm as weights of a configuration's network
+    Import(ImportArgs),
+    /// Write a run's weights as a state dict that torchvision or timm loads; without exits
+    Export(ExportArgs),
+}
+
+/// Arguments of `weights import`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ImportArgs {
+    /// The experiment; its network has dense convolutions, no attention, and as many classes as
+    /// the file. Exits are left out
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+
+    /// A `state_dict()` that `safetensors.torch.save_file` wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Whose names the tensors have
+    #[arg(long, value_enum)]
+    pub from: StateDict,
+
+    /// The weights to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+
+    /// Set a value of the configuration, e.g. `-s model.backbone.resnet.stem=large` (may be
+    /// repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Arguments of `weights export`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExportArgs {
+    /// Weights of a run, e.g. `runs/NAME-seed0/model.safetensors`
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Whose names the tensors are to have
+    #[arg(long, value_enum)]
+    pub to: StateDict,
+
+    /// The state dict to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// Whose names the tensors of a state dict have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StateDict {
+    /// torchvision's
+    Torchvision,
+    /// timm's
+    Timm,
 }
 
 /// A split to evaluate on.

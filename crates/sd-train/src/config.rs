@@ -11,6 +11,7 @@ use tch::Device;
 
 use crate::objective::ObjectiveConfig;
 use crate::optim::SgdConfig;
+use crate::pretrained::PretrainedConfig;
 use crate::schedule::ScheduleConfig;
 use crate::setting;
 
@@ -46,6 +47,9 @@ pub struct TrainConfig {
     pub sgd: SgdConfig,
     /// Learning rate over the steps.
     pub schedule: ScheduleConfig,
+    /// Weights to start from; without them, every tensor has its random initialisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretrained: Option<PretrainedConfig>,
 }
 
 /// A precision as written.

@@ -1,16 +1,16 @@
-//! The binary that `cargo xtask train`, `eval`, `count` and `bench` start.
+//! The binary that `cargo xtask train`, `eval`, `count`, `weights` and `bench` start.
 
+use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, ExportArgs, Program};
+use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Exchange, OnnxArgs, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{bench, count, export, memory, observe, run};
-
-/// What a shell expects of a program that was interrupted.
-const INTERRUPTED: u8 = 130;
+use sd_train::{bench, count, exchange, exit_kinds, export, memory, observe, run};
+use serde::Serialize;
 
 fn main() -> ExitCode {
     memory::keep_freed();
@@ -19,7 +19,8 @@ fn main() -> ExitCode {
         Program::Bench(subject) => bench(&subject).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        // The terminal may be gone.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
 }
@@ -28,11 +29,12 @@ fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Train(args) => run::train(&args).map(|ended| match ended {
             Ended::Finished => ExitCode::SUCCESS,
-            Ended::Interrupted => ExitCode::from(INTERRUPTED),
+            Ended::Interrupted(code) => ExitCode::from(code),
         }),
         Command::Eval(args) => eval(&args).map(|()| ExitCode::SUCCESS),
         Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),
         Command::Export(args) => export(&args).map(|()| ExitCode::SUCCESS),
+        Command::Weights(exchange) => weights(&exchange).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -54,23 +56,46 @@ fn eval(args: &EvalArgs) -> Result<()> {
 }
 
 fn count(args: &CountArgs) -> Result<()> {
-    let counts = args
-        .configs
-        .iter()
-        .map(|path| count::count(path.display().to_string(), &Experiment::read(path, &[], None)?))
-        .collect::<Result<Vec<_>>>()?;
+    if args.exits {
+        let times = args.times.as_deref().map(exit_kinds::read_times).transpose()?;
+        let tables = |counts: &[_]| exit_kinds::tables(counts, times.as_ref());
+        print_counts(args, exit_kinds::count, tables)
+    } else {
+        print_counts(args, count::count, count::table)
+    }
+}
+
+/// Counts each configuration and prints all counts, as JSON or as text.
+fn print_counts<C: Serialize>(
+    args: &CountArgs,
+    count: impl Fn(String, &Experiment) -> Result<C>,
+    text: impl Fn(&[C]) -> String,
+) -> Result<()> {
+    let of_file = |path: &PathBuf| {
+        count(path.display().to_string(), &Experiment::read(path, &args.set, None)?)
+    };
+    let counts = args.configs.iter().map(of_file).collect::<Result<Vec<_>>>()?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&counts)?);
     } else {
-        println!("{}", count::table(&counts));
+        println!("{}", text(&counts).trim_end());
     }
     Ok(())
 }
 
-fn export(args: &ExportArgs) -> Result<()> {
+fn export(args: &OnnxArgs) -> Result<()> {
     for file in export::export(args)? {
         println!("{}", file.display());
     }
+    Ok(())
+}
+
+fn weights(exchange: &Exchange) -> Result<()> {
+    let (tensors, file) = match exchange {
+        Exchange::Import(args) => (exchange::import(args)?, &args.out),
+        Exchange::Export(args) => (exchange::export(args)?, &args.out),
+    };
+    println!("{}: {tensors} tensors", file.display());
     Ok(())
 }
 

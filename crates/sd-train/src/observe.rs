@@ -1,11 +1,9 @@
-//! What a run shows and leaves behind while it trains: progress, records, checkpoints, and the
-//! wish to stop.
+//! What a run shows and leaves behind while it trains: progress, records and checkpoints.
 
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -16,39 +14,35 @@ use tch::nn;
 use crate::checkpoint::{self, Position};
 use crate::config::Experiment;
 use crate::optim::Sgd;
+use crate::stop::Stop;
 use crate::weights;
 
 /// Watches a run.
 #[derive(Debug)]
 pub struct Observer {
     folder: PathBuf,
-    stop: Arc<AtomicBool>,
-    max_steps: Option<u64>,
+    stop: Stop,
+    checkpoint_every: Duration,
+    saved: Instant,
     bar: ProgressBar,
 }
 
 impl Observer {
-    /// An observer that writes into `folder` and asks the run to stop after `max_steps` steps or
-    /// at an interrupt. A second interrupt ends the process at once; the last checkpoint is whole.
-    ///
-    /// # Errors
-    /// If the handler of signals cannot be set.
-    pub fn new(folder: &Path, max_steps: Option<u64>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        ctrlc::set_handler(move || {
-            if asked.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            eprintln!("\nstopping after this step; once more stops at once");
-        })
-        .context("cannot watch for interrupts")?;
-        Ok(Self { folder: folder.to_owned(), stop, max_steps, bar: ProgressBar::hidden() })
+    /// An observer that writes into `folder` and wants a checkpoint at least as often as
+    /// `checkpoint_every`.
+    pub fn new(folder: &Path, stop: Stop, checkpoint_every: Duration) -> Self {
+        let (saved, bar) = (Instant::now(), ProgressBar::hidden());
+        Self { folder: folder.to_owned(), stop, checkpoint_every, saved, bar }
     }
 
-    /// Whether the run has been asked to stop.
-    pub fn must_stop(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+    /// The exit code if the run must stop after `steps` steps, see [`Stop::asked`].
+    pub fn must_stop(&self, steps: u64) -> Option<u8> {
+        self.stop.asked(steps)
+    }
+
+    /// Whether the last checkpoint is too old.
+    pub fn wants_checkpoint(&self) -> bool {
+        self.saved.elapsed() >= self.checkpoint_every
     }
 
     /// Shows a bar for the epoch, on a terminal.
@@ -73,13 +67,9 @@ impl Observer {
         self.bar.set_message(format!("{loss:.3}"));
     }
 
-    /// Counts a step; true if the run must stop after it.
-    pub fn after_step(&self, steps: u64) -> bool {
+    /// Counts a step.
+    pub fn after_step(&self) {
         self.bar.inc(1);
-        if self.max_steps.is_some_and(|most| steps >= most) {
-            self.stop.store(true, Ordering::SeqCst);
-        }
-        self.must_stop()
     }
 
     /// Records a finished epoch.
@@ -106,10 +96,10 @@ impl Observer {
     ///
     /// # Errors
     /// If it cannot be written; the one before it stays.
-    pub fn save(&self, position: &Position, vs: &nn::VarStore, sgd: &Sgd) -> Result<()> {
-        self.bar.finish_and_clear();
-        let path = self.folder.join(run_folder::LAST_CHECKPOINT);
-        checkpoint::save(&path, position, &variables(vs), &sgd.state())
+    pub fn save(&mut self, position: &Position, vs: &nn::VarStore, sgd: &Sgd) -> Result<()> {
+        checkpoint::save(&self.folder, position, &variables(vs), &sgd.state())?;
+        self.saved = Instant::now();
+        Ok(())
     }
 
     /// Keeps the weights of the best epoch so far.

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use sd_layers::{SgdUpdate, forget_gradient};
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, nn, no_grad};
+use tch::{Tensor, nn};
 
 /// Configuration of [`Sgd`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,8 +41,7 @@ impl SgdConfig {
     }
 }
 
-/// PyTorch's `torch.optim.SGD`: b ← μ b + g + w·decay; w ← w − rate · (g + w·decay + μ b with
-/// Nesterov, b without).
+/// PyTorch's `torch.optim.SGD`, see [`SgdUpdate`].
 #[derive(Debug)]
 pub struct Sgd {
     config: SgdConfig,
@@ -70,37 +70,27 @@ impl Sgd {
     }
 
     /// Forgets the gradients.
-    pub fn zero_grad(&mut self) {
-        for parameter in self.parameters.values_mut() {
-            parameter.value.zero_grad();
+    pub fn forget_gradients(&self) {
+        for parameter in self.parameters.values() {
+            forget_gradient(&parameter.value);
         }
     }
 
     /// One update at this learning rate. A parameter without a gradient stays.
-    pub fn step(&mut self, rate: f64) {
+    pub fn step(&self, rate: f64) {
         let SgdConfig { momentum, nesterov, weight_decay } = self.config;
-        no_grad(|| {
-            for parameter in self.parameters.values_mut() {
-                let gradient = parameter.value.grad();
-                if !gradient.defined() {
-                    continue;
-                }
-                // Not in place: the gradient is the variable's own until it is zeroed.
-                let gradient = if parameter.decays {
-                    gradient + &parameter.value * weight_decay
-                } else {
-                    gradient
-                };
-                parameter.momentum *= momentum;
-                parameter.momentum += &gradient;
-                let update = if nesterov {
-                    gradient + &parameter.momentum * momentum
-                } else {
-                    parameter.momentum.shallow_clone()
-                };
-                parameter.value -= update * rate;
-            }
-        });
+        for (decays, weight_decay) in [(true, weight_decay), (false, 0.0)] {
+            let group = self.parameters.values().filter(|parameter| parameter.decays == decays);
+            let gradients: Vec<(&Parameter, Tensor)> = group
+                .map(|parameter| (parameter, parameter.value.grad()))
+                .filter(|(_, gradient)| gradient.defined())
+                .collect();
+            let parameters: Vec<_> = gradients
+                .iter()
+                .map(|(parameter, gradient)| (&parameter.value, gradient, &parameter.momentum))
+                .collect();
+            SgdUpdate { weight_decay, momentum, rate, nesterov }.apply(&parameters);
+        }
     }
 
     /// The momentum of each parameter, by the parameter's name. The tensors are the optimiser's
@@ -138,7 +128,7 @@ mod tests {
         let found = run(|vs, loss| {
             let config = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
             let sgd = ours.get_or_insert_with(|| Sgd::new(vs, config));
-            sgd.zero_grad();
+            sgd.forget_gradients();
             loss.backward();
             sgd.step(0.05);
         });
@@ -157,7 +147,7 @@ mod tests {
         let bias = vs.root().var("bias", &[2], nn::Init::Const(1.0));
         let weight = vs.root().var("weight", &[2, 1], nn::Init::Const(1.0));
         let config = SgdConfig { momentum: 0.0, nesterov: false, weight_decay: 0.5 };
-        let mut sgd = Sgd::new(&vs, config);
+        let sgd = Sgd::new(&vs, config);
         ((bias.sum(None) + weight.sum(None)) * 0.0).backward();
         sgd.step(0.1);
         assert_eq!(bias.double_value(&[0]), 1.0);

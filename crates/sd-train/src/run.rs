@@ -1,10 +1,11 @@
 //! A run: an experiment, the folder it leaves behind, and its evaluation.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use sd_bench::{
     BestEpoch, Cost, EnsembleScore, Environment, ExitScore, Host, Run, RunRecord, SCHEMA_VERSION,
     SplitScore, Status, rfc3339, run_folder, write_json_atomic, write_report,
@@ -20,8 +21,9 @@ use crate::count::NetworkCosts;
 use crate::evaluate::Evaluation;
 use crate::observe::{Observer, accuracies, keep_epochs};
 use crate::optim::Sgd;
+use crate::stop::Stop;
 use crate::train::{Ended, Trainer};
-use crate::{device, logging, weights};
+use crate::{device, folder, logging, weights};
 
 /// Batches that wait ready for the next steps.
 pub(crate) const PREFETCH: usize = 4;
@@ -35,7 +37,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let folder = args.out.clone().unwrap_or_else(|| {
         PathBuf::from("runs").join(format!("{}-seed{}", experiment.name, experiment.seed))
     });
-    prepare_folder(&folder, args.resume)?;
+    let _lock = folder::take(&folder, args.resume)?;
     logging::start(Some(&folder.join(run_folder::LOG)))?;
     let threads = args.place.threads();
     tch::set_num_threads(threads as i32);
@@ -48,13 +50,16 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let vs = nn::VarStore::new(device);
     let network = MultiExit::build(&vs.root(), &experiment.model, task, precision)?;
     let costs = NetworkCosts::of(&network, &experiment.model, task)?;
+    if let Some(pretrained) = experiment.train.pretrained.as_ref().filter(|_| !args.resume) {
+        let taken = pretrained.load(&experiment.model.backbone, &variables(&vs))?;
+        tracing::info!("{}: {taken}", pretrained.file.display());
+    }
     let mut trainer = trainer(&experiment, &network, &vs, &data, threads, device)?;
 
     let config = experiment.to_toml()?;
-    let mut position = Position::start(config.clone());
+    let mut position = Position::start(config.clone(), data.train.as_ref().into());
     if args.resume {
-        let path = folder.join(run_folder::LAST_CHECKPOINT);
-        position = checkpoint::load(&path, &config, &variables(&vs), &trainer.sgd.state())?;
+        position = checkpoint::load(&folder, &position, &variables(&vs), &trainer.sgd.state())?;
         keep_epochs(&folder, position.epoch)?;
         tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
     }
@@ -68,10 +73,11 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
         100.0 * costs.deployed().params as f64 / costs.dense_original.params as f64
     );
 
-    let mut observer = Observer::new(&folder, args.max_steps)?;
+    let stop = Stop::listen(args.time_limit, args.max_steps)?;
+    let mut observer = Observer::new(&folder, stop, args.checkpoint_every);
     let ended = trainer.run(&mut position, &mut observer)?;
     let record = match ended {
-        Ended::Interrupted => {
+        Ended::Interrupted(_) => {
             record(&experiment, &network, &costs, &position, &trainer, Status::Interrupted)
         }
         Ended::Finished => {
@@ -93,9 +99,11 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     match ended {
         Ended::Finished => {
             write_report(&[Run::open(&folder)?], &folder)?;
-            println!("{}", folder.join(run_folder::REPORT_HTML).display());
+            // Whoever read the output may be gone; the run is whole all the same.
+            let _ =
+                writeln!(std::io::stdout(), "{}", folder.join(run_folder::REPORT_HTML).display());
         }
-        Ended::Interrupted => {
+        Ended::Interrupted(_) => {
             tracing::info!("interrupted; `--resume` goes on from {}", folder.display());
         }
     }
@@ -158,32 +166,6 @@ pub(crate) fn trainer<'a>(
         valid: valid.transpose()?,
         device,
     })
-}
-
-/// Makes the folder of a run, or checks that it holds one to go on with.
-fn prepare_folder(folder: &Path, resume: bool) -> Result<()> {
-    let checkpoint = folder.join(run_folder::LAST_CHECKPOINT);
-    if resume {
-        ensure!(checkpoint.is_file(), "nothing to resume: no {}", checkpoint.display());
-        return Ok(());
-    }
-    let begun = checkpoint.exists() || folder.join(run_folder::SUMMARY).exists();
-    if begun {
-        bail!(
-            "{} holds a run already: go on with `--resume`, or choose another folder with `--out`",
-            folder.display()
-        );
-    }
-    std::fs::create_dir_all(folder)
-        .and_then(|()| tempfile_in(folder))
-        .with_context(|| format!("cannot write into the run's folder {}", folder.display()))
-}
-
-/// Tries that a file can be made in `folder`, before hours of training.
-fn tempfile_in(folder: &Path) -> std::io::Result<()> {
-    let probe = folder.join(".probe");
-    std::fs::write(&probe, b"")?;
-    std::fs::remove_file(&probe)
 }
 
 /// The best epoch's scores on the test split. The network ends with its last weights again.

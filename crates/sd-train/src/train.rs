@@ -43,8 +43,8 @@ const LOOK_EVERY: u64 = 16;
 pub enum Ended {
     /// All epochs are done.
     Finished,
-    /// It was asked to stop, and can go on.
-    Interrupted,
+    /// It was asked to stop with this exit code, and can go on.
+    Interrupted(u8),
 }
 
 impl Trainer<'_> {
@@ -72,7 +72,7 @@ impl Trainer<'_> {
                 let (images, labels) = to_tensors(&batch, self.device);
                 let outputs = self.network.forward_exits(&images, true);
                 let parts = self.experiment.objective.loss(&outputs, &labels);
-                self.sgd.zero_grad();
+                self.sgd.forget_gradients();
                 parts.total().backward();
                 self.sgd.step(rate);
 
@@ -85,8 +85,14 @@ impl Trainer<'_> {
                 }
                 position.epoch_seconds += started.elapsed().as_secs_f64();
                 started = Instant::now();
-                if observer.after_step(step + 1) {
+                observer.after_step();
+                if observer.must_stop(step + 1).is_some() {
                     break;
+                }
+                if observer.wants_checkpoint() {
+                    position.counts = meter.read().clone();
+                    check_finite(&position.counts, step, rate)?;
+                    observer.save(position, self.variables, &self.sgd)?;
                 }
             }
             position.counts = meter.read().clone();
@@ -95,8 +101,11 @@ impl Trainer<'_> {
                 self.finish_epoch(position, observer)?;
             }
             observer.save(position, self.variables, &self.sgd)?;
-            if observer.must_stop() && position.epoch < epochs {
-                return Ok(Ended::Interrupted);
+            let steps = position.epoch * steps_per_epoch + position.step_in_epoch as u64;
+            if let Some(code) = observer.must_stop(steps)
+                && position.epoch < epochs
+            {
+                return Ok(Ended::Interrupted(code));
             }
         }
         Ok(Ended::Finished)

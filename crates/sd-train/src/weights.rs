@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use sd_bench::run_folder;
+use sd_bench::run_folder::{self, write_atomic};
 use sd_models::{TensorFile, variables};
 use tch::nn;
 use toml::Table;
@@ -31,7 +31,8 @@ impl Weights {
 /// If the file cannot be written.
 pub fn save(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
     let metadata = [(EXPERIMENT.to_owned(), experiment.to_toml()?)];
-    Ok(TensorFile { tensors: variables(vs), metadata: metadata.into() }.write(path)?)
+    let file = TensorFile { tensors: variables(vs), metadata: metadata.into() };
+    Ok(write_atomic(path, &file.to_bytes()?)?)
 }
 
 /// Reads weights into the variables of `experiment`'s network.
@@ -41,16 +42,24 @@ pub fn save(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<(
 /// two configurations can have the same shapes and mean different networks.
 pub fn load(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
     let file = TensorFile::read(path)?;
-    let text = file.metadata.get(EXPERIMENT).with_context(|| {
-        format!("{}: weights without their `{EXPERIMENT}` in the metadata", path.display())
-    })?;
     // Read as an experiment, so that a key that was left out has its default on both sides.
-    let then = Experiment::parse(text, &[])
-        .with_context(|| format!("{}: the metadata's `{EXPERIMENT}`", path.display()))?;
+    let then = self::experiment(&file, path)?;
     if let Some(difference) = first_difference(&meaning(&then)?, &meaning(experiment)?) {
         bail!("{}: weights of another configuration: {difference}", path.display());
     }
     Ok(file.copy_into(&variables(vs), path)?)
+}
+
+/// The experiment that a file's weights are of; `path` is for messages.
+///
+/// # Errors
+/// If the file does not say it, or it cannot be read.
+pub fn experiment(file: &TensorFile, path: &Path) -> Result<Experiment> {
+    let text = file.metadata.get(EXPERIMENT).with_context(|| {
+        format!("{}: weights without their `{EXPERIMENT}` in the metadata", path.display())
+    })?;
+    Experiment::parse(text, &[])
+        .with_context(|| format!("{}: the metadata's `{EXPERIMENT}`", path.display()))
 }
 
 /// What the weights' outputs depend on: the network, and the images as it sees them. The split is

@@ -103,11 +103,11 @@ fn twenty_updates_are_those_of_pytorch_with_two_groups() {
         }
         case.load(vs.variables());
         let config = SgdConfig { momentum: 0.9, nesterov, weight_decay: 0.05 };
-        let mut sgd = Sgd::new(&vs, config);
+        let sgd = Sgd::new(&vs, config);
         let (gradients, rates) = (case.named("gradients"), case.get("rates"));
         let mut after: BTreeMap<&str, Vec<Tensor>> = BTreeMap::new();
         for step in 0..rates.size()[0] {
-            sgd.zero_grad();
+            sgd.forget_gradients();
             for (name, parameter) in &parameters {
                 // The gradient of a sum of products is the other factor.
                 (parameter * gradients[name].get(step)).sum(None).backward();

@@ -40,7 +40,7 @@ impl Case {
         for (name, mut variable) in vs.variables() {
             if name.ends_with("running_var") {
                 let _ = variable.uniform_(0.5, 2.0);
-            } else if name.contains("norm") {
+            } else if variable.dim() == 1 {
                 // A residual branch ends small, or fifty layers of sums would explode.
                 let last = name.ends_with("norm2.weight") || name.ends_with("norm3.weight");
                 let scale = if last { 0.2 } else { 1.0 };
@@ -189,6 +189,10 @@ fn networks() -> Vec<(String, ModelConfig, Task)> {
         all.push((format!("conv{index}"), ModelConfig { backbone, exits: None }, task));
     }
     for attention in AttentionConfig::examples() {
+        // Its enlargement is written for even sides alone.
+        let even = attention == AttentionConfig::Tpami;
+        let input = if even { FeatureShape::new(3, 64, 96) } else { task.input };
+        let task = Task { input, ..task };
         let name = attention.name();
         let backbone = vgg(ConvConfig::Dense, attention.clone(), VggHead::Linear);
         all.push((format!("vgg-{name}"), ModelConfig { backbone, exits: None }, task));
@@ -197,6 +201,7 @@ fn networks() -> Vec<(String, ModelConfig, Task)> {
     }
     for (index, kind) in ExitConfig::examples().into_iter().enumerate() {
         let backbone = resnet(18, Stem::Large, AttentionConfig::None);
+        let task = Task { input: FeatureShape::new(3, 64, 96), ..task };
         let exits = Some(ExitsConfig { after: vec![1, 3], kind });
         all.push((format!("exit{index}"), ModelConfig { backbone, exits }, task));
     }

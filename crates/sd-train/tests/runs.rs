@@ -198,10 +198,15 @@ fn a_benchmark_prints_one_document_with_every_repetition() {
         let output = sd_train(folder.path(), &arguments).args(more).assert().success();
         serde_json::from_slice(&output.get_output().stdout).unwrap()
     };
+    let examples = sd_models::ExitConfig::examples();
+    let kinds: Vec<String> = std::iter::once("no exits".to_owned())
+        .chain(examples.iter().map(sd_models::ExitConfig::describe))
+        .collect();
     for (subject, expected) in [
         ("data", vec!["epoch"]),
         ("step", vec!["step", "forward", "objective", "backward", "update"]),
         ("infer", vec!["evaluation", "exit1", "exit2", "deepest"]),
+        ("exits", kinds.iter().map(String::as_str).collect()),
         ("overhead", vec!["epoch", "steps", "self_distilled", "plain"]),
         ("start", vec!["first_step"]),
     ] {

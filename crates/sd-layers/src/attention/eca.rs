@@ -4,11 +4,12 @@ use sd_onnx::{Graph, Value, ints};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use crate::error::odd;
 use crate::init::uniform_fan_in;
 use crate::onnx;
 use crate::pool::global_average;
 use crate::precision::like;
-use crate::{Block, Cost, Error, FeatureShape, Result};
+use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`Eca`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -31,16 +32,10 @@ impl Eca {
     /// Efficient channel attention for this many channels.
     ///
     /// # Errors
-    /// [`Error::Value`] for a kernel that is even or not positive.
+    /// [`Error::Value`](crate::Error::Value) for a kernel that is even or not positive.
     pub fn new(vs: &nn::Path, channels: i64, config: &EcaConfig) -> Result<Self> {
         let kernel = config.kernel.unwrap_or_else(|| adaptive_kernel(channels));
-        if kernel < 1 || kernel % 2 == 0 {
-            return Err(Error::Value {
-                key: "eca.kernel",
-                found: kernel,
-                expected: "an odd number of at least 1",
-            });
-        }
+        let kernel = odd("eca.kernel", kernel)?;
         let weight = vs.var("weight", &[1, 1, kernel], uniform_fan_in(kernel));
         Ok(Self { weight, channels })
     }

@@ -4,12 +4,13 @@ use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use crate::error::positive;
 use crate::init::uniform_fan_in;
 use crate::onnx;
 use crate::pool::global_average;
 use crate::precision::like;
 use crate::shape::Window;
-use crate::{Block, Cost, Error, FeatureShape, Result};
+use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`SqueezeExcite`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,61 +29,82 @@ impl Default for SqueezeExciteConfig {
 /// Each channel weighed by σ(W₂ relu(W₁ means)): 2C²/r parameters, without biases as in the
 /// paper's equation 3.
 #[derive(Debug)]
-pub struct SqueezeExcite {
-    squeeze: Tensor,
-    excite: Tensor,
-    channels: i64,
-}
+pub struct SqueezeExcite(Excitation);
 
 impl SqueezeExcite {
     /// Squeeze and excitation for this many channels.
     ///
     /// # Errors
-    /// [`Error::Value`] for a reduction that is not positive.
+    /// [`Error::Value`](crate::Error::Value) for a reduction that is not positive.
     pub fn new(vs: &nn::Path, channels: i64, config: &SqueezeExciteConfig) -> Result<Self> {
-        if config.reduction < 1 {
-            return Err(Error::Value {
-                key: "squeeze_excite.reduction",
-                found: config.reduction,
-                expected: "at least 1",
-            });
-        }
-        let hidden = (channels / config.reduction).max(1);
-        Ok(Self {
-            squeeze: vs.var("squeeze", &[hidden, channels], uniform_fan_in(channels)),
-            excite: vs.var("excite", &[channels, hidden], uniform_fan_in(hidden)),
-            channels,
-        })
+        let reduction = positive("squeeze_excite.reduction", config.reduction)?;
+        Ok(Self(Excitation::new(vs, channels, reduction)))
     }
 }
 
 impl nn::Module for SqueezeExcite {
     fn forward(&self, input: &Tensor) -> Tensor {
-        let hidden = global_average(input).linear(&like(&self.squeeze, input), None::<Tensor>);
-        let weights = hidden.relu().linear(&like(&self.excite, input), None::<Tensor>).sigmoid();
+        let weights = global_average(input).apply(&self.0).sigmoid();
         input * weights.unsqueeze(-1).unsqueeze(-1)
     }
 }
 
 impl Block for SqueezeExcite {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.channels, "squeeze-excite")?;
-        let params = (self.squeeze.numel() + self.excite.numel()) as u64;
+        let shape = input.with_channels(self.0.channels(), "squeeze-excite")?;
+        let params = self.0.params();
         Ok((Cost { params, macs: params }, shape))
     }
 
-    /// The linear layers are 1×1 convolutions on a map of one position.
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
+        let means = graph.node("GlobalAveragePool", &[input], vec![]);
+        let weights = self.0.onnx(graph, &means);
+        let weights = graph.node("Sigmoid", &[&weights], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
+    }
+}
+
+/// W₂ relu(W₁ rows): `[N, C]` to `[N, C]` through a bottleneck of C / r.
+#[derive(Debug)]
+pub(super) struct Excitation {
+    squeeze: Tensor,
+    excite: Tensor,
+}
+
+impl Excitation {
+    pub(super) fn new(vs: &nn::Path, channels: i64, reduction: i64) -> Self {
+        let hidden = (channels / reduction).max(1);
+        Self {
+            squeeze: vs.var("squeeze", &[hidden, channels], uniform_fan_in(channels)),
+            excite: vs.var("excite", &[channels, hidden], uniform_fan_in(hidden)),
+        }
+    }
+
+    pub(super) fn channels(&self) -> i64 {
+        self.excite.size()[0]
+    }
+
+    /// Parameters, and multiply-accumulates for one row.
+    pub(super) fn params(&self) -> u64 {
+        (self.squeeze.numel() + self.excite.numel()) as u64
+    }
+
+    /// Writes the layers into an ONNX graph: 1×1 convolutions on a map `[N, C, 1, 1]`.
+    pub(super) fn onnx(&self, graph: &mut Graph, input: &Value) -> Value {
         let linear = |graph: &mut Graph, role, tensor: &Tensor, input: &Value| {
             let size = tensor.size();
             let weight = onnx::weight(graph, role, &[size[0], size[1], 1, 1], tensor);
             graph.node("Conv", &[input, &weight], onnx::sliding(Window::same(1, 1)))
         };
-        let means = graph.node("GlobalAveragePool", &[input], vec![]);
-        let hidden = linear(graph, "squeeze_weight", &self.squeeze, &means);
+        let hidden = linear(graph, "squeeze_weight", &self.squeeze, input);
         let hidden = graph.node("Relu", &[&hidden], vec![]);
-        let weights = linear(graph, "excite_weight", &self.excite, &hidden);
-        let weights = graph.node("Sigmoid", &[&weights], vec![]);
-        Ok(graph.node("Mul", &[input, &weights], vec![]))
+        linear(graph, "excite_weight", &self.excite, &hidden)
+    }
+}
+
+impl nn::Module for Excitation {
+    fn forward(&self, rows: &Tensor) -> Tensor {
+        let hidden = rows.linear(&like(&self.squeeze, rows), None::<Tensor>).relu();
+        hidden.linear(&like(&self.excite, rows), None::<Tensor>)
     }
 }

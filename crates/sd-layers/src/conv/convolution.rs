@@ -4,6 +4,7 @@ use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
 use super::ConvGeometry;
+use crate::error::positive;
 use crate::init::uniform_fan_in;
 use crate::kernel;
 use crate::onnx;
@@ -28,9 +29,7 @@ impl Convolution {
     /// not positive.
     pub fn new(vs: &nn::Path, geometry: ConvGeometry, groups: i64) -> Result<Self> {
         let ConvGeometry { inputs, outputs, window } = geometry;
-        if groups < 1 {
-            return Err(Error::Value { key: "groups", found: groups, expected: "at least 1" });
-        }
+        let groups = positive("groups", groups)?;
         for (what, channels) in [("input channels", inputs), ("output channels", outputs)] {
             if channels % groups != 0 {
                 return Err(Error::Groups { what, channels, groups });

@@ -2,11 +2,12 @@
 //! al. 2017, <https://arxiv.org/abs/1611.05431>), with ShuffleNet's channel shuffle (Zhang et al.
 //! 2018, <https://arxiv.org/abs/1707.01083>).
 
-use sd_onnx::{Graph, Value, ints};
+use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::{ConvGeometry, Convolution};
+use crate::onnx;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`Grouped`].
@@ -55,20 +56,17 @@ impl Block for Grouped {
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let output = self.convolution.onnx(graph, input, shape)?;
-        let Some(groups) = self.shuffle else { return Ok(output) };
-        let FeatureShape { channels, height, width } = self.convolution.cost(shape)?.1;
-        // A side of 0 stays as it is: the batch.
-        let divided = graph.longs("shape", &[0, groups, channels / groups, height, width]);
-        let divided = graph.node("Reshape", &[&output, &divided], vec![]);
-        let turned = graph.node("Transpose", &[&divided], vec![ints("perm", &[0, 2, 1, 3, 4])]);
-        let joined = graph.longs("shape", &[0, channels, height, width]);
-        Ok(graph.node("Reshape", &[&turned, &joined], vec![]))
+        let shape = self.convolution.cost(shape)?.1;
+        Ok(match self.shuffle {
+            Some(groups) => write_shuffle(graph, &output, shape, groups),
+            None => output,
+        })
     }
 }
 
 /// Channel `g · (C / groups) + i` becomes channel `i · groups + g`. Works on the last axis of the
 /// channels-last view, so that the layout stays.
-fn shuffle_channels(input: &Tensor, groups: i64) -> Tensor {
+pub(crate) fn shuffle_channels(input: &Tensor, groups: i64) -> Tensor {
     let (n, c, h, w) = input.size4().expect("a feature map has four axes");
     input
         .permute([0, 2, 3, 1])
@@ -76,6 +74,20 @@ fn shuffle_channels(input: &Tensor, groups: i64) -> Tensor {
         .transpose(3, 4)
         .reshape([n, h, w, c])
         .permute([0, 3, 1, 2])
+}
+
+/// Writes [`shuffle_channels`] of a map of this shape into an ONNX graph.
+pub(crate) fn write_shuffle(
+    graph: &mut Graph,
+    input: &Value,
+    shape: FeatureShape,
+    groups: i64,
+) -> Value {
+    let FeatureShape { channels, height, width } = shape;
+    let sides = [0, groups, channels / groups, height, width];
+    let divided = onnx::reshaped(graph, input, &sides);
+    let turned = onnx::turned(graph, &divided, &[0, 2, 1, 3, 4]);
+    onnx::reshaped(graph, &turned, &[0, channels, height, width])
 }
 
 #[cfg(test)]

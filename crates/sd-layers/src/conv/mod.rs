@@ -3,10 +3,13 @@
 mod convolution;
 mod depthwise_separable;
 mod grouped;
+mod separable_pair;
 
 pub use convolution::Convolution;
 pub use depthwise_separable::DepthwiseSeparable;
 pub use grouped::{Grouped, GroupedConfig};
+pub(crate) use grouped::{shuffle_channels, write_shuffle};
+pub use separable_pair::SeparablePair;
 
 use serde::{Deserialize, Serialize};
 use tch::nn;

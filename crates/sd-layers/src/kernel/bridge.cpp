@@ -1,7 +1,8 @@
-// What tch does not offer and kernels of our own need: a node of libtorch's graph whose backward
-// pass is a Rust closure, and libtorch's own threads.
+// What tch does not offer: a node of libtorch's graph whose backward pass is a Rust closure,
+// libtorch's own threads, its fused SGD, and a gradient that is dropped, not zeroed.
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/_fused_sgd.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
@@ -76,4 +77,21 @@ extern "C" void sd_for_each(int64_t count, void* state, void (*work)(void* state
   at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t index = begin; index < end; ++index) work(state, index);
   });
+}
+
+extern "C" void sd_forget_gradient(at::Tensor* variable) { variable->mutable_grad().reset(); }
+
+extern "C" void sd_fused_sgd(at::Tensor** values, at::Tensor** gradients, at::Tensor** momenta,
+                             size_t count, double weight_decay, double momentum, double rate,
+                             bool nesterov) {
+  const auto list = [count](at::Tensor** tensors) {
+    std::vector<at::Tensor> list;
+    for (size_t i = 0; i < count; ++i) list.push_back(*tensors[i]);
+    return list;
+  };
+  // Without momentum libtorch insists on an empty list.
+  const auto state = momentum == 0 ? std::vector<at::Tensor>() : list(momenta);
+  at::NoGradGuard guard;
+  at::_fused_sgd_(list(values), list(gradients), state, weight_decay, momentum, rate,
+                  /*dampening=*/0, nesterov, /*maximize=*/false, /*is_first_step=*/false);
 }

@@ -14,9 +14,11 @@ mod norm_relu;
 mod norm_relu_pool;
 #[cfg(test)]
 mod tests;
+mod update;
 
 pub use affine::Norm;
 pub use bridge::{grad_enabled, is_channels_last};
 pub use depthwise::depthwise;
 pub use norm_relu::{infer, train};
 pub use norm_relu_pool::train_pooled;
+pub use update::{Parameter, SgdUpdate, forget_gradient};

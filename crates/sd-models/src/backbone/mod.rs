@@ -1,9 +1,12 @@
 //! Backbones: a stem and stages, as plain data.
 
+mod inverted_residual;
+mod mobilenet_v2;
 mod residual;
 mod resnet;
 mod vgg;
 
+pub use mobilenet_v2::MobilenetV2Config;
 pub use resnet::{ResnetConfig, Stem};
 pub use vgg::{VggConfig, VggHead};
 
@@ -22,6 +25,8 @@ pub enum BackboneConfig {
     Resnet(ResnetConfig),
     /// VGG with batch norm.
     Vgg(VggConfig),
+    /// MobileNetV2, a small network by design, to compare with.
+    MobilenetV2(MobilenetV2Config),
 }
 
 /// A network without its classifiers.
@@ -55,6 +60,7 @@ impl BackboneConfig {
         match self {
             Self::Resnet(config) => config.build(vs, channels),
             Self::Vgg(config) => config.build(vs, channels),
+            Self::MobilenetV2(config) => config.build(vs, channels),
         }
     }
 
@@ -63,6 +69,7 @@ impl BackboneConfig {
         let (family, depth, conv) = match self {
             Self::Resnet(config) => ("resnet", config.depth, &config.conv),
             Self::Vgg(config) => ("vgg", config.depth, &config.conv),
+            Self::MobilenetV2(config) => return config.describe(),
         };
         let conv = match conv {
             PerStage::All(kind) => kind.name(),
@@ -75,13 +82,15 @@ impl BackboneConfig {
         format!("{family}{depth} {conv}")
     }
 
-    /// The same network with dense convolutions: what a compressed one replaces.
+    /// The same network with dense convolutions: what a compressed one replaces. MobileNetV2
+    /// replaces none, and stays what it is.
     #[must_use]
     pub fn dense_original(&self) -> Self {
         let mut original = self.clone();
         let conv = match &mut original {
             Self::Resnet(config) => &mut config.conv,
             Self::Vgg(config) => &mut config.conv,
+            Self::MobilenetV2(_) => return original,
         };
         *conv = PerStage::All(ConvConfig::Dense);
         original
@@ -103,6 +112,11 @@ impl Backbone {
         };
         self.stages.iter().enumerate().map(after).collect()
     }
+}
+
+/// The width multiplier where none is written.
+fn full_width() -> f64 {
+    1.0
 }
 
 /// `base · width` to the nearest multiple of 8, at least 8, so that it divides by usual groups.

@@ -17,12 +17,12 @@ use crate::{Error, PerStage, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResnetConfig {
-    /// Layers with weights: 18, 34 (basic blocks) or 50 (bottlenecks).
+    /// Layers with weights: 18, 34 (basic blocks), 50, 101 or 152 (bottlenecks).
     pub depth: u32,
     /// What comes before the first stage.
     pub stem: Stem,
     /// Multiplier of every stage's channels, to the nearest multiple of 8.
-    #[serde(default = "one")]
+    #[serde(default = "super::full_width")]
     pub width: f64,
     /// Kind of the 3×3 convolutions but the stem's. 1×1 convolutions stay dense.
     pub conv: PerStage<ConvConfig>,
@@ -41,10 +41,6 @@ pub enum Stem {
     Large,
 }
 
-fn one() -> f64 {
-    1.0
-}
-
 impl ResnetConfig {
     /// The backbone for images with `channels` channels.
     ///
@@ -52,15 +48,7 @@ impl ResnetConfig {
     /// For a depth that there is not, a list by stage of another length than four, and layers
     /// whose numbers do not fit.
     pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
-        let (bottleneck, blocks) = match self.depth {
-            18 => (false, [2, 2, 2, 2]),
-            34 => (false, [3, 4, 6, 3]),
-            50 => (true, [3, 4, 6, 3]),
-            found => {
-                let expected = &[18, 34, 50];
-                return Err(Error::Depth { family: "resnet", found, expected });
-            }
-        };
+        let (bottleneck, blocks) = (self.has_bottlenecks(), self.blocks()?);
         let convs = self.conv.resolve("resnet.conv", blocks.len())?;
         let attentions = self.attention.resolve("resnet.attention", blocks.len())?;
 
@@ -87,6 +75,25 @@ impl ResnetConfig {
             stages.push(Stage { channels: inputs, stride, blocks: sequence });
         }
         Ok(Backbone { stem, stages, head: Head::Linear })
+    }
+
+    /// Blocks of each stage (table 1 of the paper).
+    pub(crate) fn blocks(&self) -> Result<[usize; 4]> {
+        match self.depth {
+            18 => Ok([2, 2, 2, 2]),
+            34 | 50 => Ok([3, 4, 6, 3]),
+            101 => Ok([3, 4, 23, 3]),
+            152 => Ok([3, 8, 36, 3]),
+            found => {
+                let expected = &[18, 34, 50, 101, 152];
+                Err(Error::Depth { family: "resnet", found, expected })
+            }
+        }
+    }
+
+    /// Whether the blocks are bottlenecks: three convolutions, not two.
+    pub(crate) fn has_bottlenecks(&self) -> bool {
+        self.depth >= 50
     }
 
     fn stem(

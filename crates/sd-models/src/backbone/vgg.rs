@@ -16,13 +16,13 @@ use crate::{Error, PerStage, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VggConfig {
-    /// Layers with weights in the original: 11 or 16.
+    /// Layers with weights in the original: 11, 13, 16 or 19.
     pub depth: u32,
     /// What follows the last stage. Two thirds of the original's weights are in it.
     pub head: VggHead,
     /// Multiplier of every stage's channels and of the classic head's, to the nearest multiple
     /// of 8.
-    #[serde(default = "one")]
+    #[serde(default = "super::full_width")]
     pub width: f64,
     /// Kind of the 3×3 convolutions but the first.
     pub conv: PerStage<ConvConfig>,
@@ -39,10 +39,10 @@ pub enum VggHead {
     /// Two 4096-wide linear layers with ReLU and dropout ½ before the classifier; the network's
     /// width multiplies theirs too.
     Classic,
-}
-
-fn one() -> f64 {
-    1.0
+    /// The same on the map averaged to 7×7 and not further, row by row of each channel, as in the
+    /// original and in torchvision: for images of 224×224, whose map is 7×7. Its first layer alone
+    /// has 103 M weights.
+    Classic7x7,
 }
 
 impl VggConfig {
@@ -53,13 +53,7 @@ impl VggConfig {
     /// For a depth that there is not, a list by stage of another length than five, and layers
     /// whose numbers do not fit.
     pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
-        let counts = match self.depth {
-            11 => [1, 1, 2, 2, 2],
-            16 => [2, 2, 3, 3, 3],
-            found => {
-                return Err(Error::Depth { family: "vgg", found, expected: &[11, 16] });
-            }
-        };
+        let counts = self.convolutions()?;
         let convs = self.conv.resolve("vgg.conv", counts.len())?;
         let attentions = self.attention.resolve("vgg.attention", counts.len())?;
 
@@ -98,10 +92,23 @@ impl VggConfig {
             }
             stages.push(Stage { channels: outputs, stride: 2 << index, blocks });
         }
+        let width = scaled(4096, self.width)?;
         let head = match self.head {
             VggHead::Linear => Head::Linear,
-            VggHead::Classic => Head::Classic(scaled(4096, self.width)?),
+            VggHead::Classic => Head::Classic { width, side: 1 },
+            VggHead::Classic7x7 => Head::Classic { width, side: 7 },
         };
         Ok(Backbone { stem, stages, head })
+    }
+
+    /// Convolutions of each stage (configurations A, B, D and E of the paper's table 1).
+    pub(crate) fn convolutions(&self) -> Result<[usize; 5]> {
+        match self.depth {
+            11 => Ok([1, 1, 2, 2, 2]),
+            13 => Ok([2, 2, 2, 2, 2]),
+            16 => Ok([2, 2, 3, 3, 3]),
+            19 => Ok([2, 2, 4, 4, 4]),
+            found => Err(Error::Depth { family: "vgg", found, expected: &[11, 13, 16, 19] }),
+        }
     }
 }

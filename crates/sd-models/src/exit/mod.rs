@@ -4,12 +4,14 @@ mod byot;
 mod head;
 mod light;
 mod pooled;
+mod scan;
+mod tpami;
 
 pub use head::Head;
 pub use light::LightConfig;
 pub use pooled::Pooled;
 
-use sd_layers::{Cost, FeatureShape};
+use sd_layers::{AttentionConfig, Cost, FeatureShape};
 use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -45,12 +47,17 @@ pub trait Exit: std::fmt::Debug + Send {
     -> sd_layers::Result<Value>;
 }
 
-/// A kind of shallow classifier. In TOML: `"byot"`, `{ light = { attention = { eca = {} } } }`.
+/// A kind of shallow classifier. In TOML: `"byot"`, `"scan"`, `"tpami"`,
+/// `{ light = { attention = { eca = {} } } }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitConfig {
     /// The bottleneck of Be Your Own Teacher.
     Byot,
+    /// SCAN's attention and the bottleneck.
+    Scan,
+    /// The attention and separable convolutions of SCAN's journal version.
+    Tpami,
     /// Attention, a cheap reduction, global pool, linear.
     Light(LightConfig),
 }
@@ -74,6 +81,8 @@ impl ExitConfig {
     pub fn build(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Box<dyn Exit>> {
         Ok(match self {
             Self::Byot => Box::new(byot::byot(vs, geometry)?),
+            Self::Scan => Box::new(scan::scan(vs, geometry)?),
+            Self::Tpami => Box::new(tpami::tpami(vs, geometry)?),
             Self::Light(config) => Box::new(config.build(vs, geometry)?),
         })
     }
@@ -82,15 +91,29 @@ impl ExitConfig {
     pub fn describe(&self) -> String {
         match self {
             Self::Byot => "byot".to_owned(),
+            Self::Scan => "scan".to_owned(),
+            Self::Tpami => "tpami".to_owned(),
             Self::Light(config) => format!("light ({})", config.attention.name()),
         }
     }
 
-    /// One of each kind, for tests that hold for all.
+    /// The attention that it begins with.
+    pub fn attention(&self) -> AttentionConfig {
+        match self {
+            Self::Byot => AttentionConfig::None,
+            Self::Scan => AttentionConfig::Scan,
+            Self::Tpami => AttentionConfig::Tpami,
+            Self::Light(config) => config.attention.clone(),
+        }
+    }
+
+    /// One of each kind, the light one with each attention, for tests that hold for all and for
+    /// tables of costs.
     pub fn examples() -> Vec<Self> {
         let light = |attention| Self::Light(LightConfig::new(attention));
-        let attentions = sd_layers::AttentionConfig::examples();
-        [Self::Byot].into_iter().chain(attentions.into_iter().map(light)).collect()
+        let attentions = AttentionConfig::examples();
+        let parents = [Self::Byot, Self::Scan, Self::Tpami];
+        parents.into_iter().chain(attentions.into_iter().map(light)).collect()
     }
 }
 

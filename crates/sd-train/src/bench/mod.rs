@@ -5,6 +5,7 @@
 //! next one.
 
 mod data;
+mod exits;
 mod infer;
 mod overhead;
 mod start;
@@ -23,6 +24,9 @@ use crate::cli::{Bench, BenchArgs, STANDARD};
 use crate::config::Experiment;
 use crate::{device, logging};
 
+/// What `exits` measures unless it is told.
+const LIGHT: [&str; 2] =
+    ["configs/cifar100/resnet18-grouped8-light.toml", "configs/cifar100/vgg11-grouped8-light.toml"];
 /// What `overhead` measures unless it is told.
 const DISTILLED: [&str; 1] = ["configs/cifar100/vgg11-grouped8-light.toml"];
 /// What `start` measures unless it is told: its images are in the repository.
@@ -42,13 +46,14 @@ pub fn bench(bench: &Bench) -> Result<(BenchRecord, bool)> {
         Bench::Data(args) => (Subject::Data, args, &[]),
         Bench::Step(args) => (Subject::Step, args, &STANDARD),
         Bench::Infer(args) => (Subject::Infer, args, &STANDARD),
+        Bench::Exits(args) => (Subject::Exits, args, &LIGHT),
         Bench::Overhead(args) => (Subject::Overhead, args, &DISTILLED),
         Bench::Start(args) => (Subject::Start, args, &QUICKSTART),
     };
     let least = match subject {
         Subject::Data | Subject::Infer => 1,
         // Batch norm has no variance of one image.
-        Subject::Step | Subject::Overhead | Subject::Start => 2,
+        Subject::Step | Subject::Exits | Subject::Overhead | Subject::Start => 2,
     };
     ensure!(
         args.batch.iter().all(|&batch| batch >= least),
@@ -88,6 +93,7 @@ fn one(
         Subject::Data => data::of_config(&stopwatch, &experiment, args),
         Subject::Step => step::measure(&stopwatch, &experiment, args),
         Subject::Infer => infer::measure(&stopwatch, &experiment, args),
+        Subject::Exits => exits::measure(&stopwatch, &experiment, args),
         Subject::Overhead => overhead::measure(&stopwatch, &experiment, args),
         Subject::Start => start::measure(&stopwatch, &experiment, config, args),
     }
@@ -194,7 +200,7 @@ mod tests {
     #[test]
     fn the_standard_configurations_are_there() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        for config in STANDARD.iter().chain(&DISTILLED).chain(&QUICKSTART) {
+        for config in STANDARD.iter().chain(&LIGHT).chain(&DISTILLED).chain(&QUICKSTART) {
             Experiment::read(&root.join(config), &[], None).unwrap();
         }
     }

@@ -2,10 +2,12 @@
 //!
 //! Both are measured in pairs that take turns, so that a machine that slows down does so for both.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use sd_bench::{Measurement, timing};
 use sd_data::{DataConfig, DatasetConfig, SyntheticConfig};
-use sd_models::{ModelConfig, MultiExit};
+use sd_models::MultiExit;
 use tch::nn;
 
 use super::step::Steps;
@@ -13,9 +15,9 @@ use super::{Label, Stopwatch, batches};
 use crate::checkpoint::Position;
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
-use crate::objective::{DeepestOnly, ObjectiveConfig};
 use crate::observe::Observer;
 use crate::run;
+use crate::stop::Stop;
 
 /// Steps of an epoch.
 const STEPS: usize = 16;
@@ -29,7 +31,7 @@ pub fn measure(
     args: &BenchArgs,
 ) -> Result<Vec<Measurement>> {
     let folder = tempfile::tempdir()?;
-    let mut observer = Observer::new(folder.path(), None)?;
+    let mut observer = Observer::new(folder.path(), Stop::default(), Duration::MAX);
     let mut measurements = Vec::new();
     for batch in batches(args, &[experiment.train.batch_size]) {
         measurements.extend(epoch(stopwatch, experiment, batch, args, &mut observer)?);
@@ -63,7 +65,8 @@ fn epoch(
     let config = experiment.to_toml()?;
     let mut failed = None;
     let epoch = || {
-        let mut position = Position::start(config.clone());
+        let images = data.train.as_ref().into();
+        let mut position = Position::start(config.clone(), images);
         if let Err(error) = trainer.run(&mut position, observer) {
             failed.get_or_insert(error);
         }
@@ -81,11 +84,8 @@ fn distillation(
     experiment: &Experiment,
     batch: usize,
 ) -> Result<[Measurement; 2]> {
-    let model = ModelConfig { exits: None, ..experiment.model.clone() };
-    let mut plain = experiment.clone();
-    plain.objective = ObjectiveConfig::DeepestOnly(DeepestOnly { label_smoothing: 0.0 });
     let mut distilled = Steps::new(experiment, &experiment.model, batch, stopwatch.device)?;
-    let mut plain = Steps::new(&plain, &model, batch, stopwatch.device)?;
+    let mut plain = Steps::plain(experiment, batch, stopwatch.device)?;
     let label = |part| Label { config: &experiment.name, part, batch, images: batch };
     Ok(pair(
         stopwatch,

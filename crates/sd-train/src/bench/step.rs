@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor, nn};
 use super::{Label, RUNS, Stopwatch, WARM_UP, batches};
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
-use crate::objective::ObjectiveConfig;
+use crate::objective::{DeepestOnly, ObjectiveConfig};
 use crate::optim::Sgd;
 
 /// Small, so that the weights stay ordinary numbers however often the same batch is repeated.
@@ -88,6 +88,13 @@ impl Steps {
         })
     }
 
+    /// The same backbone without exits, on the labels alone.
+    pub fn plain(experiment: &Experiment, batch: usize, device: Device) -> Result<Self> {
+        let model = ModelConfig { exits: None, ..experiment.model.clone() };
+        let objective = ObjectiveConfig::DeepestOnly(DeepestOnly { label_smoothing: 0.0 });
+        Ok(Self { objective, ..Self::new(experiment, &model, batch, device)? })
+    }
+
     /// One step as the training loop does it, the counting of correct answers apart. Calls `after`
     /// with the index of each part that has ended.
     pub fn step(&mut self, mut after: impl FnMut(usize)) {
@@ -95,7 +102,7 @@ impl Steps {
         after(0);
         let loss = self.objective.loss(&outputs, &self.labels).total();
         after(1);
-        self.sgd.zero_grad();
+        self.sgd.forget_gradients();
         loss.backward();
         after(2);
         self.sgd.step(RATE);

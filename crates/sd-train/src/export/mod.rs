@@ -17,7 +17,7 @@ use sd_onnx::proto::GraphProto;
 use sd_onnx::{Metadata, encode, fold_batch_norms};
 use tch::{Device, nn};
 
-use crate::cli::{ExportArgs, Int8};
+use crate::cli::{Int8, OnnxArgs};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
 use crate::{logging, weights};
@@ -29,7 +29,7 @@ use description::Describe;
 /// # Errors
 /// If the folder is no run, its weights are of another configuration, there is no such exit, or a
 /// layer cannot be written.
-pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
+pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
     logging::start(None)?;
     let experiment = Experiment::read(&args.run.join(run_folder::CONFIG), &[], None)?;
     let data = experiment.data.open(&args.data_dir)?;
@@ -97,7 +97,7 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
 }
 
 /// The file or folder in the run's folder, unless it is told: `deepest.onnx`, `staged-qdq`.
-fn default_name(args: &ExportArgs, what: &str) -> String {
+fn default_name(args: &OnnxArgs, what: &str) -> String {
     let form = match args.int8 {
         None => "",
         Some(Int8::Qdq) => "-qdq",

@@ -1,0 +1,93 @@
+//! Convolutional block attention (Woo et al. 2018, <https://arxiv.org/abs/1807.06521>).
+
+use sd_onnx::{Graph, Value, int};
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+
+use super::squeeze_excite::Excitation;
+use crate::error::{odd, positive};
+use crate::onnx;
+use crate::pool::global_average;
+use crate::shape::Window;
+use crate::{Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
+
+/// Configuration of [`Cbam`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CbamConfig {
+    /// r: the channels' bottleneck has C / r of them, at least one; the paper's 16.
+    pub reduction: i64,
+    /// Side of the window over the positions, odd; the paper's 7.
+    pub kernel: i64,
+}
+
+impl Default for CbamConfig {
+    fn default() -> Self {
+        Self { reduction: 16, kernel: 7 }
+    }
+}
+
+/// Channels weighed, then positions: 2C²/r + 2k² parameters, without biases and, as in the paper's
+/// equation 3, without batch norm.
+#[derive(Debug)]
+pub struct Cbam {
+    channel: Excitation,
+    spatial: Convolution,
+}
+
+impl Cbam {
+    /// CBAM for this many channels.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) for a reduction that is not positive, or a kernel that
+    /// is even or not positive.
+    pub fn new(vs: &nn::Path, channels: i64, config: &CbamConfig) -> Result<Self> {
+        let reduction = positive("cbam.reduction", config.reduction)?;
+        let window = Window::same(odd("cbam.kernel", config.kernel)?, 1);
+        let planes = ConvGeometry { inputs: 2, outputs: 1, window };
+        Ok(Self {
+            channel: Excitation::new(&(vs / "channel"), channels, reduction),
+            spatial: Convolution::new(&(vs / "spatial"), planes, 1)?,
+        })
+    }
+}
+
+impl nn::Module for Cbam {
+    /// Equations 2 and 3.
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let largest = input.amax([2i64, 3].as_slice(), false);
+        let channels = global_average(input).apply(&self.channel) + largest.apply(&self.channel);
+        let refined = input * channels.sigmoid().unsqueeze(-1).unsqueeze(-1);
+        let mean = refined.mean_dim([1i64].as_slice(), true, None);
+        let planes = Tensor::cat(&[mean, refined.amax([1i64].as_slice(), true)], 1);
+        let positions = planes.apply(&self.spatial).sigmoid();
+        refined * positions
+    }
+}
+
+impl Block for Cbam {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        let shape = input.with_channels(self.channel.channels(), "CBAM")?;
+        let params = self.channel.params();
+        // The same layers see the means and the maxima.
+        let channel = Cost { params, macs: 2 * params };
+        let (spatial, _) = self.spatial.cost(FeatureShape { channels: 2, ..input })?;
+        Ok((channel + spatial, shape))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let mean = onnx::along(graph, "ReduceMean", input, &[2, 3]);
+        let largest = onnx::along(graph, "ReduceMax", input, &[2, 3]);
+        let of_mean = self.channel.onnx(graph, &mean);
+        let of_largest = self.channel.onnx(graph, &largest);
+        let channels = graph.node("Add", &[&of_mean, &of_largest], vec![]);
+        let channels = graph.node("Sigmoid", &[&channels], vec![]);
+        let refined = graph.node("Mul", &[input, &channels], vec![]);
+        let mean = onnx::along(graph, "ReduceMean", &refined, &[1]);
+        let largest = onnx::along(graph, "ReduceMax", &refined, &[1]);
+        let planes = graph.node("Concat", &[&mean, &largest], vec![int("axis", 1)]);
+        let positions = self.spatial.onnx(graph, &planes, FeatureShape { channels: 2, ..shape })?;
+        let positions = graph.node("Sigmoid", &[&positions], vec![]);
+        Ok(graph.node("Mul", &[&refined, &positions], vec![]))
+    }
+}

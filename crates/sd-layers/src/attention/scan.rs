@@ -1,0 +1,85 @@
+//! The attention before SCAN's shallow classifiers (Zhang et al. 2019,
+//! <https://arxiv.org/abs/1906.03951>), heavy: a baseline.
+
+use sd_onnx::{Graph, Value};
+use tch::nn::ModuleT;
+use tch::{Tensor, nn};
+
+use crate::init::uniform_fan_in;
+use crate::onnx;
+use crate::precision::like;
+use crate::shape::Window;
+use crate::{
+    BatchNorm, BatchNormRelu, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result,
+    Sequential,
+};
+
+/// Side of the transposed convolution's window.
+const SIDE: i64 = 4;
+
+/// The map weighed by σ of itself through a 3×3 convolution with stride 2, batch norm, ReLU, a
+/// transposed 4×4 convolution with stride 2 and batch norm: 25C² parameters.
+///
+/// The authors' convolutions have biases; a batch norm follows each and would take them away again.
+#[derive(Debug)]
+pub struct ScanAttention {
+    down: Sequential,
+    up: Tensor,
+    norm: BatchNorm,
+}
+
+impl ScanAttention {
+    /// SCAN's attention for this many channels.
+    ///
+    /// # Errors
+    /// See [`Convolution::new`].
+    pub fn new(vs: &nn::Path, channels: i64) -> Result<Self> {
+        let halve =
+            ConvGeometry { inputs: channels, outputs: channels, window: Window::same(3, 2) };
+        let size = [channels, channels, SIDE, SIDE];
+        let up = vs / "up";
+        Ok(Self {
+            down: Sequential::new()
+                .then(Convolution::new(&(vs / "down" / "conv"), halve, 1)?)
+                .then(BatchNormRelu::new(&(vs / "down" / "norm"), channels)),
+            up: up.var("weight", &size, uniform_fan_in(size[1..].iter().product())),
+            norm: BatchNorm::new(&(vs / "norm"), channels),
+        })
+    }
+}
+
+impl ModuleT for ScanAttention {
+    /// On a map of odd sides, the last row and column that the transposed convolution makes are cut.
+    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
+        let (_, _, height, width) = input.size4().expect("a feature map has four axes");
+        let half = self.down.forward_t(input, train);
+        let weight = like(&self.up, input);
+        let map = half.conv_transpose2d(&weight, None::<Tensor>, [2, 2], [1, 1], [0, 0], 1, [1, 1]);
+        let map = map.narrow(2, 0, height).narrow(3, 0, width);
+        input * self.norm.forward_t(&map, train).sigmoid()
+    }
+}
+
+impl Block for ScanAttention {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        let (down, half) = self.down.cost(input)?;
+        let params = self.up.numel() as u64;
+        let up = Cost { params, macs: params * half.positions() };
+        Ok((down + up + self.norm.cost(input)?.0, input))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let half = self.down.onnx(graph, input, shape)?;
+        let weight = onnx::whole(graph, "up_weight", &self.up);
+        let window = Window { kernel: SIDE, stride: 2, padding: 1 };
+        let mut map = graph.node("ConvTranspose", &[&half, &weight], onnx::sliding(window));
+        if shape.height % 2 == 1 || shape.width % 2 == 1 {
+            let places = [[0, 0], [shape.height, shape.width], [2, 3]];
+            let [starts, ends, axes] = places.map(|values| graph.longs("cut", &values));
+            map = graph.node("Slice", &[&map, &starts, &ends, &axes], vec![]);
+        }
+        let normed = self.norm.onnx(graph, &map, shape)?;
+        let weights = graph.node("Sigmoid", &[&normed], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
+    }
+}

@@ -1,0 +1,103 @@
+//! Spatial group-wise enhance, SGE (Li et al. 2019, <https://arxiv.org/abs/1905.09646>).
+
+use sd_onnx::{Graph, Value};
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+
+use crate::error::positive;
+use crate::onnx;
+use crate::precision::like;
+use crate::{Block, Cost, Error, FeatureShape, Result};
+
+/// The paper's ε.
+const EPSILON: f64 = 1e-5;
+
+/// Configuration of [`SpatialGroup`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpatialGroupConfig {
+    /// G, which divides the channels; by default the paper's 64, or one a channel where there are
+    /// fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<i64>,
+}
+
+/// Each position of a group of channels weighed by σ of how like it is to the group's mean: 2G
+/// parameters.
+#[derive(Debug)]
+pub struct SpatialGroup {
+    weight: Tensor,
+    bias: Tensor,
+    channels: i64,
+}
+
+impl SpatialGroup {
+    /// Spatial group-wise enhance for this many channels. It starts as the paper's: scale 0 and
+    /// shift 1, the same weight everywhere.
+    ///
+    /// # Errors
+    /// [`Error::Groups`] if the channels do not divide by the groups, [`Error::Value`] if these are
+    /// not positive.
+    pub fn new(vs: &nn::Path, channels: i64, config: &SpatialGroupConfig) -> Result<Self> {
+        let groups = config.groups.unwrap_or_else(|| channels.min(64));
+        let groups = positive("spatial_group.groups", groups)?;
+        if channels % groups != 0 {
+            return Err(Error::Groups { what: "spatial_group channels", channels, groups });
+        }
+        Ok(Self {
+            weight: vs.zeros("weight", &[groups]),
+            bias: vs.ones("bias", &[groups]),
+            channels,
+        })
+    }
+}
+
+impl nn::Module for SpatialGroup {
+    /// The deviation is that of the positions there are, as in the paper; the authors' code divides
+    /// by one less.
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let (n, c, h, w) = input.size4().expect("a feature map has four axes");
+        let groups = self.weight.size()[0];
+        let of_group = |value: &Tensor| like(value, input).view([groups, 1, 1]);
+        let positions = [2i64, 3];
+
+        let grouped = input.reshape([n, groups, c / groups, h, w]);
+        let mean = grouped.mean_dim([3i64, 4].as_slice(), true, None);
+        let likeness = (&grouped * mean).sum_dim_intlist([2i64].as_slice(), false, None);
+        let centred = &likeness - likeness.mean_dim(positions.as_slice(), true, None);
+        // Its gradient is 0, and not infinite, where every position is alike.
+        let deviation = likeness.std_correction(positions.as_slice(), 0, true);
+        let normalised = centred / (deviation + EPSILON);
+        let weights = (normalised * of_group(&self.weight) + of_group(&self.bias)).sigmoid();
+        (grouped * weights.unsqueeze(2)).reshape([n, c, h, w])
+    }
+}
+
+impl Block for SpatialGroup {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        let shape = input.with_channels(self.channels, "spatial group-wise enhance")?;
+        Ok((Cost { params: 2 * self.weight.numel() as u64, macs: 0 }, shape))
+    }
+
+    /// On `[N, G, C/G, H·W]`; what is a sum over a group's channels is their mean times C/G.
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let FeatureShape { channels, height, width } = shape;
+        let groups = self.weight.size()[0];
+        let each = channels / groups;
+        let grouped = onnx::reshaped(graph, input, &[0, groups, each, height * width]);
+        let mean = onnx::along(graph, "ReduceMean", &grouped, &[3]);
+        let products = graph.node("Mul", &[&grouped, &mean], vec![]);
+        let likeness = onnx::along(graph, "ReduceMean", &products, &[2]);
+        let each = onnx::scalar(graph, "channels", each as f64);
+        let likeness = graph.node("Mul", &[&likeness, &each], vec![]);
+        let normalised = onnx::normalised(graph, &likeness, 3, |graph, variance| {
+            let deviation = graph.node("Sqrt", &[&variance], vec![]);
+            let epsilon = onnx::scalar(graph, "epsilon", EPSILON);
+            graph.node("Add", &[&deviation, &epsilon], vec![])
+        });
+        let sides = [1, groups, 1, 1];
+        let weights = onnx::gate(graph, &normalised, &sides, [&self.weight, &self.bias]);
+        let weighed = graph.node("Mul", &[&grouped, &weights], vec![]);
+        Ok(onnx::reshaped(graph, &weighed, &[0, channels, height, width]))
+    }
+}

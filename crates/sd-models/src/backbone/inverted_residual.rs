@@ -1,0 +1,73 @@
+//! The inverted residual block (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>,
+//! figure 3b and table 1).
+
+use sd_layers::{
+    BatchNorm, BatchNormRelu6, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result,
+    Sequential, Window,
+};
+use sd_onnx::{Graph, Value};
+use tch::{Tensor, nn};
+
+/// A 1×1 convolution that widens, a depthwise 3×3, a 1×1 that narrows again and has no activation
+/// after it; the input is added where the shape stays.
+#[derive(Debug)]
+pub struct InvertedResidual {
+    branch: Sequential,
+    adds_input: bool,
+}
+
+impl InvertedResidual {
+    /// `inputs` to `outputs` channels through `expansion` · `inputs`; with an expansion of 1,
+    /// there is no first convolution.
+    pub fn new(
+        vs: &nn::Path,
+        inputs: i64,
+        outputs: i64,
+        expansion: i64,
+        stride: i64,
+    ) -> Result<Self> {
+        let middle = inputs * expansion;
+        let (pointwise, window) = (Window::same(1, 1), Window::same(3, stride));
+        let mut branch = Sequential::new();
+        if expansion != 1 {
+            let expand = ConvGeometry { inputs, outputs: middle, window: pointwise };
+            branch = with_relu6(branch, &(vs / "expand"), expand, 1)?;
+        }
+        let depthwise = ConvGeometry { inputs: middle, outputs: middle, window };
+        let project = ConvGeometry { inputs: middle, outputs, window: pointwise };
+        let branch = with_relu6(branch, &(vs / "depthwise"), depthwise, middle)?
+            .then(Convolution::new(&(vs / "project" / "conv"), project, 1)?)
+            .then(BatchNorm::new(&(vs / "project" / "norm"), outputs));
+        Ok(Self { branch, adds_input: stride == 1 && inputs == outputs })
+    }
+}
+
+/// `blocks`, then a convolution with batch norm and ReLU6.
+pub fn with_relu6(
+    blocks: Sequential,
+    vs: &nn::Path,
+    geometry: ConvGeometry,
+    groups: i64,
+) -> Result<Sequential> {
+    Ok(blocks
+        .then(Convolution::new(&(vs / "conv"), geometry, groups)?)
+        .then(BatchNormRelu6::new(&(vs / "norm"), geometry.outputs)))
+}
+
+impl nn::ModuleT for InvertedResidual {
+    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
+        let branch = self.branch.forward_t(input, train);
+        if self.adds_input { branch + input } else { branch }
+    }
+}
+
+impl Block for InvertedResidual {
+    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+        self.branch.cost(input)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let branch = self.branch.onnx(graph, input, shape)?;
+        Ok(if self.adds_input { graph.node("Add", &[&branch, input], vec![]) } else { branch })
+    }
+}

@@ -1,0 +1,120 @@
+//! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>).
+
+use sd_layers::{ConvGeometry, Sequential, Window};
+use serde::{Deserialize, Serialize};
+use tch::nn;
+
+use super::inverted_residual::{InvertedResidual, with_relu6};
+use super::{Backbone, Stage, Stem};
+use crate::error::At;
+use crate::exit::Head;
+use crate::{Error, Result};
+
+/// Configuration of a MobileNetV2.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MobilenetV2Config {
+    /// `large` is the paper's, for images of about 224×224: a first convolution of stride 2, and
+    /// five halvings in all. `small`, for images of about 32×32, has stride 1 there and in the
+    /// stage of 24 channels, as is usual for CIFAR (<https://github.com/kuangliu/pytorch-cifar>):
+    /// three halvings, the last map 4×4.
+    pub stem: Stem,
+    /// Multiplier of the channels, to the nearest multiple of 8 that takes away less than a tenth.
+    /// The 1280 channels of the last convolution only grow with it.
+    #[serde(default = "super::full_width")]
+    pub width: f64,
+}
+
+/// A row of the paper's table 2: blocks of the same expansion and channels.
+struct Row {
+    expansion: i64,
+    channels: i64,
+    blocks: usize,
+}
+
+const fn row(expansion: i64, channels: i64, blocks: usize) -> Row {
+    Row { expansion, channels, blocks }
+}
+
+/// The rows of the paper's table 2, by resolution.
+const STAGES: [&[Row]; 5] = [
+    &[row(1, 16, 1)],
+    &[row(6, 24, 2)],
+    &[row(6, 32, 3)],
+    &[row(6, 64, 4), row(6, 96, 3)],
+    &[row(6, 160, 3), row(6, 320, 1)],
+];
+
+impl MobilenetV2Config {
+    /// The backbone for images with `channels` channels: a stage for each resolution of the
+    /// paper's network; the last ends with its 1×1 convolution to 1280 channels. The head has no
+    /// dropout.
+    ///
+    /// # Errors
+    /// For a width that is not a positive number.
+    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+        let (mut stride, halves) = match self.stem {
+            Stem::Small => (1, [false, false, true, true, true]),
+            Stem::Large => (2, [false, true, true, true, true]),
+        };
+        let mut inputs = self.channels(32)?;
+        let window = Window::same(3, stride);
+        let first = ConvGeometry { inputs: channels, outputs: inputs, window };
+        let stem = with_relu6(Sequential::new(), &(vs / "stem"), first, 1).at("stem")?;
+
+        let mut stages = Vec::new();
+        for (index, rows) in STAGES.iter().enumerate() {
+            let place = format!("stage{}", index + 1);
+            let vs = vs / &place;
+            let mut blocks = Sequential::new();
+            let layers = rows.iter().flat_map(|row| std::iter::repeat_n(row, row.blocks));
+            for (block, row) in layers.enumerate() {
+                let step = if block == 0 && halves[index] { 2 } else { 1 };
+                let outputs = self.channels(row.channels)?;
+                let vs = &vs / block;
+                let residual = InvertedResidual::new(&vs, inputs, outputs, row.expansion, step);
+                blocks = blocks.then(residual.at(&place)?);
+                inputs = outputs;
+                stride *= step;
+            }
+            if index + 1 == STAGES.len() {
+                let outputs = multiple_of_8(1280.0 * self.width.max(1.0));
+                let last = ConvGeometry { inputs, outputs, window: Window::same(1, 1) };
+                blocks = with_relu6(blocks, &(&vs / "last"), last, 1).at(&place)?;
+                inputs = outputs;
+            }
+            stages.push(Stage { channels: inputs, stride, blocks });
+        }
+        Ok(Backbone { stem, stages, head: Head::Linear })
+    }
+
+    /// `mobilenet_v2`, with its width where that is not 1.
+    pub(super) fn describe(&self) -> String {
+        if self.width == 1.0 {
+            "mobilenet_v2".to_owned()
+        } else {
+            format!("mobilenet_v2 × {}", self.width)
+        }
+    }
+
+    /// The rows of each stage: whether their blocks have a widening convolution, and how many
+    /// blocks they are.
+    pub(crate) fn rows() -> impl Iterator<Item = Vec<(bool, usize)>> {
+        let row = |row: &Row| (row.expansion != 1, row.blocks);
+        STAGES.iter().map(move |rows| rows.iter().map(row).collect())
+    }
+
+    fn channels(&self, base: i64) -> Result<i64> {
+        if !(self.width.is_finite() && self.width > 0.0) {
+            return Err(Error::Width(self.width));
+        }
+        Ok(multiple_of_8(base as f64 * self.width))
+    }
+}
+
+/// The nearest multiple of 8, or the one above where that is less than nine tenths of `channels`
+/// (the authors' code, `_make_divisible`).
+fn multiple_of_8(channels: f64) -> i64 {
+    let nearest = ((channels / 8.0).round() as i64).max(1) * 8;
+    if (nearest as f64) < 0.9 * channels { nearest + 8 } else { nearest }
+}

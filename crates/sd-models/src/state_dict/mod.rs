@@ -1,0 +1,227 @@
+//! State dicts of torchvision and timm: the same tensors under other names.
+//!
+//! torchvision 0.26 and timm 1.0 name the tensors of a ResNet alike; their VGGs differ in the
+//! head, their MobileNetV2s throughout. Two things are not only named otherwise:
+//!
+//! - Their VGG's convolutions have a bias, ours have none. Batch norm follows and subtracts the
+//!   mean, so a bias b is a running mean lower by b: it is taken from the mean on import, and is
+//!   zero on export.
+//! - timm computes the VGG head's first layers as convolutions, 7×7 and 1×1: `[O, C, 7, 7]` is
+//!   our `[O, C · 49]`, row by row of each channel on both sides.
+//!
+//! Batch norm's count of batches, on which nothing depends, is dropped on import and zero on
+//! export.
+
+mod mobilenet_v2;
+mod resnet;
+mod vgg;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use sd_layers::{AttentionConfig, ConvConfig};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::{BackboneConfig, Error, PerStage, Result, TensorFile, VggHead};
+
+/// A library whose state dicts are read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Library {
+    /// torchvision.
+    Torchvision,
+    /// timm.
+    Timm,
+}
+
+/// Tensors of theirs whose names begin like this are of the head.
+const HEADS: [&str; 4] = ["fc.", "classifier.", "pre_logits.", "head."];
+
+/// A layer on both sides.
+struct Layer {
+    ours: String,
+    theirs: String,
+    kind: LayerKind,
+}
+
+enum LayerKind {
+    /// A convolution without bias.
+    Convolution,
+    /// A convolution with a bias that ours lacks, before the batch norm of this name.
+    BiasedConvolution(String),
+    BatchNorm,
+    Linear,
+    /// A linear layer that theirs computes as a convolution with a window of this side.
+    LinearAsConvolution(i64),
+}
+
+impl Layer {
+    fn new(ours: impl Into<String>, theirs: impl Into<String>, kind: LayerKind) -> Self {
+        Self { ours: ours.into(), theirs: theirs.into(), kind }
+    }
+
+    /// A convolution without bias and the batch norm after it, `OURS.conv` and `OURS.norm`.
+    fn conv_norm(ours: &str, conv: impl Into<String>, norm: impl Into<String>) -> [Self; 2] {
+        [
+            Self::new(format!("{ours}.conv"), conv, LayerKind::Convolution),
+            Self::new(format!("{ours}.norm"), norm, LayerKind::BatchNorm),
+        ]
+    }
+
+    /// Its tensors' last names, the same on both sides.
+    fn tensors(&self) -> &'static [&'static str] {
+        match self.kind {
+            LayerKind::Convolution | LayerKind::BiasedConvolution(_) => &["weight"],
+            LayerKind::BatchNorm => &["weight", "bias", "running_mean", "running_var"],
+            LayerKind::Linear | LayerKind::LinearAsConvolution(_) => &["weight", "bias"],
+        }
+    }
+}
+
+impl Library {
+    /// Checks that the library has this network: with dense convolutions and without attention;
+    /// of VGG's heads, timm has `classic7x7` alone. Width, stem and classes do not matter here;
+    /// nothing but shapes depends on them.
+    ///
+    /// # Errors
+    /// [`Error::NoCounterpart`] says what it has instead.
+    pub fn check(self, backbone: &BackboneConfig) -> Result<()> {
+        let plain = |conv: &PerStage<ConvConfig>, attention: &PerStage<AttentionConfig>| {
+            conv.all(|conv| *conv == ConvConfig::Dense)
+                && attention.all(|attention| *attention == AttentionConfig::None)
+        };
+        let expected = match (self, backbone) {
+            (_, BackboneConfig::Resnet(config)) if plain(&config.conv, &config.attention) => None,
+            (_, BackboneConfig::Vgg(config)) if plain(&config.conv, &config.attention) => {
+                let lacks = self == Self::Timm && config.head != VggHead::Classic7x7;
+                lacks.then_some("the head `classic7x7`")
+            }
+            (_, BackboneConfig::MobilenetV2(_)) => None,
+            _ => Some("dense convolutions and no attention"),
+        };
+        let refused = |expected| Error::NoCounterpart {
+            library: self.name(),
+            network: backbone.describe(),
+            expected,
+        };
+        expected.map_or(Ok(()), |expected| Err(refused(expected)))
+    }
+
+    /// The tensors of a state dict under the names of our network: what the names say, whatever
+    /// is there. A tensor without a counterpart keeps its name, after `head.` where it is of the
+    /// head, so that a strict copy refuses it ([`TensorFile::copy_into`]). `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for a bias that is missing or not as long as its running mean.
+    pub fn import(
+        self,
+        backbone: &BackboneConfig,
+        state_dict: TensorFile,
+        path: &Path,
+    ) -> Result<TensorFile> {
+        let mut theirs = state_dict.tensors;
+        let mut ours = BTreeMap::new();
+        let layers = self.layers(backbone)?;
+        for layer in &layers {
+            for tensor in layer.tensors() {
+                if let Some(found) = theirs.remove(&format!("{}.{tensor}", layer.theirs)) {
+                    let found = match layer.kind {
+                        LayerKind::LinearAsConvolution(side) => rows(found, side),
+                        _ => found,
+                    };
+                    ours.insert(format!("{}.{tensor}", layer.ours), found);
+                }
+            }
+            if let LayerKind::BatchNorm = layer.kind {
+                theirs.remove(&format!("{}.num_batches_tracked", layer.theirs));
+            }
+        }
+        for layer in &layers {
+            let LayerKind::BiasedConvolution(norm) = &layer.kind else { continue };
+            let Some(mean) = ours.get_mut(&format!("{norm}.running_mean")) else { continue };
+            let name = format!("{}.bias", layer.theirs);
+            let mismatch = |difference| Error::Mismatch { path: path.to_owned(), difference };
+            let bias =
+                theirs.remove(&name).ok_or_else(|| mismatch(format!("{name} is missing")))?;
+            if bias.size() != mean.size() || bias.kind() != mean.kind() {
+                let found = format!("{:?} {:?}", bias.kind(), bias.size());
+                return Err(mismatch(format!("{name} is {found}, expected {:?}", mean.size())));
+            }
+            *mean -= bias;
+        }
+        ours.extend(theirs.into_iter().map(|(name, tensor)| {
+            let of_head = HEADS.iter().any(|prefix| name.starts_with(prefix));
+            (if of_head { format!("head.{name}") } else { name }, tensor)
+        }));
+        Ok(TensorFile { tensors: ours, metadata: HashMap::new() })
+    }
+
+    /// Our network's variables as a state dict that the library loads strictly. Exits, which it
+    /// does not have, are left out.
+    ///
+    /// # Errors
+    /// See [`check`](Self::check); [`Error::Variable`] for a variable that is not there.
+    pub fn export(
+        self,
+        backbone: &BackboneConfig,
+        variables: &BTreeMap<String, Tensor>,
+    ) -> Result<TensorFile> {
+        self.check(backbone)?;
+        let mut theirs = BTreeMap::new();
+        for layer in self.layers(backbone)? {
+            for tensor in layer.tensors() {
+                let name = format!("{}.{tensor}", layer.ours);
+                let Some(variable) = variables.get(&name) else {
+                    return Err(Error::Variable(name));
+                };
+                let value = match layer.kind {
+                    LayerKind::LinearAsConvolution(side) if *tensor == "weight" => {
+                        variable.reshape([variable.size()[0], -1, side, side])
+                    }
+                    _ => variable.shallow_clone(),
+                };
+                theirs.insert(format!("{}.{tensor}", layer.theirs), value);
+            }
+            match &layer.kind {
+                LayerKind::BiasedConvolution(norm) => {
+                    let like = &variables[&format!("{norm}.running_mean")];
+                    theirs.insert(format!("{}.bias", layer.theirs), like.zeros_like());
+                }
+                LayerKind::BatchNorm => {
+                    let count = Tensor::zeros([] as [i64; 0], (Kind::Int64, Device::Cpu));
+                    theirs.insert(format!("{}.num_batches_tracked", layer.theirs), count);
+                }
+                _ => {}
+            }
+        }
+        // What PyTorch's own writers of such files say.
+        let metadata = [("format".to_owned(), "pt".to_owned())];
+        Ok(TensorFile { tensors: theirs, metadata: metadata.into() })
+    }
+
+    fn layers(self, backbone: &BackboneConfig) -> Result<Vec<Layer>> {
+        match backbone {
+            BackboneConfig::Resnet(config) => resnet::layers(config),
+            BackboneConfig::Vgg(config) => vgg::layers(self, config),
+            BackboneConfig::MobilenetV2(_) => Ok(mobilenet_v2::layers(self)),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Torchvision => "torchvision",
+            Self::Timm => "timm",
+        }
+    }
+}
+
+/// A convolution's weight `[O, C, side, side]` as a linear layer's; another shape stays.
+fn rows(weight: Tensor, side: i64) -> Tensor {
+    match weight.size()[..] {
+        [outputs, inputs, height, width] if height == side && width == side => {
+            weight.reshape([outputs, inputs * side * side])
+        }
+        _ => weight,
+    }
+}

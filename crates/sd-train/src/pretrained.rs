@@ -1,0 +1,120 @@
+//! Weights that a run starts from.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use sd_models::{BackboneConfig, Library, TensorFile};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Weights to start from. In TOML:
+/// `pretrained = { file = "resnet18.safetensors", from = "torchvision", except = ["head"] }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainedConfig {
+    /// A safetensors file.
+    pub file: PathBuf,
+    /// Whose names its tensors have.
+    pub from: Source,
+    /// Parts of the network that keep their initialisation whatever the file holds: `stem`,
+    /// `stage1`, …, `head`. Exits always do.
+    #[serde(default)]
+    pub except: Vec<String>,
+}
+
+/// Where weights come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A run of this project, or `weights import`.
+    Run,
+    /// torchvision's `state_dict()`.
+    Torchvision,
+    /// timm's.
+    Timm,
+}
+
+/// What a network took from a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Parts taken, with their number of tensors.
+    pub parts: Vec<(String, usize)>,
+    /// Parts that kept their initialisation.
+    pub kept: Vec<String>,
+}
+
+impl PretrainedConfig {
+    /// Copies the file's tensors into the network's `variables`.
+    ///
+    /// # Errors
+    /// Names the tensors that are missing, left over or of another shape; nothing is copied then.
+    pub fn load(
+        &self,
+        backbone: &BackboneConfig,
+        variables: &BTreeMap<String, Tensor>,
+    ) -> Result<Taken> {
+        let mut parts: Vec<&str> = variables.keys().map(|name| part(name)).collect();
+        parts.sort_by_key(|part| place(part));
+        parts.dedup();
+        let own: Vec<&str> = parts.iter().copied().filter(|part| !is_exit(part)).collect();
+        for part in &self.except {
+            ensure!(
+                own.contains(&part.as_str()),
+                "train.pretrained.except has `{part}`, expected parts of the network: {}",
+                own.join(", ")
+            );
+        }
+        let keeps = |part: &str| is_exit(part) || self.except.iter().any(|kept| kept == part);
+
+        let file = TensorFile::read(&self.file)?;
+        let mut file = match self.from {
+            Source::Run => file,
+            Source::Torchvision => Library::Torchvision.import(backbone, file, &self.file)?,
+            Source::Timm => Library::Timm.import(backbone, file, &self.file)?,
+        };
+        file.tensors.retain(|name, _| !keeps(part(name)));
+        let wanted = variables.iter().filter(|(name, _)| !keeps(part(name)));
+        let wanted = wanted.map(|(name, value)| (name.clone(), value.shallow_clone())).collect();
+        file.copy_into(&wanted, &self.file)?;
+
+        let tensors = |whole: &str| wanted.keys().filter(|name| part(name) == whole).count();
+        let (kept, taken): (Vec<&str>, Vec<&str>) = parts.into_iter().partition(|part| keeps(part));
+        Ok(Taken {
+            parts: taken.into_iter().map(|part| (part.to_owned(), tensors(part))).collect(),
+            kept: kept.into_iter().map(str::to_owned).collect(),
+        })
+    }
+}
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let parts = self.parts.iter().map(|(part, tensors)| format!("{part} ({tensors} tensors)"));
+        write!(f, "took {}", parts.collect::<Vec<_>>().join(", "))?;
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; {} kept their initialisation", self.kept.join(", "))
+    }
+}
+
+/// The part of the network that a tensor's name says: `stage1` of `backbone.stage1.0.conv.weight`.
+fn part(name: &str) -> &str {
+    let inner = name.strip_prefix("backbone.").unwrap_or(name);
+    inner.split_once('.').map_or(inner, |(part, _)| part)
+}
+
+/// Where a part stands in a list: as images pass through the network, exits last.
+fn place(part: &str) -> (u8, &str) {
+    let rank = match part {
+        "stem" => 0,
+        "head" => 2,
+        _ if is_exit(part) => 3,
+        _ => 1,
+    };
+    (rank, part)
+}
+
+fn is_exit(part: &str) -> bool {
+    part.strip_prefix("exit").is_some_and(|number| number.parse::<usize>().is_ok())
+}

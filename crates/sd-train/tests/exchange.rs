@@ -1,0 +1,161 @@
+//! Weights from other libraries and back, by the commands and as the start of a run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use assert_cmd::Command;
+use sd_layers::Precision;
+use sd_models::{Library, MultiExit, TensorFile, variables};
+use sd_train::config::Experiment;
+use sd_train::pretrained::{PretrainedConfig, Source};
+use tch::{Device, Tensor, nn};
+
+const DENSE: &str = r#"
+name = "dense"
+seed = 3
+
+[data]
+dataset = { synthetic = { classes = 4, train = 64, test = 32, channels = 3, height = 32, width = 32, seed = 0 } }
+augment = []
+
+[model.backbone.vgg]
+depth = 11
+head = "classic7x7"
+width = 0.125
+conv = "dense"
+attention = "none"
+
+[model.exits]
+after = [2, 4]
+kind = { light = { attention = { eca = {} } } }
+
+[objective.self_distillation]
+alpha = 0.3
+temperature = 3.0
+lambda = 0.03
+teacher = "deepest"
+label_smoothing = 0.0
+
+[train]
+epochs = 1
+batch_size = 16
+precision = "f32"
+sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
+schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
+"#;
+
+fn experiment(changes: &[&str]) -> Experiment {
+    let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();
+    Experiment::parse(DENSE, &changes).unwrap()
+}
+
+fn built(experiment: &Experiment) -> BTreeMap<String, Tensor> {
+    let vs = nn::VarStore::new(Device::Cpu);
+    MultiExit::build(&vs.root(), &experiment.model, experiment.task(), Precision::F32).unwrap();
+    variables(&vs)
+}
+
+/// The state dict of some weights in `file`, and these weights under our names.
+fn state_dict(library: Library, file: &Path) -> BTreeMap<String, Tensor> {
+    let experiment = experiment(&[]);
+    let weights = built(&experiment);
+    let exported = library.export(&experiment.model.backbone, &weights).unwrap();
+    std::fs::write(file, exported.to_bytes().unwrap()).unwrap();
+    weights
+}
+
+fn sd_train(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
+    std::fs::write(folder.join("dense.toml"), DENSE).unwrap();
+    Command::cargo_bin("sd-train").unwrap().current_dir(folder).args(arguments).assert()
+}
+
+fn replaced<'a>(arguments: &[&'a str], old: &str, new: &'a str) -> Vec<&'a str> {
+    arguments.iter().map(|&word| if word == old { new } else { word }).collect()
+}
+
+fn says(output: &assert_cmd::assert::Assert, expected: &[&str]) {
+    let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    for part in expected {
+        assert!(text.contains(part), "`{part}` is not in: {text}");
+    }
+}
+
+#[test]
+fn from_torchvision_to_timm_is_the_same_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = state_dict(Library::Torchvision, &folder.path().join("theirs.safetensors"));
+    let import = ["weights", "import", "dense.toml", "theirs.safetensors"];
+    let import = [&import[..], &["--from", "torchvision", "--out", "ours.safetensors"]].concat();
+    sd_train(folder.path(), &import).success();
+    let export = ["weights", "export", "ours.safetensors", "--to", "timm", "--out", "timm"];
+    sd_train(folder.path(), &export).success();
+
+    let path = folder.path().join("timm");
+    let timm = TensorFile::read(&path).unwrap();
+    assert_eq!(timm.tensors["pre_logits.fc1.weight"].size(), [512, 64, 7, 7]);
+    let back = Library::Timm.import(&experiment(&[]).model.backbone, timm, &path).unwrap();
+    let without_exits = weights.into_iter().filter(|(name, _)| !name.starts_with("exit"));
+    assert_eq!(back.tensors, without_exits.collect());
+
+    let refused = sd_train(folder.path(), &replaced(&import, "torchvision", "timm")).code(1);
+    says(&refused, &["head.hidden1.weight is missing", "no head.classifier.0.weight"]);
+    let grouped = ["-s", "model.backbone.vgg.conv={grouped={groups=4}}"];
+    let refused = sd_train(folder.path(), &[&import[..], &grouped].concat()).code(1);
+    says(&refused, &["dense.toml", "torchvision has no vgg11 grouped4", "dense convolutions"]);
+}
+
+#[test]
+fn a_start_takes_the_parts_that_are_not_excepted_and_leaves_the_exits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("theirs.safetensors");
+    let theirs = state_dict(Library::Timm, &file);
+    // A grouped stage and a head of another kind have no counterpart.
+    let compressed = experiment(&[
+        "model.backbone.vgg.head=linear",
+        "model.backbone.vgg.conv=[\"dense\", \"dense\", \"dense\", \"dense\", \"depthwise_separable\"]",
+    ]);
+    let backbone = &compressed.model.backbone;
+    let network = built(&compressed);
+    let before: BTreeMap<String, Tensor> =
+        network.iter().map(|(name, value)| (name.clone(), value.copy())).collect();
+    let except = |parts: &[&str]| PretrainedConfig {
+        file: file.clone(),
+        from: Source::Timm,
+        except: parts.iter().map(|&part| part.to_owned()).collect(),
+    };
+
+    let error = except(&["head"]).load(backbone, &network).unwrap_err().to_string();
+    assert!(error.contains("backbone.stage5.0.conv.depthwise.weight is missing"), "{error}");
+    let error = except(&["tail"]).load(backbone, &network).unwrap_err().to_string();
+    assert!(error.contains("has `tail`") && error.contains("stem, stage2, "), "{error}");
+    assert_eq!(network, before, "nothing is copied where something is wrong");
+
+    let taken = except(&["stage5", "head"]).load(backbone, &network).unwrap();
+    assert_eq!(taken.kept, ["stage5", "head", "exit1", "exit2"]);
+    // VGG11's first convolution and norm are the stem; nothing else of stage 1 has weights.
+    let parts = [("stem", 5), ("stage2", 5), ("stage3", 10), ("stage4", 10)];
+    assert_eq!(taken.parts, parts.map(|(part, tensors)| (part.to_owned(), tensors)));
+    for (name, value) in &network {
+        let kept = ["backbone.stage5.", "head.", "exit"].iter().any(|part| name.starts_with(part));
+        let expected = if kept { &before[name] } else { &theirs[name] };
+        assert_eq!(value, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_run_says_what_it_started_from() {
+    let folder = tempfile::tempdir().unwrap();
+    state_dict(Library::Torchvision, &folder.path().join("theirs.safetensors"));
+    let pretrained = "train.pretrained={file=\"theirs.safetensors\",from=\"torchvision\"}";
+    let train = ["train", "dense.toml", "--device", "cpu", "--threads", "1", "--out", "run"];
+    let train = [&train[..], &["-s", pretrained]].concat();
+    let parts = [&train[..], &["--max-steps", "2"]].concat();
+    let started = sd_train(folder.path(), &parts).code(130);
+    says(&started, &["theirs.safetensors: took stem (5 tensors), stage2 (5", "exit1, exit2 kept"]);
+
+    // The checkpoint holds all that a run needs to go on.
+    std::fs::remove_file(folder.path().join("theirs.safetensors")).unwrap();
+    sd_train(folder.path(), &[&train[..], &["--resume"]].concat()).success();
+    let again = sd_train(folder.path(), &replaced(&train, "run", "again")).code(1);
+    says(&again, &["theirs.safetensors"]);
+}
