@@ -78,9 +78,12 @@ impl Block for Cbam {
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let mean = onnx::along(graph, "ReduceMean", input, &[2, 3]);
         let largest = onnx::along(graph, "ReduceMax", input, &[2, 3]);
-        let of_mean = self.channel.onnx(graph, &mean);
-        let of_largest = self.channel.onnx(graph, &largest);
-        let channels = graph.node("Add", &[&of_mean, &of_largest], vec![]);
+        // Side by side through the layers that they share; their sum is twice their mean.
+        let both = graph.node("Concat", &[&mean, &largest], vec![int("axis", 3)]);
+        let both = self.channel.onnx(graph, &both);
+        let channels = onnx::along(graph, "ReduceMean", &both, &[3]);
+        let two = onnx::scalar(graph, "two", 2.0);
+        let channels = graph.node("Mul", &[&channels, &two], vec![]);
         let channels = graph.node("Sigmoid", &[&channels], vec![]);
         let refined = graph.node("Mul", &[input, &channels], vec![]);
         let mean = onnx::along(graph, "ReduceMean", &refined, &[1]);

@@ -71,13 +71,12 @@ impl Block for ScanAttention {
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let half = self.down.onnx(graph, input, shape)?;
         let weight = onnx::whole(graph, "up_weight", &self.up);
-        let window = Window { kernel: SIDE, stride: 2, padding: 1 };
-        let mut map = graph.node("ConvTranspose", &[&half, &weight], onnx::sliding(window));
-        if shape.height % 2 == 1 || shape.width % 2 == 1 {
-            let places = [[0, 0], [shape.height, shape.width], [2, 3]];
-            let [starts, ends, axes] = places.map(|values| graph.longs("cut", &values));
-            map = graph.node("Slice", &[&map, &starts, &ends, &axes], vec![]);
-        }
+        // Padding is cut afterwards: rten 0.24 panics on a transposed convolution that has it.
+        let window = Window { kernel: SIDE, stride: 2, padding: 0 };
+        let map = graph.node("ConvTranspose", &[&half, &weight], onnx::sliding(window));
+        let places = [[1, 1], [1 + shape.height, 1 + shape.width], [2, 3]];
+        let [starts, ends, axes] = places.map(|values| graph.longs("cut", &values));
+        let map = graph.node("Slice", &[&map, &starts, &ends, &axes], vec![]);
         let normed = self.norm.onnx(graph, &map, shape)?;
         let weights = graph.node("Sigmoid", &[&normed], vec![]);
         Ok(graph.node("Mul", &[input, &weights], vec![]))

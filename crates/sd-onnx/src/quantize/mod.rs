@@ -5,8 +5,7 @@
 //! two products u8 · i8 in 16 bits: weights stay within ±64, so that no such sum overflows.
 //!
 //! The runtimes take different forms as 8-bit arithmetic, see [`Form`]. In both, the first
-//! convolution (it sees the images, and has few weights), attention and the classifiers stay
-//! floats.
+//! convolution (it sees the images, and has few weights) and the classifiers stay floats.
 
 mod conv_integer;
 mod numbers;
