@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Exchange, OnnxArgs, Program};
+use sd_train::cli::onnx::OnnxArgs;
+use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Exchange, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
 use sd_train::{bench, count, exchange, exit_kinds, export, memory, observe, run};

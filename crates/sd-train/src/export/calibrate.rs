@@ -11,7 +11,7 @@ use sd_onnx::quantize::{Form, Range, Ranges, quantize, values_to_measure, with_o
 use sd_onnx::{Metadata, encode};
 
 use crate::batch::channels_first;
-use crate::cli::{Calibration, Int8, OnnxArgs};
+use crate::cli::onnx::{Calibration, Int8, OnnxArgs};
 
 /// Images a batch.
 const BATCH: usize = 64;

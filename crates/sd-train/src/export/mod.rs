@@ -17,7 +17,7 @@ use sd_onnx::proto::GraphProto;
 use sd_onnx::{Metadata, encode, fold_batch_norms};
 use tch::{Device, nn};
 
-use crate::cli::{Int8, OnnxArgs};
+use crate::cli::onnx::{Int8, OnnxArgs};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
 use crate::{logging, weights};
