@@ -67,6 +67,9 @@ enum Command {
     /// Fetch the published data sets, or list which are there (needs no libtorch)
     #[command(disable_help_flag = true)]
     Data(Passed),
+    /// Classify images with an exported network (needs no libtorch)
+    #[command(disable_help_flag = true)]
+    Infer(Passed),
     /// Fetch libtorch once a user and link it into this clone as .libtorch
     Setup(SetupArgs),
     /// Say what is there, what is missing and how to mend it
@@ -124,6 +127,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let args = std::iter::once("report".into()).chain(passed.args);
             run::become_program(&run::SD_BENCH, None, args)
         }
+        Command::Infer(passed) => run::become_program(&run::SD_INFER, None, passed.args),
         Command::Data(passed) => run::become_program(&run::SD_DATA, None, passed.args),
         Command::Setup(SetupArgs { cuda }) => {
             let flavour = if cuda { Flavour::Cuda } else { Flavour::Cpu };

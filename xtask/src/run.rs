@@ -20,6 +20,10 @@ pub struct Program {
 pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
 /// Reports.
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
+/// Classifies images with an exported network.
+pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli"] };
+/// The same with every runtime.
+pub const SD_INFER_ALL: Program = Program { name: "sd-infer", features: &["cli", "ort", "tract"] };
 /// Fetches data sets.
 pub const SD_DATA: Program = Program { name: "sd-data", features: &["fetch"] };
 

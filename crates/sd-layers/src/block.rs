@@ -1,10 +1,12 @@
 //! A block: a module that knows what it costs.
 
+use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
-use crate::{Cost, FeatureShape, Result};
+use crate::{Cost, Error, FeatureShape, Result};
 
-/// A module on feature maps `[N, C, H, W]` that tells its cost next to its forward pass.
+/// A module on feature maps `[N, C, H, W]` that tells its cost, and writes itself into an ONNX graph,
+/// next to its forward pass.
 ///
 /// Blocks compute in the type of their input: weights are `f32` and are cast where the input is
 /// `bf16`, see [`Precision`](crate::Precision). They keep the input's memory layout.
@@ -14,6 +16,16 @@ pub trait Block: nn::ModuleT {
     /// # Errors
     /// Says which block does not fit the input, and why.
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)>;
+
+    /// Writes what the block computes in evaluation, on `input` of this shape, and gives its
+    /// output.
+    ///
+    /// # Errors
+    /// [`Error::NotWritten`] names a block that has no such form.
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let _ = (graph, input, shape);
+        Err(Error::NotWritten { block: std::any::type_name::<Self>() })
+    }
 }
 
 /// Blocks one after another.
@@ -47,6 +59,13 @@ impl Block for Sequential {
             Ok((total + cost, shape))
         })
     }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let written = self.0.iter().try_fold((input.clone(), shape), |(value, shape), block| {
+            Ok((block.onnx(graph, &value, shape)?, block.cost(shape)?.1))
+        });
+        Ok(written?.0)
+    }
 }
 
 impl nn::ModuleT for Box<dyn Block> {
@@ -58,5 +77,9 @@ impl nn::ModuleT for Box<dyn Block> {
 impl Block for Box<dyn Block> {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         (**self).cost(input)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        (**self).onnx(graph, input, shape)
     }
 }

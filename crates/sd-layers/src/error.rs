@@ -49,6 +49,12 @@ pub enum Error {
         /// Width of the feature map.
         width: i64,
     },
+    /// A block that cannot be written into an ONNX graph.
+    #[error("{block} cannot be written as ONNX: it has no `Block::onnx`")]
+    NotWritten {
+        /// The block's type.
+        block: &'static str,
+    },
 }
 
 /// A result with this crate's error.

@@ -9,6 +9,8 @@
 //! ([`ConvConfig`], [`AttentionConfig`]), which serde reads and `build` turns into a block.
 //! Everything that can be wrong with it is found there; a forward pass does not fail on it.
 //!
+//! A block also writes itself into an ONNX graph ([`Block::onnx`]), as it computes in evaluation.
+//!
 //! Weights are `f32` and initialised as PyTorch does. A block computes in the type of its input
 //! (see [`Precision`]) and keeps its memory layout (see [`channels_last`]).
 //!
@@ -41,6 +43,7 @@ mod kernel;
 mod layout;
 mod linear;
 mod norm;
+mod onnx;
 mod pool;
 mod precision;
 mod shape;
@@ -57,6 +60,6 @@ pub use kernel::{Parameter, SgdUpdate, forget_gradient};
 pub use layout::channels_last;
 pub use linear::Linear;
 pub use norm::{BatchNorm, BatchNormRelu, BatchNormRelu6, BatchNormReluMaxPool};
-pub use pool::{AveragePool, MaxPool, global_average};
+pub use pool::{AveragePool, MaxPool, global_average, write_global_average};
 pub use precision::Precision;
 pub use shape::{FeatureShape, Window};

@@ -1,10 +1,11 @@
 //! The linear layer.
 
+use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
-use crate::Cost;
 use crate::init::uniform_fan_in;
 use crate::precision::like;
+use crate::{Cost, onnx};
 
 /// `[N, inputs]` to `[N, outputs]`, with bias; PyTorch's initialisation.
 #[derive(Debug)]
@@ -26,6 +27,13 @@ impl Linear {
     pub fn cost(&self) -> Cost {
         let macs = self.weight.numel() as u64;
         Cost { params: macs + self.bias.numel() as u64, macs }
+    }
+
+    /// Writes the layer into an ONNX graph, see [`Block::onnx`](crate::Block::onnx).
+    pub fn onnx(&self, graph: &mut Graph, rows: &Value) -> Value {
+        let weight = onnx::whole(graph, "linear_weight", &self.weight);
+        let bias = onnx::whole(graph, "linear_bias", &self.bias);
+        graph.node("Gemm", &[rows, &weight, &bias], vec![int("transB", 1)])
     }
 }
 

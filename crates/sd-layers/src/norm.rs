@@ -1,9 +1,11 @@
 //! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>).
 
+use sd_onnx::{Graph, Value, float};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
 use crate::kernel::{self, Norm};
+use crate::onnx;
 use crate::pool::MaxPool;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
@@ -68,6 +70,21 @@ impl Block for BatchNorm {
         let shape = input.with_channels(channels as i64, "batch norm")?;
         Ok((Cost { params: 2 * channels as u64, macs: 0 }, shape))
     }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
+        let Norm { weight, bias, running_mean, running_var, epsilon, .. } = &self.0;
+        let roles = [
+            ("norm_weight", weight),
+            ("norm_bias", bias),
+            ("norm_mean", running_mean),
+            ("norm_var", running_var),
+        ];
+        let [weight, bias, mean, var] =
+            roles.map(|(role, tensor)| onnx::whole(graph, role, tensor));
+        let inputs = [input, &weight, &bias, &mean, &var];
+        let epsilon = float("epsilon", *epsilon as f32);
+        Ok(graph.node("BatchNormalization", &inputs, vec![epsilon]))
+    }
 }
 
 /// Batch normalisation, then ReLU.
@@ -91,6 +108,11 @@ impl Block for BatchNormRelu {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         self.0.cost(input)
     }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let normed = self.0.onnx(graph, input, shape)?;
+        Ok(graph.node("Relu", &[&normed], vec![]))
+    }
 }
 
 /// Batch normalisation, then min(max(x, 0), 6).
@@ -113,6 +135,12 @@ impl ModuleT for BatchNormRelu6 {
 impl Block for BatchNormRelu6 {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         self.0.cost(input)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let normed = self.0.onnx(graph, input, shape)?;
+        let (least, most) = (onnx::scalar(graph, "least", 0.0), onnx::scalar(graph, "most", 6.0));
+        Ok(graph.node("Clip", &[&normed, &least, &most], vec![]))
     }
 }
 
@@ -141,6 +169,12 @@ impl Block for BatchNormReluMaxPool {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         let (norm, shape) = self.0.cost(input)?;
         Ok((norm, MaxPool(Window::tiles(2)).cost(shape)?.1))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let normed = self.0.onnx(graph, input, shape)?;
+        let positive = graph.node("Relu", &[&normed], vec![]);
+        MaxPool(Window::tiles(2)).onnx(graph, &positive, shape)
     }
 }
 

@@ -1,7 +1,9 @@
 //! Pooling.
 
+use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
+use crate::onnx::sliding;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
@@ -19,6 +21,10 @@ impl nn::Module for MaxPool {
 impl Block for MaxPool {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         Ok((Cost::ZERO, input.slide(self.0, input.channels)?))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
+        Ok(graph.node("MaxPool", &[input], sliding(self.0)))
     }
 }
 
@@ -38,9 +44,21 @@ impl Block for AveragePool {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         Ok((Cost::ZERO, input.slide(self.0, input.channels)?))
     }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
+        let mut attributes = sliding(self.0);
+        attributes.push(int("count_include_pad", 1));
+        Ok(graph.node("AveragePool", &[input], attributes))
+    }
 }
 
 /// The mean of each channel: `[N, C, H, W]` to `[N, C]`.
 pub fn global_average(input: &Tensor) -> Tensor {
     input.mean_dim([2i64, 3].as_slice(), false, None)
+}
+
+/// Writes [`global_average`] into an ONNX graph.
+pub fn write_global_average(graph: &mut Graph, input: &Value) -> Value {
+    let means = graph.node("GlobalAveragePool", &[input], vec![]);
+    graph.node("Flatten", &[&means], vec![int("axis", 1)])
 }

@@ -47,6 +47,14 @@ pub enum Error {
         /// The last stage that an exit may hang on, or the last exit.
         last: usize,
     },
+    /// An exit that the network does not have.
+    #[error("the network has no exit {found}, expected a number below {exits}")]
+    NoExit {
+        /// The exit, the first being 0.
+        found: usize,
+        /// Exits of the network.
+        exits: usize,
+    },
     /// Tensors that could not be brought into a file's form.
     #[error("the tensors cannot be written: {reason}")]
     Encode {

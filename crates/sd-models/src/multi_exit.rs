@@ -1,5 +1,7 @@
 //! A backbone with exits on its stages.
 
+mod onnx;
+
 use sd_layers::{Block, Cost, FeatureShape, Linear, Precision, Sequential};
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
@@ -171,6 +173,21 @@ impl MultiExit {
         for part in self.cost_by_part()? {
             so_far += part.blocks;
             exits.extend(part.exit.map(|exit| so_far + exit));
+        }
+        Ok(exits)
+    }
+
+    /// What an image costs that leaves at each exit after the exits before it have run: the stages
+    /// up to it, and all classifiers so far. The last is the whole framework.
+    ///
+    /// # Errors
+    /// None after a successful build.
+    pub fn cost_of_cascade(&self) -> Result<Vec<Cost>> {
+        let mut so_far = Cost::ZERO;
+        let mut exits = Vec::new();
+        for part in self.cost_by_part()? {
+            so_far += part.blocks + part.exit.unwrap_or(Cost::ZERO);
+            exits.extend(part.exit.map(|_| so_far));
         }
         Ok(exits)
     }

@@ -1,4 +1,4 @@
-//! A loader's batch as tensors.
+//! A loader's batch as networks take it.
 
 use sd_data::{Batch, BatchPixels};
 use tch::{Device, Tensor};
@@ -39,4 +39,18 @@ impl Lesson {
             targets: Targets { progress, ..Targets::new(labels) },
         }
     }
+}
+
+/// The images as an exported network takes them: the loader's `[N, H, W, C]` as `[N, C, H, W]`.
+pub fn channels_first(batch: &Batch) -> sd_infer::Batch {
+    let shape = batch.shape;
+    let positions = shape.height * shape.width;
+    let mut values = Vec::with_capacity(batch.pixels.len());
+    for image in batch.pixels.chunks_exact(shape.values()) {
+        for channel in 0..shape.channels {
+            values.extend((0..positions).map(|place| image[place * shape.channels + channel]));
+        }
+    }
+    let shape = vec![batch.len(), shape.channels, shape.height, shape.width];
+    sd_infer::Batch::new(shape, values).expect("a batch holds its images")
 }

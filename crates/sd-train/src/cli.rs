@@ -5,6 +5,12 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+
+// The path is for `xtask`, for which this file has another name.
+#[path = "cli/onnx.rs"]
+pub mod onnx;
+
+use onnx::OnnxArgs;
 use std::time::Duration;
 
 /// Trains, evaluates and counts image classifiers with exits.
@@ -36,6 +42,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Count parameters and multiply-accumulates: network, framework and each exit alone
     Count(CountArgs),
+    /// Write a finished run's network as ONNX, which runs without libtorch
+    Export(OnnxArgs),
     /// Read the weights of torchvision and timm, and write them
     #[command(subcommand)]
     Weights(Exchange),
@@ -183,6 +191,10 @@ pub struct EvalArgs {
     /// Which weights: of the last epoch, or of the best epoch on the validation split
     #[arg(long, value_enum, default_value_t = Weights::Last)]
     pub weights: Weights,
+
+    /// Evaluate this exported file, or the folder of a staged network, with rten instead
+    #[arg(long, value_name = "FILE", conflicts_with = "weights")]
+    pub onnx: Option<PathBuf>,
 
     /// Print one JSON document
     #[arg(long)]

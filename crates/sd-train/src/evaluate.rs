@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use sd_bench::SplitScore;
 use sd_data::{ImageSet, Loader, LoaderConfig, Normalization, Order};
-use sd_models::MultiExit;
-use tch::Device;
+use sd_models::{ExitOutputs, MultiExit};
+use tch::{Device, Tensor};
 
 use crate::batch::to_tensors;
 use crate::meter::Meter;
@@ -54,13 +54,23 @@ impl Evaluation {
         let _no_grad = tch::no_grad_guard();
         let names = network.exit_names();
         let mut meter = Meter::default();
-        for batch in self.loader.epoch(0, 0) {
-            let (images, labels) = to_tensors(&batch, self.device);
-            meter.add(&network.forward_exits(&images, false), &labels);
+        for (outputs, labels) in self.outputs(network) {
+            meter.add(&outputs, &labels);
         }
         let counts = meter.read();
         let (seen, all) = (counts.images(), self.loader.images() as u64);
         ensure!(seen == all, "evaluation saw {seen} of {all} images");
         Ok(counts.scores(&names))
+    }
+
+    /// The outputs of `network` for all images, in order, batch by batch with their labels.
+    pub fn outputs<'a>(
+        &'a self,
+        network: &'a MultiExit,
+    ) -> impl Iterator<Item = (ExitOutputs, Tensor)> + 'a {
+        self.loader.epoch(0, 0).map(|batch| {
+            let (images, labels) = to_tensors(&batch, self.device);
+            (network.forward_exits(&images, false), labels)
+        })
     }
 }

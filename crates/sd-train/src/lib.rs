@@ -51,6 +51,7 @@ pub mod difference;
 pub mod evaluate;
 pub mod exchange;
 pub mod exit_kinds;
+pub mod export;
 pub mod folder;
 pub mod logging;
 pub mod memory;

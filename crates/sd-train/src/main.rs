@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use sd_train::cli::onnx::OnnxArgs;
 use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Exchange, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{bench, count, exchange, exit_kinds, memory, observe, run};
+use sd_train::{bench, count, exchange, exit_kinds, export, memory, observe, run};
 use serde::Serialize;
 
 fn main() -> ExitCode {
@@ -33,11 +34,19 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }),
         Command::Eval(args) => eval(&args).map(|()| ExitCode::SUCCESS),
         Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),
+        Command::Export(args) => export(&args).map(|()| ExitCode::SUCCESS),
         Command::Weights(exchange) => weights(&exchange).map(|()| ExitCode::SUCCESS),
     }
 }
 
 fn eval(args: &EvalArgs) -> Result<()> {
+    if let Some(file) = &args.onnx {
+        let score = export::score(args, file)?;
+        let text =
+            if args.json { serde_json::to_string_pretty(&score)? } else { score.to_string() };
+        println!("{text}");
+        return Ok(());
+    }
     let scores = run::eval(args)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&scores)?);
@@ -71,6 +80,13 @@ fn print_counts<C: Serialize>(
         println!("{}", serde_json::to_string_pretty(&counts)?);
     } else {
         println!("{}", text(&counts).trim_end());
+    }
+    Ok(())
+}
+
+fn export(args: &OnnxArgs) -> Result<()> {
+    for file in export::export(args)? {
+        println!("{}", file.display());
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use sd_models::{MultiExit, variables};
 use tch::{Device, nn};
 
 use crate::checkpoint::{self, Position};
-use crate::cli::{EvalArgs, Split, TrainArgs, Weights};
+use crate::cli::{EvalArgs, Split, TrainArgs};
 use crate::config::Experiment;
 use crate::count::NetworkCosts;
 use crate::evaluate::Evaluation;
@@ -127,10 +127,7 @@ pub fn eval(args: &EvalArgs) -> Result<SplitScore> {
     let vs = nn::VarStore::new(device);
     let precision = experiment.train.precision.on(device);
     let network = MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
-    let path = args.run.join(match args.weights {
-        Weights::Last => run_folder::MODEL,
-        Weights::Best => run_folder::BEST_MODEL,
-    });
+    let path = args.run.join(args.weights.file());
     weights::load(&path, &vs, &experiment)?;
     let images = match args.split {
         Split::Test => data.test,

@@ -3,16 +3,27 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use sd_bench::run_folder::write_atomic;
+use sd_bench::run_folder::{self, write_atomic};
 use sd_models::{TensorFile, variables};
 use tch::nn;
 use toml::Table;
 
+use crate::cli::Weights;
 use crate::config::Experiment;
 use crate::difference::first_difference;
 
 /// The metadata's key.
 const EXPERIMENT: &str = "experiment";
+
+impl Weights {
+    /// Their file in the run's folder.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Last => run_folder::MODEL,
+            Self::Best => run_folder::BEST_MODEL,
+        }
+    }
+}
 
 /// Writes weights with the experiment in their metadata.
 ///

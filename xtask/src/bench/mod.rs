@@ -1,5 +1,6 @@
 //! Measuring speed: `sd-train`'s benchmarks, the criterion benches, and the same work in PyTorch.
 
+mod deploy;
 mod peers;
 mod python;
 mod setting;
@@ -16,6 +17,8 @@ pub enum Bench {
     SdTrain(sd_train_cli::Bench),
     /// Measure the same work here and in PyTorch in turns, and write the table of ratios
     Peers(peers::PeersArgs),
+    /// Measure a run as it is deployed: sizes, start, latency, throughput and memory of its exports
+    Deploy(deploy::DeployArgs),
     /// Measure single layers, the loader, the objective and the optimiser; ARGS go to `cargo bench`,
     /// e.g. `--bench layers -- --quick`
     #[command(disable_help_flag = true)]
@@ -31,6 +34,7 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
             run::become_program(&run::SD_TRAIN, Some(&libtorch), std::env::args_os().skip(1))
         }
         Bench::Peers(args) => peers::peers(&args, &setup, &libtorch),
+        Bench::Deploy(args) => deploy::deploy(&args, &setup, &libtorch),
         Bench::Criterion(Passed { args }) => {
             let mut cargo = workspace::cargo("bench");
             cargo.args(["--package", "sd-bench"]).args(args);

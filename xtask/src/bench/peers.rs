@@ -224,7 +224,7 @@ impl Sides {
 }
 
 /// The JSON that the command prints; its messages pass through.
-fn document(command: &mut Command) -> Result<Value> {
+pub fn document(command: &mut Command) -> Result<Value> {
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -254,7 +254,7 @@ fn out(args: &PeersArgs, rounds: &[Vec<Value>]) -> Result<PathBuf> {
 }
 
 /// Whole or not at all.
-fn write(file: &Path, document: &Value) -> Result<()> {
+pub fn write(file: &Path, document: &Value) -> Result<()> {
     let folder = file.parent().context("the file has no folder")?;
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let mut fresh = tempfile::NamedTempFile::new_in(folder)?;

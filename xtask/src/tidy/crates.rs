@@ -5,12 +5,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Our crates, which of ours each may use, and whether it may use `tch`.
-const ALLOWED: [(&str, &[&str], bool); 6] = [
-    ("sd-layers", &[], true),
-    ("sd-models", &["sd-layers"], true),
+const ALLOWED: [(&str, &[&str], bool); 8] = [
+    ("sd-onnx", &[], false),
+    ("sd-layers", &["sd-onnx"], true),
+    ("sd-models", &["sd-layers", "sd-onnx"], true),
     ("sd-data", &[], false),
     ("sd-bench", &[], false),
-    ("sd-train", &["sd-layers", "sd-models", "sd-data", "sd-bench"], true),
+    ("sd-train", &["sd-layers", "sd-models", "sd-data", "sd-bench", "sd-onnx", "sd-infer"], true),
+    ("sd-infer", &["sd-onnx"], false),
     ("xtask", &[], false),
 ];
 

@@ -1,10 +1,12 @@
 //! Convolutional block attention (Woo et al. 2018, <https://arxiv.org/abs/1807.06521>).
 
+use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::squeeze_excite::Excitation;
 use crate::error::{odd, positive};
+use crate::onnx;
 use crate::pool::global_average;
 use crate::shape::Window;
 use crate::{Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
@@ -71,5 +73,24 @@ impl Block for Cbam {
         let channel = Cost { params, macs: 2 * params };
         let (spatial, _) = self.spatial.cost(FeatureShape { channels: 2, ..input })?;
         Ok((channel + spatial, shape))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let mean = onnx::along(graph, "ReduceMean", input, &[2, 3]);
+        let largest = onnx::along(graph, "ReduceMax", input, &[2, 3]);
+        // Side by side through the layers that they share; their sum is twice their mean.
+        let both = graph.node("Concat", &[&mean, &largest], vec![int("axis", 3)]);
+        let both = self.channel.onnx(graph, &both);
+        let channels = onnx::along(graph, "ReduceMean", &both, &[3]);
+        let two = onnx::scalar(graph, "two", 2.0);
+        let channels = graph.node("Mul", &[&channels, &two], vec![]);
+        let channels = graph.node("Sigmoid", &[&channels], vec![]);
+        let refined = graph.node("Mul", &[input, &channels], vec![]);
+        let mean = onnx::along(graph, "ReduceMean", &refined, &[1]);
+        let largest = onnx::along(graph, "ReduceMax", &refined, &[1]);
+        let planes = graph.node("Concat", &[&mean, &largest], vec![int("axis", 1)]);
+        let positions = self.spatial.onnx(graph, &planes, FeatureShape { channels: 2, ..shape })?;
+        let positions = graph.node("Sigmoid", &[&positions], vec![]);
+        Ok(graph.node("Mul", &[&refined, &positions], vec![]))
     }
 }

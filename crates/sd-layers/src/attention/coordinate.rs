@@ -1,10 +1,12 @@
 //! Coordinate attention (Hou et al. 2021, <https://arxiv.org/abs/2103.02907>).
 
+use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
 use crate::error::positive;
+use crate::onnx;
 use crate::shape::Window;
 use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
 
@@ -78,5 +80,24 @@ impl Block for Coordinate {
         let (row, _) = self.row.cost(FeatureShape { height: input.height, ..hidden })?;
         let (column, _) = self.column.cost(FeatureShape { height: input.width, ..hidden })?;
         Ok((reduce + norm + row + column, input))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let rows = onnx::along(graph, "ReduceMean", input, &[3]);
+        let columns = onnx::along(graph, "ReduceMean", input, &[2]);
+        let columns = onnx::turned(graph, &columns, &[0, 1, 3, 2]);
+        let both = graph.node("Concat", &[&rows, &columns], vec![int("axis", 2)]);
+        let both = self.reduce.onnx(graph, &both, shape)?;
+        let both = self.norm.onnx(graph, &both, shape)?;
+        let both = graph.node("HardSwish", &[&both], vec![]);
+        let sizes = [shape.height, shape.width];
+        let [rows, columns] = onnx::split(graph, &both, 2, sizes);
+        let rows = self.row.onnx(graph, &rows, shape)?;
+        let rows = graph.node("Sigmoid", &[&rows], vec![]);
+        let columns = self.column.onnx(graph, &columns, shape)?;
+        let columns = graph.node("Sigmoid", &[&columns], vec![]);
+        let columns = onnx::turned(graph, &columns, &[0, 1, 3, 2]);
+        let weighed = graph.node("Mul", &[input, &rows], vec![]);
+        Ok(graph.node("Mul", &[&weighed, &columns], vec![]))
     }
 }

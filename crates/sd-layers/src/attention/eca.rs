@@ -1,10 +1,12 @@
 //! Efficient channel attention (Wang et al. 2020, <https://arxiv.org/abs/1910.03151>).
 
+use sd_onnx::{Graph, Value, ints};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use crate::error::odd;
 use crate::init::uniform_fan_in;
+use crate::onnx;
 use crate::pool::global_average;
 use crate::precision::like;
 use crate::{Block, Cost, FeatureShape, Result};
@@ -60,6 +62,21 @@ impl Block for Eca {
         let shape = input.with_channels(self.channels, "ECA")?;
         let params = self.weight.numel() as u64;
         Ok((Cost { params, macs: params * self.channels as u64 }, shape))
+    }
+
+    /// The channels' means `[N, C, 1, 1]`, turned to `[N, 1, C, 1]`, are a map of one column.
+    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
+        let kernel = self.weight.size()[2];
+        let turned = || vec![ints("perm", &[0, 2, 1, 3])];
+        let means = graph.node("GlobalAveragePool", &[input], vec![]);
+        let column = graph.node("Transpose", &[&means], turned());
+        let weight = onnx::weight(graph, "eca_weight", &[1, 1, kernel, 1], &self.weight);
+        let column_window =
+            vec![ints("kernel_shape", &[kernel, 1]), ints("pads", &[kernel / 2, 0, kernel / 2, 0])];
+        let mixed = graph.node("Conv", &[&column, &weight], column_window);
+        let channels = graph.node("Transpose", &[&mixed], turned());
+        let weights = graph.node("Sigmoid", &[&channels], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
     }
 }
 

@@ -1,10 +1,12 @@
 //! The attention before SCAN's shallow classifiers (Zhang et al. 2019,
 //! <https://arxiv.org/abs/1906.03951>), heavy: a baseline.
 
+use sd_onnx::{Graph, Value};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
 use crate::init::uniform_fan_in;
+use crate::onnx;
 use crate::precision::like;
 use crate::shape::Window;
 use crate::{
@@ -64,5 +66,19 @@ impl Block for ScanAttention {
         let params = self.up.numel() as u64;
         let up = Cost { params, macs: params * half.positions() };
         Ok((down + up + self.norm.cost(input)?.0, input))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let half = self.down.onnx(graph, input, shape)?;
+        let weight = onnx::whole(graph, "up_weight", &self.up);
+        // Padding is cut afterwards: rten 0.24 panics on a transposed convolution that has it.
+        let window = Window { kernel: SIDE, stride: 2, padding: 0 };
+        let map = graph.node("ConvTranspose", &[&half, &weight], onnx::sliding(window));
+        let places = [[1, 1], [1 + shape.height, 1 + shape.width], [2, 3]];
+        let [starts, ends, axes] = places.map(|values| graph.longs("cut", &values));
+        let map = graph.node("Slice", &[&map, &starts, &ends, &axes], vec![]);
+        let normed = self.norm.onnx(graph, &map, shape)?;
+        let weights = graph.node("Sigmoid", &[&normed], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
     }
 }

@@ -1,10 +1,12 @@
 //! Shuffle attention, SA-Net (Zhang and Yang 2021, <https://arxiv.org/abs/2102.00240>).
 
+use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use crate::conv::shuffle_channels;
+use crate::conv::{shuffle_channels, write_shuffle};
 use crate::error::positive;
+use crate::onnx;
 use crate::precision::like;
 use crate::{Block, Cost, Error, FeatureShape, Result};
 
@@ -76,6 +78,32 @@ impl Block for Shuffle {
         let half = self.channel.weight.numel() as i64;
         let shape = input.with_channels(2 * self.groups * half, "shuffle attention")?;
         Ok((Cost { params: 4 * half as u64, macs: 0 }, shape))
+    }
+
+    /// On `[N, G, C/G, H·W]`.
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let FeatureShape { channels, height, width } = shape;
+        let half = self.channel.weight.numel() as i64;
+        let sides = [0, self.groups, 2 * half, height * width];
+        let groups = onnx::reshaped(graph, input, &sides);
+        let [by_channel, by_position] = onnx::split(graph, &groups, 2, [half, half]);
+        let sides = [1, 1, half, 1];
+        let gate = |graph: &mut Graph, input: &Value, gate: &Gate| {
+            onnx::gate(graph, input, &sides, [&gate.weight, &gate.bias])
+        };
+        let means = onnx::along(graph, "ReduceMean", &by_channel, &[3]);
+        let weights = gate(graph, &means, &self.channel);
+        let by_channel = graph.node("Mul", &[&by_channel, &weights], vec![]);
+        let normalised = onnx::normalised(graph, &by_position, 3, |graph, variance| {
+            let epsilon = onnx::scalar(graph, "epsilon", EPSILON);
+            let variance = graph.node("Add", &[&variance, &epsilon], vec![]);
+            graph.node("Sqrt", &[&variance], vec![])
+        });
+        let weights = gate(graph, &normalised, &self.spatial);
+        let by_position = graph.node("Mul", &[&by_position, &weights], vec![]);
+        let both = graph.node("Concat", &[&by_channel, &by_position], vec![int("axis", 2)]);
+        let both = onnx::reshaped(graph, &both, &[0, channels, height, width]);
+        Ok(write_shuffle(graph, &both, shape, 2))
     }
 }
 

@@ -1,8 +1,10 @@
 //! SimAM (Yang et al. 2021, <https://proceedings.mlr.press/v139/yang21o.html>).
 
+use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use crate::onnx::scalar;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`SimAm`].
@@ -50,5 +52,24 @@ impl nn::Module for SimAm {
 impl Block for SimAm {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         Ok((Cost::ZERO, input))
+    }
+
+    /// The sum over a channel is its mean times its positions.
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let positions = shape.positions() as f64;
+        let others = (positions - 1.0).max(1.0);
+        let mean = graph.node("GlobalAveragePool", &[input], vec![]);
+        let centred = graph.node("Sub", &[input, &mean], vec![]);
+        let distance = graph.node("Mul", &[&centred, &centred], vec![]);
+        let spread = graph.node("GlobalAveragePool", &[&distance], vec![]);
+        let factor = scalar(graph, "simam_factor", 4.0 * positions / others);
+        let scaled = graph.node("Mul", &[&spread, &factor], vec![]);
+        let lambda = scalar(graph, "simam_lambda", 4.0 * self.lambda);
+        let scaled = graph.node("Add", &[&scaled, &lambda], vec![]);
+        let inverse_energy = graph.node("Div", &[&distance, &scaled], vec![]);
+        let half = scalar(graph, "simam_half", 0.5);
+        let inverse_energy = graph.node("Add", &[&inverse_energy, &half], vec![]);
+        let weights = graph.node("Sigmoid", &[&inverse_energy], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
     }
 }

@@ -1,9 +1,11 @@
 //! Spatial group-wise enhance, SGE (Li et al. 2019, <https://arxiv.org/abs/1905.09646>).
 
+use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use crate::error::positive;
+use crate::onnx;
 use crate::precision::like;
 use crate::{Block, Cost, Error, FeatureShape, Result};
 
@@ -75,5 +77,27 @@ impl Block for SpatialGroup {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         let shape = input.with_channels(self.channels, "spatial group-wise enhance")?;
         Ok((Cost { params: 2 * self.weight.numel() as u64, macs: 0 }, shape))
+    }
+
+    /// On `[N, G, C/G, H·W]`; what is a sum over a group's channels is their mean times C/G.
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let FeatureShape { channels, height, width } = shape;
+        let groups = self.weight.size()[0];
+        let each = channels / groups;
+        let grouped = onnx::reshaped(graph, input, &[0, groups, each, height * width]);
+        let mean = onnx::along(graph, "ReduceMean", &grouped, &[3]);
+        let products = graph.node("Mul", &[&grouped, &mean], vec![]);
+        let likeness = onnx::along(graph, "ReduceMean", &products, &[2]);
+        let each = onnx::scalar(graph, "channels", each as f64);
+        let likeness = graph.node("Mul", &[&likeness, &each], vec![]);
+        let normalised = onnx::normalised(graph, &likeness, 3, |graph, variance| {
+            let deviation = graph.node("Sqrt", &[&variance], vec![]);
+            let epsilon = onnx::scalar(graph, "epsilon", EPSILON);
+            graph.node("Add", &[&deviation, &epsilon], vec![])
+        });
+        let sides = [1, groups, 1, 1];
+        let weights = onnx::gate(graph, &normalised, &sides, [&self.weight, &self.bias]);
+        let weighed = graph.node("Mul", &[&grouped, &weights], vec![]);
+        Ok(onnx::reshaped(graph, &weighed, &[0, channels, height, width]))
     }
 }

@@ -1,12 +1,15 @@
 //! Squeeze and excitation (Hu et al. 2018, <https://arxiv.org/abs/1709.01507>).
 
+use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use crate::error::positive;
 use crate::init::uniform_fan_in;
+use crate::onnx;
 use crate::pool::global_average;
 use crate::precision::like;
+use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`SqueezeExcite`].
@@ -52,6 +55,13 @@ impl Block for SqueezeExcite {
         let params = self.0.params();
         Ok((Cost { params, macs: params }, shape))
     }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
+        let means = graph.node("GlobalAveragePool", &[input], vec![]);
+        let weights = self.0.onnx(graph, &means);
+        let weights = graph.node("Sigmoid", &[&weights], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
+    }
 }
 
 /// W₂ relu(W₁ rows): `[N, C]` to `[N, C]` through a bottleneck of C / r.
@@ -77,6 +87,18 @@ impl Excitation {
     /// Parameters, and multiply-accumulates for one row.
     pub(super) fn params(&self) -> u64 {
         (self.squeeze.numel() + self.excite.numel()) as u64
+    }
+
+    /// Writes the layers into an ONNX graph: 1×1 convolutions on a map `[N, C, 1, 1]`.
+    pub(super) fn onnx(&self, graph: &mut Graph, input: &Value) -> Value {
+        let linear = |graph: &mut Graph, role, tensor: &Tensor, input: &Value| {
+            let size = tensor.size();
+            let weight = onnx::weight(graph, role, &[size[0], size[1], 1, 1], tensor);
+            graph.node("Conv", &[input, &weight], onnx::sliding(Window::same(1, 1)))
+        };
+        let hidden = linear(graph, "squeeze_weight", &self.squeeze, input);
+        let hidden = graph.node("Relu", &[&hidden], vec![]);
+        linear(graph, "excite_weight", &self.excite, &hidden)
     }
 }
 

@@ -2,12 +2,14 @@
 //! Neural Networks* (Zhang et al., TPAMI 2021, <https://doi.org/10.1109/TPAMI.2021.3067100>), as in
 //! the authors' code: a baseline.
 
+use sd_onnx::{Graph, Value, string};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
 use crate::shape::Window;
 use crate::{
-    BatchNormRelu, Block, ConvGeometry, Cost, FeatureShape, Result, SeparablePair, Sequential,
+    BatchNormRelu, Block, ConvGeometry, Cost, Error, FeatureShape, Result, SeparablePair,
+    Sequential,
 };
 
 /// The map weighed by σ of itself through separable convolutions with stride 2, batch norm, ReLU
@@ -42,5 +44,21 @@ impl ModuleT for TpamiAttention {
 impl Block for TpamiAttention {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         Ok((self.0.cost(input)?.0, input))
+    }
+
+    /// Of a map with odd sides, the scale is no number that every runtime rounds alike.
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        if shape.height % 2 == 1 || shape.width % 2 == 1 {
+            return Err(Error::NotWritten {
+                block: "the journal version's attention on odd sides",
+            });
+        }
+        let half = self.0.onnx(graph, input, shape)?;
+        let scales = graph.weight("scales", &[4], &[1.0, 1.0, 2.0, 2.0]);
+        let linear =
+            vec![string("mode", "linear"), string("coordinate_transformation_mode", "half_pixel")];
+        let map = graph.node("Resize", &[&half, &Value::none(), &scales], linear);
+        let weights = graph.node("Sigmoid", &[&map], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
     }
 }

@@ -1,10 +1,12 @@
 //! Triplet attention (Misra et al. 2021, <https://arxiv.org/abs/2010.03045>).
 
+use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
 use crate::error::odd;
+use crate::onnx;
 use crate::shape::Window;
 use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
 
@@ -86,5 +88,31 @@ impl Block for Triplet {
             total += conv + branch.norm.cost(plane)?.0;
         }
         Ok((total, input))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        // The axis that is pooled, and the orders that bring it to the front and back.
+        let orders = [
+            (1, [0, 1, 2, 3], [0, 1, 2, 3]),
+            (2, [0, 2, 1, 3], [0, 2, 1, 3]),
+            (3, [0, 3, 1, 2], [0, 2, 3, 1]),
+        ];
+        let mut all = Vec::new();
+        for (branch, (axis, front, back)) in self.branches.iter().zip(orders) {
+            let planes = ["ReduceMax", "ReduceMean"].map(|operator| {
+                let pooled = onnx::along(graph, operator, input, &[axis]);
+                onnx::turned(graph, &pooled, &front)
+            });
+            let planes = graph.node("Concat", &planes.each_ref(), vec![int("axis", 1)]);
+            let plane = branch.conv.onnx(graph, &planes, shape)?;
+            let plane = branch.norm.onnx(graph, &plane, shape)?;
+            let weights = graph.node("Sigmoid", &[&plane], vec![]);
+            all.push(onnx::turned(graph, &weights, &back));
+        }
+        let sum = graph.node("Add", &[&all[0], &all[1]], vec![]);
+        let sum = graph.node("Add", &[&sum, &all[2]], vec![]);
+        let third = onnx::scalar(graph, "third", 1.0 / 3.0);
+        let weights = graph.node("Mul", &[&sum, &third], vec![]);
+        Ok(graph.node("Mul", &[input, &weights], vec![]))
     }
 }

@@ -1,11 +1,13 @@
 //! The convolution itself, dense or in groups.
 
+use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
 use super::ConvGeometry;
 use crate::error::positive;
 use crate::init::uniform_fan_in;
 use crate::kernel;
+use crate::onnx;
 use crate::precision::like;
 use crate::{Block, Cost, Error, FeatureShape, Result};
 
@@ -63,5 +65,12 @@ impl Block for Convolution {
         let output = input.with_channels(inputs, "convolution")?.slide(window, outputs)?;
         let params = self.weight.numel() as u64;
         Ok((Cost { params, macs: params * output.positions() }, output))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
+        let weight = onnx::whole(graph, sd_onnx::quantize::KERNEL, &self.weight);
+        let mut attributes = onnx::sliding(self.geometry.window);
+        attributes.push(int("group", self.groups));
+        Ok(graph.node("Conv", &[input, &weight], attributes))
     }
 }

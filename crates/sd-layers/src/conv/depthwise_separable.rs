@@ -1,6 +1,7 @@
 //! Depthwise-separable convolution (MobileNet, Howard et al. 2017,
 //! <https://arxiv.org/abs/1704.04861>).
 
+use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
 use super::{ConvGeometry, Convolution};
@@ -40,5 +41,9 @@ impl nn::ModuleT for DepthwiseSeparable {
 impl Block for DepthwiseSeparable {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         self.0.cost(input)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        self.0.onnx(graph, input, shape)
     }
 }

@@ -2,10 +2,12 @@
 //! al. 2017, <https://arxiv.org/abs/1611.05431>), with ShuffleNet's channel shuffle (Zhang et al.
 //! 2018, <https://arxiv.org/abs/1707.01083>).
 
+use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::{ConvGeometry, Convolution};
+use crate::onnx;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`Grouped`].
@@ -51,6 +53,15 @@ impl Block for Grouped {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         self.convolution.cost(input)
     }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let output = self.convolution.onnx(graph, input, shape)?;
+        let shape = self.convolution.cost(shape)?.1;
+        Ok(match self.shuffle {
+            Some(groups) => write_shuffle(graph, &output, shape, groups),
+            None => output,
+        })
+    }
 }
 
 /// Channel `g · (C / groups) + i` becomes channel `i · groups + g`. Works on the last axis of the
@@ -63,6 +74,20 @@ pub(crate) fn shuffle_channels(input: &Tensor, groups: i64) -> Tensor {
         .transpose(3, 4)
         .reshape([n, h, w, c])
         .permute([0, 3, 1, 2])
+}
+
+/// Writes [`shuffle_channels`] of a map of this shape into an ONNX graph.
+pub(crate) fn write_shuffle(
+    graph: &mut Graph,
+    input: &Value,
+    shape: FeatureShape,
+    groups: i64,
+) -> Value {
+    let FeatureShape { channels, height, width } = shape;
+    let sides = [0, groups, channels / groups, height, width];
+    let divided = onnx::reshaped(graph, input, &sides);
+    let turned = onnx::turned(graph, &divided, &[0, 2, 1, 3, 4]);
+    onnx::reshaped(graph, &turned, &[0, channels, height, width])
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ mod separable_pair;
 
 pub use convolution::Convolution;
 pub use depthwise_separable::DepthwiseSeparable;
-pub(crate) use grouped::shuffle_channels;
 pub use grouped::{Grouped, GroupedConfig};
+pub(crate) use grouped::{shuffle_channels, write_shuffle};
 pub use separable_pair::SeparablePair;
 
 use serde::{Deserialize, Serialize};

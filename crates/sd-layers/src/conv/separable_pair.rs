@@ -1,6 +1,7 @@
 //! The separable convolution of architecture search (NASNet, Zoph et al. 2018,
 //! <https://arxiv.org/abs/1707.07012>; DARTS, Liu et al. 2019, <https://arxiv.org/abs/1806.09055>).
 
+use sd_onnx::{Graph, Value};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
@@ -46,5 +47,9 @@ impl ModuleT for SeparablePair {
 impl Block for SeparablePair {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         self.0.cost(input)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        self.0.onnx(graph, input, shape)
     }
 }

@@ -5,6 +5,7 @@ use sd_layers::{
     BatchNorm, BatchNormRelu6, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result,
     Sequential, Window,
 };
+use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
 /// A 1×1 convolution that widens, a depthwise 3×3, a 1×1 that narrows again and has no activation
@@ -63,5 +64,10 @@ impl nn::ModuleT for InvertedResidual {
 impl Block for InvertedResidual {
     fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
         self.branch.cost(input)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let branch = self.branch.onnx(graph, input, shape)?;
+        Ok(if self.adds_input { graph.node("Add", &[&branch, input], vec![]) } else { branch })
     }
 }

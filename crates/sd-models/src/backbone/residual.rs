@@ -4,6 +4,7 @@ use sd_layers::{
     AttentionConfig, BatchNorm, BatchNormRelu, Block, ConvConfig, ConvGeometry, Convolution, Cost,
     FeatureShape, Result, Sequential, Window,
 };
+use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
 /// relu(attention(norm(branch(x))) + shortcut(x)).
@@ -122,5 +123,17 @@ impl Block for Residual {
         };
         let (shortcut, _) = self.shortcut.cost(input)?;
         Ok((branch + norm + attention + shortcut, output))
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let output = self.cost(shape)?.1;
+        let branch = self.branch.onnx(graph, input, shape)?;
+        let mut branch = self.norm.onnx(graph, &branch, output)?;
+        if let Some(attention) = &self.attention {
+            branch = attention.onnx(graph, &branch, output)?;
+        }
+        let shortcut = self.shortcut.onnx(graph, input, shape)?;
+        let sum = graph.node("Add", &[&branch, &shortcut], vec![]);
+        Ok(graph.node("Relu", &[&sum], vec![]))
     }
 }

@@ -1,6 +1,10 @@
 //! The classifier after the last stage.
 
-use sd_layers::{Cost, FeatureShape, Linear, global_average};
+use sd_layers::{
+    AveragePool, Block, Cost, Error, FeatureShape, Linear, Window, global_average,
+    write_global_average,
+};
+use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
 use super::{Exit, ExitOutput};
@@ -58,4 +62,42 @@ impl Exit for Classifier {
     fn cost(&self, _: FeatureShape) -> sd_layers::Result<Cost> {
         Ok(self.hidden.iter().chain([&self.linear]).map(Linear::cost).sum())
     }
+
+    fn onnx(
+        &self,
+        graph: &mut Graph,
+        map: &Value,
+        shape: FeatureShape,
+    ) -> sd_layers::Result<Value> {
+        let mut row = match self.side {
+            1 => write_global_average(graph, map),
+            side => {
+                let map = write_averaged(graph, map, shape, side)?;
+                graph.node("Flatten", &[&map], vec![int("axis", 1)])
+            }
+        };
+        for layer in &self.hidden {
+            let hidden = layer.onnx(graph, &row);
+            row = graph.node("Relu", &[&hidden], vec![]);
+        }
+        Ok(self.linear.onnx(graph, &row))
+    }
+}
+
+/// The map averaged to `side`×`side`, where the windows are alike or the map has one position.
+fn write_averaged(
+    graph: &mut Graph,
+    map: &Value,
+    shape: FeatureShape,
+    side: i64,
+) -> sd_layers::Result<Value> {
+    let FeatureShape { height, width, .. } = shape;
+    if (height, width) == (1, 1) {
+        let sides = graph.longs("shape", &[1, 1, side, side]);
+        return Ok(graph.node("Expand", &[map, &sides], vec![]));
+    }
+    if height == width && height % side == 0 {
+        return AveragePool(Window::tiles(height / side)).onnx(graph, map, shape);
+    }
+    Err(Error::NotWritten { block: "an average pool with windows of several sizes" })
 }

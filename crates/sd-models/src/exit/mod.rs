@@ -12,6 +12,7 @@ pub use light::LightConfig;
 pub use pooled::Pooled;
 
 use sd_layers::{AttentionConfig, Cost, FeatureShape};
+use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -36,6 +37,14 @@ pub trait Exit: std::fmt::Debug + Send {
     /// # Errors
     /// Says which layer does not fit.
     fn cost(&self, map: FeatureShape) -> sd_layers::Result<Cost>;
+
+    /// Writes what the classifier computes in evaluation, on `map` of this shape, into an ONNX
+    /// graph, and gives its logits `[N, K]`.
+    ///
+    /// # Errors
+    /// Names a layer that cannot be written.
+    fn onnx(&self, graph: &mut Graph, map: &Value, shape: FeatureShape)
+    -> sd_layers::Result<Value>;
 }
 
 /// A kind of shallow classifier. In TOML: `"byot"`, `"scan"`, `"tpami"`,

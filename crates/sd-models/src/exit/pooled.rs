@@ -1,6 +1,9 @@
 //! What shallow classifiers have in common after their bodies: global pool, one linear layer.
 
-use sd_layers::{Block, Cost, FeatureShape, Linear, Sequential, global_average};
+use sd_layers::{
+    Block, Cost, FeatureShape, Linear, Sequential, global_average, write_global_average,
+};
+use sd_onnx::{Graph, Value};
 use tch::Tensor;
 use tch::nn::ModuleT;
 
@@ -23,5 +26,16 @@ impl Exit for Pooled {
 
     fn cost(&self, map: FeatureShape) -> sd_layers::Result<Cost> {
         Ok(self.body.cost(map)?.0 + self.linear.cost())
+    }
+
+    fn onnx(
+        &self,
+        graph: &mut Graph,
+        map: &Value,
+        shape: FeatureShape,
+    ) -> sd_layers::Result<Value> {
+        let body = self.body.onnx(graph, map, shape)?;
+        let feature = write_global_average(graph, &body);
+        Ok(self.linear.onnx(graph, &feature))
     }
 }

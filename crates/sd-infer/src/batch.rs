@@ -1,0 +1,84 @@
+//! Numbers that go into a network and come out.
+
+/// A batch: `[N, …]` in row-major order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+impl Batch {
+    /// A batch of this shape; none if `values` does not fill it or it has no side for the images.
+    pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Option<Self> {
+        let count = shape.iter().try_fold(1usize, |count, &side| count.checked_mul(side))?;
+        (!shape.is_empty() && count == values.len()).then_some(Self { shape, values })
+    }
+
+    /// Its sides, that of the images first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// N.
+    pub fn len(&self) -> usize {
+        self.shape[0]
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All numbers.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// Its shape and numbers.
+    pub fn into_parts(self) -> (Vec<usize>, Vec<f32>) {
+        (self.shape, self.values)
+    }
+
+    /// The numbers of image `index`.
+    ///
+    /// # Panics
+    /// When `index` is not below [`len`](Self::len).
+    pub fn row(&self, index: usize) -> &[f32] {
+        let each = self.values.len() / self.len();
+        &self.values[index * each..][..each]
+    }
+
+    /// These images alone, in this order.
+    ///
+    /// # Panics
+    /// When one is not below [`len`](Self::len).
+    #[must_use]
+    pub fn select(&self, images: &[usize]) -> Self {
+        let values = images.iter().flat_map(|&image| self.row(image)).copied().collect();
+        let shape = [images.len()].into_iter().chain(self.shape[1..].iter().copied()).collect();
+        Self { shape, values }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_fill_the_shape() {
+        assert!(Batch::new(vec![2, 3], vec![0.0; 6]).is_some());
+        for (shape, count) in [(vec![2, 3], 5), (vec![], 1), (vec![usize::MAX, 4], 4)] {
+            assert!(Batch::new(shape, vec![0.0; count]).is_none());
+        }
+    }
+
+    #[test]
+    fn images_are_selected_in_order() {
+        let batch = Batch::new(vec![3, 2], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+        let two = batch.select(&[2, 0]);
+        assert_eq!(
+            (two.shape(), two.values()),
+            ([2, 2].as_slice(), [4.0, 5.0, 0.0, 1.0].as_slice())
+        );
+    }
+}

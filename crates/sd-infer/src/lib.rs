@@ -1,0 +1,42 @@
+//! Classifies images with an exported network: one file, no libtorch.
+//!
+//! `cargo xtask export` writes a trained network as ONNX, with all that a program needs to use it
+//! in the file's metadata. A [`Classifier`] opens such a file, brings images to the form that the
+//! network was trained on ([`prepare`]), and names their classes.
+//!
+//! The folder of `export --staged` has a file for each exit. Then an image leaves at the first exit
+//! that is sure enough by a [`Rule`], and the stages after it do not run; of a batch, the images
+//! that stay go on as one smaller batch. An [`Answer`] tells the exit and what it cost.
+//!
+//! ```no_run
+//! use sd_infer::{Classifier, Options, Rule};
+//!
+//! let mut classifier = Classifier::open("runs/quickstart-seed0/deepest.onnx")?;
+//! let answer = classifier.classify(&image::open("shoe.png")?)?;
+//! println!("{} ({:.0} %)", answer.labels[0].name, 100.0 * answer.labels[0].probability);
+//!
+//! let options = Options { rule: Rule::Entropy(0.1), ..Options::default() };
+//! let mut staged = Classifier::open_with("runs/quickstart-seed0/staged", options)?;
+//! let answer = staged.classify(&image::open("shoe.png")?)?;
+//! println!("left at {} for {:.0} % of the whole", answer.exit, 100.0 * answer.share);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What runs the network is an [`Engine`], each behind a cargo feature of its name: `rten` (the
+//! default), `tract`, or `ort` with ONNX Runtime's own library.
+
+mod answer;
+mod batch;
+mod classifier;
+mod error;
+mod preprocess;
+mod rule;
+pub mod runtime;
+
+pub use answer::{Answer, Label};
+pub use batch::Batch;
+pub use classifier::{Classifier, Options};
+pub use error::{Error, Result};
+pub use preprocess::prepare;
+pub use rule::Rule;
+pub use runtime::Engine;

@@ -1,0 +1,122 @@
+//! What runs a network.
+//!
+//! A new runtime is a file here, a cargo feature, and a variant of [`Engine`].
+
+#[cfg(feature = "rten")]
+mod one_by_one;
+#[cfg(feature = "ort")]
+mod ort;
+#[cfg(feature = "rten")]
+mod rten;
+#[cfg(feature = "tract")]
+mod tract;
+
+use sd_onnx::quantize::Form;
+
+use crate::{Batch, Error, Result};
+#[cfg(feature = "rten")]
+use one_by_one::OneByOne;
+
+/// A loaded network, or a segment of one.
+pub trait Runtime: std::fmt::Debug + Send {
+    /// All outputs, in the file's order.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] if the network does not take such a batch.
+    fn run(&mut self, batch: Batch) -> Result<Vec<Batch>>;
+}
+
+/// The runtimes there are. Each needs the cargo feature of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Engine {
+    /// rten: pure Rust
+    Rten,
+    /// tract: pure Rust, one thread
+    Tract,
+    /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
+    Ort,
+}
+
+impl Default for Engine {
+    /// The first of this list that the crate was built with.
+    fn default() -> Self {
+        if cfg!(feature = "rten") {
+            Self::Rten
+        } else if cfg!(feature = "ort") {
+            Self::Ort
+        } else {
+            Self::Tract
+        }
+    }
+}
+
+impl Engine {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rten => "rten",
+            Self::Tract => "tract",
+            Self::Ort => "ort",
+        }
+    }
+
+    /// Loads a file's bytes, whose convolutions have this form, to be run on this many threads.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] if the runtime cannot load them, [`Error::NoRuntime`] if the crate was
+    /// built without it.
+    pub fn load(
+        self,
+        bytes: Vec<u8>,
+        int8: Option<Form>,
+        threads: usize,
+    ) -> Result<Box<dyn Runtime>> {
+        match self {
+            #[cfg(feature = "rten")]
+            Self::Rten => {
+                let runtime = Box::new(rten::Rten::load(bytes, threads)?);
+                let whole = int8 != Some(Form::ConvInteger);
+                Ok(if whole { runtime } else { Box::new(OneByOne(runtime)) })
+            }
+            #[cfg(feature = "tract")]
+            Self::Tract if threads == 1 => Ok(Box::new(tract::Tract::load(&bytes)?)),
+            #[cfg(feature = "tract")]
+            Self::Tract => Err(Error::Value {
+                key: "threads",
+                found: threads.to_string(),
+                expected: "1, for tract runs on one thread",
+            }),
+            #[cfg(feature = "ort")]
+            Self::Ort => Ok(Box::new(ort::Ort::load(&bytes, threads)?)),
+            #[allow(unreachable_patterns, reason = "with every feature there is none left")]
+            _ => {
+                let _ = (bytes, int8, threads);
+                Err(Error::NoRuntime(self.name()))
+            }
+        }
+    }
+}
+
+/// An error of this runtime, with all its causes.
+fn failed(engine: Engine, error: impl std::fmt::Display) -> Error {
+    Error::Runtime { runtime: engine.name(), reason: format!("{error:#}") }
+}
+
+/// What `work` gives, its panics as errors: a file that a runtime did not think of is no reason
+/// for a program to end.
+#[cfg(any(feature = "rten", feature = "tract"))]
+fn caught<T, E: std::fmt::Display>(
+    engine: Engine,
+    work: impl FnOnce() -> std::result::Result<T, E>,
+) -> Result<T> {
+    // Nothing that the work leaves half done is used after a panic but the model, which it reads.
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| failed(engine, error)),
+        Err(panic) => {
+            let message = panic.downcast_ref::<String>().map(String::as_str);
+            let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(failed(engine, format_args!("panicked: {}", message.unwrap_or("no message"))))
+        }
+    }
+}

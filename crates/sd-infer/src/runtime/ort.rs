@@ -1,0 +1,42 @@
+//! ONNX Runtime (<https://onnxruntime.ai>), through the ort crate. Its library is no part of the
+//! program: `ORT_DYLIB_PATH` names it, such as the one in PyPI's wheel `onnxruntime`.
+
+use ort::session::Session;
+use ort::value::Tensor;
+
+use super::{Engine, Runtime, failed};
+use crate::{Batch, Result};
+
+/// A network in ONNX Runtime.
+#[derive(Debug)]
+pub struct Ort(Session);
+
+impl Ort {
+    /// Loads a file.
+    pub fn load(bytes: &[u8], threads: usize) -> Result<Self> {
+        // ort panics where the library is not found; this says so first.
+        let path = std::env::var_os("ORT_DYLIB_PATH")
+            .ok_or_else(|| failed(Engine::Ort, "ORT_DYLIB_PATH names no library"))?;
+        let environment = ort::init_from(path).map_err(|error| failed(Engine::Ort, error))?;
+        environment.commit();
+        let session = || Session::builder()?.with_intra_threads(threads)?.commit_from_memory(bytes);
+        Ok(Self(session().map_err(|error: ort::Error| failed(Engine::Ort, error))?))
+    }
+}
+
+impl Runtime for Ort {
+    fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
+        let batches = || -> ort::Result<Option<Vec<Batch>>> {
+            let input = Tensor::from_array(batch.into_parts())?;
+            let outputs = self.0.run(ort::inputs![input])?;
+            let batch = |value: ort::value::ValueRef<'_>| {
+                let (shape, values) = value.try_extract_tensor::<f32>()?;
+                let shape = shape.iter().map(|&side| side as usize).collect();
+                Ok(Batch::new(shape, values.to_vec()))
+            };
+            outputs.into_iter().map(|(_, value)| batch(value.view())).collect()
+        };
+        let unfit = || failed(Engine::Ort, "the network gives other than batches of floats");
+        batches().map_err(|error| failed(Engine::Ort, error))?.ok_or_else(unfit)
+    }
+}

@@ -1,0 +1,111 @@
+//! The program, on images of several formats.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use image::GrayImage;
+
+fn sd_infer(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = Command::cargo_bin("sd-infer").unwrap();
+    command.current_dir(folder).args(arguments).assert()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder with a network that calls every image by its mean, and two images.
+fn folder() -> tempfile::TempDir {
+    use sd_onnx::*;
+    let folder = tempfile::tempdir().unwrap();
+    let mut graph = Graph::new("mean");
+    let images = graph.input("images", &[1, 4, 4]);
+    let weight = graph.weight("weight", &[2, 1, 4, 4], &[[1.0; 16], [-1.0; 16]].concat());
+    let logits = graph.node("Conv", &[&images, &weight], vec![ints("kernel_shape", &[4, 4])]);
+    let rows = graph.node("Flatten", &[&logits], vec![int("axis", 1)]);
+    graph.output(&rows, "deepest", &[2]);
+    let metadata = Metadata {
+        metadata_version: METADATA_VERSION,
+        version: "0".to_owned(),
+        name: "mean".to_owned(),
+        input: Input {
+            channels: 1,
+            height: 4,
+            width: 4,
+            border: 0,
+            resize: Resize::Triangle,
+            layout: Layout::Nchw,
+            mean: vec![0.5],
+            deviation: vec![0.5],
+        },
+        classes: vec!["light".to_owned(), "dark".to_owned()],
+        exits: vec![Exit { name: "deepest".to_owned(), params: 32, macs: 32, threshold: None }],
+        ensemble: false,
+        deployed_macs: 32,
+        segment: None,
+        int8: None,
+        configuration: String::new(),
+        configuration_sha256: String::new(),
+    };
+    std::fs::write(folder.path().join("mean.onnx"), encode(graph.finish(), &metadata)).unwrap();
+    let images = folder.path().join("images");
+    std::fs::create_dir(&images).unwrap();
+    GrayImage::from_pixel(9, 5, image::Luma([250])).save(images.join("a.png")).unwrap();
+    GrayImage::from_pixel(4, 4, image::Luma([3])).save(images.join("b.jpg")).unwrap();
+    std::fs::write(images.join("notes.txt"), "no image").unwrap();
+    folder
+}
+
+#[test]
+fn files_and_folders_are_classified_in_order() {
+    let folder = folder();
+    let done =
+        sd_infer(folder.path(), &["mean.onnx", "images", "--json", "--batch", "8"]).success();
+    let lines = text(&done.get_output().stdout);
+    let lines: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found: Vec<_> =
+        lines.iter().map(|line| (&line["image"], &line["labels"][0]["name"])).collect();
+    assert_eq!(found.len(), 2);
+    assert_eq!((found[0].0, found[0].1), (&"images/a.png".into(), &"light".into()));
+    assert_eq!((found[1].0, found[1].1), (&"images/b.jpg".into(), &"dark".into()));
+    assert_eq!(lines[0]["share"], 1.0);
+}
+
+#[test]
+fn standard_input_is_an_image() {
+    let folder = folder();
+    let bytes = std::fs::read(folder.path().join("images/b.jpg")).unwrap();
+    let mut command = Command::cargo_bin("sd-infer").unwrap();
+    let done = command.current_dir(folder.path()).args(["mean.onnx", "-"]).write_stdin(bytes);
+    let line = text(&done.assert().success().get_output().stdout);
+    assert_eq!(line, "-: dark 100.0 %, light 0.0 % (deepest, 100 % of the MACs)\n");
+}
+
+#[test]
+fn what_is_no_image_is_told_and_the_others_are_classified() {
+    let folder = folder();
+    let arguments = ["mean.onnx", "images/notes.txt", "images/a.png", "gone.png"];
+    let done = sd_infer(folder.path(), &arguments).code(1);
+    let (out, error) = (text(&done.get_output().stdout), text(&done.get_output().stderr));
+    assert!(out.starts_with("images/a.png: light"), "{out}");
+    assert!(error.contains("images/notes.txt: ") && error.contains("gone.png: "), "{error}");
+}
+
+#[test]
+fn what_is_no_network_is_told() {
+    let folder = folder();
+    let done = sd_infer(folder.path(), &["images/a.png", "images/a.png"]).code(1);
+    let error = text(&done.get_output().stderr);
+    assert!(error.starts_with("error: images/a.png: not an ONNX file"), "{error}");
+}
+
+#[test]
+fn a_bench_measures_what_was_asked() {
+    let folder = folder();
+    let arguments = ["mean.onnx", "--bench=0", "--batch", "2", "--json"];
+    let done = sd_infer(folder.path(), &arguments).success();
+    let record: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
+    assert_eq!((&record["batch"], &record["engine"]), (&2.into(), &"rten".into()));
+    assert_eq!(record["raw_seconds"].as_array().unwrap().len(), 3);
+}

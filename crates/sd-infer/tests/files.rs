@@ -1,0 +1,233 @@
+//! Classifiers from files: whole networks, segments, and files that are none.
+
+use std::path::{Path, PathBuf};
+
+use image::{DynamicImage, GrayImage, Luma};
+use proptest::prelude::*;
+use sd_infer::{Classifier, Engine, Options, Rule};
+use sd_onnx::proto::{GraphProto, ModelProto};
+use sd_onnx::{
+    Exit, Graph, Input, Layout, METADATA_VERSION, Metadata, Resize, Value, encode, int, ints,
+};
+
+/// A network of two exits on images of one grey pixel x, in -1..1: exit1's logits are (x, −x), the
+/// deepest's (−10 x, 10 x).
+fn metadata() -> Metadata {
+    let exit =
+        |name: &str, macs, threshold| Exit { name: name.to_owned(), params: 1, macs, threshold };
+    Metadata {
+        metadata_version: METADATA_VERSION,
+        version: "0".to_owned(),
+        name: "pixel".to_owned(),
+        input: Input {
+            channels: 1,
+            height: 1,
+            width: 1,
+            border: 0,
+            resize: Resize::Triangle,
+            layout: Layout::Nchw,
+            mean: vec![0.5],
+            deviation: vec![0.5],
+        },
+        classes: vec!["light".to_owned(), "dark".to_owned()],
+        exits: vec![exit("exit1", 10, Some(0.8)), exit("deepest", 40, None)],
+        ensemble: false,
+        deployed_macs: 40,
+        segment: Some(0),
+        int8: None,
+        configuration: String::new(),
+        configuration_sha256: String::new(),
+    }
+}
+
+fn classifier(graph: &mut Graph, map: &Value, scale: f32, name: &str) {
+    let weight = graph.weight("weight", &[2, 1, 1, 1], &[scale, -scale]);
+    let window = vec![ints("kernel_shape", &[1, 1]), int("group", 1)];
+    let logits = graph.node("Conv", &[map, &weight], window);
+    let rows = graph.node("Flatten", &[&logits], vec![int("axis", 1)]);
+    graph.output(&rows, name, &[2]);
+}
+
+fn segments() -> [GraphProto; 2] {
+    let mut first = Graph::new("exit1");
+    let images = first.input("images", &[1, 1, 1]);
+    classifier(&mut first, &images, 1.0, "exit1");
+    let zero = first.weight("zero", &[1], &[0.0]);
+    let map = first.node("Add", &[&images, &zero], vec![]);
+    first.output(&map, "map1", &[1, 1, 1]);
+    let mut second = Graph::new("deepest");
+    let map = second.input("map1", &[1, 1, 1]);
+    classifier(&mut second, &map, -10.0, "deepest");
+    [first.finish(), second.finish()]
+}
+
+fn files() -> Vec<Vec<u8>> {
+    let encoded =
+        |(segment, graph)| encode(graph, &Metadata { segment: Some(segment), ..metadata() });
+    segments().into_iter().enumerate().map(encoded).collect()
+}
+
+fn whole() -> Vec<u8> {
+    let exits = vec![metadata().exits.swap_remove(1)];
+    let [_, mut graph] = segments();
+    graph.input[0].name = "images".to_owned();
+    graph.node[0].input[0] = "images".to_owned();
+    encode(graph, &Metadata { segment: None, exits, ..metadata() })
+}
+
+fn open(files: Vec<Vec<u8>>, rule: Rule) -> sd_infer::Result<Classifier> {
+    Classifier::load(files, Path::new("m.onnx"), Options { rule, ..Options::default() })
+}
+
+fn pixels(bytes: &[u8]) -> Vec<DynamicImage> {
+    bytes.iter().map(|&byte| GrayImage::from_pixel(1, 1, Luma([byte])).into()).collect()
+}
+
+#[test]
+fn a_whole_network_names_the_class() {
+    let mut classifier = open(vec![whole()], Rule::default()).unwrap();
+    let answer = classifier.classify(&pixels(&[0])[0]).unwrap();
+    assert_eq!((&*answer.exit, answer.share), ("deepest", 1.0));
+    assert_eq!((answer.labels[0].class, &*answer.labels[0].name), (0, "light"));
+    // σ(20) of −10 · −1 against 10 · −1.
+    assert!(answer.labels[0].probability > 0.999);
+    assert!(classifier.classify_batch(&[]).unwrap().is_empty());
+}
+
+/// Exits taken by images of these pixels, in one batch and one by one.
+fn exits(rule: Rule, bytes: &[u8]) -> Vec<String> {
+    let mut classifier = open(files(), rule).unwrap();
+    let together = classifier.classify_batch(&pixels(bytes)).unwrap();
+    let apart = pixels(bytes);
+    let apart = apart.iter().map(|image| classifier.classify(image).unwrap());
+    assert_eq!(together, apart.collect::<Vec<_>>());
+    together.into_iter().map(|answer| answer.exit).collect()
+}
+
+#[test]
+fn images_leave_where_the_rule_says_and_the_rest_go_on_together() {
+    // x is −1, 0.004, 1 and 0.2; exit1's largest probabilities are 0.88, 0.5, 0.88 and 0.6.
+    let bytes = [0, 128, 255, 153];
+    let (early, late) = ("exit1", "deepest");
+    for (rule, expected) in [
+        (Rule::Confidence(None), [early, late, early, late]),
+        (Rule::Confidence(Some(0.55)), [early, late, early, early]),
+        (Rule::Entropy(0.9), [early, late, early, late]),
+        (Rule::Patience(1), [late; 4]),
+        (Rule::Never, [late; 4]),
+        (Rule::Confidence(Some(0.0)), [early; 4]),
+    ] {
+        assert_eq!(exits(rule, &bytes), expected, "{rule:?}");
+    }
+}
+
+#[test]
+fn an_early_exit_answers_and_costs_its_own() {
+    let mut classifier = open(files(), Rule::default()).unwrap();
+    let answers = classifier.classify_batch(&pixels(&[255, 153])).unwrap();
+    // exit1 calls light pixels light, the deepest calls them dark.
+    assert_eq!((&*answers[0].labels[0].name, answers[0].share), ("light", 0.25));
+    assert_eq!((&*answers[1].labels[0].name, answers[1].share), ("dark", 1.0));
+}
+
+#[test]
+fn segments_may_come_in_any_order_but_all_of_one_network() {
+    let [first, second] = <[Vec<u8>; 2]>::try_from(files()).unwrap();
+    assert!(open(vec![second.clone(), first.clone()], Rule::default()).is_ok());
+    let message = |files| open(files, Rule::default()).unwrap_err().to_string();
+    let missing = message(vec![first.clone()]);
+    assert_eq!(missing, "m.onnx: found segments 1, expected segments 1 to 2 of a network");
+    let [_, graph] = segments();
+    let metadata = Metadata { segment: Some(1), version: "1".to_owned(), ..metadata() };
+    let other = message(vec![first, encode(graph, &metadata)]);
+    assert!(other.contains("segments that differ"), "{other}");
+    assert!(message(vec![]).contains("no .onnx file"));
+}
+
+#[test]
+fn a_graph_that_breaks_its_metadatas_promise_is_an_error() {
+    let classes = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
+    let [_, graph] = segments();
+    let exits = vec![metadata().exits.swap_remove(1)];
+    let bytes = encode(graph, &Metadata { segment: None, exits, classes, ..metadata() });
+    let mut classifier = open(vec![bytes], Rule::default()).unwrap();
+    let error = classifier.classify(&pixels(&[0])[0]).unwrap_err().to_string();
+    assert_eq!(error, "the network's output 0 has shape [1, 2], expected [1, 3]");
+}
+
+#[test]
+fn a_number_out_of_range_or_a_file_that_is_not_there_is_named() {
+    let options = Options { threads: 0, ..Options::default() };
+    let error = Classifier::load(vec![whole()], Path::new("m"), options).unwrap_err();
+    assert_eq!(error.to_string(), "threads is 0, expected at least 1");
+    let error = Classifier::open("nowhere.onnx").unwrap_err().to_string();
+    assert!(error.starts_with("nowhere.onnx: "), "{error}");
+}
+
+/// Every runtime that the crate was built with, on one thread. ONNX Runtime needs its library.
+#[test]
+fn the_runtimes_agree() {
+    let mut engines = vec![Engine::default()];
+    if cfg!(feature = "tract") {
+        engines.push(Engine::Tract);
+    }
+    if cfg!(feature = "ort") && std::env::var_os("ORT_DYLIB_PATH").is_some() {
+        engines.push(Engine::Ort);
+    }
+    let images = pixels(&[0, 20, 200]);
+    let answers = |engine| {
+        let options = Options { engine, ..Options::default() };
+        let mut staged = Classifier::load(files(), &PathBuf::new(), options).unwrap();
+        let labels = staged.classify_batch(&images).unwrap().into_iter().map(|answer| {
+            (answer.exit, answer.labels[0].class, (1e4 * answer.labels[0].probability).round())
+        });
+        labels.collect::<Vec<_>>()
+    };
+    for engine in &engines {
+        assert_eq!(answers(*engine), answers(engines[0]), "{engine:?}");
+    }
+}
+
+/// Opens and runs whatever can be.
+fn try_out(bytes: Vec<u8>) {
+    if let Ok(mut classifier) = open(vec![bytes], Rule::default()) {
+        let _ = classifier.classify_batch(&pixels(&[0, 255]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_bytes_panic(bytes: Vec<u8>) {
+        try_out(bytes);
+    }
+
+    #[test]
+    fn no_damaged_file_panics(changes: Vec<(prop::sample::Index, u8)>, cut: prop::sample::Index) {
+        let mut bytes = whole();
+        for (at, byte) in changes.into_iter().take(4) {
+            *at.get_mut(&mut bytes) = byte;
+        }
+        try_out(bytes.clone());
+        bytes.truncate(cut.index(bytes.len()));
+        try_out(bytes);
+    }
+
+    /// Shapes and attributes that are well written and make no sense.
+    #[test]
+    fn no_nonsense_graph_panics(
+        dims in prop::collection::vec(-2i64..5, 0..6),
+        kernel in prop::collection::vec(-2i64..5, 0..4),
+        group in -1i64..4,
+        axis in -6i64..6,
+    ) {
+        use prost::Message;
+        let mut model = ModelProto::decode(&*whole()).unwrap();
+        let graph = model.graph.as_mut().unwrap();
+        graph.initializer[0].dims = dims;
+        graph.node[0].attribute = vec![ints("kernel_shape", &kernel), int("group", group)];
+        graph.node[1].attribute = vec![int("axis", axis)];
+        try_out(model.encode_to_vec());
+    }
+}

@@ -1,0 +1,93 @@
+//! Tensors and windows as ONNX has them.
+
+use sd_onnx::proto::AttributeProto;
+use sd_onnx::{Graph, Value, int, ints};
+use tch::{Device, Kind, Tensor};
+
+use crate::shape::Window;
+
+/// The tensor's numbers as a weight of these sides; `role` is the first part of its name.
+///
+/// # Panics
+/// When the tensor does not fill `dims`, or has no numbers in memory.
+pub(crate) fn weight(graph: &mut Graph, role: &str, dims: &[i64], tensor: &Tensor) -> Value {
+    let plain = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+    let values = Vec::<f32>::try_from(plain.view([-1])).expect("a vector of floats");
+    graph.weight(role, dims, &values)
+}
+
+/// The tensor with its own sides, see [`weight`].
+pub(crate) fn whole(graph: &mut Graph, role: &str, tensor: &Tensor) -> Value {
+    weight(graph, role, &tensor.size(), tensor)
+}
+
+/// A number.
+pub(crate) fn scalar(graph: &mut Graph, role: &str, value: f64) -> Value {
+    graph.weight(role, &[], &[value as f32])
+}
+
+/// The attributes of a node that slides `window`.
+pub(crate) fn sliding(window: Window) -> Vec<AttributeProto> {
+    let Window { kernel, stride, padding } = window;
+    vec![
+        ints("kernel_shape", &[kernel; 2]),
+        ints("strides", &[stride; 2]),
+        ints("pads", &[padding; 4]),
+    ]
+}
+
+/// `operator`, a reduction, along these axes, each of which stays with one place.
+pub(crate) fn along(graph: &mut Graph, operator: &str, input: &Value, axes: &[i64]) -> Value {
+    graph.node(operator, &[input], vec![ints("axes", axes), int("keepdims", 1)])
+}
+
+/// The axes of `input` in another order.
+pub(crate) fn turned(graph: &mut Graph, input: &Value, order: &[i64]) -> Value {
+    graph.node("Transpose", &[input], vec![ints("perm", order)])
+}
+
+/// `input` with other sides; a side of 0 stays as it is: the batch.
+pub(crate) fn reshaped(graph: &mut Graph, input: &Value, sides: &[i64]) -> Value {
+    let sides = graph.longs("shape", sides);
+    graph.node("Reshape", &[input, &sides], vec![])
+}
+
+/// σ(scale · input + shift), both with these sides.
+pub(crate) fn gate(
+    graph: &mut Graph,
+    input: &Value,
+    sides: &[i64],
+    [scale, shift]: [&Tensor; 2],
+) -> Value {
+    let scale = weight(graph, "gate_weight", sides, scale);
+    let shift = weight(graph, "gate_bias", sides, shift);
+    let scaled = graph.node("Mul", &[input, &scale], vec![]);
+    let shifted = graph.node("Add", &[&scaled, &shift], vec![]);
+    graph.node("Sigmoid", &[&shifted], vec![])
+}
+
+/// `input` in two along an axis.
+pub(crate) fn split(graph: &mut Graph, input: &Value, axis: i64, sizes: [i64; 2]) -> [Value; 2] {
+    let axes = graph.longs("axis", &[axis]);
+    let mut from = 0;
+    sizes.map(|size| {
+        let [start, end] = [from, from + size].map(|place| graph.longs("cut", &[place]));
+        from += size;
+        graph.node("Slice", &[input, &start, &end, &axes], vec![])
+    })
+}
+
+/// `input` less its mean along an axis, divided by what `deviation` makes of its variance there.
+pub(crate) fn normalised(
+    graph: &mut Graph,
+    input: &Value,
+    axis: i64,
+    deviation: impl FnOnce(&mut Graph, Value) -> Value,
+) -> Value {
+    let mean = along(graph, "ReduceMean", input, &[axis]);
+    let centred = graph.node("Sub", &[input, &mean], vec![]);
+    let squares = graph.node("Mul", &[&centred, &centred], vec![]);
+    let variance = along(graph, "ReduceMean", &squares, &[axis]);
+    let deviation = deviation(graph, variance);
+    graph.node("Div", &[&centred, &deviation], vec![])
+}

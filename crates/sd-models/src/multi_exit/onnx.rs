@@ -1,0 +1,135 @@
+//! The network as ONNX graphs: up to one exit, with all exits, or in segments.
+
+use std::ops::RangeInclusive;
+
+use sd_layers::{Block, FeatureShape};
+use sd_onnx::proto::GraphProto;
+use sd_onnx::{Graph, Value};
+
+use super::MultiExit;
+use crate::error::At;
+use crate::exit::Exit;
+use crate::{Error, Result};
+
+/// The input of a whole network, `[N, C, H, W]`.
+const IMAGES: &str = "images";
+/// The mean of all exits' logits, `[N, K]`.
+const ENSEMBLE: &str = "ensemble";
+
+/// The stages from one exit to the next, and the classifier after them.
+struct Segment<'a> {
+    name: String,
+    stages: RangeInclusive<usize>,
+    classifier: &'a dyn Exit,
+}
+
+/// A value and its shape.
+type Map = (Value, FeatureShape);
+
+impl MultiExit {
+    /// The network that ends at this exit, the first being 0: `images` in, the exit's logits out
+    /// under its name. Batch norms stand as they are, see [`sd_onnx::fold_batch_norms`].
+    ///
+    /// # Errors
+    /// [`Error::NoExit`] where there is no such exit, [`Error::Layer`] names a layer that cannot
+    /// be written.
+    pub fn onnx_until(&self, exit: usize) -> Result<GraphProto> {
+        let segments = self.segments();
+        let Some(last) = segments.get(exit) else {
+            return Err(Error::NoExit { found: exit, exits: segments.len() });
+        };
+        let mut graph = Graph::new(&last.name);
+        let mut map = self.write_stem(&mut graph)?;
+        for segment in &segments[..=exit] {
+            map = self.write_stages(&mut graph, segment, map)?;
+        }
+        self.write_exit(&mut graph, last, &map)?;
+        Ok(graph.finish())
+    }
+
+    /// The whole framework: `images` in, every exit's logits out under its name, then, of several
+    /// exits, their mean, `ensemble`.
+    ///
+    /// # Errors
+    /// See [`MultiExit::onnx_until`].
+    pub fn onnx_all(&self) -> Result<GraphProto> {
+        let mut graph = Graph::new("all exits");
+        let mut map = self.write_stem(&mut graph)?;
+        let mut logits = Vec::new();
+        for segment in self.segments() {
+            map = self.write_stages(&mut graph, &segment, map)?;
+            logits.push(self.write_exit(&mut graph, &segment, &map)?);
+        }
+        if logits.len() > 1 {
+            let mean = graph.node("Mean", &logits.iter().collect::<Vec<_>>(), vec![]);
+            graph.output(&mean, ENSEMBLE, &[self.task.classes]);
+        }
+        Ok(graph.finish())
+    }
+
+    /// The network in segments, one for each exit: the first takes `images`, each other one the
+    /// feature map of the one before; all but the last give their exit's logits, then the map.
+    ///
+    /// # Errors
+    /// See [`MultiExit::onnx_until`].
+    pub fn onnx_segments(&self) -> Result<Vec<GraphProto>> {
+        let segments = self.segments();
+        let mut before: Option<(String, FeatureShape)> = None;
+        let mut graphs = Vec::new();
+        for (index, segment) in segments.iter().enumerate() {
+            let mut graph = Graph::new(&segment.name);
+            let start = match before {
+                None => self.write_stem(&mut graph)?,
+                Some((name, shape)) => (graph.input(&name, &sides(shape)), shape),
+            };
+            let (map, shape) = self.write_stages(&mut graph, segment, start)?;
+            self.write_exit(&mut graph, segment, &(map.clone(), shape))?;
+            let name = format!("map{}", index + 1);
+            if index + 1 < segments.len() {
+                graph.output(&map, &name, &sides(shape));
+            }
+            before = Some((name, shape));
+            graphs.push(graph.finish());
+        }
+        Ok(graphs)
+    }
+
+    fn segments(&self) -> Vec<Segment<'_>> {
+        let last = self.stages.len() - 1;
+        let shallow = self.stages.iter().enumerate();
+        let shallow = shallow.filter_map(|(index, stage)| Some((index, &**stage.exit.as_ref()?)));
+        let mut first = 0;
+        let segment = |(name, (stage, classifier)): (String, (usize, _))| {
+            let stages = first..=stage;
+            first = stage + 1;
+            Segment { name, stages, classifier }
+        };
+        let exits = shallow.chain([(last, &*self.head)]);
+        self.exit_names().into_iter().zip(exits).map(segment).collect()
+    }
+
+    fn write_stem(&self, graph: &mut Graph) -> Result<Map> {
+        let images = graph.input(IMAGES, &sides(self.task.input));
+        let map = self.stem.onnx(graph, &images, self.task.input).at("stem")?;
+        Ok((map, self.stem.cost(self.task.input).at("stem")?.1))
+    }
+
+    fn write_stages(&self, graph: &mut Graph, segment: &Segment, map: Map) -> Result<Map> {
+        let (mut map, mut shape) = map;
+        for index in segment.stages.clone() {
+            let (blocks, place) = (&self.stages[index].blocks, format!("stage {}", index + 1));
+            map = blocks.onnx(graph, &map, shape).at(&place)?;
+            shape = blocks.cost(shape).at(&place)?.1;
+        }
+        Ok((map, shape))
+    }
+
+    fn write_exit(&self, graph: &mut Graph, segment: &Segment, map: &Map) -> Result<Value> {
+        let logits = segment.classifier.onnx(graph, &map.0, map.1).at(&segment.name)?;
+        Ok(graph.output(&logits, &segment.name, &[self.task.classes]))
+    }
+}
+
+const fn sides(shape: FeatureShape) -> [i64; 3] {
+    [shape.channels, shape.height, shape.width]
+}

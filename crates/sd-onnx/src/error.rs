@@ -1,0 +1,48 @@
+//! What can be wrong with a file or a graph.
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Bytes that are no ONNX file.
+    #[error("not an ONNX file: {0}")]
+    Decode(#[from] prost::DecodeError),
+    /// A file without this project's metadata.
+    #[error("found no `{key}` in the file's metadata, expected a file of `cargo xtask export`")]
+    NoMetadata {
+        /// The key.
+        key: &'static str,
+    },
+    /// Metadata that cannot be read.
+    #[error("the file's metadata `{key}`: {source}")]
+    Metadata {
+        /// The key.
+        key: &'static str,
+        /// What the reader found.
+        source: serde_json::Error,
+    },
+    /// Metadata whose numbers contradict each other.
+    #[error("the file's metadata: {key} is {found}, expected {expected}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// What was found.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// A tensor that is not what a rewrite of the graph needs.
+    #[error("the tensor {name}: found {found}, expected as many 32-bit floats as its shape says")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What was found.
+        found: String,
+    },
+    /// A value without a measured range.
+    #[error("no range was measured for {0}")]
+    Range(String),
+}
+
+/// A result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

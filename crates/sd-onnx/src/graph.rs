@@ -1,0 +1,183 @@
+//! A graph that is being written.
+
+use std::collections::HashMap;
+
+use crate::proto::{
+    AttributeProto, Dimension, ElementType, GraphProto, NodeProto, TensorProto, TensorShapeProto,
+    TensorTypeProto, TypeProto, ValueInfoProto,
+};
+
+/// A value of a graph: an input, a weight, or what a node gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Value(String);
+
+impl Value {
+    /// No value, in the place of an input that may be left out.
+    pub fn none() -> Self {
+        Self(String::new())
+    }
+
+    /// Its name in the file.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A graph that is being written, node by node in the order they run.
+///
+/// The first side of every input and output is the batch and stays symbolic.
+#[derive(Debug, Default)]
+pub struct Graph {
+    proto: GraphProto,
+    named: HashMap<String, usize>,
+}
+
+impl Graph {
+    /// An empty graph of this name.
+    pub fn new(name: &str) -> Self {
+        let proto = GraphProto { name: name.to_owned(), ..GraphProto::default() };
+        Self { proto, named: HashMap::new() }
+    }
+
+    /// An input of floats, `[N, sides…]`.
+    pub fn input(&mut self, name: &str, sides: &[i64]) -> Value {
+        self.proto.input.push(float_batch(name, sides));
+        Value(name.to_owned())
+    }
+
+    /// Floats that belong to the graph; `role` is the first part of their name.
+    ///
+    /// # Panics
+    /// When `values` does not fill `dims`.
+    pub fn weight(&mut self, role: &str, dims: &[i64], values: &[f32]) -> Value {
+        let name = self.fresh(role);
+        self.proto.initializer.push(TensorProto::floats(name.clone(), dims, values));
+        Value(name)
+    }
+
+    /// A vector of whole numbers that belongs to the graph, such as a shape.
+    pub fn longs(&mut self, role: &str, values: &[i64]) -> Value {
+        let name = self.fresh(role);
+        self.proto.initializer.push(TensorProto::longs(name.clone(), values));
+        Value(name)
+    }
+
+    /// What `operator` gives on these inputs.
+    pub fn node(
+        &mut self,
+        operator: &str,
+        inputs: &[&Value],
+        attribute: Vec<AttributeProto>,
+    ) -> Value {
+        let name = self.fresh(operator);
+        self.proto.node.push(NodeProto {
+            input: inputs.iter().map(|value| value.0.clone()).collect(),
+            output: vec![name.clone()],
+            // Not the value's: rten keeps nodes and values under one set of names.
+            name: format!("{name}_node"),
+            op_type: operator.to_owned(),
+            attribute,
+        });
+        Value(name)
+    }
+
+    /// Makes the value an output `[N, sides…]` of this name. The value is given back under its
+    /// new name.
+    pub fn output(&mut self, value: &Value, name: &str, sides: &[i64]) -> Value {
+        for node in &mut self.proto.node {
+            for known in node.input.iter_mut().chain(&mut node.output) {
+                if *known == value.0 {
+                    name.clone_into(known);
+                }
+            }
+        }
+        self.proto.output.push(float_batch(name, sides));
+        Value(name.to_owned())
+    }
+
+    /// The graph as a message.
+    pub fn finish(self) -> GraphProto {
+        self.proto
+    }
+
+    fn fresh(&mut self, role: &str) -> String {
+        let count = self.named.entry(role.to_lowercase()).or_default();
+        *count += 1;
+        format!("{}_{count}", role.to_lowercase())
+    }
+}
+
+fn float_batch(name: &str, sides: &[i64]) -> ValueInfoProto {
+    let batch = Dimension { dim_value: None, dim_param: Some("batch".to_owned()) };
+    let side = |&side| Dimension { dim_value: Some(side), dim_param: None };
+    let dim = [batch].into_iter().chain(sides.iter().map(side)).collect();
+    let tensor = TensorTypeProto {
+        elem_type: ElementType::Float as i32,
+        shape: Some(TensorShapeProto { dim }),
+    };
+    ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
+}
+
+/// An attribute that is a number.
+pub fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        f: Some(value),
+        r#type: AttributeProto::FLOAT,
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is a whole number.
+pub fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        i: Some(value),
+        r#type: AttributeProto::INT,
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is a text.
+pub fn string(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        s: Some(value.to_owned()),
+        r#type: AttributeProto::STRING,
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is a list of whole numbers.
+pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: name.to_owned(),
+        ints: values.to_vec(),
+        r#type: AttributeProto::INTS,
+        ..AttributeProto::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_takes_its_name_wherever_the_value_is_used() {
+        let mut graph = Graph::new("two");
+        let input = graph.input("images", &[1]);
+        let first = graph.node("Relu", &[&input], vec![]);
+        let second = graph.node("Relu", &[&first], vec![]);
+        assert_eq!((first.name(), second.name()), ("relu_1", "relu_2"));
+        let map = graph.output(&first, "map", &[1]);
+        graph.output(&second, "logits", &[1]);
+        let proto = graph.finish();
+        assert_eq!(map.name(), "map");
+        assert_eq!(proto.node[0].output, ["map"]);
+        assert_eq!(proto.node[1].input, ["map"]);
+        assert_eq!(proto.node[1].output, ["logits"]);
+        let shape = proto.output[0].r#type.clone().unwrap().tensor_type.unwrap().shape.unwrap();
+        assert_eq!(shape.dim[0].dim_param.as_deref(), Some("batch"));
+        assert_eq!(shape.dim[1].dim_value, Some(1));
+    }
+}

@@ -1,0 +1,36 @@
+//! ONNX files of image classifiers, without any tensor library.
+//!
+//! A network writes itself into a [`Graph`], node by node; [`fold_batch_norms`] rewrites the
+//! finished graph, and [`quantize`] turns it into one of 8-bit numbers; [`encode`] puts it into a file together with its [`Metadata`], which hold all
+//! that a program needs to classify images with it: sizes, normalisation, class names, exits.
+//! [`read_metadata`] reads them again. The messages ([`proto`]) are a dozen structs.
+//!
+//! ```
+//! use sd_onnx::{Graph, ints};
+//!
+//! let mut graph = Graph::new("a convolution");
+//! let images = graph.input("images", &[1, 28, 28]);
+//! let weight = graph.weight("weight", &[2, 1, 3, 3], &[0.1; 18]);
+//! let map = graph.node("Conv", &[&images, &weight], vec![ints("pads", &[1, 1, 1, 1])]);
+//! graph.output(&map, "map", &[2, 28, 28]);
+//!
+//! let graph = graph.finish();
+//! assert_eq!(graph.node[0].op_type, "Conv");
+//! assert_eq!(graph.node[0].input, ["images", "weight_1"]);
+//! assert_eq!(graph.output[0].name, "map");
+//! ```
+
+mod error;
+mod fold;
+mod graph;
+mod metadata;
+mod model;
+pub mod proto;
+pub mod quantize;
+mod tensor;
+
+pub use error::{Error, Result};
+pub use fold::fold_batch_norms;
+pub use graph::{Graph, Value, float, int, ints, string};
+pub use metadata::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
+pub use model::{OPSET, encode, read_metadata};

@@ -1,0 +1,225 @@
+//! What a file says of itself, beyond its graph.
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantize::Form;
+use crate::{Error, Result};
+
+/// Version of the metadata; another one is refused.
+pub const METADATA_VERSION: u32 = 1;
+
+/// All that a program needs to classify images with the file: which images the network was
+/// trained on and how they were normalised, its classes and exits, and where it comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// [`METADATA_VERSION`].
+    pub metadata_version: u32,
+    /// Version of the program that wrote the file.
+    pub version: String,
+    /// The experiment's name.
+    pub name: String,
+    /// The images that the network takes.
+    pub input: Input,
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// The exits whose logits the file gives, shallow first. In a segment of a staged network: all
+    /// exits of the network.
+    pub exits: Vec<Exit>,
+    /// Whether the file's last output, `ensemble`, is the mean of the exits' logits.
+    pub ensemble: bool,
+    /// Multiply-accumulates of the network up to its deepest exit, without shallow ones.
+    pub deployed_macs: u64,
+    /// Which part of a staged network the file is; none for a whole network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<usize>,
+    /// The form of its 8-bit convolutions; none in a network of floats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8: Option<Form>,
+    /// The resolved configuration of the run, TOML.
+    pub configuration: String,
+    /// SHA-256 of the configuration, in hexadecimal digits.
+    pub configuration_sha256: String,
+}
+
+/// The images that a network takes, and how an image becomes one.
+///
+/// An image is brought to the channels, then resized to the sides without the border, which is
+/// black. Its bytes become `(byte / 255 − mean) / deviation`, channel by channel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// 1 for grey, 3 for red, green, blue.
+    pub channels: usize,
+    /// Rows, with the border.
+    pub height: usize,
+    /// Columns, with the border.
+    pub width: usize,
+    /// Black pixels on each of the four sides.
+    pub border: usize,
+    /// How an image of another size is brought to this one.
+    pub resize: Resize,
+    /// The order of the numbers.
+    pub layout: Layout,
+    /// One a channel, of values between 0 and 1.
+    pub mean: Vec<f32>,
+    /// One a channel, above zero.
+    pub deviation: Vec<f32>,
+}
+
+/// How an image of another size is brought to the network's. The training images have that size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// The whole image, its sides stretched apart from each other, by a triangle filter that
+    /// widens where the image shrinks (no aliasing).
+    Triangle,
+}
+
+/// The order of the numbers of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// `[N, C, H, W]`.
+    Nchw,
+}
+
+/// An exit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exit {
+    /// Its name.
+    pub name: String,
+    /// Trainable parameters of the network that ends here.
+    pub params: u64,
+    /// Multiply-accumulates for an image that leaves here: the stages up to the exit and, where
+    /// the exits before it ran too, those.
+    pub macs: u64,
+    /// An image leaves here if its largest probability is at least this, chosen on the validation
+    /// split. None where no image is to leave: no value keeps the accuracy that was asked for, or
+    /// there was no such split. The deepest exit needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+}
+
+impl Metadata {
+    /// The key in the file.
+    pub const KEY: &'static str = "selfdistill";
+
+    /// Reads what [`Model`](crate::Model) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Metadata`] if the text is none, [`Error::Value`] for numbers that contradict each
+    /// other.
+    pub fn parse(text: &str) -> Result<Self> {
+        let metadata: Self = serde_json::from_str(text)
+            .map_err(|source| Error::Metadata { key: Self::KEY, source })?;
+        metadata.check()?;
+        Ok(metadata)
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = |key, found: String, expected: &str| {
+            Err(Error::Value { key, found, expected: expected.to_owned() })
+        };
+        if self.metadata_version != METADATA_VERSION {
+            let found = self.metadata_version.to_string();
+            return wrong("metadata_version", found, &METADATA_VERSION.to_string());
+        }
+        let Input { channels, height, width, border, ref mean, ref deviation, .. } = self.input;
+        if !matches!(channels, 1 | 3) {
+            return wrong("input.channels", channels.to_string(), "1 or 3");
+        }
+        for (key, side) in [("input.height", height), ("input.width", width)] {
+            if side > MAX_SIDE || side <= border.saturating_mul(2) {
+                let expected = format!("more than the border and at most {MAX_SIDE}");
+                return wrong(key, side.to_string(), &expected);
+            }
+        }
+        for (key, values) in [("input.mean", mean), ("input.deviation", deviation)] {
+            if values.len() != channels || values.iter().any(|value| !value.is_finite()) {
+                return wrong(key, format!("{values:?}"), "a finite number for each channel");
+            }
+        }
+        if deviation.iter().any(|&deviation| deviation <= 0.0) {
+            return wrong("input.deviation", format!("{deviation:?}"), "numbers above zero");
+        }
+        if self.classes.is_empty() {
+            return wrong("classes", "an empty list".to_owned(), "at least one name");
+        }
+        if self.exits.is_empty() {
+            return wrong("exits", "an empty list".to_owned(), "at least one exit");
+        }
+        match self.segment {
+            Some(segment) if segment >= self.exits.len() => {
+                wrong("segment", segment.to_string(), "a number below that of the exits")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The largest side of an input; beyond any image that these networks are for.
+const MAX_SIDE: usize = 4096;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn metadata() -> Metadata {
+        Metadata {
+            metadata_version: METADATA_VERSION,
+            version: "0.1.0".to_owned(),
+            name: "tiny".to_owned(),
+            input: Input {
+                channels: 1,
+                height: 32,
+                width: 32,
+                border: 2,
+                resize: Resize::Triangle,
+                layout: Layout::Nchw,
+                mean: vec![0.281_234_56],
+                deviation: vec![0.334_567_8],
+            },
+            classes: vec!["cat".to_owned(), "dog".to_owned()],
+            exits: vec![Exit {
+                name: "exit1".to_owned(),
+                params: 1,
+                macs: 2,
+                threshold: Some(0.9),
+            }],
+            ensemble: false,
+            deployed_macs: 2,
+            segment: None,
+            int8: None,
+            configuration: "name = \"tiny\"\n".to_owned(),
+            configuration_sha256: "00".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = serde_json::to_string(&metadata()).unwrap();
+        assert_eq!(Metadata::parse(&text).unwrap(), metadata());
+    }
+
+    #[test]
+    fn numbers_that_contradict_each_other_are_named() {
+        let message = |change: fn(&mut Metadata)| {
+            let mut changed = metadata();
+            change(&mut changed);
+            let text = serde_json::to_string(&changed).unwrap();
+            Metadata::parse(&text).unwrap_err().to_string()
+        };
+        let border = message(|metadata| metadata.input.border = 16);
+        assert!(border.contains("input.height is 32, expected more than the border"), "{border}");
+        let mean = message(|metadata| metadata.input.mean = vec![0.5; 3]);
+        assert!(mean.contains("input.mean is [0.5, 0.5, 0.5]"), "{mean}");
+        let deviation = message(|metadata| metadata.input.deviation = vec![0.0]);
+        assert!(deviation.contains("above zero"), "{deviation}");
+        let segment = message(|metadata| metadata.segment = Some(1));
+        assert!(segment.contains("segment is 1"), "{segment}");
+        let version = message(|metadata| metadata.metadata_version = 2);
+        assert!(version.contains("metadata_version is 2, expected 1"), "{version}");
+    }
+}

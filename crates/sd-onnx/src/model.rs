@@ -1,0 +1,81 @@
+//! A whole file.
+
+use prost::Message;
+
+use crate::proto::{
+    GraphProto, MetadataOnly, ModelProto, OperatorSetIdProto, StringStringEntryProto,
+};
+use crate::{Error, Metadata, Result};
+
+/// The set of operators that graphs are written in.
+pub const OPSET: i64 = 17;
+/// The version of the format that came with it.
+const IR_VERSION: i64 = 8;
+
+/// The bytes of a file with this graph and metadata.
+///
+/// # Panics
+/// Never: the metadata are plain text and numbers.
+pub fn encode(graph: GraphProto, metadata: &Metadata) -> Vec<u8> {
+    let value = serde_json::to_string(metadata).expect("text and numbers");
+    ModelProto {
+        ir_version: IR_VERSION,
+        producer_name: "selfdistill".to_owned(),
+        producer_version: metadata.version.clone(),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        metadata_props: vec![StringStringEntryProto { key: Metadata::KEY.to_owned(), value }],
+    }
+    .encode_to_vec()
+}
+
+/// The metadata of a file, without a copy of its weights.
+///
+/// # Errors
+/// If the bytes are no ONNX file, or not one with this project's metadata.
+pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
+    let model = MetadataOnly::decode(bytes)?;
+    let entry = model.metadata_props.iter().find(|entry| entry.key == Metadata::KEY);
+    Metadata::parse(&entry.ok_or(Error::NoMetadata { key: Metadata::KEY })?.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Graph;
+    use crate::metadata::tests::metadata;
+    use proptest::prelude::*;
+
+    fn file() -> Vec<u8> {
+        let mut graph = Graph::new("tiny");
+        let input = graph.input("images", &[1, 2, 2]);
+        let output = graph.node("Relu", &[&input], vec![]);
+        graph.output(&output, "logits", &[1, 2, 2]);
+        encode(graph.finish(), &metadata())
+    }
+
+    #[test]
+    fn the_metadata_come_back() {
+        assert_eq!(read_metadata(&file()).unwrap(), metadata());
+        let model = ModelProto::decode(&*file()).unwrap();
+        assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
+    }
+
+    #[test]
+    fn another_file_is_an_error() {
+        let nothing = read_metadata(&[]).unwrap_err().to_string();
+        assert!(nothing.contains("expected a file of `cargo xtask export`"), "{nothing}");
+        assert!(read_metadata(b"\x89PNG").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(mut bytes: Vec<u8>, at: prop::sample::Index, byte: u8) {
+            let _ = read_metadata(&bytes);
+            bytes = file();
+            *at.get_mut(&mut bytes) = byte;
+            let _ = read_metadata(&bytes);
+            let _ = ModelProto::decode(&*bytes);
+        }
+    }
+}

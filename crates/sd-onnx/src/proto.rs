@@ -1,0 +1,219 @@
+//! The messages of an ONNX file that a classifier needs, as structs by hand.
+//!
+//! Names and field numbers are those of the public `onnx.proto`
+//! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>). Fields that are not listed are
+//! skipped when a file is read.
+
+use prost::Message;
+
+/// A whole file.
+#[derive(Clone, PartialEq, Message)]
+pub struct ModelProto {
+    /// Version of the format itself.
+    #[prost(int64, tag = "1")]
+    pub ir_version: i64,
+    /// The program that wrote it.
+    #[prost(string, tag = "2")]
+    pub producer_name: String,
+    /// Its version.
+    #[prost(string, tag = "3")]
+    pub producer_version: String,
+    /// The computation.
+    #[prost(message, optional, tag = "7")]
+    pub graph: Option<GraphProto>,
+    /// The sets of operators used.
+    #[prost(message, repeated, tag = "8")]
+    pub opset_import: Vec<OperatorSetIdProto>,
+    /// Key and value pairs.
+    #[prost(message, repeated, tag = "14")]
+    pub metadata_props: Vec<StringStringEntryProto>,
+}
+
+/// A file of which the metadata alone is read; the weights are skipped, not copied.
+#[derive(Clone, PartialEq, Message)]
+pub struct MetadataOnly {
+    /// Key and value pairs.
+    #[prost(message, repeated, tag = "14")]
+    pub metadata_props: Vec<StringStringEntryProto>,
+}
+
+/// A set of operators.
+#[derive(Clone, PartialEq, Message)]
+pub struct OperatorSetIdProto {
+    /// Empty for ONNX's own.
+    #[prost(string, tag = "1")]
+    pub domain: String,
+    /// Its version.
+    #[prost(int64, tag = "2")]
+    pub version: i64,
+}
+
+/// A key and a value.
+#[derive(Clone, PartialEq, Message)]
+pub struct StringStringEntryProto {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: String,
+    /// The value.
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+
+/// A computation: nodes in the order they run, weights, inputs and outputs.
+#[derive(Clone, PartialEq, Message)]
+pub struct GraphProto {
+    /// The nodes, each after those whose values it takes.
+    #[prost(message, repeated, tag = "1")]
+    pub node: Vec<NodeProto>,
+    /// The graph's name.
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// The weights.
+    #[prost(message, repeated, tag = "5")]
+    pub initializer: Vec<TensorProto>,
+    /// What goes in.
+    #[prost(message, repeated, tag = "11")]
+    pub input: Vec<ValueInfoProto>,
+    /// What comes out.
+    #[prost(message, repeated, tag = "12")]
+    pub output: Vec<ValueInfoProto>,
+}
+
+/// An operator applied to named values.
+#[derive(Clone, PartialEq, Message)]
+pub struct NodeProto {
+    /// Names of the values that it takes; an empty one stands for none.
+    #[prost(string, repeated, tag = "1")]
+    pub input: Vec<String>,
+    /// Names of the values that it gives.
+    #[prost(string, repeated, tag = "2")]
+    pub output: Vec<String>,
+    /// The node's own name.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    /// The operator.
+    #[prost(string, tag = "4")]
+    pub op_type: String,
+    /// Its attributes.
+    #[prost(message, repeated, tag = "5")]
+    pub attribute: Vec<AttributeProto>,
+}
+
+/// A named attribute of a node.
+#[derive(Clone, PartialEq, Message)]
+pub struct AttributeProto {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// A number.
+    #[prost(float, optional, tag = "2")]
+    pub f: Option<f32>,
+    /// A whole number.
+    #[prost(int64, optional, tag = "3")]
+    pub i: Option<i64>,
+    /// A text.
+    #[prost(string, optional, tag = "4")]
+    pub s: Option<String>,
+    /// Whole numbers.
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub ints: Vec<i64>,
+    /// Which of the fields holds the value: [`FLOAT`](Self::FLOAT), [`INT`](Self::INT),
+    /// [`STRING`](Self::STRING) or [`INTS`](Self::INTS).
+    #[prost(int32, tag = "20")]
+    pub r#type: i32,
+}
+
+impl AttributeProto {
+    /// The value is in `f`.
+    pub const FLOAT: i32 = 1;
+    /// The value is in `i`.
+    pub const INT: i32 = 2;
+    /// The value is in `s`.
+    pub const STRING: i32 = 3;
+    /// The value is in `ints`.
+    pub const INTS: i32 = 7;
+}
+
+/// A tensor's numbers.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorProto {
+    /// Its sides.
+    #[prost(int64, repeated, packed = "false", tag = "1")]
+    pub dims: Vec<i64>,
+    /// Type of its elements, an [`ElementType`].
+    #[prost(enumeration = "ElementType", tag = "2")]
+    pub data_type: i32,
+    /// Its name.
+    #[prost(string, tag = "8")]
+    pub name: String,
+    /// The elements in row-major order, little endian.
+    #[prost(bytes = "vec", tag = "9")]
+    pub raw_data: Vec<u8>,
+}
+
+/// Types of elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum ElementType {
+    /// None.
+    Undefined = 0,
+    /// 32-bit floats.
+    Float = 1,
+    /// Bytes.
+    Uint8 = 2,
+    /// Signed bytes.
+    Int8 = 3,
+    /// 32-bit whole numbers.
+    Int32 = 6,
+    /// 64-bit whole numbers.
+    Int64 = 7,
+}
+
+/// A value's name and type.
+#[derive(Clone, PartialEq, Message)]
+pub struct ValueInfoProto {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its type.
+    #[prost(message, optional, tag = "2")]
+    pub r#type: Option<TypeProto>,
+}
+
+/// A value's type; tensors alone.
+#[derive(Clone, PartialEq, Message)]
+pub struct TypeProto {
+    /// Type and shape of the tensor.
+    #[prost(message, optional, tag = "1")]
+    pub tensor_type: Option<TensorTypeProto>,
+}
+
+/// Type and shape of a tensor.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorTypeProto {
+    /// Type of its elements.
+    #[prost(enumeration = "ElementType", tag = "1")]
+    pub elem_type: i32,
+    /// Its shape.
+    #[prost(message, optional, tag = "2")]
+    pub shape: Option<TensorShapeProto>,
+}
+
+/// A shape.
+#[derive(Clone, PartialEq, Message)]
+pub struct TensorShapeProto {
+    /// The sides.
+    #[prost(message, repeated, tag = "1")]
+    pub dim: Vec<Dimension>,
+}
+
+/// A side of a shape: a number, or a name for one that is only known at run time.
+#[derive(Clone, PartialEq, Message)]
+pub struct Dimension {
+    /// The number.
+    #[prost(int64, optional, tag = "1")]
+    pub dim_value: Option<i64>,
+    /// The name.
+    #[prost(string, optional, tag = "2")]
+    pub dim_param: Option<String>,
+}

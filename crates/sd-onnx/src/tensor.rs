@@ -1,0 +1,62 @@
+//! Numbers of a tensor, into a file and out of it.
+
+use crate::proto::{ElementType, TensorProto};
+use crate::{Error, Result};
+
+impl TensorProto {
+    /// A tensor of floats.
+    ///
+    /// # Panics
+    /// When `values` does not fill `dims`: a mistake of the layer that is written.
+    pub fn floats(name: String, dims: &[i64], values: &[f32]) -> Self {
+        assert_eq!(dims.iter().product::<i64>(), values.len() as i64, "{name} of shape {dims:?}");
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dims: dims.to_vec(), data_type: ElementType::Float as i32, name, raw_data }
+    }
+
+    /// A vector of 64-bit whole numbers.
+    pub fn longs(name: String, values: &[i64]) -> Self {
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let dims = vec![values.len() as i64];
+        Self { dims, data_type: ElementType::Int64 as i32, name, raw_data }
+    }
+
+    /// The floats of a tensor.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if it holds something else, or not as much as its shape says.
+    pub fn to_floats(&self) -> Result<Vec<f32>> {
+        let count = self.dims.iter().try_fold(1i64, |product, &side| product.checked_mul(side));
+        let bytes = count.and_then(|count| count.checked_mul(4));
+        if self.data_type != ElementType::Float as i32 || bytes != Some(self.raw_data.len() as i64)
+        {
+            return Err(Error::Tensor {
+                name: self.name.clone(),
+                found: format!(
+                    "type {}, shape {:?}, {} bytes",
+                    self.data_type,
+                    self.dims,
+                    self.raw_data.len()
+                ),
+            });
+        }
+        let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        Ok(self.raw_data.chunks_exact(4).map(float).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_come_back_and_nothing_else_does() {
+        let tensor = TensorProto::floats("a".to_owned(), &[2, 1], &[1.5, -0.0]);
+        assert_eq!(tensor.to_floats().unwrap(), [1.5, -0.0]);
+        let short = TensorProto { dims: vec![3], ..tensor.clone() };
+        assert!(short.to_floats().unwrap_err().to_string().contains("a: found type 1"));
+        let huge = TensorProto { dims: vec![i64::MAX, 4], ..tensor };
+        assert!(huge.to_floats().is_err());
+        assert!(TensorProto::longs("b".to_owned(), &[7]).to_floats().is_err());
+    }
+}

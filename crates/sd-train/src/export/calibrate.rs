@@ -1,0 +1,138 @@
+//! Ranges of feature maps, measured on training images, for 8-bit networks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use sd_data::{Data, Loader, LoaderConfig, Order};
+use sd_infer::Engine;
+use sd_onnx::proto::GraphProto;
+use sd_onnx::quantize::{Form, Range, Ranges, quantize, values_to_measure, with_outputs};
+use sd_onnx::{Metadata, encode};
+
+use crate::batch::channels_first;
+use crate::cli::onnx::{Calibration, Int8, OnnxArgs};
+
+/// Images a batch.
+const BATCH: usize = 64;
+/// Share of the values that percentile calibration leaves out at either end.
+const OUTSIDE: f64 = 1e-4;
+
+/// Measures ranges with the float network, in the runtime that is to run it, and writes it in
+/// 8-bit numbers.
+#[derive(Debug)]
+pub struct Calibrator {
+    /// What it writes.
+    pub form: Form,
+    calibration: Calibration,
+    /// What the next graph takes: images, or the map after the segment before.
+    batches: Vec<sd_infer::Batch>,
+}
+
+impl Calibrator {
+    /// Draws the training images, without augmentation, the same ones each time.
+    ///
+    /// # Errors
+    /// The loader's, or if there are too few images.
+    pub fn new(args: &OnnxArgs, form: Int8, data: &Data) -> Result<Self> {
+        let images = args.calibration_images as usize;
+        let found = data.train.len();
+        ensure!(found >= BATCH, "found {found} training images, expected at least {BATCH}");
+        let config = LoaderConfig {
+            batch_size: BATCH,
+            threads: 1,
+            prefetch: 1,
+            seed: 0,
+            order: Order::Shuffled,
+            drop_last: true,
+            augment: vec![],
+            normalization: data.normalization.clone(),
+        };
+        let loader = Loader::new(Arc::clone(&data.train), config)?;
+        let batches = loader.epoch(0, 0).take(images / BATCH);
+        let form = match form {
+            Int8::Qdq => Form::Qdq,
+            Int8::Convinteger => Form::ConvInteger,
+        };
+        let batches = batches.map(|batch| channels_first(&batch)).collect();
+        Ok(Self { form, calibration: args.calibration, batches })
+    }
+
+    /// The folded float graph in 8-bit numbers. Of a staged network, the segments in their order.
+    ///
+    /// # Errors
+    /// If the runtime cannot run the graph.
+    pub fn quantise(&mut self, mut graph: GraphProto, metadata: &Metadata) -> Result<GraphProto> {
+        let measured = values_to_measure(&graph, self.form);
+        // A segment's map is what the next one takes.
+        let last = graph.output.last().map(|output| output.name.clone());
+        let map = last.filter(|name| metadata.segment.is_some() && name.starts_with("map"));
+        let mut outputs: BTreeSet<String> = measured.iter().cloned().chain(map.clone()).collect();
+        // A value that comes from outside is no output of a graph.
+        let outside: Vec<_> =
+            graph.input.iter().filter_map(|input| outputs.take(&input.name)).collect();
+        let file = encode(with_outputs(&graph, &outputs), metadata);
+        let mut runtime = Engine::Rten.load(file, None, 1)?;
+        let mut of_batches = BTreeMap::<&String, Vec<Range>>::new();
+        for batch in &mut self.batches {
+            for name in &outside {
+                let range = range(batch.values(), self.calibration);
+                of_batches.entry(name).or_default().push(range);
+            }
+            for (name, values) in outputs.iter().zip(runtime.run(batch.clone())?) {
+                if measured.contains(name) {
+                    let range = range(values.values(), self.calibration);
+                    of_batches.entry(name).or_default().push(range);
+                }
+                if map.as_ref() == Some(name) {
+                    *batch = values;
+                }
+            }
+        }
+        let of_all = |(name, ranges): (&String, Vec<Range>)| {
+            (name.clone(), together(&ranges, self.calibration))
+        };
+        let ranges: Ranges = of_batches.into_iter().map(of_all).collect();
+        quantize(&mut graph, &ranges, self.form)?;
+        Ok(graph)
+    }
+}
+
+/// The range of one batch's values.
+fn range(values: &[f32], calibration: Calibration) -> Range {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let last = sorted.len().saturating_sub(1);
+    let outside = match calibration {
+        Calibration::Minmax => 0,
+        Calibration::Percentile => (last as f64 * OUTSIDE).round() as usize,
+    };
+    let at = |place: usize| sorted.get(place).copied().unwrap_or(0.0);
+    Range::new(at(outside), at(last - outside))
+}
+
+/// The range of all batches.
+fn together(ranges: &[Range], calibration: Calibration) -> Range {
+    let all = ranges.iter().copied().reduce(Range::union).unwrap_or(Range::new(0.0, 0.0));
+    match calibration {
+        Calibration::Minmax => all,
+        Calibration::Percentile => Range::mean(ranges),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_leaves_out_what_is_far() {
+        let mut values: Vec<f32> = (0..20_000).map(|value| value as f32 / 1000.0).collect();
+        values[0] = 1e6;
+        assert_eq!(range(&values, Calibration::Minmax), Range::new(0.0, 1e6));
+        assert_eq!(range(&values, Calibration::Percentile), Range::new(0.0, 19.998));
+        assert_eq!(range(&[], Calibration::Percentile), Range::new(0.0, 0.0));
+        let ranges = [Range::new(0.0, 1.0), Range::new(-2.0, 2.0)];
+        assert_eq!(together(&ranges, Calibration::Minmax), Range::new(-2.0, 2.0));
+        assert_eq!(together(&ranges, Calibration::Percentile), Range::new(-1.0, 1.5));
+    }
+}

@@ -1,0 +1,86 @@
+//! What an exported file says of itself.
+
+use anyhow::Result;
+use sd_data::Normalization;
+use sd_models::MultiExit;
+use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
+use sha2::{Digest, Sha256};
+
+use crate::config::Experiment;
+
+/// What there is to tell.
+#[derive(Debug, Clone, Copy)]
+pub struct Describe<'a> {
+    /// The run's experiment.
+    pub experiment: &'a Experiment,
+    /// Its network.
+    pub network: &'a MultiExit,
+    /// How its images were normalised.
+    pub normalization: &'a Normalization,
+    /// Its classes, in the order of the logits.
+    pub classes: &'a [String],
+}
+
+impl Describe<'_> {
+    /// Of the network that ends at this exit.
+    pub fn exit(&self, exit: usize) -> Result<Metadata> {
+        let cost = self.network.cost_of_exits()?[exit];
+        let name = self.network.exit_names().swap_remove(exit);
+        let only = Exit { name, params: cost.params, macs: cost.macs, threshold: None };
+        self.with(vec![only], false)
+    }
+
+    /// Of the network with all its exits. An exit's multiply-accumulates are those of an image
+    /// that leaves there, after the exits before it have looked at it. `thresholds` has one for
+    /// each shallow exit, or none.
+    pub fn exits(&self, thresholds: &[Option<f32>]) -> Result<Metadata> {
+        let alone = self.network.cost_of_exits()?;
+        let names = self.network.exit_names().into_iter();
+        let costs = alone.iter().zip(self.network.cost_of_cascade()?);
+        let exits: Vec<Exit> = names
+            .zip(costs)
+            .enumerate()
+            .map(|(index, (name, (alone, cascade)))| Exit {
+                name,
+                params: alone.params,
+                macs: cascade.macs,
+                threshold: thresholds.get(index).copied().flatten(),
+            })
+            .collect();
+        let several = exits.len() > 1;
+        self.with(exits, several)
+    }
+
+    fn with(&self, exits: Vec<Exit>, ensemble: bool) -> Result<Metadata> {
+        let (shape, _) = self.experiment.data.input();
+        let configuration = self.experiment.to_toml()?;
+        let deployed = self.network.cost_of_exits()?;
+        Ok(Metadata {
+            metadata_version: METADATA_VERSION,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: self.experiment.name.clone(),
+            input: Input {
+                channels: shape.channels,
+                height: shape.height,
+                width: shape.width,
+                border: self.experiment.data.pad,
+                resize: Resize::Triangle,
+                layout: Layout::Nchw,
+                mean: self.normalization.mean.clone(),
+                deviation: self.normalization.deviation.clone(),
+            },
+            classes: self.classes.to_vec(),
+            exits,
+            ensemble,
+            deployed_macs: deployed.last().map_or(0, |cost| cost.macs),
+            segment: None,
+            int8: None,
+            configuration_sha256: sha256(&configuration),
+            configuration,
+        })
+    }
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}

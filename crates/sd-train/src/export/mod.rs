@@ -1,0 +1,107 @@
+//! A run's network as ONNX files that need neither libtorch nor this crate.
+
+mod calibrate;
+mod description;
+mod score;
+mod threshold;
+
+pub use score::{Score, score};
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use sd_bench::run_folder;
+use sd_layers::Precision;
+use sd_models::MultiExit;
+use sd_onnx::proto::GraphProto;
+use sd_onnx::{Metadata, encode, fold_batch_norms};
+use tch::{Device, nn};
+
+use crate::cli::onnx::{Int8, OnnxArgs};
+use crate::config::Experiment;
+use crate::evaluate::Evaluation;
+use crate::{logging, weights};
+use calibrate::Calibrator;
+use description::Describe;
+
+/// Writes the files that the command line asks for, and tells their names.
+///
+/// # Errors
+/// If the folder is no run, its weights are of another configuration, there is no such exit, or a
+/// layer cannot be written.
+pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
+    logging::start(None)?;
+    let experiment = Experiment::read(&args.run.join(run_folder::CONFIG), &[], None)?;
+    let data = experiment.data.open(&args.data_dir)?;
+    let vs = nn::VarStore::new(Device::Cpu);
+    // Whatever it was trained in: the file's numbers are 32-bit floats.
+    let network =
+        MultiExit::build(&vs.root(), &experiment.model, experiment.task(), Precision::F32)?;
+    weights::load(&args.run.join(args.weights.file()), &vs, &experiment)?;
+
+    let thresholds = match data.valid.clone() {
+        Some(images) if args.all || args.staged => {
+            let normalization = data.normalization.clone();
+            let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
+            threshold::choose(&evaluation, &network, args.tolerance)
+        }
+        _ => vec![],
+    };
+    let describe = Describe {
+        experiment: &experiment,
+        network: &network,
+        normalization: &data.normalization,
+        classes: data.test.class_names(),
+    };
+    let files: Vec<(PathBuf, GraphProto, Metadata)> = if args.staged {
+        let folder =
+            args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "staged")));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let metadata = describe.exits(&thresholds)?;
+        let segments = network.onnx_segments()?.into_iter().enumerate();
+        let file = |(segment, graph): (usize, GraphProto)| {
+            let name = format!("{}-{}.onnx", segment + 1, graph.name);
+            (folder.join(name), graph, Metadata { segment: Some(segment), ..metadata.clone() })
+        };
+        segments.map(file).collect()
+    } else if args.all {
+        let path = args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "all")));
+        vec![(path, network.onnx_all()?, describe.exits(&thresholds)?)]
+    } else {
+        let names = network.exit_names();
+        let asked = args.exit.as_ref().or(names.last()).context("the network has no exit")?;
+        let Some(exit) = names.iter().position(|name| name == asked) else {
+            bail!("--exit: found `{asked}`, expected one of {}", names.join(", "));
+        };
+        let path = args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, asked)));
+        vec![(path, network.onnx_until(exit)?, describe.exit(exit)?)]
+    };
+    let mut calibration = match args.int8 {
+        Some(form) => Some(Calibrator::new(args, form, &data)?),
+        None => None,
+    };
+    let mut written = Vec::new();
+    for (path, mut graph, mut metadata) in files {
+        if !args.no_fold {
+            fold_batch_norms(&mut graph)?;
+        }
+        if let Some(calibration) = &mut calibration {
+            graph = calibration.quantise(graph, &metadata)?;
+            metadata.int8 = Some(calibration.form);
+        }
+        run_folder::write_atomic(&path, &encode(graph, &metadata))?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// The file or folder in the run's folder, unless it is told: `deepest.onnx`, `staged-qdq`.
+fn default_name(args: &OnnxArgs, what: &str) -> String {
+    let form = match args.int8 {
+        None => "",
+        Some(Int8::Qdq) => "-qdq",
+        Some(Int8::Convinteger) => "-convinteger",
+    };
+    format!("{what}{form}{}", if args.staged { "" } else { ".onnx" })
+}

@@ -1,0 +1,95 @@
+//! How well an exported network classifies a split, and what it spends on an image.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use sd_bench::run_folder;
+use sd_data::{Loader, LoaderConfig, Order};
+use sd_infer::{Classifier, Options};
+use serde::Serialize;
+
+use crate::batch::channels_first;
+use crate::cli::{EvalArgs, Split};
+use crate::config::Experiment;
+use crate::logging;
+
+/// Images a batch.
+const BATCH: usize = 64;
+
+/// The score of an exported network.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Score {
+    /// Images of the split.
+    pub images: usize,
+    /// Share of the images that are classified rightly.
+    pub top1: f64,
+    /// Mean multiply-accumulates of an image, as a share of the whole network's.
+    pub macs_share: f64,
+    /// Images that left at each exit.
+    pub left_at: BTreeMap<String, usize>,
+}
+
+/// Classifies a split of the run's images with this file, as `sd-infer` does. In a staged network,
+/// images leave by its thresholds.
+///
+/// # Errors
+/// If the folder is no run, or the file is of another configuration than the run.
+pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
+    logging::start(None)?;
+    let config = args.run.join(run_folder::CONFIG);
+    let experiment = Experiment::read(&config, &[], None)?;
+    let options = Options { threads: args.place.threads(), top: 1, ..Options::default() };
+    let mut classifier = Classifier::open_with(file, options)?;
+    ensure!(
+        classifier.metadata().configuration == experiment.to_toml()?,
+        "{}: of another configuration than {}",
+        file.display(),
+        config.display()
+    );
+    let data = experiment.data.open(&args.place.data_dir)?;
+    let images = match args.split {
+        Split::Test => data.test,
+        Split::Valid => data.valid.context("the run has no validation split (data.validation)")?,
+    };
+    let loader = LoaderConfig {
+        batch_size: BATCH,
+        threads: 1,
+        prefetch: 1,
+        seed: 0,
+        order: Order::Sequential,
+        drop_last: false,
+        augment: vec![],
+        normalization: data.normalization,
+    };
+    let (mut score, mut right) = (Score::default(), 0);
+    for batch in Loader::new(images, loader)?.epoch(0, 0) {
+        let answers = classifier.classify_prepared(channels_first(&batch))?;
+        for (answer, &label) in answers.into_iter().zip(&batch.labels) {
+            score.images += 1;
+            right += usize::from(answer.labels[0].class as i64 == label);
+            score.macs_share += answer.share;
+            *score.left_at.entry(answer.exit).or_default() += 1;
+        }
+    }
+    let images = score.images.max(1) as f64;
+    score.top1 = right as f64 / images;
+    score.macs_share /= images;
+    Ok(score)
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left: Vec<String> =
+            self.left_at.iter().map(|(exit, images)| format!("{exit} {images}")).collect();
+        write!(
+            f,
+            "top-1 {:.2} % of {} images at {:.1} % of the MACs; left at {}",
+            100.0 * self.top1,
+            self.images,
+            100.0 * self.macs_share,
+            left.join(", ")
+        )
+    }
+}

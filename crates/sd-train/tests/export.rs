@@ -1,0 +1,110 @@
+//! Exports of a trained run: what they score is what the run's own weights score.
+
+use std::path::Path;
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const TINY: &str = r#"
+name = "tiny"
+seed = 3
+
+[data]
+dataset = { synthetic = { classes = 4, train = 256, test = 100, channels = 1, height = 28, width = 28, seed = 0 } }
+pad = 2
+validation = { fraction = 0.25, seed = 0 }
+
+[model.backbone.vgg]
+depth = 11
+head = "linear"
+width = 0.25
+conv = { grouped = { groups = 8 } }
+attention = "none"
+
+[model.exits]
+after = [2, 4]
+kind = { light = { attention = { eca = {} } } }
+
+[objective.self_distillation]
+alpha = 0.3
+temperature = 3.0
+lambda = 0.03
+teacher = "deepest"
+label_smoothing = 0.0
+
+[train]
+epochs = 2
+batch_size = 16
+precision = "f32"
+sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
+schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
+"#;
+
+fn sd_train(folder: &Path, line: &str) -> Command {
+    let mut command = Command::cargo_bin("sd-train").unwrap();
+    command.current_dir(folder).args(line.split_whitespace());
+    command
+}
+
+fn printed(folder: &Path, line: &str) -> String {
+    let done = sd_train(folder, line).assert().success();
+    String::from_utf8(done.get_output().stdout.clone()).unwrap()
+}
+
+fn json(folder: &Path, line: &str) -> Value {
+    serde_json::from_str(&printed(folder, line)).unwrap()
+}
+
+#[test]
+fn every_export_scores_as_the_run_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("tiny.toml"), TINY).unwrap();
+    printed(folder, "train tiny.toml --out run --device cpu --threads 1");
+    let scores = json(folder, "eval run --json --device cpu");
+    let top1 = |place: &Value| place["top1"].as_f64().unwrap();
+    let deepest = top1(scores["exits"].as_array().unwrap().last().unwrap());
+
+    for (export, file, expected) in [
+        ("", "run/deepest.onnx", deepest),
+        ("--no-fold", "run/deepest.onnx", deepest),
+        ("--exit exit1", "run/exit1.onnx", top1(&scores["exits"][0])),
+        ("--all", "run/all.onnx", top1(&scores["ensemble"])),
+    ] {
+        assert_eq!(printed(folder, &format!("export run {export}")).trim(), file);
+        let score = json(folder, &format!("eval run --json --onnx {file}"));
+        assert_eq!(score["images"], 100);
+        assert!((top1(&score) - expected).abs() < 1e-9, "{file}: {score}, expected {expected}");
+    }
+
+    let staged = printed(folder, "export run --staged --tolerance 2");
+    let expected =
+        ["run/staged/1-exit1.onnx", "run/staged/2-exit2.onnx", "run/staged/3-deepest.onnx"];
+    assert_eq!(staged.lines().collect::<Vec<_>>(), expected);
+    // The tolerance holds on the images that chose the thresholds.
+    let valid = json(folder, "eval run --json --split valid --device cpu");
+    let whole = top1(valid["exits"].as_array().unwrap().last().unwrap());
+    let early = json(folder, "eval run --json --split valid --onnx run/staged");
+    assert!(top1(&early) >= whole - 0.02 - 1e-9, "{early}, whole {whole}");
+
+    for (form, kind) in [("qdq", "deepest"), ("convinteger", "deepest"), ("convinteger", "staged")]
+    {
+        let staged = if kind == "staged" { "--staged" } else { "" };
+        let export = format!("export run --int8 {form} {staged} --calibration-images 128");
+        printed(folder, &export);
+        let file = if staged.is_empty() {
+            format!("run/{kind}-{form}.onnx")
+        } else {
+            format!("run/{kind}-{form}")
+        };
+        let score = json(folder, &format!("eval run --json --onnx {file}"));
+        assert!((top1(&score) - deepest).abs() <= 0.1, "{file}: {score}, float {deepest}");
+    }
+    let bytes = |file: &str| std::fs::metadata(folder.join(file)).unwrap().len() as f64;
+    let share = bytes("run/deepest-convinteger.onnx") / bytes("run/deepest.onnx");
+    assert!(share < 0.75, "{share}");
+
+    let refused = sd_train(folder, "export run --exit exit7").assert().code(1);
+    let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("found `exit7`, expected one of exit1, exit2, deepest"), "{said}");
+}

@@ -1,0 +1,243 @@
+//! Networks as ONNX, with random weights and statistics, against their own forward passes.
+//!
+//! With `SD_ONNX_CASES=DIR` the files and what libtorch computes stay in `DIR`, for
+//! scripts/onnx/check.py.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use sd_infer::{Batch, Classifier, Options};
+use sd_layers::{
+    AttentionConfig, ConvConfig, FeatureShape, GroupedConfig, Precision, channels_last,
+};
+use sd_models::{
+    BackboneConfig, ExitConfig, ExitsConfig, ModelConfig, MultiExit, PerStage, ResnetConfig, Stem,
+    Task, TensorFile, VggConfig, VggHead,
+};
+use sd_onnx::proto::{ElementType, GraphProto};
+use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize, encode, fold_batch_norms};
+use sd_train::config::Experiment;
+use tch::{Device, Kind, Tensor, nn};
+
+/// A network with random weights, its files, and images with its logits.
+struct Case {
+    folder: PathBuf,
+    metadata: Metadata,
+    images: Tensor,
+    /// Every exit's logits, then the ensemble's where there are several.
+    logits: Vec<(String, Tensor)>,
+}
+
+/// Images a case.
+const IMAGES: i64 = 3;
+
+impl Case {
+    fn make(name: &str, config: &ModelConfig, task: Task, root: &Path) -> Self {
+        let _no_grad = tch::no_grad_guard();
+        tch::manual_seed(7);
+        let vs = nn::VarStore::new(Device::Cpu);
+        let network = MultiExit::build(&vs.root(), config, task, Precision::F32).unwrap();
+        for (name, mut variable) in vs.variables() {
+            if name.ends_with("running_var") {
+                let _ = variable.uniform_(0.5, 2.0);
+            } else if variable.dim() == 1 {
+                // A residual branch ends small, or fifty layers of sums would explode.
+                let last = name.ends_with("norm2.weight") || name.ends_with("norm3.weight");
+                let scale = if last { 0.2 } else { 1.0 };
+                variable.set_data(&(&variable * scale + variable.randn_like() * 0.2));
+            } else if name.ends_with("weight") {
+                // He's deviation, √6 times PyTorch's: logits of trained networks' size.
+                variable.set_data(&(&variable * 6f64.sqrt()));
+            }
+        }
+        let size = [IMAGES, task.input.channels, task.input.height, task.input.width];
+        let images = Tensor::randn(size, (Kind::Float, Device::Cpu));
+        let outputs = network.forward_exits(&channels_last(&images), false);
+        let names = network.exit_names();
+        let logits = outputs.all().map(|exit| exit.logits.shallow_clone());
+        let mut logits: Vec<_> = names.iter().cloned().zip(logits).collect();
+        if logits.len() > 1 {
+            logits.push(("ensemble".to_owned(), outputs.ensemble()));
+        }
+        let case = Self {
+            folder: root.join(name),
+            metadata: metadata(name, task, &network),
+            images,
+            logits,
+        };
+        std::fs::create_dir_all(&case.folder).unwrap();
+        case.write_files(&network);
+        case
+    }
+
+    fn check(&self, file: &Path, expected: &[(String, Tensor)]) {
+        let difference = difference(file, &self.images, expected);
+        assert!(difference < 1e-4, "{}: {difference:e}", file.display());
+    }
+
+    fn write_files(&self, network: &MultiExit) {
+        let named = self.logits.iter().map(|(name, logits)| (name.clone(), logits.shallow_clone()));
+        let images = ("images".to_owned(), self.images.shallow_clone());
+        let tensors = named.chain([images]).collect();
+        let file = TensorFile { tensors, metadata: HashMap::new() };
+        std::fs::write(self.folder.join("golden.safetensors"), file.to_bytes().unwrap()).unwrap();
+        let write = |name: String, mut graph: GraphProto, metadata: &Metadata, fold: bool| {
+            if fold {
+                fold_batch_norms(&mut graph).unwrap();
+            }
+            std::fs::write(self.folder.join(name), encode(graph, metadata)).unwrap();
+        };
+        let costs = network.cost_of_exits().unwrap();
+        for (exit, name) in network.exit_names().iter().enumerate() {
+            let params = parameters(&network.onnx_until(exit).unwrap());
+            assert_eq!(params, costs[exit].params, "{}, {name}", self.folder.display());
+            let only = vec![self.metadata.exits[exit].clone()];
+            let metadata = Metadata { exits: only, ensemble: false, ..self.metadata.clone() };
+            write(format!("{name}.onnx"), network.onnx_until(exit).unwrap(), &metadata, true);
+        }
+        write("all.onnx".to_owned(), network.onnx_all().unwrap(), &self.metadata, true);
+        write("unfolded.onnx".to_owned(), network.onnx_all().unwrap(), &self.metadata, false);
+        std::fs::create_dir_all(self.folder.join("staged")).unwrap();
+        for (segment, graph) in network.onnx_segments().unwrap().into_iter().enumerate() {
+            let metadata = Metadata { segment: Some(segment), ..self.metadata.clone() };
+            let name = format!("staged/{}-{}.onnx", segment + 1, graph.name);
+            write(name, graph, &metadata, true);
+        }
+    }
+}
+
+/// Numbers of a graph that were trained: not running statistics, shapes or constants.
+fn parameters(graph: &GraphProto) -> u64 {
+    let trained = graph.initializer.iter().filter(|tensor| {
+        let fixed = ["norm_mean", "norm_var", "scales"];
+        let of_floats = tensor.data_type == ElementType::Float as i32;
+        let constant = tensor.dims.is_empty() || !of_floats;
+        !constant && !fixed.iter().any(|role| tensor.name.starts_with(role))
+    });
+    trained.map(|tensor| tensor.dims.iter().product::<i64>() as u64).sum()
+}
+
+fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
+    let channels = task.input.channels as usize;
+    let costs = network.cost_of_cascade().unwrap();
+    let exit = |(name, cost): (String, &sd_layers::Cost)| Exit {
+        name,
+        params: cost.params,
+        macs: cost.macs,
+        threshold: None,
+    };
+    let exits: Vec<Exit> = network.exit_names().into_iter().zip(&costs).map(exit).collect();
+    Metadata {
+        metadata_version: METADATA_VERSION,
+        version: "0".to_owned(),
+        name: name.to_owned(),
+        input: Input {
+            channels,
+            height: task.input.height as usize,
+            width: task.input.width as usize,
+            border: 0,
+            resize: Resize::Triangle,
+            layout: Layout::Nchw,
+            mean: vec![0.5; channels],
+            deviation: vec![0.25; channels],
+        },
+        classes: (0..task.classes).map(|class| class.to_string()).collect(),
+        ensemble: exits.len() > 1,
+        exits,
+        deployed_macs: network.cost_of_exits().unwrap().last().unwrap().macs,
+        segment: None,
+        int8: None,
+        configuration: String::new(),
+        configuration_sha256: String::new(),
+    }
+}
+
+/// What configs/ names, and small networks with each kind of convolution, attention and exit.
+fn networks() -> Vec<(String, ModelConfig, Task)> {
+    let mut all = Vec::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+    for folder in [root.clone(), root.join("cifar100")] {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let experiment = Experiment::read(&path, &[], None).unwrap();
+                let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+                all.push((name, experiment.model.clone(), experiment.task()));
+            }
+        }
+    }
+    let task = Task { input: FeatureShape::new(3, 40, 48), classes: 5 };
+    let vgg = |conv, attention, head| {
+        let all = (PerStage::All(conv), PerStage::All(attention));
+        BackboneConfig::Vgg(VggConfig {
+            depth: 11,
+            head,
+            width: 0.25,
+            conv: all.0,
+            attention: all.1,
+        })
+    };
+    let resnet = |depth, stem, attention| {
+        BackboneConfig::Resnet(ResnetConfig {
+            depth,
+            stem,
+            width: 0.25,
+            conv: PerStage::All(ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: true })),
+            attention: PerStage::All(attention),
+        })
+    };
+    for (index, conv) in ConvConfig::examples().into_iter().enumerate() {
+        let backbone = vgg(conv, AttentionConfig::None, VggHead::Classic);
+        all.push((format!("conv{index}"), ModelConfig { backbone, exits: None }, task));
+    }
+    for attention in AttentionConfig::examples() {
+        // Its enlargement is written for even sides alone.
+        let even = attention == AttentionConfig::Tpami;
+        let input = if even { FeatureShape::new(3, 64, 96) } else { task.input };
+        let task = Task { input, ..task };
+        let name = attention.name();
+        let backbone = vgg(ConvConfig::Dense, attention.clone(), VggHead::Linear);
+        all.push((format!("vgg-{name}"), ModelConfig { backbone, exits: None }, task));
+        let backbone = resnet(50, Stem::Small, attention);
+        all.push((format!("resnet-{name}"), ModelConfig { backbone, exits: None }, task));
+    }
+    for (index, kind) in ExitConfig::examples().into_iter().enumerate() {
+        let backbone = resnet(18, Stem::Large, AttentionConfig::None);
+        let task = Task { input: FeatureShape::new(3, 64, 96), ..task };
+        let exits = Some(ExitsConfig { after: vec![1, 3], kind });
+        all.push((format!("exit{index}"), ModelConfig { backbone, exits }, task));
+    }
+    all
+}
+
+/// The largest difference between the file's logits, output by output, and libtorch's.
+fn difference(file: &Path, images: &Tensor, expected: &[(String, Tensor)]) -> f64 {
+    let mut classifier = Classifier::open_with(file, Options::default()).unwrap();
+    let numbers = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap();
+    let shape = images.size().iter().map(|&side| side as usize).collect();
+    let outputs = classifier.logits(Batch::new(shape, numbers(images)).unwrap()).unwrap();
+    assert_eq!(outputs.len(), expected.len(), "{}", file.display());
+    let pairs = outputs.iter().zip(expected).flat_map(|(output, (_, expected))| {
+        let pairs: Vec<_> = output.values().iter().copied().zip(numbers(expected)).collect();
+        pairs
+    });
+    pairs.map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max)
+}
+
+#[test]
+fn every_file_gives_the_networks_own_logits() {
+    let scratch = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("SD_ONNX_CASES").map(PathBuf::from);
+    let root = kept.as_deref().unwrap_or(scratch.path());
+    for (name, config, task) in networks() {
+        let case = Case::make(&name, &config, task, root);
+        let exits = case.metadata.exits.len();
+        for (exit, (name, _)) in case.logits[..exits].iter().enumerate() {
+            let file = case.folder.join(format!("{name}.onnx"));
+            case.check(&file, &case.logits[exit..=exit]);
+        }
+        case.check(&case.folder.join("all.onnx"), &case.logits);
+        case.check(&case.folder.join("unfolded.onnx"), &case.logits);
+        case.check(&case.folder.join("staged"), &case.logits[..exits]);
+    }
+}

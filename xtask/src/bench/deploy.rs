@@ -1,0 +1,268 @@
+//! An exported network measured as it is deployed: sizes, start, latency, throughput, memory.
+
+use super::peers::{document, write};
+use super::python;
+use crate::libtorch::{Libtorch, Setup};
+use crate::{run, workspace};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+/// Arguments of `bench deploy`.
+#[derive(Debug, clap::Args)]
+pub struct DeployArgs {
+    /// Folder of a run
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+
+    /// Images for the staged network, JPEG, PNG or WebP; black ones say nothing of early exit
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+
+    /// Runtimes
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Engine::Rten, Engine::Tract, Engine::Ort])]
+    engines: Vec<Engine>,
+
+    /// Threads, in turn
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2])]
+    threads: Vec<u16>,
+
+    /// Images a batch, in turn
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64])]
+    batch: Vec<u16>,
+
+    /// Times that everything runs
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+
+    /// Seconds that each measurement repeats for
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    seconds: f64,
+
+    /// Folder that holds the data sets
+    #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
+    data_dir: PathBuf,
+
+    /// A Python with torch and torchvision, to measure PyTorch too
+    #[arg(long, value_name = "PATH", env = "SD_PEERS_PYTHON")]
+    python: Option<PathBuf>,
+
+    /// The JSON document [default: RUN/deploy.json]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// What runs an exported file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Engine {
+    /// Pure Rust, in the program by default
+    Rten,
+    /// Pure Rust, one thread
+    Tract,
+    /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
+    Ort,
+}
+
+impl Engine {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Rten => "rten",
+            Self::Tract => "tract",
+            Self::Ort => "ort",
+        }
+    }
+}
+
+/// Starts of the program that are measured, a round.
+const STARTS: usize = 10;
+
+/// A black PNG of one pixel.
+const PIXEL: [u8; 67] = [
+    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 13, b'I', b'H', b'D', b'R', 0, 0, 0,
+    1, 0, 0, 0, 1, 8, 0, 0, 0, 0, 0x3a, 0x7e, 0x9b, 0x55, 0, 0, 0, 10, b'I', b'D', b'A', b'T',
+    0x78, 0x9c, 0x63, 0x60, 0, 0, 0, 2, 0, 1, 0x48, 0xaf, 0xa4, 0x71, 0, 0, 0, 0, b'I', b'E', b'N',
+    b'D', 0xae, 0x42, 0x60, 0x82,
+];
+
+/// Exports the run in every form, measures each in each runtime, round by round, beside libtorch
+/// and PyTorch, and writes one document.
+pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<ExitCode> {
+    let ort = args.engines.contains(&Engine::Ort);
+    ensure!(
+        !ort || std::env::var_os("ORT_DYLIB_PATH").is_some(),
+        "ORT_DYLIB_PATH names no library of ONNX Runtime; --engines rten,tract does without"
+    );
+    let python = match &args.python {
+        Some(python) => Some(python::with_torch(Some(python), setup)?),
+        None => None,
+    };
+    let sd_train = run::build(&run::SD_TRAIN, Some(libtorch))?;
+    let folder = tempfile::tempdir()?;
+    // The two builds take one place, one after the other.
+    let small = folder.path().join("sd-infer");
+    fs::copy(run::build(&run::SD_INFER, None)?, &small)?;
+    let all = folder.path().join("sd-infer-all");
+    fs::copy(run::build(&run::SD_INFER_ALL, None)?, &all)?;
+    let stripped = folder.path().join("sd-infer-stripped");
+    let strip = Command::new("strip").arg("-o").arg(&stripped).arg(&small).status();
+    let program = if strip.is_ok_and(|status| status.success()) { stripped } else { small };
+
+    let files = export(args, &sd_train, folder.path())?;
+    let pixel = folder.path().join("pixel.png");
+    fs::write(&pixel, PIXEL)?;
+    let out = args.out.clone().unwrap_or_else(|| args.run.join("deploy.json"));
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let mut sizes = serde_json::Map::new();
+    sizes.insert("program, stripped".to_owned(), fs::metadata(&program)?.len().into());
+    for file in &files {
+        sizes.insert(file.name.clone(), size(&file.path)?.into());
+    }
+    let mut rounds = Vec::new();
+    for round in 1..=args.rounds {
+        eprintln!("round {round} of {}", args.rounds);
+        let mut records = Vec::new();
+        for file in &files {
+            for job in jobs(args, file) {
+                records.push(measure(args, &all, file, job)?);
+            }
+        }
+        let deepest = files.iter().find(|file| file.name == "deepest");
+        let deepest = &deepest.context("a network has a deepest exit")?.path;
+        let starts = starts(&program, deepest, &pixel)?;
+        let mut peers = Vec::new();
+        for &threads in &args.threads {
+            peers.push(ours(args, &sd_train, threads)?);
+            if let Some(python) = &python {
+                peers.push(theirs(args, python, threads)?);
+            }
+        }
+        rounds.push(json!({"exported": records, "first_label_seconds": starts, "peers": peers}));
+        let document = json!({
+            "command": format!("cargo xtask {}", command.join(" ")),
+            "run": args.run,
+            "bytes": sizes,
+            "rounds": rounds,
+        });
+        // After each round: what is measured by then outlives an interrupt.
+        write(&out, &document)?;
+    }
+    println!("{}", out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An exported file, or the folder of a staged network.
+#[derive(Debug)]
+struct Exported {
+    name: String,
+    path: PathBuf,
+    form: Option<&'static str>,
+}
+
+/// Every exit alone, the staged network, and both again in each 8-bit form.
+fn export(args: &DeployArgs, sd_train: &Path, folder: &Path) -> Result<Vec<Exported>> {
+    let config = args.run.join("config.toml");
+    let counted = document(Command::new(sd_train).args(["count", "--json"]).arg(config))?;
+    let exits = counted[0]["exits"].as_array().context("count tells no exits")?;
+    let mut kinds: Vec<(String, Vec<String>)> = Vec::new();
+    for name in exits.iter().filter_map(|exit| exit["name"].as_str()) {
+        kinds.push((name.to_owned(), vec!["--exit".to_owned(), name.to_owned()]));
+    }
+    kinds.push(("staged".to_owned(), vec!["--staged".to_owned()]));
+    let mut files = Vec::new();
+    for (kind, arguments) in &kinds {
+        for form in [None, Some("qdq"), Some("convinteger")] {
+            let name = form.map_or(kind.clone(), |form| format!("{kind}-{form}"));
+            let file = if kind == "staged" { name.clone() } else { format!("{name}.onnx") };
+            let path = folder.join(file);
+            let mut command = Command::new(sd_train);
+            command.arg("export").arg(&args.run).args(arguments).arg("--out").arg(&path);
+            command.arg("--data-dir").arg(&args.data_dir);
+            if let Some(form) = form {
+                command.args(["--int8", form]);
+            }
+            let status = command.stdout(Stdio::null()).status().context("cannot start sd-train")?;
+            ensure!(status.success(), "the export of {name} failed");
+            files.push(Exported { name, path, form });
+        }
+    }
+    Ok(files)
+}
+
+fn size(path: &Path) -> Result<u64> {
+    if !path.is_dir() {
+        return Ok(fs::metadata(path)?.len());
+    }
+    fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
+/// Where a file is measured: each runtime that computes its form as it is meant, tract on one
+/// thread.
+fn jobs(args: &DeployArgs, file: &Exported) -> Vec<(Engine, u16, u16)> {
+    let mut jobs = Vec::new();
+    for &engine in &args.engines {
+        let meant = match file.form {
+            None => true,
+            Some("qdq") => engine == Engine::Ort,
+            Some(_) => engine != Engine::Ort,
+        };
+        for &threads in args.threads.iter().filter(|_| meant) {
+            if engine != Engine::Tract || threads == 1 {
+                jobs.extend(args.batch.iter().map(|&batch| (engine, threads, batch)));
+            }
+        }
+    }
+    jobs
+}
+
+fn measure(
+    args: &DeployArgs,
+    program: &Path,
+    file: &Exported,
+    (engine, threads, batch): (Engine, u16, u16),
+) -> Result<Value> {
+    let mut command = Command::new(program);
+    command.arg(&file.path).args(&args.images).arg(format!("--bench={}", args.seconds));
+    command.args(["--json", "--engine", engine.name()]);
+    command.args(["--threads", &threads.to_string(), "--batch", &batch.to_string()]);
+    let mut record = document(&mut command)?;
+    record["model"] = file.name.clone().into();
+    Ok(record)
+}
+
+/// Seconds from a process's start to its end, with one image classified.
+fn starts(program: &Path, model: &Path, image: &Path) -> Result<Vec<f64>> {
+    let start = || {
+        let begun = Instant::now();
+        let output = Command::new(program).arg(model).arg(image).output()?;
+        ensure!(output.status.success(), "{} failed", program.display());
+        Ok(begun.elapsed().as_secs_f64())
+    };
+    // One unmeasured, for the system's cache of files.
+    let all: Result<Vec<f64>> = (0..=STARTS).map(|_| start()).collect();
+    Ok(all?.split_off(1))
+}
+
+/// The same network in libtorch.
+fn ours(args: &DeployArgs, sd_train: &Path, threads: u16) -> Result<Value> {
+    let mut command = Command::new(sd_train);
+    command.args(["bench", "infer", "--json", "--device", "cpu", "-s", "train.precision=\"f32\""]);
+    document(peer(args, &mut command, threads))
+}
+
+/// The same network in PyTorch.
+fn theirs(args: &DeployArgs, python: &Path, threads: u16) -> Result<Value> {
+    let mut command = Command::new(python);
+    command.arg("-B").arg(workspace::root().join("scripts/peers/infer.py"));
+    document(peer(args, command.args(["--precision", "f32"]), threads))
+}
+
+fn peer<'a>(args: &DeployArgs, command: &'a mut Command, threads: u16) -> &'a mut Command {
+    command.arg(args.run.join("config.toml"));
+    for batch in &args.batch {
+        command.args(["--batch", &batch.to_string()]);
+    }
+    command.args(["--seconds", &args.seconds.to_string(), "--threads", &threads.to_string()])
+}
