@@ -42,6 +42,7 @@ fn a_byte_becomes_the_number_that_training_sees() {
                 seed: 0,
                 order: Order::Sequential,
                 drop_last: false,
+                partners: false,
                 augment: vec![],
                 normalization: data.normalization.clone(),
             },

@@ -204,7 +204,7 @@ fn networks() -> Vec<(String, ModelConfig, Task)> {
     for (index, kind) in ExitConfig::examples().into_iter().enumerate() {
         let backbone = resnet(18, Stem::Large, AttentionConfig::None);
         let task = Task { input: FeatureShape::new(3, 64, 96), ..task };
-        let exits = Some(ExitsConfig { after: vec![1, 3], kind });
+        let exits = Some(ExitsConfig::new(vec![1, 3], kind));
         all.push((format!("exit{index}"), ModelConfig { backbone, exits }, task));
     }
     all

@@ -45,6 +45,7 @@ impl Calibrator {
             seed: 0,
             order: Order::Shuffled,
             drop_last: true,
+            partners: false,
             augment: vec![],
             normalization: data.normalization.clone(),
         };

@@ -60,6 +60,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
         seed: 0,
         order: Order::Sequential,
         drop_last: false,
+        partners: false,
         augment: vec![],
         normalization: data.normalization,
     };
