@@ -20,8 +20,8 @@ pub struct Program {
 pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
 /// Reports.
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
-/// Fetches data sets.
-pub const SD_DATA: Program = Program { name: "sd-data", features: &["fetch"] };
+/// Fetches, shows and checks data sets.
+pub const SD_DATA: Program = Program { name: "sd-data", features: &["cli"] };
 
 /// Builds the program for release where it is not, and becomes it: signals, exit code and output
 /// are the program's own. Returns only if it could not be started.

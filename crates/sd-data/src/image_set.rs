@@ -47,6 +47,8 @@ pub struct ImageSet {
     pub(crate) pixels: Vec<u8>,
     pub(crate) labels: Vec<usize>,
     pub(crate) class_names: Vec<String>,
+    /// One an image, or none at all.
+    pub(crate) files: Vec<String>,
 }
 
 impl ImageSet {
@@ -81,7 +83,7 @@ impl ImageSet {
                 expected: format!("labels below the number of classes, {classes}"),
             });
         }
-        Ok(Self { shape, pixels, labels, class_names })
+        Ok(Self { shape, pixels, labels, class_names, files: Vec::new() })
     }
 
     /// The shape of each image.
@@ -114,6 +116,11 @@ impl ImageSet {
     /// When `index` is not below [`len`](Self::len).
     pub fn label(&self, index: usize) -> usize {
         self.labels[index]
+    }
+
+    /// The file that image `index` is from, inside its data set, where each has its own.
+    pub fn file(&self, index: usize) -> Option<&str> {
+        self.files.get(index).map(String::as_str)
     }
 
     /// The labels of all images.
@@ -161,6 +168,7 @@ impl ImageSet {
             pixels,
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
             class_names: self.class_names.clone(),
+            files: indices.iter().filter_map(|&index| self.files.get(index).cloned()).collect(),
         }
     }
 
@@ -181,7 +189,13 @@ impl ImageSet {
                 to[border * shape.channels..][..row].copy_from_slice(from);
             }
         }
-        Self { shape, pixels, labels: self.labels.clone(), class_names: self.class_names.clone() }
+        Self {
+            shape,
+            pixels,
+            labels: self.labels.clone(),
+            class_names: self.class_names.clone(),
+            files: self.files.clone(),
+        }
     }
 }
 

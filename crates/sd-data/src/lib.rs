@@ -84,7 +84,10 @@ pub use augment::{
     FlipConfig, PadCropConfig, RandAugmentConfig, RandomErasingConfig, TrivialAugmentWideConfig,
 };
 pub use config::{Data, DataConfig, ValidationConfig};
-pub use dataset::{DatasetConfig, IdxConfig, SyntheticConfig, TrainTest};
+pub use dataset::{
+    BrokenFile, CsvManifestConfig, DatasetConfig, IdxConfig, ImageFilesConfig, ImageFolderConfig,
+    Splits, SyntheticConfig,
+};
 pub use error::{Error, Result};
 pub use image_set::{ImageSet, ImageShape};
 pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order};
