@@ -172,4 +172,31 @@ mod tests {
         });
         assert_eq!(erased, [10.0, 20.0, 30.0, 40.0, 0.0, 0.0]);
     }
+
+    /// Against `scripts/golden/image_files.py`.
+    #[test]
+    fn enlarges_as_torchvision_does() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/golden/image_files.json")).unwrap();
+        let number = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
+        let parts = golden["parts"].as_array().unwrap();
+        assert!(!parts.is_empty());
+        for case in parts {
+            let (channels, side) = (number(&case["channels"]), number(&case["side"]));
+            let mut source = Vec::new();
+            for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+                let value = |c| (x * 7 + y * 13 + c * 29 + x * y * (c + 1)) as u8;
+                source.extend((0..channels).map(value));
+            }
+            let [top, left, height, width] = [0, 1, 2, 3].map(|index| number(&case["part"][index]));
+            let mut scratch = Scratch::new(ImageShape::new(channels, side, side));
+            let mut canvas = Canvas::new(&source, &mut scratch);
+            canvas.enlarge(Rectangle { top, left, height, width });
+            let hex = case["pixels"].as_str().unwrap();
+            for (at, &found) in canvas.pixels().values().iter().enumerate() {
+                let expected = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+                assert!(found.abs_diff(expected) <= 1, "{case}\n{at}: {found} {expected}");
+            }
+        }
+    }
 }

@@ -96,8 +96,9 @@ mod tests {
         assert!(shares.iter().all(|share| (0.07..=1.0).contains(share)));
         assert!(shares.iter().any(|&share| share < 0.1) && shares.iter().any(|&s| s > 0.95));
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        // Slightly below the middle, 0.54: large ones that are not square do not fit.
-        assert!((0.49..0.54).contains(&mean), "{mean}");
+        // Below the middle, 0.54: large ones that are not square do not fit. Of 20,000 draws of
+        // torchvision the mean is 0.485.
+        assert!((0.475..0.495).contains(&mean), "{mean}");
         let ratios = parts.iter().map(|r| r.width as f64 / r.height as f64);
         let (wide, tall): (Vec<f64>, Vec<f64>) = ratios.partition(|&ratio| ratio > 1.0);
         assert!(wide.iter().chain(&tall).all(|ratio| (0.68..1.46).contains(ratio)));

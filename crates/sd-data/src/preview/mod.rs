@@ -55,11 +55,11 @@ pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Resu
     let values = shape.values();
     let mut titles = vec!["original".to_owned()];
     titles.extend((1..=preview.versions).map(|version| format!("augmented {version}")));
-    let rows = chosen.iter().enumerate().map(|(row, &index)| {
+    let rows = (0..some.len()).map(|row| {
         let augmented = versions.iter().map(|all| &all[row * values..(row + 1) * values]);
         Row {
             title: some.class_names()[some.label(row)].clone(),
-            note: some.file(row).map_or_else(|| format!("train {index}"), str::to_owned),
+            note: some.file(row).unwrap_or_default().to_owned(),
             images: std::iter::once(some.image(row))
                 .chain(augmented)
                 .map(|p| rgb(p, shape))
@@ -185,7 +185,7 @@ mod tests {
             .filter(|&(left, top)| shown(&original, left, top))
             .collect();
         let &(left, top) = places.first().expect("the original is shown");
-        let beside = (left + 96..left + 120).filter(|&left| shown(&mirrored, left, top)).count();
+        let beside = (left + 96..left + 140).filter(|&left| shown(&mirrored, left, top)).count();
         assert!(beside > 0);
     }
 
