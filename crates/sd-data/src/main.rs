@@ -7,7 +7,7 @@ use sd_data::check::Check;
 use sd_data::fetch::{self, Presence, Published, Source};
 use sd_data::preview::{PreviewConfig, preview};
 use serde::{Deserialize, Serialize};
-use std::io::{Cursor, Write};
+use std::io::{Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Fetches, shows and checks data sets.
@@ -100,6 +100,7 @@ fn main() -> Result<()> {
     let Arguments { command, data_dir } = Arguments::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()
         .compact()

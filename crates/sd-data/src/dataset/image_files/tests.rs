@@ -115,10 +115,9 @@ fn a_huge_size_is_refused_before_it_is_decoded() {
 #[test]
 fn a_long_image_needs_only_its_middle() {
     let mut fitted = vec![0; 3 * 64 * 64];
-    fit::fit(&source(1, 65_535), 64, 64, &mut Resizer::new(), &mut fitted);
-    // 64 columns show one pixel and what leads to its neighbours.
-    let middle = source(1, 65_535).get_pixel(32_767, 0).0;
-    assert!(fitted[3 * 32..].iter().zip(middle).all(|(found, value)| found.abs_diff(value) <= 1));
+    let slope = RgbImage::from_fn(65_535, 1, |x, _| image::Rgb([(x / 256) as u8; 3]));
+    fit::fit(&slope, 64, 64, &mut Resizer::new(), &mut fitted);
+    assert!(fitted.iter().all(|value| (127..=128).contains(value)), "{fitted:?}");
 }
 
 proptest! {
