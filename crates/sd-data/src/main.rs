@@ -81,8 +81,7 @@ struct Experiment {
 /// What `check --json` prints.
 #[derive(Serialize)]
 struct Checked<'a> {
-    #[serde(flatten)]
-    check: &'a Check,
+    data_set: &'a Check,
     /// Images that remain to train on, and to validate on.
     trained_on: usize,
     validated_on: usize,
@@ -175,7 +174,7 @@ fn check(config: &Path, json: bool, data_dir: &Path) -> Result<()> {
     let check = Check::new(config.dataset.name(), &splits);
     let data = config.prepare(splits)?;
     let checked = Checked {
-        check: &check,
+        data_set: &check,
         trained_on: data.train.len(),
         validated_on: data.valid.as_ref().map_or(0, |valid| valid.len()),
         normalization: data.normalization,

@@ -57,10 +57,10 @@ fn check_tells_counts_duplicates_and_what_was_left_out() {
 
     let output = sd_data(folder.path(), &["check", "pets.toml", "--json"]).assert().success();
     let json: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
-    assert_eq!(json["splits"][0]["of_class"], serde_json::json!([1, 1]));
-    assert_eq!(json["duplicates"][0][1]["split"], "test");
-    assert_eq!(json["duplicates"][0][1]["file"], "test/dog/a.png");
-    assert_eq!(json["skipped"].as_array().unwrap().len(), 1);
+    assert_eq!(json["data_set"]["splits"][0]["of_class"], serde_json::json!([1, 1]));
+    assert_eq!(json["data_set"]["duplicates"][0][1]["split"], "test");
+    assert_eq!(json["data_set"]["duplicates"][0][1]["file"], "test/dog/a.png");
+    assert_eq!(json["data_set"]["skipped"].as_array().unwrap().len(), 1);
     assert_eq!(json["normalization"]["mean"].as_array().unwrap().len(), 3);
 }
 
