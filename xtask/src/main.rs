@@ -64,7 +64,7 @@ enum Command {
     /// Make report.html, report.md and report.csv from finished runs (needs no libtorch)
     #[command(disable_help_flag = true)]
     Report(Passed),
-    /// Fetch the published data sets, or list which are there (needs no libtorch)
+    /// Fetch data sets, show their augmented images, check their counts and duplicates (needs no libtorch)
     #[command(disable_help_flag = true)]
     Data(Passed),
     /// Classify images with an exported network (needs no libtorch)

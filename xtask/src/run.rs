@@ -24,8 +24,8 @@ pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
 pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli"] };
 /// The same with every runtime.
 pub const SD_INFER_ALL: Program = Program { name: "sd-infer", features: &["cli", "ort", "tract"] };
-/// Fetches data sets.
-pub const SD_DATA: Program = Program { name: "sd-data", features: &["fetch"] };
+/// Fetches, shows and checks data sets.
+pub const SD_DATA: Program = Program { name: "sd-data", features: &["cli"] };
 
 /// Builds the program for release where it is not, and becomes it: signals, exit code and output
 /// are the program's own. Returns only if it could not be started.

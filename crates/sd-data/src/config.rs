@@ -4,7 +4,7 @@ use crate::augment::check_all;
 use crate::split::stratified;
 use crate::{
     AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
-    Result, TrainTest,
+    Result, Splits,
 };
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -20,7 +20,8 @@ pub struct DataConfig {
     /// of MNIST's 28×28.
     #[serde(default)]
     pub pad: usize,
-    /// Images held back from training, if any.
+    /// Images held back from training, if any. Not with a data set that has its own to validate
+    /// on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<ValidationConfig>,
     /// Random changes to training images, in order.
@@ -47,7 +48,7 @@ pub struct ValidationConfig {
 pub struct Data {
     /// To train on.
     pub train: Arc<ImageSet>,
-    /// Held back from training, where the configuration says so.
+    /// The data set's own, or held back from training where the configuration says so.
     pub valid: Option<Arc<ImageSet>>,
     /// To test on.
     pub test: Arc<ImageSet>,
@@ -95,16 +96,32 @@ impl DataConfig {
     ///
     /// # Errors
     /// When a number is out of its range, the data set cannot be read (see
-    /// [`DatasetConfig::load`]), a split would be empty, or a channel is constant.
+    /// [`DatasetConfig::load`]), a split would be empty, images would be held back from training
+    /// though the data set has its own to validate on, or a channel is constant.
     pub fn open(&self, data_dir: &Path) -> Result<Data> {
         self.check()?;
-        let TrainTest { mut train, mut test } = self.dataset.load(data_dir)?;
+        self.prepare(self.dataset.load(data_dir)?)
+    }
+
+    /// What [`open`](Self::open) does once the data set is read.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prepare(&self, splits: Splits) -> Result<Data> {
+        let Splits { mut train, mut valid, mut test, .. } = splits;
         if self.pad > 0 {
             train = train.padded(self.pad);
+            valid = valid.map(|valid| valid.padded(self.pad));
             test = test.padded(self.pad);
         }
-        let mut valid = None;
         if let Some(ValidationConfig { fraction, seed }) = self.validation {
+            if let Some(valid) = valid {
+                return Err(Error::value(
+                    "data.validation",
+                    "set",
+                    format!("nothing: the data set has {} images to validate on", valid.len()),
+                ));
+            }
             let (remain, held_back) = stratified(train.labels(), train.classes(), fraction, seed);
             if remain.is_empty() || held_back.is_empty() {
                 return Err(Error::value(
@@ -119,10 +136,11 @@ impl DataConfig {
                     ),
                 ));
             }
-            valid = Some(Arc::new(train.select(&held_back)));
+            valid = Some(train.select(&held_back));
             train = train.select(&remain);
         }
         let normalization = self.normalize.resolve(&train)?;
+        let valid = valid.map(Arc::new);
         Ok(Data { train: Arc::new(train), valid, test: Arc::new(test), normalization })
     }
 }

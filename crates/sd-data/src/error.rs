@@ -1,5 +1,7 @@
 //! What can go wrong between a file and a batch.
 
+use crate::BrokenFile;
+use std::fmt::Write;
 use std::path::PathBuf;
 
 /// The result of this crate's functions.
@@ -64,6 +66,41 @@ pub enum Error {
         found: String,
         /// What the format has there.
         expected: String,
+    },
+
+    /// A folder has not what a data set has there.
+    #[error("`{path}`: found {found}, expected {expected}", path = .path.display())]
+    Folder {
+        /// The folder, or what is in it.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What would be accepted.
+        expected: String,
+    },
+
+    /// A line of a text file is not what its format says.
+    #[error("`{path}` line {line}: found {found}, expected {expected}", path = .path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: u64,
+        /// What is there.
+        found: String,
+        /// What the format has there.
+        expected: String,
+    },
+
+    /// Files of a data set are no images that can be read.
+    #[error("{}", broken(.files, *.total, .key))]
+    Broken {
+        /// All of them.
+        files: Vec<BrokenFile>,
+        /// How many files there are with them.
+        total: usize,
+        /// The key that lets them be left out.
+        key: String,
     },
 
     /// A value of a configuration is out of its range, or does not fit another.
@@ -145,4 +182,18 @@ impl Error {
     ) -> Self {
         Self::Value { key: key.into(), found: found.to_string(), expected: expected.into() }
     }
+}
+
+/// Broken files that a message names; the rest are counted.
+const NAMED: usize = 20;
+
+fn broken(files: &[BrokenFile], total: usize, key: &str) -> String {
+    let mut message = format!("{} of {total} files cannot be read as images:\n", files.len());
+    for file in files.iter().take(NAMED) {
+        let _ = writeln!(message, "  {file}");
+    }
+    if files.len() > NAMED {
+        let _ = writeln!(message, "  and {} more", files.len() - NAMED);
+    }
+    message + &format!("mend or remove them, or set `{key}` to true to leave them out")
 }

@@ -2,6 +2,7 @@
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// The size of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +38,12 @@ impl ImageShape {
     }
 }
 
+impl fmt::Display for ImageShape {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}×{}×{}", self.channels, self.height, self.width)
+    }
+}
+
 /// Images of one shape with their labels: a split of a data set.
 ///
 /// The pixels are raw bytes in `[N, H, W, C]` order. A label is a number below
@@ -47,6 +54,8 @@ pub struct ImageSet {
     pub(crate) pixels: Vec<u8>,
     pub(crate) labels: Vec<usize>,
     pub(crate) class_names: Vec<String>,
+    /// One an image, or none at all.
+    pub(crate) files: Vec<String>,
 }
 
 impl ImageSet {
@@ -81,7 +90,7 @@ impl ImageSet {
                 expected: format!("labels below the number of classes, {classes}"),
             });
         }
-        Ok(Self { shape, pixels, labels, class_names })
+        Ok(Self { shape, pixels, labels, class_names, files: Vec::new() })
     }
 
     /// The shape of each image.
@@ -114,6 +123,11 @@ impl ImageSet {
     /// When `index` is not below [`len`](Self::len).
     pub fn label(&self, index: usize) -> usize {
         self.labels[index]
+    }
+
+    /// The file that image `index` is from, inside its data set, where each has its own.
+    pub fn file(&self, index: usize) -> Option<&str> {
+        self.files.get(index).map(String::as_str)
     }
 
     /// The labels of all images.
@@ -161,6 +175,7 @@ impl ImageSet {
             pixels,
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
             class_names: self.class_names.clone(),
+            files: indices.iter().filter_map(|&index| self.files.get(index).cloned()).collect(),
         }
     }
 
@@ -181,7 +196,13 @@ impl ImageSet {
                 to[border * shape.channels..][..row].copy_from_slice(from);
             }
         }
-        Self { shape, pixels, labels: self.labels.clone(), class_names: self.class_names.clone() }
+        Self {
+            shape,
+            pixels,
+            labels: self.labels.clone(),
+            class_names: self.class_names.clone(),
+            files: self.files.clone(),
+        }
     }
 }
 

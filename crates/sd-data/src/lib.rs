@@ -2,11 +2,12 @@
 //!
 //! # From a file to a batch
 //!
-//! A [`DatasetConfig`] names a data set: CIFAR-10, CIFAR-100, files in the format of MNIST, or
-//! images made from a seed. Loading it gives two [`ImageSet`]s, to train on and to test on: raw
-//! bytes in `[N, H, W, C]` order and labels, all in memory. A file that is cut short, too long or
-//! has a label out of range is an [`Error`] that names the file, the byte and what was expected
-//! there. No length that a file states is believed before its bytes have come.
+//! A [`DatasetConfig`] names a data set: CIFAR-10, CIFAR-100, files in the format of MNIST, folders
+//! or tables of JPEG, PNG and WebP files, or images made from a seed. Loading it gives
+//! [`ImageSet`]s, to train on, to test on and, in some, to validate on: raw bytes in `[N, H, W, C]`
+//! order and labels, all in memory. A file that is cut short, too long or has a label out of range
+//! is an [`Error`] that names the file, the byte or line and what was expected there. No length
+//! that a file states is believed before its bytes have come.
 //!
 //! A [`DataConfig`] is what an experiment writes: the data set, a border ([`DataConfig::pad`]), a
 //! share held back for validation (class by class, [`split::stratified`]), the augmentation, and
@@ -67,9 +68,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The program `sd-data` (cargo feature `fetch`) downloads the published data sets.
+//! The program `sd-data` (cargo feature `cli`) downloads the published data sets, draws augmented
+//! images ([`preview`]) and checks data sets ([`check`]).
 
 pub mod augment;
+pub mod check;
 mod config;
 mod dataset;
 mod error;
@@ -78,15 +81,21 @@ pub mod fetch;
 mod image_set;
 mod loader;
 mod normalize;
+#[cfg(feature = "preview")]
+pub mod preview;
 pub mod random;
 pub mod split;
 
 pub use augment::{
     AugmentConfig, AutoAugmentConfig, AutoAugmentPolicy, ColorJitterConfig, CutoutConfig,
-    FlipConfig, PadCropConfig, RandAugmentConfig, RandomErasingConfig, TrivialAugmentWideConfig,
+    FlipConfig, PadCropConfig, RandAugmentConfig, RandomErasingConfig, RandomResizedCropConfig,
+    TrivialAugmentWideConfig,
 };
 pub use config::{Data, DataConfig, ValidationConfig};
-pub use dataset::{DatasetConfig, IdxConfig, SyntheticConfig, TrainTest};
+pub use dataset::{
+    BrokenFile, CsvManifestConfig, DatasetConfig, IdxConfig, ImageFilesConfig, ImageFolderConfig,
+    Splits, SyntheticConfig,
+};
 pub use error::{Error, Result};
 pub use image_set::{ImageSet, ImageShape};
 pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order};

@@ -1,11 +1,16 @@
-//! Fetches the published data sets and says which are there.
+//! Fetches the published data sets, shows augmented images, and checks what is in a data set.
 
-use anyhow::{Result, bail};
-use clap::{Parser, Subcommand};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use sd_data::DataConfig;
+use sd_data::check::Check;
 use sd_data::fetch::{self, Presence, Published, Source};
-use std::path::PathBuf;
+use sd_data::preview::{PreviewConfig, preview};
+use serde::{Deserialize, Serialize};
+use std::io::{Cursor, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
-/// Fetches the published data sets.
+/// Fetches, shows and checks data sets.
 #[derive(Parser)]
 #[command(name = "sd-data", version, about)]
 struct Arguments {
@@ -31,6 +36,56 @@ enum Command {
     },
     /// Says which data sets are there.
     List,
+    /// Draws training images of a configuration beside what its augmentation makes of them.
+    Preview(PreviewArgs),
+    /// Counts the images of a configuration and their classes, finds equal images, measures mean
+    /// and deviation.
+    Check {
+        /// An experiment's configuration; of it, the section `[data]`.
+        #[arg(value_name = "CONFIG")]
+        config: PathBuf,
+
+        /// Print one JSON document, with all duplicates.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct PreviewArgs {
+    /// An experiment's configuration; of it, the seed and the section `[data]`.
+    #[arg(value_name = "CONFIG")]
+    config: PathBuf,
+
+    /// The picture to write.
+    #[arg(long, value_name = "FILE.png", default_value = "preview.png")]
+    out: PathBuf,
+
+    /// Training images, a row each.
+    #[arg(long, default_value_t = 10)]
+    images: usize,
+
+    /// Augmented versions of each.
+    #[arg(long, default_value_t = 8)]
+    versions: usize,
+}
+
+/// What is read of an experiment; the rest is not for this program.
+#[derive(Deserialize)]
+struct Experiment {
+    #[serde(default)]
+    seed: u64,
+    data: DataConfig,
+}
+
+/// What `check --json` prints.
+#[derive(Serialize)]
+struct Checked<'a> {
+    data_set: &'a Check,
+    /// Images that remain to train on, and to validate on.
+    trained_on: usize,
+    validated_on: usize,
+    normalization: sd_data::Normalization,
 }
 
 fn published(name: &str) -> Result<Published> {
@@ -42,32 +97,100 @@ fn published(name: &str) -> Result<Published> {
 
 fn main() -> Result<()> {
     let Arguments { command, data_dir } = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .compact()
+        .init();
     match command {
         Command::Fetch { name, from } => {
             let mut recipe = name.recipe();
             if let Some(from) = from {
                 recipe.sources = vec![Source::from_argument(&from)];
             }
-            fetch::fetch(&recipe, &data_dir, &mut |line| eprintln!("{line}"))?;
+            fetch::fetch(&recipe, &data_dir, &mut |line| eprintln!("{line}"))
+                .map_err(anyhow::Error::from)
         }
-        Command::List => {
-            for data_set in Published::ALL {
-                let state = match fetch::presence(&data_set.recipe(), &data_dir)? {
-                    Presence::Absent => {
-                        format!("absent; `cargo xtask data fetch {}` gets it", data_set.name())
-                    }
-                    Presence::Partly => {
-                        format!("in part; `cargo xtask data fetch {}` goes on", data_set.name())
-                    }
-                    Presence::Complete => "there, checksums right".to_owned(),
-                    Presence::Unpacked => "there, unpacked".to_owned(),
-                    Presence::Different(path) => {
-                        format!("there, but `{}` is not the published file", path.display())
-                    }
-                };
-                println!("{:<14} {state}", data_set.name());
-            }
-        }
+        Command::List => list(&data_dir),
+        Command::Preview(args) => draw(&args, &data_dir),
+        Command::Check { config, json } => check(&config, json, &data_dir),
     }
+}
+
+fn list(data_dir: &Path) -> Result<()> {
+    for data_set in Published::ALL {
+        let name = data_set.name();
+        let state = match fetch::presence(&data_set.recipe(), data_dir)? {
+            Presence::Absent => format!("absent; `cargo xtask data fetch {name}` gets it"),
+            Presence::Partly => format!("in part; `cargo xtask data fetch {name}` goes on"),
+            Presence::Complete => "there, checksums right".to_owned(),
+            Presence::Unpacked => "there, unpacked".to_owned(),
+            Presence::Different(path) => {
+                format!("there, but `{}` is not the published file", path.display())
+            }
+        };
+        println!("{name:<14} {state}");
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Experiment> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
+    let experiment: Experiment = toml::from_str(&text)
+        .with_context(|| format!("in the configuration {}", path.display()))?;
+    Ok(experiment)
+}
+
+fn draw(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
+    let Experiment { seed, data: config } = read(&args.config)?;
+    let data = config.open(data_dir)?;
+    let &PreviewArgs { images, versions, .. } = args;
+    let picture = preview(&data, &config, PreviewConfig { images, versions, seed })?;
+    let mut png = Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png)?;
+    write_whole(&args.out, png.get_ref())
+        .with_context(|| format!("cannot write {}", args.out.display()))?;
+    println!("{}", args.out.display());
+    Ok(())
+}
+
+/// A whole file or none.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn check(config: &Path, json: bool, data_dir: &Path) -> Result<()> {
+    let Experiment { data: config, .. } = read(config)?;
+    config.check()?;
+    let splits = config.dataset.load(data_dir)?;
+    let check = Check::new(config.dataset.name(), &splits);
+    let data = config.prepare(splits)?;
+    let checked = Checked {
+        data_set: &check,
+        trained_on: data.train.len(),
+        validated_on: data.valid.as_ref().map_or(0, |valid| valid.len()),
+        normalization: data.normalization,
+    };
+    if json {
+        println!("{}", serde_json::to_string_pretty(&checked)?);
+        return Ok(());
+    }
+    println!("{check}");
+    println!(
+        "\nthis configuration trains on {} images, validates on {}, and normalises by\n  \
+         mean {:?}\n  deviation {:?}",
+        checked.trained_on,
+        checked.validated_on,
+        checked.normalization.mean,
+        checked.normalization.deviation
+    );
     Ok(())
 }

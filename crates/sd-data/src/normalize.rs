@@ -65,14 +65,28 @@ impl Normalization {
     /// # Errors
     /// When there is no image, or a channel has the same value everywhere.
     pub fn measure(images: &ImageSet) -> Result<Self> {
-        let channels = images.shape().channels;
-        let count = (images.pixels().len() / channels) as u128;
-        if count == 0 {
+        if images.is_empty() {
             return Err(Error::ImageSet {
                 found: "no image".to_owned(),
                 expected: "images to measure the normalisation on".to_owned(),
             });
         }
+        let measured = Self::of(images);
+        let flat = |&deviation: &f32| deviation == 0.0;
+        if let Some(channel) = measured.deviation.iter().position(flat) {
+            let value = images.pixels()[channel];
+            return Err(Error::ImageSet {
+                found: format!("the value {value} all over channel {channel}"),
+                expected: "a deviation above zero to normalise by".to_owned(),
+            });
+        }
+        Ok(measured)
+    }
+
+    /// The mean and deviation of every channel, 0 where there is none.
+    pub(crate) fn of(images: &ImageSet) -> Self {
+        let channels = images.shape().channels;
+        let count = (images.pixels().len() / channels) as u128;
         let mut sums = vec![(0_u64, 0_u64); channels];
         for pixel in images.pixels().chunks_exact(channels) {
             for ((sum, squares), &value) in sums.iter_mut().zip(pixel) {
@@ -81,21 +95,15 @@ impl Normalization {
             }
         }
         let mut measured = Self { mean: Vec::new(), deviation: Vec::new() };
-        for (channel, (sum, squares)) in sums.into_iter().enumerate() {
+        for (sum, squares) in sums {
             let (sum, squares) = (u128::from(sum), u128::from(squares));
             // N² var(x) = N Σx² - (Σx)²: whole numbers up to the last step.
             let scatter = count * squares - sum * sum;
-            if scatter == 0 {
-                return Err(Error::ImageSet {
-                    found: format!("the value {} all over channel {channel}", sum / count),
-                    expected: "a deviation above zero to normalise by".to_owned(),
-                });
-            }
-            let scale = 255.0 * count as f64;
+            let scale = 255.0 * count.max(1) as f64;
             measured.mean.push((sum as f64 / scale) as f32);
             measured.deviation.push(((scatter as f64).sqrt() / scale) as f32);
         }
-        Ok(measured)
+        measured
     }
 
     /// Checks that there is a usable pair for each of `channels`.

@@ -3,18 +3,21 @@
 use super::Placement;
 use super::operation::{Operation, Pixels};
 use crate::ImageShape;
+use fast_image_resize::images::{CroppedImage, Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
 /// What a worker keeps from image to image, so that none of them allocates.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     pixels: Pixels,
+    resizer: Resizer,
     erased: Vec<Rectangle>,
 }
 
 impl Scratch {
     /// For images of `shape`. Takes no memory before something changes the value of a pixel.
     pub(crate) fn new(shape: ImageShape) -> Self {
-        Self { pixels: Pixels::new(shape), erased: Vec::new() }
+        Self { pixels: Pixels::new(shape), resizer: Resizer::new(), erased: Vec::new() }
     }
 }
 
@@ -72,6 +75,31 @@ impl<'a> Canvas<'a> {
         if operation != Operation::Identity {
             operation.apply(self.pixels(), fill);
         }
+    }
+
+    /// Resizes a part of the image to the size of the whole, by bilinear interpolation. For images
+    /// of one or three channels.
+    pub(super) fn enlarge(&mut self, part: Rectangle) {
+        let ImageShape { channels, height, width } = self.shape();
+        if part == (Rectangle { top: 0, left: 0, height, width }) {
+            return;
+        }
+        let kind = if channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
+        let [height, width, top, left] = [height, width, part.top, part.left].map(|n| n as u32);
+        let bilinear =
+            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+        self.pixels();
+        let Scratch { pixels, resizer, .. } = &mut *self.scratch;
+        pixels.rewrite(|_, source, target| {
+            let source = ImageRef::new(width, height, source, kind)
+                .expect("one or three channels, as `check` found");
+            let (high, wide) = (part.height as u32, part.width as u32);
+            let part = CroppedImage::new(&source, left, top, wide, high)
+                .expect("the part is inside the image");
+            let mut target = Image::from_slice_u8(width, height, target, kind)
+                .expect("the target is as large as the source");
+            resizer.resize(&part, &mut target, &bilinear).expect("both have pixels of one kind");
+        });
     }
 
     /// Sets the values of `rectangle` to zero after normalisation. Whatever is placed or changed
@@ -143,5 +171,32 @@ mod tests {
             canvas.erase(Rectangle { top: 0, left: 0, height: 1, width: 0 });
         });
         assert_eq!(erased, [10.0, 20.0, 30.0, 40.0, 0.0, 0.0]);
+    }
+
+    /// Against `scripts/golden/image_files.py`.
+    #[test]
+    fn enlarges_as_torchvision_does() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/golden/image_files.json")).unwrap();
+        let number = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
+        let parts = golden["parts"].as_array().unwrap();
+        assert!(!parts.is_empty());
+        for case in parts {
+            let (channels, side) = (number(&case["channels"]), number(&case["side"]));
+            let mut source = Vec::new();
+            for (y, x) in (0..side).flat_map(|y| (0..side).map(move |x| (y, x))) {
+                let value = |c| (x * 7 + y * 13 + c * 29 + x * y * (c + 1)) as u8;
+                source.extend((0..channels).map(value));
+            }
+            let [top, left, height, width] = [0, 1, 2, 3].map(|index| number(&case["part"][index]));
+            let mut scratch = Scratch::new(ImageShape::new(channels, side, side));
+            let mut canvas = Canvas::new(&source, &mut scratch);
+            canvas.enlarge(Rectangle { top, left, height, width });
+            let hex = case["pixels"].as_str().unwrap();
+            for (at, &found) in canvas.pixels().values().iter().enumerate() {
+                let expected = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap();
+                assert!(found.abs_diff(expected) <= 1, "{case}\n{at}: {found} {expected}");
+            }
+        }
     }
 }

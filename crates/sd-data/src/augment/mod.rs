@@ -3,7 +3,7 @@
 //! There are three sorts, and no image is copied for the first and the last:
 //!
 //! - What moves pixels ([`PadCropConfig`], [`FlipConfig`]) turns a [`Placement`].
-//! - What changes their values ([`AutoAugmentConfig`], [`RandAugmentConfig`],
+//! - What changes their values ([`RandomResizedCropConfig`], [`AutoAugmentConfig`], [`RandAugmentConfig`],
 //!   [`TrivialAugmentWideConfig`], [`ColorJitterConfig`]) works on a copy of bytes, in memory that
 //!   the next image uses again. What was placed before is placed when the copy is made.
 //! - What erases ([`RandomErasingConfig`], [`CutoutConfig`]) sets values after normalisation, and
@@ -25,6 +25,7 @@ mod pad_crop;
 mod placement;
 mod rand_augment;
 mod random_erasing;
+mod random_resized_crop;
 mod trivial_augment_wide;
 
 pub use auto_augment::{AutoAugmentConfig, AutoAugmentPolicy};
@@ -36,6 +37,7 @@ pub use pad_crop::PadCropConfig;
 pub use placement::Placement;
 pub use rand_augment::RandAugmentConfig;
 pub use random_erasing::RandomErasingConfig;
+pub use random_resized_crop::RandomResizedCropConfig;
 pub use trivial_augment_wide::TrivialAugmentWideConfig;
 
 use crate::random::Stream;
@@ -50,6 +52,8 @@ pub enum AugmentConfig {
     PadCrop(PadCropConfig),
     /// Left and right exchanged, by chance.
     Flip(FlipConfig),
+    /// A part of random size, shape and place, resized to the whole.
+    RandomResizedCrop(RandomResizedCropConfig),
     /// Two operations of a policy that a search found.
     AutoAugment(AutoAugmentConfig),
     /// A few operations, each as strong as the others.
@@ -70,6 +74,7 @@ impl AugmentConfig {
         match self {
             Self::PadCrop(config) => config.check(key, shape),
             Self::Flip(config) => config.check(key),
+            Self::RandomResizedCrop(config) => config.check(key, shape),
             Self::AutoAugment(config) => config.check(key, shape),
             Self::RandAugment(config) => config.check(key, shape),
             Self::TrivialAugmentWide(config) => config.check(key, shape),
@@ -85,6 +90,7 @@ impl AugmentConfig {
             Self::RandomErasing(_) | Self::Cutout(_) => true,
             Self::PadCrop(_)
             | Self::Flip(_)
+            | Self::RandomResizedCrop(_)
             | Self::AutoAugment(_)
             | Self::RandAugment(_)
             | Self::TrivialAugmentWide(_)
@@ -97,6 +103,7 @@ impl AugmentConfig {
         match self {
             Self::PadCrop(config) => config.apply(random, canvas),
             Self::Flip(config) => config.apply(random, canvas),
+            Self::RandomResizedCrop(config) => config.apply(random, canvas),
             Self::AutoAugment(config) => config.apply(random, canvas),
             Self::RandAugment(config) => config.apply(random, canvas),
             Self::TrivialAugmentWide(config) => config.apply(random, canvas),
@@ -142,6 +149,27 @@ fn check_probability(probability: f64, key: impl Fn() -> String) -> Result<()> {
     }
 }
 
+/// Rectangles take a share of the image and have some ratio of their sides.
+fn check_scale_and_ratio(key: &str, scale: [f64; 2], ratio: [f64; 2]) -> Result<()> {
+    let [least, most] = scale;
+    if !(0.0 <= least && least <= most && most <= 1.0) {
+        return Err(Error::value(
+            format!("{key}.scale"),
+            format_args!("{scale:?}"),
+            "two numbers between 0 and 1, the smaller first",
+        ));
+    }
+    let [least, most] = ratio;
+    if !(0.0 < least && least <= most && most.is_finite()) {
+        return Err(Error::value(
+            format!("{key}.ratio"),
+            format_args!("{ratio:?}"),
+            "two numbers above 0, the smaller first",
+        ));
+    }
+    Ok(())
+}
+
 /// The magnitudes of a scale go from one end to the other.
 fn check_bins(bins: usize, key: impl Fn() -> String) -> Result<()> {
     if bins >= 2 { Ok(()) } else { Err(Error::value(key(), bins, "at least 2")) }
@@ -171,6 +199,7 @@ mod tests {
         match pad_crop {
             AugmentConfig::PadCrop(_)
             | AugmentConfig::Flip(_)
+            | AugmentConfig::RandomResizedCrop(_)
             | AugmentConfig::AutoAugment(_)
             | AugmentConfig::RandAugment(_)
             | AugmentConfig::TrivialAugmentWide(_)
@@ -179,6 +208,7 @@ mod tests {
             | AugmentConfig::Cutout(_) => vec![
                 pad_crop,
                 AugmentConfig::Flip(FlipConfig { probability: 0.5 }),
+                AugmentConfig::RandomResizedCrop(RandomResizedCropConfig::default()),
                 AugmentConfig::AutoAugment(AutoAugmentConfig {
                     policy: AutoAugmentPolicy::Cifar10,
                     fill: 0,
@@ -223,7 +253,7 @@ mod tests {
 
     #[test]
     fn nothing_but_an_erasure_follows_an_erasure() {
-        let [flip, erasing, cutout] = [1, 6, 7].map(|index| examples()[index].clone());
+        let [flip, erasing, cutout] = [1, 7, 8].map(|index| examples()[index].clone());
         let shape = ImageShape::new(3, 8, 8);
         check_all(&[flip.clone(), erasing.clone(), cutout.clone()], shape).unwrap();
         assert_eq!(
@@ -253,12 +283,16 @@ mod tests {
         );
         assert_eq!(
             read(
-                "augment = [{ auto_augment = { policy = 'imagenet' } }, { rand_augment = {} }, \
+                "augment = [{ random_resized_crop = {} }, { auto_augment = { policy = 'imagenet' } }, { rand_augment = {} }, \
                  { trivial_augment_wide = {} }, { color_jitter = { hue = 0.1 } }, \
                  { random_erasing = {} }, { cutout = { side = 16 } }]"
             )
             .unwrap(),
             [
+                AugmentConfig::RandomResizedCrop(RandomResizedCropConfig {
+                    scale: [0.08, 1.0],
+                    ratio: [3.0 / 4.0, 4.0 / 3.0],
+                }),
                 AugmentConfig::AutoAugment(AutoAugmentConfig {
                     policy: AutoAugmentPolicy::Imagenet,
                     fill: 0

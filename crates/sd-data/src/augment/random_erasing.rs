@@ -1,9 +1,9 @@
 //! A rectangle erased, by chance.
 
 use super::canvas::Rectangle;
-use super::{Canvas, check_probability};
+use super::{Canvas, check_probability, check_scale_and_ratio};
 use crate::random::Stream;
-use crate::{Error, ImageShape, Result};
+use crate::{ImageShape, Result};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -39,23 +39,7 @@ impl RandomErasingConfig {
     pub(super) fn check(&self, key: &str) -> Result<()> {
         let key = format!("{key}.random_erasing");
         check_probability(self.probability, || format!("{key}.probability"))?;
-        let [least, most] = self.scale;
-        if !(0.0 <= least && least <= most && most <= 1.0) {
-            return Err(Error::value(
-                format!("{key}.scale"),
-                format_args!("{:?}", self.scale),
-                "two numbers between 0 and 1, the smaller first",
-            ));
-        }
-        let [least, most] = self.ratio;
-        if !(0.0 < least && least <= most && most.is_finite()) {
-            return Err(Error::value(
-                format!("{key}.ratio"),
-                format_args!("{:?}", self.ratio),
-                "two numbers above 0, the smaller first",
-            ));
-        }
-        Ok(())
+        check_scale_and_ratio(&key, self.scale, self.ratio)
     }
 
     pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {

@@ -3,7 +3,7 @@
 //! A record is the label bytes (CIFAR-10: the label; CIFAR-100: the coarse label, then the fine
 //! one) and three planes of 32×32 bytes, red, green, blue. Files are records and nothing else.
 
-use super::{TrainTest, class_names};
+use super::{Splits, class_names};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use std::fs::File;
@@ -71,7 +71,7 @@ struct Member {
 
 impl Cifar {
     /// Loads from the folder in `data_dir`, or else from the archive there.
-    pub(super) fn load(&self, data_dir: &Path) -> Result<TrainTest> {
+    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
         let members = self.read(data_dir)?;
         let [names, test, train @ ..] = members.as_slice() else {
             unreachable!("`read` gives a member for each wanted file")
@@ -86,10 +86,9 @@ impl Cifar {
             }
             ImageSet::new(SHAPE, pixels, labels, names.clone())
         };
-        Ok(TrainTest {
-            train: split(train, self.records.0)?,
-            test: split(std::slice::from_ref(test), self.records.1)?,
-        })
+        let train = split(train, self.records.0)?;
+        let test = split(std::slice::from_ref(test), self.records.1)?;
+        Ok(Splits::new(train, test))
     }
 
     const fn record(&self) -> usize {

@@ -3,7 +3,7 @@
 //! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), each
 //! dimension as a big-endian `u32`, and the bytes.
 
-use super::{TrainTest, class_names};
+use super::{Splits, class_names};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ impl IdxConfig {
         ImageShape::new(1, self.height, self.width)
     }
 
-    pub(super) fn load(&self, data_dir: &Path) -> Result<TrainTest> {
+    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
         for (name, value) in
             [("classes", self.classes), ("height", self.height), ("width", self.width)]
         {
@@ -87,10 +87,9 @@ impl IdxConfig {
             }
             Err(error) => return Err(Error::read(path)(error)),
         };
-        Ok(TrainTest {
-            train: self.split(&folder, "train", &names)?,
-            test: self.split(&folder, "t10k", &names)?,
-        })
+        let train = self.split(&folder, "train", &names)?;
+        let test = self.split(&folder, "t10k", &names)?;
+        Ok(Splits::new(train, test))
     }
 
     fn split(&self, folder: &Path, split: &str, names: &[String]) -> Result<ImageSet> {

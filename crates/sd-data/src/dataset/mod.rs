@@ -4,10 +4,16 @@
 //! `load`.
 
 mod cifar;
+mod csv_manifest;
 mod idx;
+mod image_files;
+mod image_folder;
 mod synthetic;
 
+pub use csv_manifest::CsvManifestConfig;
 pub use idx::IdxConfig;
+pub use image_files::{BrokenFile, ImageFilesConfig};
+pub use image_folder::ImageFolderConfig;
 pub use synthetic::SyntheticConfig;
 
 use crate::{Error, ImageSet, ImageShape, Result};
@@ -26,17 +32,32 @@ pub enum DatasetConfig {
     Cifar100,
     /// Four files in the format of MNIST, plain or gzip.
     Idx(IdxConfig),
+    /// JPEG, PNG and WebP files in a folder for each class.
+    ImageFolder(ImageFolderConfig),
+    /// JPEG, PNG and WebP files that a table lists.
+    CsvManifest(CsvManifestConfig),
     /// Images made from a seed.
     Synthetic(SyntheticConfig),
 }
 
-/// The two splits that data sets are published with.
+/// The splits that a data set comes with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrainTest {
-    /// To train on, and to take validation images from.
+pub struct Splits {
+    /// To train on, and, without `valid`, to take validation images from.
     pub train: ImageSet,
+    /// To validate on, where the data set has such images.
+    pub valid: Option<ImageSet>,
     /// To test on, once.
     pub test: ImageSet,
+    /// Files that were left out, as the configuration asked.
+    pub skipped: Vec<BrokenFile>,
+}
+
+impl Splits {
+    /// Images to train on and to test on, none left out.
+    fn new(train: ImageSet, test: ImageSet) -> Self {
+        Self { train, valid: None, test, skipped: Vec::new() }
+    }
 }
 
 impl DatasetConfig {
@@ -46,6 +67,8 @@ impl DatasetConfig {
             Self::Cifar10 => "cifar10".to_owned(),
             Self::Cifar100 => "cifar100".to_owned(),
             Self::Idx(config) => config.folder.clone(),
+            Self::ImageFolder(config) => config.folder.clone(),
+            Self::CsvManifest(config) => config.file.clone(),
             Self::Synthetic(_) => "synthetic".to_owned(),
         }
     }
@@ -56,21 +79,25 @@ impl DatasetConfig {
             Self::Cifar10 => (cifar::SHAPE, cifar::CIFAR10.classes),
             Self::Cifar100 => (cifar::SHAPE, cifar::CIFAR100.classes),
             Self::Idx(config) => (config.shape(), config.classes),
+            Self::ImageFolder(config) => (config.images.shape(), config.classes),
+            Self::CsvManifest(config) => (config.images.shape(), config.classes),
             Self::Synthetic(config) => (config.shape(), config.classes),
         }
     }
 
-    /// Reads the whole data set. Both splits have the shape and classes that
+    /// Reads the whole data set. All splits have the shape and classes that
     /// [`input`](Self::input) tells.
     ///
     /// # Errors
     /// When it is not in `data_dir` (the message says how to fetch it), a file is not what its
     /// format says, or a number of the configuration is out of its range.
-    pub fn load(&self, data_dir: &Path) -> Result<TrainTest> {
+    pub fn load(&self, data_dir: &Path) -> Result<Splits> {
         match self {
             Self::Cifar10 => cifar::CIFAR10.load(data_dir),
             Self::Cifar100 => cifar::CIFAR100.load(data_dir),
             Self::Idx(config) => config.load(data_dir),
+            Self::ImageFolder(config) => config.load(data_dir),
+            Self::CsvManifest(config) => config.load(data_dir),
             Self::Synthetic(config) => config.load(),
         }
     }
@@ -97,6 +124,19 @@ fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> 
     Ok(names)
 }
 
+/// Checks that there are as many classes as the configuration says; `key` is what errors call the
+/// data set, `place` is where the classes are.
+fn check_classes(key: &str, expected: usize, classes: &[String], place: &Path) -> Result<()> {
+    if classes.len() == expected && expected > 0 {
+        return Ok(());
+    }
+    const NAMED: usize = 10;
+    let more = if classes.len() > NAMED { ", …" } else { "" };
+    let names = classes[..classes.len().min(NAMED)].join(", ");
+    let found = format!("{}, the classes in `{}`: {names}{more}", classes.len(), place.display());
+    Err(Error::value(format!("{key}.classes"), expected, found))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +157,14 @@ mod tests {
              channels = 3, height = 16, width = 24, seed = 0 } }",
         );
         assert_eq!(synthetic.unwrap().input(), (ImageShape::new(3, 16, 24), 10));
+        for text in [
+            "dataset = { image_folder = { folder = 'a', classes = 3, images = { side = 64 } } }",
+            "dataset = { csv_manifest = { file = 'a.csv', classes = 3, images = { side = 64, \
+             shorter_side = 72, skip_broken = true, memory_gb = 4 } } }",
+        ] {
+            assert_eq!(read(text).unwrap().input(), (ImageShape::new(3, 64, 64), 3));
+            assert!(read(&text.replace("side = 64", "size = 64")).is_err(), "{text}");
+        }
         assert!(read("dataset = { idx = { folder = 'a', gray = true } }").is_err());
         assert!(read("dataset = 'cifar1000'").is_err());
     }

@@ -1,6 +1,6 @@
 //! Images made from a seed, for tests, measurements and first steps.
 
-use super::TrainTest;
+use super::Splits;
 use crate::random::{self, Stream};
 use crate::{Error, ImageSet, ImageShape, Result};
 use rand::{Rng, RngExt};
@@ -39,13 +39,12 @@ impl SyntheticConfig {
         ImageShape::new(self.channels, self.height, self.width)
     }
 
-    pub(super) fn load(&self) -> Result<TrainTest> {
+    pub(super) fn load(&self) -> Result<Splits> {
         self.check()?;
         let patterns: Vec<Vec<f32>> = (0..self.classes).map(|class| self.pattern(class)).collect();
-        Ok(TrainTest {
-            train: self.split(&patterns, 0, self.train)?,
-            test: self.split(&patterns, 1, self.test)?,
-        })
+        let train = self.split(&patterns, 0, self.train)?;
+        let test = self.split(&patterns, 1, self.test)?;
+        Ok(Splits::new(train, test))
     }
 
     fn check(&self) -> Result<()> {
@@ -142,7 +141,7 @@ mod tests {
     /// The nearest mean of the training images tells the class of a test image.
     #[test]
     fn the_classes_can_be_learnt() {
-        let TrainTest { train, test } = config().load().unwrap();
+        let Splits { train, test, .. } = config().load().unwrap();
         let values = train.shape().values();
         let mut means = vec![vec![0.0_f32; values]; 4];
         for index in 0..train.len() {

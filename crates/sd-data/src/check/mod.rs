@@ -1,0 +1,218 @@
+//! What a data set has in it: counts, balance, duplicates, mean and deviation.
+
+mod text;
+
+use crate::{BrokenFile, ImageSet, ImageShape, Normalization, Splits};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// A data set as it was read, before any border and before images are held back from training.
+///
+/// Displayed, it is some lines for people; serialised, it has everything.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What records call the data set.
+    pub dataset: String,
+    /// The shape of its images.
+    pub shape: ImageShape,
+    /// What its classes are called, by label.
+    pub classes: Vec<String>,
+    /// In the order train, valid, test.
+    pub splits: Vec<SplitCheck>,
+    /// Images with the same pixels, wherever they are: every group of two or more.
+    pub duplicates: Vec<Vec<Place>>,
+    /// Files that were left out, as the configuration asks.
+    pub skipped: Vec<BrokenFile>,
+}
+
+/// One split.
+#[derive(Clone, Debug, Serialize)]
+pub struct SplitCheck {
+    /// `train`, `valid` or `test`.
+    pub split: Split,
+    /// How many images it has.
+    pub images: usize,
+    /// How many of them are of each class, by label.
+    pub of_class: Vec<usize>,
+    /// Of all its pixels, between 0 and 1, a number a channel.
+    pub mean: Vec<f32>,
+    /// Of all its pixels (of the population), a number a channel.
+    pub deviation: Vec<f32>,
+}
+
+/// A split of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Trained on.
+    Train,
+    /// Validated on.
+    Valid,
+    /// Tested on.
+    Test,
+}
+
+/// Where an image is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Its split.
+    pub split: Split,
+    /// Its number in the split, from 0.
+    pub index: usize,
+    /// Its file inside the data set, where each image has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its class, a place in [`Check::classes`].
+    pub label: usize,
+}
+
+/// Equal images between two splits, or within one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repeats {
+    /// Images of the second split that are also in the first; within one split, images that repeat
+    /// an earlier one.
+    pub images: usize,
+    /// Those of them that are of another class than one that they equal.
+    pub contradictory: usize,
+}
+
+impl Check {
+    /// Counts, measures and compares. `dataset` is what records call it.
+    pub fn new(dataset: String, splits: &Splits) -> Self {
+        let sets: Vec<(Split, &ImageSet)> = [
+            (Split::Train, Some(&splits.train)),
+            (Split::Valid, splits.valid.as_ref()),
+            (Split::Test, Some(&splits.test)),
+        ]
+        .into_iter()
+        .filter_map(|(split, set)| Some((split, set?)))
+        .collect();
+        Self {
+            dataset,
+            shape: splits.train.shape(),
+            classes: splits.train.class_names().to_vec(),
+            splits: sets.iter().map(|&(split, set)| SplitCheck::new(split, set)).collect(),
+            duplicates: duplicates(&sets),
+            skipped: splits.skipped.clone(),
+        }
+    }
+
+    /// How many images of `second` are also in `first`, which may be the same split.
+    pub fn repeats(&self, first: Split, second: Split) -> Repeats {
+        let mut repeats = Repeats::default();
+        for group in &self.duplicates {
+            let of = |split| group.iter().filter(move |place| place.split == split);
+            for (index, place) in of(second).enumerate() {
+                let earlier = if first == second { index } else { usize::MAX };
+                let mut equal = of(first).take(earlier).peekable();
+                if equal.peek().is_some() {
+                    repeats.images += 1;
+                    let contradicts = equal.any(|other| other.label != place.label);
+                    repeats.contradictory += usize::from(contradicts);
+                }
+            }
+        }
+        repeats
+    }
+}
+
+impl SplitCheck {
+    fn new(split: Split, set: &ImageSet) -> Self {
+        let mut of_class = vec![0; set.classes()];
+        for &label in set.labels() {
+            of_class[label] += 1;
+        }
+        let Normalization { mean, deviation } = Normalization::of(set);
+        Self { split, images: set.len(), of_class, mean, deviation }
+    }
+}
+
+/// Groups of images with the same pixels, in the order of their first ones.
+fn duplicates(sets: &[(Split, &ImageSet)]) -> Vec<Vec<Place>> {
+    // The pixels themselves are the key: their hash alone would not prove them equal.
+    let mut groups: Vec<Vec<(Split, &ImageSet, usize)>> = Vec::new();
+    let mut known: HashMap<&[u8], usize> = HashMap::new();
+    for &(split, set) in sets {
+        for index in 0..set.len() {
+            let group = *known.entry(set.image(index)).or_insert(groups.len());
+            if group == groups.len() {
+                groups.push(Vec::new());
+            }
+            groups[group].push((split, set, index));
+        }
+    }
+    let place = |(split, set, index): (Split, &ImageSet, usize)| Place {
+        split,
+        index,
+        file: set.file(index).map(str::to_owned),
+        label: set.label(index),
+    };
+    groups.retain(|group| group.len() > 1);
+    groups.into_iter().map(|group| group.into_iter().map(place).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(pixels: &[u8], labels: &[usize]) -> ImageSet {
+        let names = vec!["cat".to_owned(), "dog".to_owned()];
+        ImageSet::new(ImageShape::new(1, 1, 1), pixels.to_vec(), labels.to_vec(), names).unwrap()
+    }
+
+    fn check() -> Check {
+        let splits = Splits {
+            train: set(&[0, 255, 0, 0, 7], &[0, 1, 0, 1, 1]),
+            valid: Some(set(&[9, 9], &[0, 0])),
+            test: set(&[0, 8, 255], &[0, 1, 1]),
+            skipped: Vec::new(),
+        };
+        Check::new("pets".to_owned(), &splits)
+    }
+
+    #[test]
+    fn counts_and_duplicates() {
+        let check = check();
+        let counts: Vec<_> =
+            check.splits.iter().map(|split| (split.images, split.of_class.clone())).collect();
+        assert_eq!(counts, [(5, vec![2, 3]), (2, vec![2, 0]), (3, vec![1, 2])]);
+        let groups: Vec<Vec<(Split, usize)>> = check
+            .duplicates
+            .iter()
+            .map(|group| group.iter().map(|place| (place.split, place.index)).collect())
+            .collect();
+        use Split::{Test, Train, Valid};
+        assert_eq!(
+            groups,
+            [
+                vec![(Train, 0), (Train, 2), (Train, 3), (Test, 0)],
+                vec![(Train, 1), (Test, 2)],
+                vec![(Valid, 0), (Valid, 1)],
+            ]
+        );
+        // 0 comes thrice, once as a dog; in the test it is a cat.
+        assert_eq!(check.repeats(Train, Train), Repeats { images: 2, contradictory: 1 });
+        assert_eq!(check.repeats(Train, Test), Repeats { images: 2, contradictory: 1 });
+        assert_eq!(check.repeats(Valid, Valid), Repeats { images: 1, contradictory: 0 });
+        assert_eq!(check.repeats(Train, Valid), Repeats::default());
+        // A split whose channel is the same all over is no error here.
+        assert_eq!(check.splits[1].deviation, [0.0]);
+        let mean = (255.0 + 7.0) / 5.0 / 255.0;
+        assert!((check.splits[0].mean[0] - mean).abs() < 1e-6);
+    }
+
+    #[test]
+    fn people_read_what_matters() {
+        let text = check().to_string();
+        for line in [
+            "pets: 1×1×1, 2 classes",
+            "2 cat … 3 dog",
+            "train          2 repeat an earlier one, 1 of them under another label",
+            "train, test    2 of test are also in train, 1 of them under another label",
+            "test 0 (cat) = train 0 (cat), train 2 (cat), train 3 (dog)",
+            "left out: no file",
+        ] {
+            assert!(text.contains(line), "{line}\n\n{text}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A check for people.
+
+use super::{Check, Place, Repeats, Split, SplitCheck};
+use std::fmt::{self, Display, Formatter};
+
+/// Groups of duplicates, and files, that are written out; the rest are counted.
+const WRITTEN: usize = 10;
+
+impl Display for Check {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        let classes = self.classes.len();
+        writeln!(f, "{}: {}, {classes} classes", self.dataset, self.shape)?;
+        writeln!(f, "\nsplit   images  {:<22}  {:<22}  of a class", "mean", "deviation")?;
+        for split in &self.splits {
+            let (mean, deviation) = (numbers(&split.mean), numbers(&split.deviation));
+            let of_class = self.of_class(split);
+            let SplitCheck { split, images, .. } = split;
+            writeln!(f, "{split:<5} {images:>8}  {mean:<22}  {deviation:<22}  {of_class}")?;
+        }
+        self.duplicates(f)?;
+        if self.skipped.is_empty() {
+            return write!(f, "\nleft out: no file");
+        }
+        write!(f, "\nleft out: {} files", self.skipped.len())?;
+        for file in &self.skipped {
+            write!(f, "\n  {file}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    /// The images of each class: one number, or the fewest and the most with their classes.
+    fn of_class(&self, split: &SplitCheck) -> String {
+        let numbered = || split.of_class.iter().zip(&self.classes);
+        let fewest = numbered().min_by_key(|(count, _)| **count);
+        let most = numbered().rev().max_by_key(|(count, _)| **count);
+        match (fewest, most) {
+            (Some((fewest, small)), Some((most, large))) if fewest != most => {
+                format!("{fewest} {small} … {most} {large}")
+            }
+            (Some((all, _)), _) => all.to_string(),
+            _ => String::new(),
+        }
+    }
+
+    fn duplicates(&self, f: &mut Formatter) -> fmt::Result {
+        writeln!(f, "\nequal pixels")?;
+        let there: Vec<Split> = self.splits.iter().map(|split| split.split).collect();
+        for (index, &first) in there.iter().enumerate() {
+            for &second in &there[index..] {
+                let Repeats { images, contradictory } = self.repeats(first, second);
+                let (pair, how) = if first == second {
+                    (first.to_string(), "repeat an earlier one".to_owned())
+                } else {
+                    let how = format!("of {second} are also in {first}");
+                    (format!("{first}, {second}"), how)
+                };
+                let none = || format!("{pair:<13}  none {}", how.replace(" are", " is"));
+                if images == 0 {
+                    writeln!(f, "  {}", none())?;
+                    continue;
+                }
+                writeln!(
+                    f,
+                    "  {pair:<13}  {images} {how}, {contradictory} of them under another label"
+                )?;
+            }
+        }
+        // What spoils a test comes before what contradicts itself, and that before mere repeats.
+        let mut groups: Vec<&Vec<Place>> = self.duplicates.iter().collect();
+        groups.sort_by_key(|group| {
+            let same_split = group.iter().all(|place| place.split == group[0].split);
+            let same_label = group.iter().all(|place| place.label == group[0].label);
+            (same_split, same_label)
+        });
+        for group in groups.iter().take(WRITTEN) {
+            // The last is of the test, if one is.
+            let Some((last, others)) = group.split_last() else { continue };
+            let others: Vec<String> = others.iter().map(|place| self.place(place)).collect();
+            writeln!(f, "  {} = {}", self.place(last), others.join(", "))?;
+        }
+        if groups.len() > WRITTEN {
+            writeln!(f, "  and {} groups more (--json has all)", groups.len() - WRITTEN)?;
+        }
+        Ok(())
+    }
+
+    fn place(&self, place: &Place) -> String {
+        let class = &self.classes[place.label];
+        match &place.file {
+            Some(file) => format!("{file} ({class})"),
+            None => format!("{} {} ({class})", place.split, place.index),
+        }
+    }
+}
+
+impl Display for Split {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        })
+    }
+}
+
+fn numbers(values: &[f32]) -> String {
+    values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(" ")
+}

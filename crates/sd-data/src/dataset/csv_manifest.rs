@@ -1,0 +1,174 @@
+//! Image files that a table lists.
+
+use super::Splits;
+use super::image_files::{ImageFilesConfig, ListedFile};
+use crate::{Error, Result};
+use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Component, Path};
+
+/// A file of comma-separated values (RFC 4180, UTF-8) that begins with the line `path,label,split`,
+/// in any order and among other columns, which are passed over.
+///
+/// A path is inside the folder of the table, `/` between its parts, and no link may lead out of
+/// it; no file is listed twice. A label is the name of a class; the classes are those of the lines
+/// of `train`, sorted by name, byte by byte (`10` comes before `9`). A split is `train`, `val` (if
+/// there are images to validate on) or `test`. Blanks around a value are not part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CsvManifestConfig {
+    /// The table, inside the data folder, or anywhere if it begins with `/`.
+    pub file: String,
+    /// The number of classes, as many as `train` has labels. It is written so that a network can
+    /// be built and counted where the images are not.
+    pub classes: usize,
+    /// How files become images.
+    pub images: ImageFilesConfig,
+}
+
+const KEY: &str = "data.dataset.csv_manifest";
+const COLUMNS: [&str; 3] = ["path", "label", "split"];
+const SPLITS: [&str; 3] = ["train", "val", "test"];
+
+/// A line of the table.
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    line: u64,
+    path: String,
+    label: String,
+    /// A place in `SPLITS`.
+    split: usize,
+}
+
+impl CsvManifestConfig {
+    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.images.check(KEY)?;
+        let path = data_dir.join(&self.file);
+        let file = match File::open(&path) {
+            Ok(file) if path.is_file() => file,
+            Ok(_) | Err(_) => {
+                return Err(Error::Missing {
+                    name: "manifest".to_owned(),
+                    folder: data_dir.to_owned(),
+                    expected: format!("the file `{}`", self.file),
+                    advice: "its first line is `path,label,split`".to_owned(),
+                });
+            }
+        };
+        let real = path.canonicalize().map_err(Error::read(&path))?;
+        let root = real.parent().unwrap_or(&real);
+        let rows = parse(file, &path)?;
+        let mut classes: Vec<String> =
+            rows.iter().filter(|row| row.split == 0).map(|row| row.label.clone()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        super::check_classes(KEY, self.classes, &classes, &path)?;
+        self.images.announce(KEY, &path, rows.len())?;
+        let [train, valid, test] = sort(rows, &path, root, &classes)?;
+        let mut skipped = Vec::new();
+        let mut read = |files| self.images.read_split(KEY, root, files, &classes, &mut skipped);
+        let train = read(train)?;
+        let valid = if valid.is_empty() { None } else { Some(read(valid)?) };
+        let test = read(test)?;
+        Ok(Splits { train, valid, test, skipped })
+    }
+}
+
+/// The files of each split, in the order of the table.
+fn sort(
+    rows: Vec<Row>,
+    path: &Path,
+    root: &Path,
+    classes: &[String],
+) -> Result<[Vec<ListedFile>; 3]> {
+    let mut splits = [const { Vec::new() }; 3];
+    for Row { line, path: name, label, split } in rows {
+        let Ok(label) = classes.binary_search(&label) else {
+            return Err(Error::Line {
+                path: path.to_owned(),
+                line,
+                found: format!("the label `{label}`"),
+                expected: format!("one of the {} labels of `train`", classes.len()),
+            });
+        };
+        let path = root.join(&name);
+        splits[split].push(ListedFile { name, path, label, line: Some(line) });
+    }
+    if splits[2].is_empty() {
+        return Err(Error::Folder {
+            path: path.to_owned(),
+            found: "no line of `test`".to_owned(),
+            expected: "images to test on".to_owned(),
+        });
+    }
+    Ok(splits)
+}
+
+/// The lines of a table, checked one by one.
+fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
+    let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(table);
+    let wrong = |line: u64, found: String, expected: &str| Error::Line {
+        path: path.to_owned(),
+        line,
+        found,
+        expected: expected.to_owned(),
+    };
+    let header = reader.headers().map_err(|error| failure(error, path, 1))?.clone();
+    let column = |name: &str| header.iter().position(|column| column == name);
+    let [Some(file), Some(label), Some(split)] = COLUMNS.map(column) else {
+        let found = format!("the columns `{}`", header.iter().collect::<Vec<_>>().join("`, `"));
+        return Err(wrong(1, found, "`path`, `label` and `split` among them"));
+    };
+    let mut rows = Vec::new();
+    let mut lines = HashMap::new();
+    let mut record = StringRecord::new();
+    loop {
+        let before = reader.position().line();
+        if !reader.read_record(&mut record).map_err(|error| failure(error, path, before))? {
+            return Ok(rows);
+        }
+        let line = record.position().map_or(before, csv::Position::line);
+        let value = |column: usize| record.get(column).unwrap_or_default();
+        let name = value(file);
+        if !is_inside(name) {
+            let expected = "a path inside the table's folder, such as `cats/a.jpg`";
+            return Err(wrong(line, format!("the path `{name}`"), expected));
+        }
+        if value(label).is_empty() {
+            return Err(wrong(line, "no label".to_owned(), "the name of a class"));
+        }
+        let Some(split) = SPLITS.iter().position(|name| *name == value(split)) else {
+            let found = format!("the split `{}`", value(split));
+            return Err(wrong(line, found, "`train`, `val` or `test`"));
+        };
+        if let Some(first) = lines.insert(name.to_owned(), line) {
+            let found = format!("`{name}`, which line {first} has too");
+            return Err(wrong(line, found, "every file once"));
+        }
+        rows.push(Row { line, path: name.to_owned(), label: value(label).to_owned(), split });
+    }
+}
+
+/// Whether a path stays inside the folder that it starts from, links aside.
+fn is_inside(path: &str) -> bool {
+    let mut parts = Path::new(path).components().peekable();
+    parts.peek().is_some()
+        && parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
+/// What the reader of tables says, with the line.
+fn failure(error: csv::Error, path: &Path, line: u64) -> Error {
+    let line = error.position().map_or(line, csv::Position::line);
+    let (found, expected) = match error.into_kind() {
+        ErrorKind::Io(source) => return Error::read(path)(source),
+        ErrorKind::Utf8 { .. } => ("bytes that are not UTF-8".to_owned(), "UTF-8".to_owned()),
+        ErrorKind::UnequalLengths { len, expected_len, .. } => {
+            (format!("{len} values"), format!("{expected_len}, as many as the header has"))
+        }
+        other => (format!("{other:?}"), "comma-separated values".to_owned()),
+    };
+    Error::Line { path: path.to_owned(), line, found, expected }
+}

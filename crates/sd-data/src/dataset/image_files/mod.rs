@@ -1,0 +1,202 @@
+//! Image files as images of one size.
+
+mod decode;
+mod fit;
+#[cfg(test)]
+mod tests;
+
+use crate::{Error, ImageSet, ImageShape, Result};
+use fast_image_resize::Resizer;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use tracing::{info, warn};
+
+/// How JPEG, PNG and WebP files become images of red, green and blue.
+///
+/// A file is decoded and turned upright as its EXIF data say; grey is repeated in three channels,
+/// transparency is left out, 16 bits become 8. The image is then made smaller or larger, its
+/// proportions kept, until its shorter side has [`shorter_side`](Self::shorter_side) pixels, by
+/// bilinear interpolation whose triangle widens when the image shrinks (torchvision's `Resize`
+/// with `antialias`), and the square of [`side`](Self::side) pixels in its middle is cut out
+/// (`CenterCrop`).
+///
+/// All images are read at once, on all cores, and stay in memory as bytes: `3 · side²` each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageFilesConfig {
+    /// Rows and columns of the images, 1 to 4096.
+    pub side: usize,
+    /// The shorter side before the middle is cut out, from `side` to 4096; `side` unless it is
+    /// written, so that only what makes an image longer than wide is cut off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shorter_side: Option<usize>,
+    /// Whether files that are no readable image are left out, and named in the log, rather than an
+    /// error.
+    #[serde(default)]
+    pub skip_broken: bool,
+    /// The most memory that the images of all splits may need together, in GB (10⁹ bytes); 16
+    /// unless it is written.
+    #[serde(default = "sixteen")]
+    pub memory_gb: usize,
+}
+
+fn sixteen() -> usize {
+    16
+}
+
+const MAX_SIDE: usize = 4096;
+
+/// A file that a data set lists.
+#[derive(Debug)]
+pub(super) struct ListedFile {
+    /// Inside the data set's folder, with `/` between its parts.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+    pub(super) label: usize,
+    /// The line of the table that lists it, from 1.
+    pub(super) line: Option<u64>,
+}
+
+/// A file that is no readable image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BrokenFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The line of the table that lists it, if one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for BrokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "`{}`", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, " (line {line})")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+impl ImageFilesConfig {
+    /// Every image is kept whole, but for what makes it longer than wide; none may be broken.
+    pub fn new(side: usize) -> Self {
+        Self { side, shorter_side: None, skip_broken: false, memory_gb: sixteen() }
+    }
+
+    pub(super) fn shape(&self) -> ImageShape {
+        ImageShape::new(3, self.side, self.side)
+    }
+
+    /// Checks the numbers; `key` is what errors call the data set.
+    pub(super) fn check(&self, key: &str) -> Result<()> {
+        let key = |name| format!("{key}.images.{name}");
+        if !(1..=MAX_SIDE).contains(&self.side) {
+            return Err(Error::value(key("side"), self.side, format!("1 to {MAX_SIDE}")));
+        }
+        if let Some(shorter) = self.shorter_side
+            && !(self.side..=MAX_SIDE).contains(&shorter)
+        {
+            let expected = format!("{} (`side`) to {MAX_SIDE}", self.side);
+            return Err(Error::value(key("shorter_side"), shorter, expected));
+        }
+        Ok(())
+    }
+
+    /// Says how much memory `files` images need, before they are read, and checks that it is
+    /// granted.
+    pub(super) fn announce(&self, key: &str, folder: &Path, files: usize) -> Result<()> {
+        let bytes = files.saturating_mul(self.shape().values());
+        let needed = format!(
+            "{files} images of {side}×{side} pixels need {:.1} MB",
+            bytes as f64 / 1e6,
+            side = self.side
+        );
+        if bytes > self.memory_gb.saturating_mul(1_000_000_000) {
+            return Err(Error::value(
+                format!("{key}.images.memory_gb"),
+                self.memory_gb,
+                format!("more, or a smaller `side`: {needed}"),
+            ));
+        }
+        info!("reading `{}`: {needed} of memory", folder.display());
+        Ok(())
+    }
+
+    /// Reads the images of a split. No file outside of `root`, to which no link leads, is opened.
+    /// Those that are skipped go to `skipped`.
+    pub(super) fn read_split(
+        &self,
+        key: &str,
+        root: &Path,
+        mut files: Vec<ListedFile>,
+        class_names: &[String],
+        skipped: &mut Vec<BrokenFile>,
+    ) -> Result<ImageSet> {
+        let values = self.shape().values();
+        let mut pixels = vec![0; files.len() * values];
+        let broken: Vec<Option<BrokenFile>> = pixels
+            .par_chunks_exact_mut(values)
+            .zip(&files)
+            .map_init(Resizer::new, |resizer, (target, file)| {
+                let read = inside(root, &file.path)
+                    .and_then(|path| self.read_into(&path, resizer, target));
+                let broken =
+                    |reason| BrokenFile { path: file.path.clone(), line: file.line, reason };
+                read.err().map(broken)
+            })
+            .collect();
+        if broken.iter().any(Option::is_some) {
+            if !self.skip_broken {
+                return Err(Error::Broken {
+                    files: broken.into_iter().flatten().collect(),
+                    total: files.len(),
+                    key: format!("{key}.images.skip_broken"),
+                });
+            }
+            let mut whole = 0;
+            for (index, broken) in broken.iter().enumerate() {
+                if broken.is_none() {
+                    pixels.copy_within(index * values..(index + 1) * values, whole * values);
+                    whole += 1;
+                }
+            }
+            pixels.truncate(whole * values);
+            let mut states = broken.iter();
+            files.retain(|_| states.next().is_some_and(Option::is_none));
+            for file in broken.into_iter().flatten() {
+                warn!("left out {file}");
+                skipped.push(file);
+            }
+        }
+        let labels = files.iter().map(|file| file.label).collect();
+        let mut set = ImageSet::new(self.shape(), pixels, labels, class_names.to_vec())?;
+        set.files = files.into_iter().map(|file| file.name).collect();
+        Ok(set)
+    }
+
+    fn read_into(
+        &self,
+        path: &Path,
+        resizer: &mut Resizer,
+        target: &mut [u8],
+    ) -> std::result::Result<(), String> {
+        let image = decode::decode(&decode::read(path)?)?;
+        let shorter = self.shorter_side.unwrap_or(self.side);
+        fit::fit(&image, shorter, self.side, resizer, target);
+        Ok(())
+    }
+}
+
+/// Where `path` leads, if that is inside `root`.
+fn inside(root: &Path, path: &Path) -> std::result::Result<PathBuf, String> {
+    let real = path.canonicalize().map_err(|error| error.to_string())?;
+    if real.starts_with(root) {
+        Ok(real)
+    } else {
+        Err(format!("leads out of `{}`, to `{}`", root.display(), real.display()))
+    }
+}

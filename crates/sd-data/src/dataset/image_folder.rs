@@ -1,0 +1,112 @@
+//! Image files whose folders tell their split and class.
+
+use super::Splits;
+use super::image_files::{ImageFilesConfig, ListedFile};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, DirEntry};
+use std::path::Path;
+
+/// A folder with `train/CLASS/…`, `test/CLASS/…` and, if there are images to validate on,
+/// `val/CLASS/…`.
+///
+/// The folders in `train` are the classes, sorted by name, byte by byte; `val` and `test` may lack
+/// some. Every file in the folder of a class is an image: JPEG, PNG or WebP, told by its content.
+/// What begins with a dot is passed over. Links may not lead out of the data set's folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageFolderConfig {
+    /// The folder, inside the data folder, or anywhere if it begins with `/`.
+    pub folder: String,
+    /// The number of classes, as many as there are folders in `train`. It is written so that a
+    /// network can be built and counted where the images are not.
+    pub classes: usize,
+    /// How files become images.
+    pub images: ImageFilesConfig,
+}
+
+const KEY: &str = "data.dataset.image_folder";
+
+impl ImageFolderConfig {
+    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.images.check(KEY)?;
+        let folder = data_dir.join(&self.folder);
+        if !folder.is_dir() {
+            return Err(Error::Missing {
+                name: "image folder".to_owned(),
+                folder: data_dir.to_owned(),
+                expected: format!("the folder `{}`", self.folder),
+                advice: "put images there as `train/CLASS/FILE` and `test/CLASS/FILE`".to_owned(),
+            });
+        }
+        let root = folder.canonicalize().map_err(Error::read(&folder))?;
+        let classes = self.classes(&root)?;
+        let list = |split: &str| list(&root, split, &classes);
+        let (train, test) = (list("train")?, list("test")?);
+        let valid = if root.join("val").exists() { Some(list("val")?) } else { None };
+        let files = train.len() + test.len() + valid.as_ref().map_or(0, Vec::len);
+        self.images.announce(KEY, &root, files)?;
+        let mut skipped = Vec::new();
+        let mut read = |files| self.images.read_split(KEY, &root, files, &classes, &mut skipped);
+        let (train, valid, test) = (read(train)?, valid.map(&mut read).transpose()?, read(test)?);
+        Ok(Splits { train, valid, test, skipped })
+    }
+
+    /// The folders in `train`, sorted, which must be as many as the configuration says.
+    fn classes(&self, root: &Path) -> Result<Vec<String>> {
+        let train = entries(&root.join("train"))?;
+        let classes = train.iter().map(class).collect::<Result<Vec<String>>>()?;
+        super::check_classes(KEY, self.classes, &classes, &root.join("train"))?;
+        Ok(classes)
+    }
+}
+
+/// The files of a split, class by class.
+fn list(root: &Path, split: &str, classes: &[String]) -> Result<Vec<ListedFile>> {
+    let mut files = Vec::new();
+    for entry in entries(&root.join(split))? {
+        let class = class(&entry)?;
+        let Ok(label) = classes.binary_search(&class) else {
+            return Err(Error::Folder {
+                path: entry.path(),
+                found: format!("the class `{class}`"),
+                expected: format!("one of the {} classes in `train`", classes.len()),
+            });
+        };
+        for file in entries(&entry.path())? {
+            let name = format!("{split}/{class}/{}", file.file_name().display());
+            files.push(ListedFile { name, path: file.path(), label, line: None });
+        }
+    }
+    if files.is_empty() {
+        return Err(Error::Folder {
+            path: root.join(split),
+            found: "no file".to_owned(),
+            expected: "images in folders of their classes".to_owned(),
+        });
+    }
+    Ok(files)
+}
+
+/// The name of a folder of images.
+fn class(entry: &DirEntry) -> Result<String> {
+    let wrong = |found: &str| Error::Folder {
+        path: entry.path(),
+        found: found.to_owned(),
+        expected: "folders of images, one a class, with names in UTF-8".to_owned(),
+    };
+    if !entry.path().is_dir() {
+        return Err(wrong("a file"));
+    }
+    entry.file_name().into_string().map_err(|_| wrong("a name that is not UTF-8"))
+}
+
+/// What is in a folder, sorted by name, without what begins with a dot.
+fn entries(folder: &Path) -> Result<Vec<DirEntry>> {
+    let entries = fs::read_dir(folder).map_err(Error::read(folder))?;
+    let mut entries =
+        entries.collect::<std::io::Result<Vec<DirEntry>>>().map_err(Error::read(folder))?;
+    entries.retain(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    entries.sort_by_key(DirEntry::file_name);
+    Ok(entries)
+}

@@ -1,0 +1,90 @@
+//! The program `sd-data`, from a configuration to a picture and a check.
+#![cfg(feature = "cli")]
+
+use assert_cmd::Command;
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn sd_data(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sd-data"));
+    command.current_dir(folder).env_remove("SD_DATA_DIR").args(arguments);
+    command
+}
+
+/// A folder with a configuration of two classes of image files, one of which is in `train` and
+/// `test`, and one broken.
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let images = folder.path().join("data/pets");
+    for (name, red) in [("train/cat/a", 1), ("train/dog/a", 9), ("test/dog/a", 9)] {
+        let path = images.join(format!("{name}.png"));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let image = image::RgbImage::from_fn(8, 8, |x, y| image::Rgb([red, x as u8, y as u8]));
+        image.save(path).unwrap();
+    }
+    fs::write(images.join("train/dog/b.jpg"), "no image").unwrap();
+    let text = "
+        seed = 3
+        [data]
+        dataset = { image_folder = { folder = 'pets', classes = 2, images = { side = 8, skip_broken = true } } }
+        augment = [{ random_resized_crop = {} }, { flip = {} }]
+        [model]
+        what = 'is of no interest here'
+    ";
+    fs::write(folder.path().join("pets.toml"), text).unwrap();
+    folder
+}
+
+#[test]
+fn check_tells_counts_duplicates_and_what_was_left_out() {
+    let folder = folder();
+    let output = sd_data(folder.path(), &["check", "pets.toml"]).assert().success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    for fact in [
+        "pets: 3×8×8, 2 classes",
+        "1 of test are also in train, 0 of them under another label",
+        "test/dog/a.png (dog) = train/dog/a.png (dog)",
+        "left out: 1 files",
+        "b.jpg`: neither JPEG nor PNG nor WebP",
+        "trains on 2 images, validates on 0",
+    ] {
+        assert!(text.contains(fact), "`{fact}` is not in\n{text}");
+    }
+    let log = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+    assert!(log.contains("4 images of 8×8 pixels need 0.0 MB of memory"), "{log}");
+    assert!(log.contains("left out") && log.contains("b.jpg"), "{log}");
+
+    let output = sd_data(folder.path(), &["check", "pets.toml", "--json"]).assert().success();
+    let json: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    assert_eq!(json["data_set"]["splits"][0]["of_class"], serde_json::json!([1, 1]));
+    assert_eq!(json["data_set"]["duplicates"][0][1]["split"], "test");
+    assert_eq!(json["data_set"]["duplicates"][0][1]["file"], "test/dog/a.png");
+    assert_eq!(json["data_set"]["skipped"].as_array().unwrap().len(), 1);
+    assert_eq!(json["normalization"]["mean"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn preview_writes_a_picture() {
+    let folder = folder();
+    sd_data(folder.path(), &["preview", "pets.toml", "--out", "a.png"]).assert().success();
+    let few = ["preview", "pets.toml", "--out", "b.png", "--images", "1", "--versions", "2"];
+    sd_data(folder.path(), &few).assert().success();
+    let size = |name: &str| image::open(folder.path().join(name)).unwrap().into_rgb8().dimensions();
+    // Two images, one a row: there are no more.
+    let (large, small) = (size("a.png"), size("b.png"));
+    assert!(large.0 > 9 * 96 && large.1 > 2 * 96, "{large:?}");
+    assert!(small.0 < large.0 && small.1 < large.1 - 90, "{small:?}");
+}
+
+#[test]
+fn a_wrong_configuration_is_named() {
+    let folder = folder();
+    let text = fs::read_to_string(folder.path().join("pets.toml")).unwrap();
+    fs::write(folder.path().join("wrong.toml"), text.replace("side", "size")).unwrap();
+    for command in ["check", "preview"] {
+        let output = sd_data(folder.path(), &[command, "wrong.toml"]).assert().failure();
+        let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        assert!(error.contains("wrong.toml") && error.contains("`size`"), "{error}");
+    }
+}
