@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The crop of Inception, <https://arxiv.org/abs/1409.4842>, section 6, as torchvision's
 /// `RandomResizedCrop` draws it, with its defaults. It is cut from the image at the size that it
-/// has in memory. For images of one or three channels.
+/// has in memory; each byte is within one of torchvision's. For images of one or three channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomResizedCropConfig {
