@@ -44,6 +44,7 @@ pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Resu
             seed: preview.seed,
             order: Order::Sequential,
             drop_last: false,
+            partners: false,
             augment: config.augment.clone(),
             normalization: data.normalization.clone(),
         },
