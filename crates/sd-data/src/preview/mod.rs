@@ -145,6 +145,7 @@ mod tests {
                 seed: 0,
                 order: Order::Sequential,
                 drop_last: false,
+                partners: false,
                 augment: Vec::new(),
                 normalization: normalization.clone(),
             },
