@@ -106,7 +106,7 @@ impl Metadata {
     /// The key in the file.
     pub const KEY: &'static str = "selfdistill";
 
-    /// Reads what [`Model`](crate::Model) wrote.
+    /// Reads what [`encode`](crate::encode) wrote.
     ///
     /// # Errors
     /// [`Error::Metadata`] if the text is none, [`Error::Value`] for numbers that contradict each
