@@ -56,15 +56,11 @@ impl Check {
                     let how = format!("of {second} are also in {first}");
                     (format!("{first}, {second}"), how)
                 };
-                let none = || format!("{pair:<13}  none {}", how.replace(" are", " is"));
-                if images == 0 {
-                    writeln!(f, "  {}", none())?;
-                    continue;
-                }
-                writeln!(
-                    f,
-                    "  {pair:<13}  {images} {how}, {contradictory} of them under another label"
-                )?;
+                let found = match images {
+                    0 => format!("none {}", how.replace(" are", " is")),
+                    _ => format!("{images} {how}, {contradictory} of them under another label"),
+                };
+                writeln!(f, "  {pair:<13}  {found}")?;
             }
         }
         // What spoils a test comes before what contradicts itself, and that before mere repeats.
