@@ -162,6 +162,11 @@ pub fn load(folder: &Path, start: &Position, state: &State) -> Result<Position> 
         start.images
     );
     file.copy_into(&state.0, &path)?;
+    let last = folder.join(LAST_CHECKPOINT);
+    if path != last {
+        // The next checkpoint must not push this one out in favour of the damaged one.
+        fs::rename(&path, &last).with_context(|| last.display().to_string())?;
+    }
     Ok(position)
 }
 

@@ -70,12 +70,16 @@ impl Observer {
         self.bar.inc(1);
     }
 
+    /// Takes the bar away, so that what is said next has its line.
+    pub fn steps_end(&self) {
+        self.bar.finish_and_clear();
+    }
+
     /// Records a finished epoch.
     ///
     /// # Errors
     /// If the record cannot be written.
-    pub fn epoch_ends(&mut self, record: &EpochRecord, epochs: u64) -> Result<()> {
-        self.bar.finish_and_clear();
+    pub fn epoch_ends(&self, record: &EpochRecord, epochs: u64) -> Result<()> {
         append_line(self.folder.join(run_folder::EPOCHS), record)?;
         let valid = match &record.valid {
             Some(scores) => format!("valid top-1: {}", accuracies(scores)),

@@ -88,7 +88,6 @@ impl Trainer<'_> {
                     observer.shows(check_finite(meter.read(), step, rate)?);
                 }
                 position.epoch_seconds += started.elapsed().as_secs_f64();
-                started = Instant::now();
                 observer.after_step();
                 if observer.must_stop(step + 1).is_some() {
                     break;
@@ -98,7 +97,9 @@ impl Trainer<'_> {
                     check_finite(&position.counts, step, rate)?;
                     observer.save(position, &self.state())?;
                 }
+                started = Instant::now();
             }
+            observer.steps_end();
             position.counts = meter.read().clone();
             check_finite(&position.counts, last_step.0, last_step.1)?;
             if position.step_in_epoch == self.loader.batches() {
@@ -136,7 +137,7 @@ impl Trainer<'_> {
     }
 
     /// Evaluates on the validation split, keeps the best weights, and records the epoch.
-    fn finish_epoch(&self, position: &mut Position, observer: &mut Observer) -> Result<()> {
+    fn finish_epoch(&self, position: &mut Position, observer: &Observer) -> Result<()> {
         let train = &self.experiment.train;
         let names = self.network.exit_names();
         let valid = self.valid.as_ref().map(|split| split.run(self.network)).transpose()?;

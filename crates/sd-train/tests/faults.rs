@@ -162,11 +162,14 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
         let mut bytes = fs::read(&last).unwrap();
         damage(&mut bytes);
         fs::write(&last, &bytes).unwrap();
-        let (code, said) = bench.finish(run, &["--resume"]);
-        assert_eq!(code, Some(0), "{said}");
+        let (code, said) = bench.finish(run, &["--resume", "--max-steps", "17"]);
+        assert_eq!(code, Some(130), "{said}");
         for expected in [LAST, "not a whole", "the checkpoint before it", "epoch 1, step 4"] {
             assert!(said.contains(expected), "`{expected}` is not in: {said}");
         }
+        let previous = bench.path(run, PREVIOUS);
+        assert!(sd_models::TensorFile::read(&previous).is_ok(), "{run}: the damaged one stayed");
+        assert_eq!(bench.finish(run, &["--resume"]).0, Some(0));
         assert!(bench.weights(run) == whole, "{run}: other weights");
     }
 

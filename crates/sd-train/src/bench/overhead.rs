@@ -12,7 +12,7 @@ use tch::nn;
 
 use super::step::Steps;
 use super::{Label, Stopwatch, batches};
-use crate::checkpoint::Position;
+use crate::checkpoint::{Fingerprint, Position};
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
 use crate::observe::Observer;
@@ -63,9 +63,9 @@ fn epoch(
     let threads = args.place.threads();
     let mut trainer = run::trainer(&experiment, &network, &vs, &data, threads, device)?;
     let config = experiment.to_toml()?;
+    let images = Fingerprint::from(data.train.as_ref());
     let mut failed = None;
     let epoch = || {
-        let images = data.train.as_ref().into();
         let mut position = Position::start(config.clone(), images);
         if let Err(error) = trainer.run(&mut position, observer) {
             failed.get_or_insert(error);
