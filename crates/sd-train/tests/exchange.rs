@@ -1,52 +1,29 @@
 //! Weights from other libraries and back, by the commands and as the start of a run.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use assert_cmd::Command;
+use common::tiny;
 use sd_layers::Precision;
 use sd_models::{Library, MultiExit, TensorFile, variables};
 use sd_train::config::Experiment;
 use sd_train::pretrained::{PretrainedConfig, Source};
 use tch::{Device, Tensor, nn};
 
-const DENSE: &str = r#"
-name = "dense"
-seed = 3
-
-[data]
-dataset = { synthetic = { classes = 4, train = 64, test = 32, channels = 3, height = 32, width = 32, seed = 0 } }
-augment = []
-
-[model.backbone.vgg]
-depth = 11
-head = "classic7x7"
-width = 0.125
-conv = "dense"
-attention = "none"
-
-[model.exits]
-after = [2, 4]
-kind = { light = { attention = { eca = {} } } }
-
-[objective.self_distillation]
-alpha = 0.3
-temperature = 3.0
-lambda = 0.03
-teacher = "deepest"
-label_smoothing = 0.0
-
-[train]
-epochs = 1
-batch_size = 16
-precision = "f32"
-sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
-schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
-"#;
+/// A network that the libraries have.
+const DENSE: &[&str] = &[
+    "name=dense",
+    "data.dataset={ synthetic = { classes = 4, train = 64, test = 32, channels = 3, height = 32, width = 32, seed = 0 } }",
+    "model.backbone.vgg.head=classic7x7",
+    "model.backbone.vgg.conv=dense",
+    "train.epochs=1",
+];
 
 fn experiment(changes: &[&str]) -> Experiment {
-    let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();
-    Experiment::parse(DENSE, &changes).unwrap()
+    tiny(&[DENSE, changes].concat()).unwrap()
 }
 
 fn built(experiment: &Experiment) -> BTreeMap<String, Tensor> {
@@ -65,7 +42,7 @@ fn state_dict(library: Library, file: &Path) -> BTreeMap<String, Tensor> {
 }
 
 fn sd_train(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
-    std::fs::write(folder.join("dense.toml"), DENSE).unwrap();
+    std::fs::write(folder.join("dense.toml"), tiny(DENSE).unwrap().to_toml().unwrap()).unwrap();
     Command::cargo_bin("sd-train").unwrap().current_dir(folder).args(arguments).assert()
 }
 

@@ -1,44 +1,21 @@
 //! Exports of a trained run: what they score is what the run's own weights score.
 
+mod common;
+
 use std::path::Path;
 
 use assert_cmd::Command;
+use common::tiny;
 use serde_json::Value;
 
-const TINY: &str = r#"
-name = "tiny"
-seed = 3
-
-[data]
-dataset = { synthetic = { classes = 4, train = 256, test = 100, channels = 1, height = 28, width = 28, seed = 0 } }
-pad = 2
-validation = { fraction = 0.25, seed = 0 }
-
-[model.backbone.vgg]
-depth = 11
-head = "linear"
-width = 0.25
-conv = { grouped = { groups = 8 } }
-attention = "none"
-
-[model.exits]
-after = [2, 4]
-kind = { light = { attention = { eca = {} } } }
-
-[objective.self_distillation]
-alpha = 0.3
-temperature = 3.0
-lambda = 0.03
-teacher = "deepest"
-label_smoothing = 0.0
-
-[train]
-epochs = 2
-batch_size = 16
-precision = "f32"
-sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
-schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
-"#;
+/// Images that are padded before they reach the network.
+const TINY: &[&str] = &[
+    "data.dataset={ synthetic = { classes = 4, train = 256, test = 100, channels = 1, height = 28, width = 28, seed = 0 } }",
+    "data.pad=2",
+    "data.validation={ fraction = 0.25, seed = 0 }",
+    "model.backbone.vgg.width=0.25",
+    "train.epochs=2",
+];
 
 fn sd_train(folder: &Path, line: &str) -> Command {
     let mut command = Command::cargo_bin("sd-train").unwrap();
@@ -59,7 +36,7 @@ fn json(folder: &Path, line: &str) -> Value {
 fn every_export_scores_as_the_run_does() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    std::fs::write(folder.join("tiny.toml"), TINY).unwrap();
+    std::fs::write(folder.join("tiny.toml"), tiny(TINY).unwrap().to_toml().unwrap()).unwrap();
     printed(folder, "train tiny.toml --out run --device cpu --threads 1");
     let scores = json(folder, "eval run --json --device cpu");
     let top1 = |place: &Value| place["top1"].as_f64().unwrap();

@@ -1,47 +1,26 @@
 //! What can happen to a run on a shared machine, done to the binary: kills, signals, damage.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use common::tiny;
+
 /// Small steps, so that there are many places to be killed at.
-const CONFIG: &str = r#"
-name = "small"
-seed = 5
-
-[data]
-dataset = { synthetic = { classes = 4, train = 128, test = 16, channels = 1, height = 32, width = 32, seed = 0 } }
-validation = { fraction = 0.25, seed = 0 }
-augment = [{ pad_crop = { padding = 2 } }]
-normalize = "measured"
-
-[model.backbone.vgg]
-depth = 11
-head = "linear"
-width = 0.125
-conv = { grouped = { groups = 8 } }
-attention = "none"
-
-[model.exits]
-after = [2]
-kind = { light = { attention = { eca = {} } } }
-
-[objective.self_distillation]
-alpha = 0.3
-temperature = 3.0
-lambda = 0.03
-teacher = "deepest"
-label_smoothing = 0.0
-
-[train]
-epochs = 4
-batch_size = 8
-precision = "f32"
-sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
-schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
-"#;
+const CONFIG: &[&str] = &[
+    "name=small",
+    "seed=5",
+    "data.dataset={ synthetic = { classes = 4, train = 128, test = 16, channels = 1, height = 32, width = 32, seed = 0 } }",
+    "data.validation={ fraction = 0.25, seed = 0 }",
+    "data.augment=[{ pad_crop = { padding = 2 } }]",
+    "model.exits.after=[2]",
+    "train.epochs=4",
+    "train.batch_size=8",
+];
 
 const LAST: &str = "last.ckpt.safetensors";
 const PREVIOUS: &str = "previous.ckpt.safetensors";
@@ -54,7 +33,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("small.toml"), CONFIG).unwrap();
+        fs::write(folder.path().join("small.toml"), tiny(CONFIG).unwrap().to_toml().unwrap())
+            .unwrap();
         Self { folder }
     }
 

@@ -1,5 +1,8 @@
 //! Every objective learns, with what it needs besides the outputs; and its values are checked.
 
+mod common;
+
+use common::tiny;
 use sd_layers::Precision;
 use sd_models::{MultiExit, variables};
 use sd_train::batch::Lesson;
@@ -10,39 +13,13 @@ use sd_train::previous::Previous;
 use sd_train::step::Step;
 use tch::{Device, Kind, Tensor, nn};
 
-const SMALL: &str = r#"
-name = "small"
-seed = 0
-mix = { cut_mix = { alpha = 1.0, probability = 0.5 } }
-
-[data]
-dataset = { synthetic = { classes = 4, train = 96, test = 32, channels = 1, height = 32, width = 32, seed = 0 } }
-
-[model.backbone.vgg]
-depth = 11
-head = "linear"
-width = 0.125
-conv = { grouped = { groups = 8 } }
-attention = "none"
-
-[model.exits]
-after = [2, 4]
-kind = { light = { attention = { eca = {} } } }
-
-[objective.self_distillation]
-alpha = 0.3
-temperature = 3.0
-lambda = 0.03
-teacher = "all_pairs"
-label_smoothing = 0.0
-
-[train]
-epochs = 3
-batch_size = 16
-precision = "f32"
-sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
-schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
-"#;
+/// On mixed images.
+const SMALL: &[&str] = &[
+    "name=small",
+    "seed=0",
+    "mix={ cut_mix = { alpha = 1.0, probability = 0.5 } }",
+    "objective.self_distillation.teacher=all_pairs",
+];
 
 /// The changes of [`SMALL`] that make each objective, with adapters for the one that uses them.
 const OBJECTIVES: [&[&str]; 7] = [
@@ -56,8 +33,7 @@ const OBJECTIVES: [&[&str]; 7] = [
 ];
 
 fn experiment(changes: &[&str]) -> anyhow::Result<Experiment> {
-    let changes: Vec<String> = changes.iter().map(|&change| change.to_owned()).collect();
-    Experiment::parse(SMALL, &changes)
+    tiny(&[SMALL, changes].concat())
 }
 
 /// A network in training, and the one it was before.
