@@ -45,6 +45,23 @@ pub struct LoaderConfig {
     pub normalization: Normalization,
 }
 
+impl LoaderConfig {
+    /// Every image once, in order, as it is but for the normalisation: for all but training.
+    pub fn in_order(batch_size: usize, threads: usize, normalization: Normalization) -> Self {
+        Self {
+            batch_size,
+            threads,
+            prefetch: 2,
+            seed: 0,
+            order: Order::Sequential,
+            drop_last: false,
+            partners: false,
+            augment: Vec::new(),
+            normalization,
+        }
+    }
+}
+
 /// The order of the images in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {

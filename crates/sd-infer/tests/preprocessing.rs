@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage, RgbImage};
-use sd_data::{Data, DataConfig, Loader, LoaderConfig, Order};
+use sd_data::{Data, DataConfig, Loader, LoaderConfig};
 use sd_infer::prepare;
 use sd_onnx::{Input, Layout, Resize};
 
@@ -35,17 +35,7 @@ fn a_byte_becomes_the_number_that_training_sees() {
         let input = input(&config, &data);
         let loader = Loader::new(
             data.test.clone(),
-            LoaderConfig {
-                batch_size: 7,
-                threads: 1,
-                prefetch: 1,
-                seed: 0,
-                order: Order::Sequential,
-                drop_last: false,
-                partners: false,
-                augment: vec![],
-                normalization: data.normalization.clone(),
-            },
+            LoaderConfig::in_order(7, 1, data.normalization.clone()),
         )
         .unwrap();
         let batch = loader.epoch(0, 0).next().unwrap();

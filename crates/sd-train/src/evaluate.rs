@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use sd_bench::SplitScore;
-use sd_data::{ImageSet, Loader, LoaderConfig, Normalization, Order};
+use sd_data::{ImageSet, Loader, LoaderConfig, Normalization};
 use sd_models::{ExitOutputs, MultiExit};
 use tch::{Device, Tensor};
 
@@ -32,17 +32,7 @@ impl Evaluation {
         threads: usize,
         device: Device,
     ) -> Result<Self> {
-        let config = LoaderConfig {
-            batch_size: BATCH,
-            threads,
-            prefetch: 2,
-            seed: 0,
-            order: Order::Sequential,
-            drop_last: false,
-            partners: false,
-            augment: vec![],
-            normalization,
-        };
+        let config = LoaderConfig::in_order(BATCH, threads, normalization);
         Ok(Self { loader: Loader::new(images, config)?, device })
     }
 

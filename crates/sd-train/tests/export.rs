@@ -85,3 +85,15 @@ fn every_export_scores_as_the_run_does() {
     let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
     assert!(said.contains("found `exit7`, expected one of exit1, exit2, deepest"), "{said}");
 }
+
+#[test]
+fn networks_of_image_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = "data.dataset={ image_folder = { folder = \"pets\", classes = 4, images = { side = 32 } } }";
+    let text = tiny(&[files]).unwrap().to_toml().unwrap();
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    std::fs::write(folder.path().join("run/config.toml"), text).unwrap();
+    let refused = sd_train(folder.path(), "export run").assert().code(1);
+    let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(said.contains("run/config.toml: networks trained on image files"), "{said}");
+}

@@ -4,7 +4,7 @@ mod sheet;
 
 use crate::{
     Batch, Data, DataConfig, Error, ImageSet, ImageShape, Loader, LoaderConfig, Normalization,
-    Order, Result,
+    Result,
 };
 use image::RgbImage;
 use sheet::{Row, Sheet};
@@ -38,15 +38,9 @@ pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Resu
     let loader = Loader::new(
         Arc::clone(&some),
         LoaderConfig {
-            batch_size: some.len(),
-            threads: 1,
-            prefetch: 0,
             seed: preview.seed,
-            order: Order::Sequential,
-            drop_last: false,
-            partners: false,
             augment: config.augment.clone(),
-            normalization: data.normalization.clone(),
+            ..LoaderConfig::in_order(some.len(), 1, data.normalization.clone())
         },
     )?;
     let epochs = (0..preview.versions as u64).flat_map(|epoch| loader.epoch(epoch, 0));
@@ -138,17 +132,7 @@ mod tests {
         let normalization = data.normalization.clone();
         let loader = Loader::new(
             Arc::clone(&data.train),
-            LoaderConfig {
-                batch_size: 50,
-                threads: 1,
-                prefetch: 0,
-                seed: 0,
-                order: Order::Sequential,
-                drop_last: false,
-                partners: false,
-                augment: Vec::new(),
-                normalization: normalization.clone(),
-            },
+            LoaderConfig::in_order(50, 1, normalization.clone()),
         )
         .unwrap();
         let batch = loader.epoch(0, 0).next().unwrap();

@@ -39,15 +39,9 @@ impl Calibrator {
         let found = data.train.len();
         ensure!(found >= BATCH, "found {found} training images, expected at least {BATCH}");
         let config = LoaderConfig {
-            batch_size: BATCH,
-            threads: 1,
-            prefetch: 1,
-            seed: 0,
             order: Order::Shuffled,
             drop_last: true,
-            partners: false,
-            augment: vec![],
-            normalization: data.normalization.clone(),
+            ..LoaderConfig::in_order(BATCH, 1, data.normalization.clone())
         };
         let loader = Loader::new(Arc::clone(&data.train), config)?;
         let batches = loader.epoch(0, 0).take(images / BATCH);

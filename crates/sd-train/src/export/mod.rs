@@ -9,8 +9,9 @@ pub use score::{Score, score};
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sd_bench::run_folder;
+use sd_data::DatasetConfig;
 use sd_layers::Precision;
 use sd_models::MultiExit;
 use sd_onnx::proto::GraphProto;
@@ -31,7 +32,17 @@ use description::Describe;
 /// layer cannot be written.
 pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
     logging::start(None)?;
-    let experiment = Experiment::read(&args.run.join(run_folder::CONFIG), &[], None)?;
+    let config = args.run.join(run_folder::CONFIG);
+    let experiment = Experiment::read(&config, &[], None)?;
+    ensure!(
+        !matches!(
+            experiment.data.dataset,
+            DatasetConfig::ImageFolder(_) | DatasetConfig::CsvManifest(_)
+        ),
+        "{}: networks trained on image files cannot be exported yet: training keeps an image's \
+         proportions and crops it, an exported network's images are stretched",
+        config.display()
+    );
     let data = experiment.data.open(&args.data_dir)?;
     let vs = nn::VarStore::new(Device::Cpu);
     // Whatever it was trained in: the file's numbers are 32-bit floats.

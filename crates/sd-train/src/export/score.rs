@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use sd_bench::run_folder;
-use sd_data::{Loader, LoaderConfig, Order};
+use sd_data::{Loader, LoaderConfig};
 use sd_infer::{Classifier, Options};
 use serde::Serialize;
 
@@ -53,17 +53,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
         Split::Test => data.test,
         Split::Valid => data.valid.context("the run has no validation split (data.validation)")?,
     };
-    let loader = LoaderConfig {
-        batch_size: BATCH,
-        threads: 1,
-        prefetch: 1,
-        seed: 0,
-        order: Order::Sequential,
-        drop_last: false,
-        partners: false,
-        augment: vec![],
-        normalization: data.normalization,
-    };
+    let loader = LoaderConfig::in_order(BATCH, 1, data.normalization);
     let (mut score, mut right) = (Score::default(), 0);
     for batch in Loader::new(images, loader)?.epoch(0, 0) {
         let answers = classifier.classify_prepared(channels_first(&batch))?;
