@@ -15,6 +15,9 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 /// What a shell expects of a program that was interrupted.
 const INTERRUPTED: u8 = 130;
 
+/// Exit codes of a run that was told to stop and can go on: by SIGHUP, SIGINT or a limit, SIGTERM.
+const STOPPED: [i32; 3] = [129, 130, 143];
+
 /// The runs of a sweep, which nobody else starts while this lives.
 #[derive(Debug)]
 pub struct Queue<'a> {
@@ -105,7 +108,8 @@ impl<'a> Queue<'a> {
                 .with_context(|| format!("cannot start {}", program.display()))?;
             let Some(status) = status else { return Ok(Ended::Interrupted) };
             let finished = State::of(run)?.stage == Stage::Finished;
-            if !finished && (interrupts.asked() || status.code() == Some(INTERRUPTED.into())) {
+            let stopped = status.code().is_some_and(|code| STOPPED.contains(&code));
+            if !finished && (interrupts.asked() || stopped) {
                 return Ok(Ended::Interrupted);
             }
             if !(finished && status.success()) {

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+/// What a run goes on from. A run that was killed while it wrote the last has only the one before.
+const CHECKPOINTS: [&str; 2] = ["last.ckpt.safetensors", "previous.ckpt.safetensors"];
+
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
@@ -34,7 +37,7 @@ impl State {
         let folder = &run.folder;
         let stage = if finished(&folder.join("summary.json"))? {
             Stage::Finished
-        } else if folder.join("last.ckpt.safetensors").is_file() {
+        } else if CHECKPOINTS.iter().any(|name| folder.join(name).is_file()) {
             Stage::Begun
         } else {
             Stage::New

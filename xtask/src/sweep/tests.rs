@@ -25,6 +25,8 @@ case $out in
 */fails-*) exit 1 ;;
 */stops-*)
   [ -e "$out/last.ckpt.safetensors" ] || { touch "$out/last.ckpt.safetensors"; summary interrupted; exit 130; } ;;
+*/ends-*)
+  [ -e "$out/previous.ckpt.safetensors" ] || { touch "$out/previous.ckpt.safetensors"; exit 143; } ;;
 */waits-*)
   trap 'touch "$out/last.ckpt.safetensors"; summary interrupted; exit 130' INT
   touch "$out/started"
@@ -125,6 +127,16 @@ fn a_run_that_stops_stops_the_sweep_and_is_resumed() {
     let calls = bench.calls();
     assert_eq!(calls.len(), 2);
     assert!(calls[0].ends_with("--resume") && !calls[1].ends_with("--resume"), "{calls:?}");
+}
+
+#[test]
+fn a_run_that_ended_within_the_write_of_its_checkpoint_is_resumed() {
+    let bench = Bench::new();
+    let sweep = bench.sweep(&["name = \"ends\""]);
+    assert_eq!(bench.run(&sweep), Ended::Interrupted);
+    bench.calls();
+    assert_eq!(bench.run(&sweep), Ended::Finished(1));
+    assert!(bench.calls()[0].ends_with("--resume"));
 }
 
 #[test]
