@@ -25,6 +25,15 @@ pub struct Queue<'a> {
     lock: File,
 }
 
+impl Drop for Queue<'_> {
+    /// Gives the lock back, also where a copy of its handle lives on: a process that another
+    /// thread is just starting holds one until it becomes its program.
+    fn drop(&mut self) {
+        // A lock that cannot be given back goes with the process.
+        let _ = self.lock.unlock();
+    }
+}
+
 /// How a sweep ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {

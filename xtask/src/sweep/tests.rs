@@ -27,6 +27,7 @@ case $out in
   [ -e "$out/last.ckpt.safetensors" ] || { touch "$out/last.ckpt.safetensors"; summary interrupted; exit 130; } ;;
 */ends-*)
   [ -e "$out/previous.ckpt.safetensors" ] || { touch "$out/previous.ckpt.safetensors"; exit 143; } ;;
+*/leaves-*) sleep 60 <&0 >/dev/null 2>&1 & ;;
 */waits-*)
   trap 'touch "$out/last.ckpt.safetensors"; summary interrupted; exit 130' INT
   touch "$out/started"
@@ -137,6 +138,14 @@ fn a_run_that_ended_within_the_write_of_its_checkpoint_is_resumed() {
     bench.calls();
     assert_eq!(bench.run(&sweep), Ended::Finished(1));
     assert!(bench.calls()[0].ends_with("--resume"));
+}
+
+#[test]
+fn what_a_finished_run_has_left_running_keeps_nobody_out() {
+    let bench = Bench::new();
+    let sweep = bench.sweep(&["name = \"leaves\""]);
+    assert_eq!(bench.run(&sweep), Ended::Finished(1));
+    assert!(Queue::open(&sweep).is_ok());
 }
 
 #[test]
