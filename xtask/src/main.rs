@@ -9,6 +9,7 @@ compile_error!("xtask runs on Linux and macOS; on Windows, use it inside WSL");
 
 mod bench;
 mod check;
+mod demo;
 mod doctor;
 mod libtorch;
 mod run;
@@ -70,6 +71,8 @@ enum Command {
     /// Classify images with an exported network (needs no libtorch)
     #[command(disable_help_flag = true)]
     Infer(Passed),
+    /// Write a web page that runs a run's network in the browser, exit by exit
+    Demo(demo::DemoArgs),
     /// Fetch libtorch once a user and link it into this clone as .libtorch
     Setup(SetupArgs),
     /// Say what is there, what is missing and how to mend it
@@ -128,6 +131,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             run::become_program(&run::SD_BENCH, None, args)
         }
         Command::Infer(passed) => run::become_program(&run::SD_INFER, None, passed.args),
+        Command::Demo(args) => demo::demo(&args),
         Command::Data(passed) => run::become_program(&run::SD_DATA, None, passed.args),
         Command::Setup(SetupArgs { cuda }) => {
             let flavour = if cuda { Flavour::Cuda } else { Flavour::Cpu };

@@ -1,6 +1,7 @@
 //! Images and labels in memory.
 
 use crate::{Error, Result};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -35,6 +36,21 @@ impl ImageShape {
             height: self.height.saturating_add(both),
             width: self.width.saturating_add(both),
         }
+    }
+
+    /// An image of this shape, `[H, W, C]`, as a picture; of other than three channels, the first in
+    /// grey.
+    ///
+    /// # Panics
+    /// When `pixels` are fewer than [`values`](Self::values).
+    pub fn picture(&self, pixels: &[u8]) -> RgbImage {
+        RgbImage::from_fn(self.width as u32, self.height as u32, |x, y| {
+            let at = (y as usize * self.width + x as usize) * self.channels;
+            match pixels[at..at + self.channels] {
+                [red, green, blue] => image::Rgb([red, green, blue]),
+                _ => image::Rgb([pixels[at]; 3]),
+            }
+        })
     }
 }
 
@@ -179,6 +195,29 @@ impl ImageSet {
         }
     }
 
+    /// A copy of `count` images, or of all there are, class after class in turn, from all over the
+    /// set; with more classes than images, of every so many of them.
+    #[must_use]
+    pub fn class_by_class(&self, count: usize) -> Self {
+        let mut of_class = vec![Vec::new(); self.classes()];
+        for (index, &label) in self.labels.iter().enumerate() {
+            of_class[label].push(index);
+        }
+        of_class.retain(|members| !members.is_empty());
+        let rounds = count.div_ceil(of_class.len().max(1));
+        let step = (of_class.len() / count.max(1)).max(1);
+        let mut chosen = Vec::new();
+        for round in 0..rounds {
+            for members in of_class.iter().step_by(step) {
+                if members.len() > round {
+                    chosen.push(members[round * members.len() / rounds]);
+                }
+            }
+        }
+        chosen.truncate(count);
+        self.select(&chosen)
+    }
+
     /// A copy with `border` black pixels on each of the four sides of every image.
     #[must_use]
     pub fn padded(&self, border: usize) -> Self {
@@ -240,6 +279,19 @@ mod tests {
         assert_eq!(two.pixels(), [20, 21, 0, 1]);
         assert_eq!(two.labels(), [1, 2]);
         assert_eq!(two.class_names(), set.class_names());
+    }
+
+    #[test]
+    fn classes_take_turns() {
+        // Classes 0, 1, 2, …, 4, 0, …: ten of each.
+        let labels = (0..50).map(|index| index % 5).collect();
+        let set = ImageSet::new(ImageShape::new(1, 1, 1), (0..50).collect(), labels, names(5));
+        let set = set.unwrap();
+        assert_eq!(set.class_by_class(7).labels(), [0, 1, 2, 3, 4, 0, 1]);
+        assert_eq!(set.class_by_class(7).pixels(), [0, 1, 2, 3, 4, 25, 26]);
+        assert_eq!(set.class_by_class(2).labels(), [0, 2]);
+        assert_eq!(set.class_by_class(60).len(), 50);
+        assert!(set.class_by_class(0).is_empty());
     }
 
     #[test]

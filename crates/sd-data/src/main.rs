@@ -38,6 +38,8 @@ enum Command {
     List,
     /// Draws training images of a configuration beside what its augmentation makes of them.
     Preview(PreviewArgs),
+    /// Writes some test images as PNG files, named by their classes.
+    Samples(SamplesArgs),
     /// Counts the images of a configuration and their classes, finds equal images, measures mean
     /// and deviation.
     Check {
@@ -68,6 +70,21 @@ struct PreviewArgs {
     /// Augmented versions of each.
     #[arg(long, default_value_t = 8)]
     versions: usize,
+}
+
+#[derive(Args)]
+struct SamplesArgs {
+    /// An experiment's configuration; of it, the section `[data]`.
+    #[arg(value_name = "CONFIG")]
+    config: PathBuf,
+
+    /// The folder to write them into.
+    #[arg(long, value_name = "DIR", default_value = "samples")]
+    out: PathBuf,
+
+    /// Images, of as many classes as there are.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    images: u16,
 }
 
 /// What is read of an experiment; the rest is not for this program.
@@ -115,6 +132,7 @@ fn main() -> Result<()> {
         }
         Command::List => list(&data_dir),
         Command::Preview(args) => draw(&args, &data_dir),
+        Command::Samples(args) => samples(&args, &data_dir),
         Command::Check { config, json } => check(&config, json, &data_dir),
     }
 }
@@ -149,11 +167,32 @@ fn draw(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
     let data = config.open(data_dir)?;
     let &PreviewArgs { images, versions, .. } = args;
     let picture = preview(&data, &config, PreviewConfig { images, versions, seed })?;
+    write_png(&args.out, &picture)
+}
+
+/// The images of the test split as the data set has them, without a configuration's border.
+fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
+    let Experiment { data: config, .. } = read(&args.config)?;
+    config.check()?;
+    let some = config.dataset.load(data_dir)?.test.class_by_class(args.images.into());
+    std::fs::create_dir_all(&args.out)
+        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
+    for index in 0..some.len() {
+        let class = &some.class_names()[some.label(index)];
+        let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        let class: String = class.chars().map(plain).collect();
+        let path = args.out.join(format!("{index:03}-{class}.png"));
+        write_png(&path, &some.shape().picture(some.image(index)))?;
+    }
+    Ok(())
+}
+
+/// Writes a picture and tells its file.
+fn write_png(path: &Path, picture: &image::RgbImage) -> Result<()> {
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, image::ImageFormat::Png)?;
-    write_whole(&args.out, png.get_ref())
-        .with_context(|| format!("cannot write {}", args.out.display()))?;
-    println!("{}", args.out.display());
+    write_whole(path, png.get_ref()).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", path.display());
     Ok(())
 }
 

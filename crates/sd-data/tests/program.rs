@@ -88,3 +88,14 @@ fn a_wrong_configuration_is_named() {
         assert!(error.contains("wrong.toml") && error.contains("`size`"), "{error}");
     }
 }
+
+#[test]
+fn samples_are_the_test_images_named_by_class() {
+    let folder = folder();
+    let arguments = ["samples", "pets.toml", "--out", "some"];
+    let output = sd_data(folder.path(), &arguments).assert().success();
+    assert_eq!(output.get_output().stdout, b"some/000-dog.png\n");
+    let written = image::open(folder.path().join("some/000-dog.png")).unwrap();
+    let test = image::open(folder.path().join("data/pets/test/dog/a.png")).unwrap();
+    assert_eq!(written, test);
+}

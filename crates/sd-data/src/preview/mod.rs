@@ -3,7 +3,7 @@
 mod sheet;
 
 use crate::{
-    Batch, Data, DataConfig, Error, ImageSet, ImageShape, Loader, LoaderConfig, Normalization,
+    Batch, Data, DataConfig, Error, Loader, LoaderConfig, Normalization,
     Result,
 };
 use image::RgbImage;
@@ -33,8 +33,7 @@ pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Resu
             return Err(Error::value(name, value, "1 to 100"));
         }
     }
-    let chosen = choose(&data.train, preview.images);
-    let some = Arc::new(data.train.select(&chosen));
+    let some = Arc::new(data.train.class_by_class(preview.images));
     let loader = Loader::new(
         Arc::clone(&some),
         LoaderConfig {
@@ -57,34 +56,11 @@ pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Resu
             note: some.file(row).unwrap_or_default().to_owned(),
             images: std::iter::once(some.image(row))
                 .chain(augmented)
-                .map(|p| rgb(p, shape))
+                .map(|pixels| shape.picture(pixels))
                 .collect(),
         }
     });
     Ok(Sheet { titles, rows: rows.collect() }.draw())
-}
-
-/// `count` images, class after class in turn, from all over the set.
-fn choose(set: &ImageSet, count: usize) -> Vec<usize> {
-    let mut of_class = vec![Vec::new(); set.classes()];
-    for (index, &label) in set.labels().iter().enumerate() {
-        of_class[label].push(index);
-    }
-    of_class.retain(|members| !members.is_empty());
-    let rounds = count.div_ceil(of_class.len().max(1));
-    // With more classes than rows, every so many of them.
-    let step = (of_class.len() / count).max(1);
-    let mut chosen = Vec::new();
-    for round in 0..rounds {
-        for members in of_class.iter().step_by(step) {
-            let index = round * members.len() / rounds;
-            if members.len() > round {
-                chosen.push(members[index]);
-            }
-        }
-    }
-    chosen.truncate(count);
-    chosen
 }
 
 /// The pixels of a batch before normalisation, `[N, H, W, C]`.
@@ -96,18 +72,6 @@ fn bytes(batch: &Batch, normalization: &Normalization) -> Vec<u8> {
         ((value * deviation + mean) * 255.0).round() as u8
     };
     batch.pixels.iter().zip(of_channel).map(byte).collect()
-}
-
-/// An image `[H, W, C]` in red, green and blue; of another number of channels, the first in grey.
-fn rgb(pixels: &[u8], shape: ImageShape) -> RgbImage {
-    let ImageShape { channels, height, width } = shape;
-    RgbImage::from_fn(width as u32, height as u32, |x, y| {
-        let pixel = &pixels[(y as usize * width + x as usize) * channels..][..channels];
-        match *pixel {
-            [red, green, blue] => image::Rgb([red, green, blue]),
-            _ => image::Rgb([pixel[0]; 3]),
-        }
-    })
 }
 
 #[cfg(test)]
@@ -140,18 +104,6 @@ mod tests {
     }
 
     #[test]
-    fn classes_take_turns() {
-        let data = config(Vec::new()).open(Path::new("nowhere")).unwrap();
-        let labels = |count| {
-            let chosen = choose(&data.train, count);
-            chosen.iter().map(|&index| data.train.label(index)).collect::<Vec<_>>()
-        };
-        assert_eq!(labels(7), [0, 1, 2, 3, 4, 0, 1]);
-        assert_eq!(labels(2), [0, 2]);
-        assert_eq!(choose(&data.train, 60).len(), 50);
-    }
-
-    #[test]
     fn the_original_stands_beside_what_becomes_of_it() {
         let mirror = AugmentConfig::Flip(crate::FlipConfig { probability: 1.0 });
         let config = config(vec![mirror]);
@@ -159,7 +111,7 @@ mod tests {
         let picture =
             preview(&data, &config, PreviewConfig { images: 2, versions: 3, seed: 0 }).unwrap();
         // Somewhere in the picture is the first image, magnified, and its mirror image beside it.
-        let original = rgb(data.train.image(0), data.train.shape());
+        let original = data.train.shape().picture(data.train.image(0));
         let mirrored = image::imageops::flip_horizontal(&original);
         let shown = |image: &RgbImage, left: u32, top: u32| {
             image.enumerate_pixels().all(|(x, y, pixel)| {

@@ -1,0 +1,140 @@
+// Drives the page of `cargo xtask demo` in headless Chromium, and holds every answer against
+// sd-infer's on the same network and pictures: class, exit and probability, with each rule.
+//
+//     cargo xtask demo RUN && cargo xtask export RUN --staged && cargo build --release -p sd-infer --features cli
+//     npm install --prefix scripts/demo
+//     CHROMIUM=$(command -v chromium) node scripts/demo/check.mjs RUN/demo.html RUN/staged target/release/sd-infer [SCREENSHOTS]
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import puppeteer from "puppeteer-core";
+
+const [page_file, staged, sd_infer, screenshots] = process.argv.slice(2);
+assert(sd_infer, "usage: check.mjs DEMO.html STAGED SD_INFER [SCREENSHOTS]");
+const work = mkdtempSync(join(tmpdir(), "demo-"));
+if (screenshots) mkdirSync(screenshots, { recursive: true });
+
+const html = readFileSync(page_file);
+const server = createServer((request, response) => {
+  const found = request.url === "/";
+  response.writeHead(found ? 200 : 404, { "content-type": "text/html" }).end(found ? html : "");
+});
+await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+const home = `http://127.0.0.1:${server.address().port}/`;
+
+const browser = await puppeteer.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: ["--no-sandbox"],
+});
+
+// What sd-infer says of a picture.
+function told(picture, rule) {
+  const line = execFileSync(sd_infer, [staged, picture, "--json", "--top", "1", ...rule], { encoding: "utf8" });
+  const { exit, labels } = JSON.parse(line);
+  return { class: labels[0].name, exit, probability: labels[0].probability };
+}
+
+const settled = (page) => page.waitForFunction(() => document.querySelector("main").dataset.state === "ready");
+
+// What the page says of the picture that it has just classified.
+async function shown(page) {
+  await settled(page);
+  return page.evaluate(() => {
+    const [, percent] = document.getElementById("verdict").textContent.match(/ ([\d.]+) %/);
+    return {
+      class: document.querySelector("#verdict strong").textContent,
+      exit: document.querySelector("[data-state=left] strong").textContent,
+      probability: Number(percent) / 100,
+    };
+  });
+}
+
+function same(here, there, what) {
+  assert.equal(here.class, there.class, what);
+  assert.equal(here.exit, there.exit, what);
+  assert(Math.abs(here.probability - there.probability) < 2e-3, `${what}: ${here.probability}, ${there.probability}`);
+}
+
+async function open(address, viewport) {
+  const page = await browser.newPage();
+  await page.setViewport(viewport);
+  const complaints = [];
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("request", (request) => {
+    const url = request.url();
+    if (url !== address && !/^(blob|data):/.test(url) && !url.endsWith("/favicon.ico")) complaints.push(`asked for ${url}`);
+  });
+  await page.goto(address);
+  await settled(page);
+  return { page, complaints: () => complaints.filter((text) => !text.includes("404")) };
+}
+
+let compared = 0;
+try {
+  const { page, complaints } = await open(home, { width: 1280, height: 900 });
+  if (screenshots) await page.screenshot({ path: join(screenshots, "desktop.png"), fullPage: true });
+
+  const samples = await page.$$eval("#samples img", (images) => images.map((image) => image.src));
+  const pictures = samples.map((source, index) => {
+    const path = join(work, `${index}.png`);
+    writeFileSync(path, Buffer.from(source.split(",")[1], "base64"));
+    return path;
+  });
+  const rules = [["own", []], ["never", ["--never"]], ["same", ["--confidence", "0.8"]]];
+  for (const [value, rule] of rules) {
+    await page.click(`input[value=${value}]`);
+    for (const [index, button] of (await page.$$("#samples button")).entries()) {
+      await button.click();
+      same(await shown(page), told(pictures[index], rule), `sample ${index}, ${value}`);
+      compared += 1;
+    }
+  }
+
+  // Pictures of other sizes, larger and smaller, in colour: what a user drops.
+  await page.click("input[value=never]");
+  for (const [width, height] of [[301, 200], [17, 9]]) {
+    const base64 = await page.evaluate((width, height) => {
+      const canvas = Object.assign(document.createElement("canvas"), { width, height });
+      const context = canvas.getContext("2d");
+      const gradient = context.createLinearGradient(0, 0, width, height);
+      gradient.addColorStop(0, "#204080");
+      gradient.addColorStop(1, "#f0c030");
+      context.fillStyle = gradient;
+      context.fillRect(0, 0, width, height);
+      context.fillStyle = "#b01010";
+      context.fillRect(width / 4, height / 3, width / 3, height / 2);
+      return canvas.toDataURL("image/png").split(",")[1];
+    }, width, height);
+    const path = join(work, `${width}.png`);
+    writeFileSync(path, Buffer.from(base64, "base64"));
+    await (await page.$("#file")).uploadFile(path);
+    await page.waitForFunction((width) => document.getElementById("file").files[0]?.name === `${width}.png`, {}, width);
+    await new Promise((later) => setTimeout(later, 300));
+    same(await shown(page), told(path, ["--never"]), `a picture of ${width}×${height}`);
+    compared += 1;
+  }
+
+  await page.click("#all");
+  await page.waitForFunction(() => document.getElementById("score").textContent.includes("right"));
+  const score = await page.$eval("#score", (line) => line.textContent);
+  assert.deepEqual(complaints(), []);
+
+  for (const [name, address] of [["phone", home], ["file", pathToFileURL(resolve(page_file)).href]]) {
+    const { page, complaints } = await open(address, { width: 390, height: 844, deviceScaleFactor: 2 });
+    const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert(content <= screen, `${name}: ${content} pixels wide on a screen of ${screen}`);
+    assert.deepEqual(complaints(), []);
+    if (screenshots) await page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
+  }
+  console.log(`passed: ${compared} answers are sd-infer's; all samples: ${score}`);
+} finally {
+  await browser.close();
+  server.close();
+  rmSync(work, { recursive: true });
+}

@@ -1,0 +1,82 @@
+// From a picture to what the network takes, as sd-infer's preprocess.rs does it.
+
+// The picture's pixels, `channels` values each: red, green, blue, or grey (Rec. 709).
+async function pixelsOf(blob, channels) {
+  const picture = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+  const canvas = new OffscreenCanvas(picture.width, picture.height);
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const { width, height, data } = context.getImageData(0, 0, picture.width, picture.height);
+  const values = new Float32Array(width * height * channels);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    const [red, green, blue] = data.subarray(4 * pixel);
+    if (channels === 1) values[pixel] = Math.floor((2126 * red + 7152 * green + 722 * blue) / 10000);
+    else values.set([red, green, blue], 3 * pixel);
+  }
+  return { values, width, height, channels };
+}
+
+// For each of `to` places, the places of `from` under a triangle around it, which widens where the
+// picture shrinks, and their weights.
+function triangle(from, to) {
+  const ratio = from / to;
+  const reach = Math.max(ratio, 1);
+  return Array.from({ length: to }, (_, place) => {
+    const centre = (place + 0.5) * ratio;
+    const first = Math.max(0, Math.floor(centre - reach));
+    const last = Math.min(from, Math.max(first + 1, Math.ceil(centre + reach)));
+    const weights = [];
+    for (let at = first; at < last; at++) {
+      weights.push(Math.max(0, 1 - Math.abs(at + 0.5 - centre) / reach));
+    }
+    const sum = weights.reduce((a, b) => a + b);
+    return { first, weights: weights.map((weight) => weight / sum) };
+  });
+}
+
+function resized({ values, width, height, channels }, toWidth, toHeight) {
+  if (width === toWidth && height === toHeight) return values;
+  const columns = triangle(width, toWidth);
+  const rows = triangle(height, toHeight);
+  const tall = new Float32Array(toWidth * height * channels);
+  for (let y = 0; y < height; y++) {
+    columns.forEach(({ first, weights }, x) => {
+      for (let channel = 0; channel < channels; channel++) {
+        let sum = 0;
+        weights.forEach((weight, at) => (sum += weight * values[(y * width + first + at) * channels + channel]));
+        tall[(y * toWidth + x) * channels + channel] = sum;
+      }
+    });
+  }
+  const small = new Float32Array(toWidth * toHeight * channels);
+  rows.forEach(({ first, weights }, y) => {
+    for (let at = 0; at < toWidth * channels; at++) {
+      let sum = 0;
+      weights.forEach((weight, row) => (sum += weight * tall[(first + row) * toWidth * channels + at]));
+      small[y * toWidth * channels + at] = Math.round(sum);
+    }
+  });
+  return small;
+}
+
+// The network's input [1, C, H, W], and the picture as the network sees it, before normalisation.
+async function prepared(blob, { channels, height, width, border, mean, deviation }) {
+  const [innerWidth, innerHeight] = [width - 2 * border, height - 2 * border];
+  const inner = resized(await pixelsOf(blob, channels), innerWidth, innerHeight);
+  const tensor = new Float32Array(channels * height * width);
+  const seen = new ImageData(width, height);
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const [column, row] = [x - border, y - border];
+      const inside = column >= 0 && column < innerWidth && row >= 0 && row < innerHeight;
+      const color = Array.from({ length: channels }, (_, channel) =>
+        inside ? inner[(row * innerWidth + column) * channels + channel] : 0);
+      color.forEach((value, channel) => {
+        tensor[(channel * height + y) * width + x] = (value / 255 - mean[channel]) / deviation[channel];
+      });
+      const [red, green = red, blue = red] = color;
+      seen.data.set([red, green, blue, 255], 4 * (y * width + x));
+    }
+  }
+  return { tensor, seen };
+}

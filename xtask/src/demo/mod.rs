@@ -1,0 +1,101 @@
+//! A web page that runs a trained network in the browser, exit by exit.
+
+mod page;
+mod runtime;
+
+use crate::libtorch::Setup;
+use crate::run;
+use anyhow::{Context, Result, ensure};
+use page::{Page, Sample};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+/// Arguments of `demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    /// Folder of a run
+    #[arg(value_name = "RUN")]
+    run: PathBuf,
+
+    /// Test images to choose from
+    #[arg(long, value_name = "N", default_value_t = 18, value_parser = clap::value_parser!(u16).range(1..=200))]
+    samples: u16,
+
+    /// Points of accuracy that leaving early may cost on the validation split
+    #[arg(long, value_name = "POINTS", default_value_t = 0.5)]
+    tolerance: f64,
+
+    /// Folder that holds the data sets
+    #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
+    data_dir: PathBuf,
+
+    /// The page [default: RUN/demo.html]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Exports the run's network in stages, and writes it into one page together with test images and
+/// the runtime: the page needs no server and no network.
+pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
+    let setup = Setup::from_environment()?;
+    let libtorch = setup.ensure()?;
+    let runtime = runtime::fetch(&setup.cache)?;
+    let work = tempfile::tempdir()?;
+    let (staged, samples) = (work.path().join("staged"), work.path().join("samples"));
+
+    let mut export = Command::new(run::build(&run::SD_TRAIN, Some(&libtorch))?);
+    export.arg("export").arg(&args.run).arg("--staged").arg("--out").arg(&staged);
+    export.args(["--tolerance", &args.tolerance.to_string()]);
+    finish(export.arg("--data-dir").arg(&args.data_dir))?;
+
+    let mut draw = Command::new(run::build(&run::SD_DATA, None)?);
+    draw.arg("samples").arg(args.run.join("config.toml")).arg("--out").arg(&samples);
+    draw.args(["--images", &args.samples.to_string()]);
+    finish(draw.arg("--data-dir").arg(&args.data_dir))?;
+
+    let segments = files(&staged)?.iter().map(fs::read).collect::<Result<_, _>>()?;
+    let samples = files(&samples)?.iter().map(|path| sample(path)).collect::<Result<_>>()?;
+    let out = args.out.clone().unwrap_or_else(|| args.run.join("demo.html"));
+    write_whole(&out, &Page { runtime, segments, samples }.html()?)
+        .with_context(|| format!("cannot write {}", out.display()))?;
+    println!("{}", out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Standard output belongs to the page's name.
+fn finish(command: &mut Command) -> Result<()> {
+    let program = command.get_program().display().to_string();
+    let status = command
+        .stdout(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    ensure!(status.success(), "{program} failed ({status}); its messages are above");
+    Ok(())
+}
+
+/// The folder's files in the order of their names: `1-…`, `2-…`.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    Ok(files)
+}
+
+/// `003-ankle_boot.png`.
+fn sample(path: &Path) -> Result<Sample> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let class = stem.split_once('-').map_or(&*stem, |(_, class)| class).replace('_', " ");
+    Ok(Sample { class, png: fs::read(path)? })
+}
+
+/// A whole file or none.
+fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,78 @@
+// The staged network: a file for each exit, chained by the feature map.
+
+// The fields of a protobuf message that hold numbers or bytes.
+function* fields(message) {
+  let at = 0;
+  const varint = () => {
+    let [value, place, byte] = [0, 1, 0];
+    do {
+      byte = message[at++];
+      value += (byte & 127) * place;
+      place *= 128;
+    } while (byte & 128);
+    return value;
+  };
+  while (at < message.length) {
+    const key = varint();
+    const number = Math.floor(key / 8);
+    switch (key % 8) {
+      case 0: yield [number, varint()]; break;
+      case 1: at += 8; break;
+      case 2: {
+        const size = varint();
+        yield [number, message.subarray(at, at + size)];
+        at += size;
+        break;
+      }
+      case 5: at += 4; break;
+      default: throw new Error("the file is no ONNX");
+    }
+  }
+}
+
+// What the file says of itself: the entry `selfdistill` of ModelProto.metadata_props (field 14).
+function metadataOf(file) {
+  for (const [number, entry] of fields(file)) {
+    if (number !== 14) continue;
+    const { 1: key, 2: value } = Object.fromEntries(fields(entry));
+    if (new TextDecoder().decode(key) === "selfdistill") return JSON.parse(new TextDecoder().decode(value));
+  }
+  throw new Error("the file says nothing of itself");
+}
+
+async function openNetwork() {
+  const module = new Blob([await unpacked(embedded.module)], { type: "text/javascript" });
+  const ort = await import(URL.createObjectURL(module));
+  ort.env.wasm.numThreads = 1;
+  ort.env.wasm.wasmBinary = await unpacked(embedded.wasm);
+  const files = await Promise.all(embedded.segments.map(unpacked));
+  const segments = [];
+  for (const file of files) segments.push(await ort.InferenceSession.create(file));
+  return { ort, segments, metadata: metadataOf(files[0]) };
+}
+
+function softmax(logits) {
+  const largest = Math.max(...logits);
+  const powers = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const sum = powers.reduce((a, b) => a + b);
+  return powers.map((power) => power / sum);
+}
+
+// The exits' answers, one after another, up to the one where the picture leaves. `least` gives the
+// probability that is enough at an exit, or null.
+async function* answers({ ort, segments, metadata }, tensor, least) {
+  const { channels, height, width } = metadata.input;
+  let map = new ort.Tensor("float32", tensor, [1, channels, height, width]);
+  for (const [index, exit] of metadata.exits.entries()) {
+    const start = performance.now();
+    const outputs = await segments[index].run({ [segments[index].inputNames[0]]: map });
+    const milliseconds = performance.now() - start;
+    const probabilities = softmax(outputs[exit.name].data);
+    const enough = least(exit);
+    const deepest = index + 1 === metadata.exits.length;
+    const leaves = deepest || (enough !== null && Math.max(...probabilities) >= enough);
+    yield { index, exit, probabilities, milliseconds, leaves };
+    if (leaves) return;
+    map = outputs[`map${index + 1}`];
+  }
+}

@@ -1,0 +1,163 @@
+// The page itself.
+
+const element = (id) => document.getElementById(id);
+const percent = (share) => `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)} %`;
+const main = document.querySelector("main");
+
+function make(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function showNetwork({ metadata }) {
+  const { name, input, exits, classes } = metadata;
+  document.title = element("name").textContent = name;
+  const params = exits.at(-1).params;
+  const size = params < 1e6 ? `${Math.round(params / 1e3)} thousand` : `${(params / 1e6).toFixed(2)} million`;
+  element("about").textContent =
+    `${size} parameters, ${classes.length} classes, ${exits.length} exits. A picture is brought to ` +
+    `${input.width - 2 * input.border}×${input.height - 2 * input.border} pixels, goes through the network stage ` +
+    `by stage, and leaves at the first exit that is sure enough; the stages after it do not run. ` +
+    `All of it happens in this page, and no picture leaves it.`;
+  element("exits").replaceChildren(...exits.map((exit) => {
+    const share = percent(exit.macs / metadata.deployed_macs);
+    const own = exit === exits.at(-1) ? "" : exit.threshold == null ? ", no threshold" : `, threshold ${percent(exit.threshold)}`;
+    const head = make("header", {}, make("strong", { textContent: exit.name }),
+      make("span", { textContent: `up to here ${share} of the multiply–accumulates${own}` }));
+    const card = make("li", {}, head, make("div", { className: "bars" }));
+    card.dataset.state = "waiting";
+    return card;
+  }));
+}
+
+function rule() {
+  const chosen = document.querySelector("input[name=rule]:checked").value;
+  const same = Number(element("least").value);
+  return { own: (exit) => exit.threshold ?? null, same: () => same, never: () => null }[chosen];
+}
+
+function showAnswer({ index, probabilities, leaves }, classes) {
+  const card = element("exits").children[index];
+  card.dataset.state = leaves ? "left" : "ran";
+  const best = probabilities.map((share, label) => ({ share, label })).sort((a, b) => b.share - a.share).slice(0, 3);
+  card.lastElementChild.replaceChildren(...best.flatMap(({ share, label }) => [
+    make("span", { textContent: classes[label], title: classes[label] }),
+    make("meter", { value: share, ariaLabel: classes[label] }),
+    make("span", { textContent: percent(share) }),
+  ]));
+}
+
+function showVerdict({ label, probability, exit, milliseconds, saved }, classes, truth) {
+  const cost = saved >= 0 ? `${percent(saved)} of the multiply–accumulates saved` : `${percent(-saved)} more multiply–accumulates than without exits`;
+  const verdict = element("verdict");
+  const wrong = truth !== null && truth !== classes[label];
+  verdict.classList.toggle("wrong", wrong);
+  verdict.replaceChildren(make("strong", { textContent: classes[label] }), ` ${percent(probability)}`,
+    wrong ? ` (it is: ${truth})` : "",
+    make("small", { textContent: `left at ${exit.name}, ${cost}, ${milliseconds.toFixed(1)} ms` }));
+}
+
+// Classifies a picture, showing each exit's answer as it comes.
+async function classify(network, blob, truth) {
+  const { classes, deployed_macs, exits, input } = network.metadata;
+  const cards = [...element("exits").children];
+  cards.forEach((card) => {
+    card.dataset.state = "waiting";
+    card.lastElementChild.replaceChildren();
+  });
+  const { tensor, seen } = await prepared(blob, input);
+  Object.assign(element("seen"), { width: seen.width, height: seen.height });
+  element("seen").getContext("2d").putImageData(seen, 0, 0);
+  let milliseconds = 0;
+  let last;
+  for await (const answer of answers(network, tensor, rule())) {
+    milliseconds += answer.milliseconds;
+    showAnswer(answer, classes);
+    last = answer;
+  }
+  cards.slice(last.index + 1).forEach((card) => {
+    card.dataset.state = "skipped";
+    card.lastElementChild.replaceChildren(make("span", { textContent: "did not run" }));
+  });
+  const probability = Math.max(...last.probabilities);
+  const label = last.probabilities.indexOf(probability);
+  const result = { label, probability, exit: exits[last.index], milliseconds, saved: 1 - last.exit.macs / deployed_macs };
+  showVerdict(result, classes, truth);
+  return { ...result, right: truth === classes[label] };
+}
+
+// One picture after the other: while one is classified, no other is taken.
+async function oneAtATime(work) {
+  if (main.dataset.state !== "ready") return;
+  main.dataset.state = "running";
+  try {
+    await work();
+  } catch (error) {
+    element("verdict").textContent = `That did not work: ${error.message}`;
+  }
+  main.dataset.state = "ready";
+}
+
+function showSamples(network) {
+  // A file's name is plain; the class may be written otherwise.
+  const plain = (text) => text.replace(/[^\p{L}\p{N}]/gu, " ");
+  const samples = embedded.samples.map(({ class: name, png }) => {
+    const truth = network.metadata.classes.find((known) => plain(known) === name) ?? name;
+    const blob = new Blob([bytes(png)], { type: "image/png" });
+    const button = make("button", { type: "button", title: truth, ariaPressed: "false" },
+      make("img", { src: `data:image/png;base64,${png}`, alt: truth }));
+    const sample = { truth, blob, button };
+    button.addEventListener("click", () => oneAtATime(() => take(sample)));
+    return sample;
+  });
+  const press = (chosen) => samples.forEach(({ button }) => (button.ariaPressed = String(button === chosen)));
+  const take = async ({ truth, blob, button }) => {
+    press(button);
+    const result = await classify(network, blob, truth);
+    button.dataset.mark = result.exit.name;
+    button.classList.toggle("right", result.right);
+    return result;
+  };
+  element("samples").replaceChildren(...samples.map(({ button }) => button));
+  element("all").addEventListener("click", () => oneAtATime(async () => {
+    const results = [];
+    for (const sample of samples) results.push(await take(sample));
+    const right = results.filter((result) => result.right).length;
+    const saved = results.reduce((sum, result) => sum + result.saved, 0) / results.length;
+    element("score").textContent = `${right} of ${results.length} right, ${percent(saved)} saved on average`;
+  }));
+  return { first: () => take(samples[0]), none: () => press(null) };
+}
+
+function takePictures(network, samples) {
+  const take = (file) => file && oneAtATime(() => {
+    samples.none();
+    return classify(network, file, null);
+  });
+  element("file").addEventListener("change", (event) => take(event.target.files[0]));
+  const drop = element("drop");
+  for (const [type, over] of [["dragover", true], ["dragleave", false], ["drop", false]]) {
+    document.addEventListener(type, (event) => {
+      event.preventDefault();
+      drop.classList.toggle("over", over);
+      if (type === "drop") take(event.dataTransfer.files[0]);
+    });
+  }
+  element("least").addEventListener("input", ({ target }) => {
+    target.nextElementSibling.textContent = percent(target.value);
+    document.querySelector("input[value=same]").checked = true;
+  });
+}
+
+try {
+  const network = await openNetwork();
+  showNetwork(network);
+  const samples = showSamples(network);
+  takePictures(network, samples);
+  main.dataset.state = "ready";
+  await oneAtATime(samples.first);
+} catch (error) {
+  main.dataset.state = "failed";
+  element("about").textContent = `The network cannot run here: ${error.message}`;
+}
