@@ -15,6 +15,7 @@ mod libtorch;
 mod run;
 mod sweep;
 mod tidy;
+mod whole_file;
 mod workspace;
 
 /// The arguments of `train`, `eval`, `count`, `weights` and `bench`: the very file that `sd-train` compiles.

@@ -1,9 +1,9 @@
 //! An exported network measured as it is deployed: sizes, start, latency, throughput, memory.
 
-use super::peers::{document, write};
+use super::peers::document;
 use super::python;
 use crate::libtorch::{Libtorch, Setup};
-use crate::{run, workspace};
+use crate::{run, whole_file, workspace};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::fs;
@@ -147,7 +147,7 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
             "rounds": rounds,
         });
         // After each round: what is measured by then outlives an interrupt.
-        write(&out, &document)?;
+        whole_file::write(&out, &serde_json::to_vec(&document)?)?;
     }
     println!("{}", out.display());
     Ok(ExitCode::SUCCESS)

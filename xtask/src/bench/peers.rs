@@ -4,10 +4,9 @@ use super::python;
 use super::setting::{Mode, Setting, contenders};
 use crate::libtorch::{Libtorch, Setup};
 use crate::sd_train_cli::STANDARD;
-use crate::{run, workspace};
+use crate::{run, whole_file, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -125,7 +124,7 @@ pub fn peers(args: &PeersArgs, setup: &Setup, libtorch: &Libtorch) -> Result<Exi
         // After each round: what is measured by then outlives an interrupt.
         file = out(args, &rounds)?.join("speed.json");
         let document = json!({"command": command, "rounds": rounds, "probes": probes});
-        write(&file, &document)?;
+        whole_file::write(&file, &serde_json::to_vec(&document)?)?;
     }
     run::replace({
         let mut command = Command::new(page);
@@ -251,15 +250,4 @@ fn out(args: &PeersArgs, rounds: &[Vec<Value>]) -> Result<PathBuf> {
     let cores = first["host"]["cores"].as_u64();
     let (day, cores) = day.zip(cores).context("the record has no day or cores")?;
     Ok(workspace::root().join(format!("docs/results/{day}-{cores}-core-cpu")))
-}
-
-/// Whole or not at all.
-pub fn write(file: &Path, document: &Value) -> Result<()> {
-    let folder = file.parent().context("the file has no folder")?;
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let mut fresh = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut fresh, document)?;
-    fresh.as_file().sync_all()?;
-    fresh.persist(file).with_context(|| file.display().to_string())?;
-    Ok(())
 }

@@ -4,11 +4,10 @@ mod page;
 mod runtime;
 
 use crate::libtorch::Setup;
-use crate::run;
+use crate::{run, whole_file};
 use anyhow::{Context, Result, ensure};
 use page::{Page, Sample};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -58,8 +57,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let segments = files(&staged)?.iter().map(fs::read).collect::<Result<_, _>>()?;
     let samples = files(&samples)?.iter().map(|path| sample(path)).collect::<Result<_>>()?;
     let out = args.out.clone().unwrap_or_else(|| args.run.join("demo.html"));
-    write_whole(&out, &Page { runtime, segments, samples }.html()?)
-        .with_context(|| format!("cannot write {}", out.display()))?;
+    whole_file::write(&out, Page { runtime, segments, samples }.html()?.as_bytes())?;
     println!("{}", out.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -88,14 +86,4 @@ fn sample(path: &Path) -> Result<Sample> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let class = stem.split_once('-').map_or(&*stem, |(_, class)| class).replace('_', " ");
     Ok(Sample { class, png: fs::read(path)? })
-}
-
-/// A whole file or none.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(text.as_bytes())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }

@@ -42,9 +42,9 @@ pub struct Sample {
 impl Page {
     /// All in one document.
     pub fn html(&self) -> Result<String> {
-        let samples = self.samples.iter().map(|Sample { class, png }| {
-            json!({"class": class, "png": BASE64_STANDARD.encode(png)})
-        });
+        let samples = self.samples.iter().map(
+            |Sample { class, png }| json!({"class": class, "png": BASE64_STANDARD.encode(png)}),
+        );
         let segments = self.segments.iter().map(|file| packed(file)).collect::<Result<Vec<_>>>()?;
         let embedded = json!({
             "module": packed(&self.runtime.module)?,
@@ -54,8 +54,7 @@ impl Page {
         });
         // Within a script element, no class may end it.
         let embedded = embedded.to_string().replace('<', "\\u003c");
-        let parts =
-            [("style", STYLE), ("embedded", &embedded), ("script", &SCRIPT.join("\n"))];
+        let parts = [("style", STYLE), ("embedded", &embedded), ("script", &SCRIPT.join("\n"))];
         let place = |page: String, (name, text): (&str, &str)| {
             page.replacen(&format!("{{{{ {name} }}}}"), text, 1)
         };

@@ -2,10 +2,7 @@
 
 mod sheet;
 
-use crate::{
-    Batch, Data, DataConfig, Error, Loader, LoaderConfig, Normalization,
-    Result,
-};
+use crate::{Batch, Data, DataConfig, Error, Loader, LoaderConfig, Normalization, Result};
 use image::RgbImage;
 use sheet::{Row, Sheet};
 use std::sync::Arc;
