@@ -62,6 +62,7 @@
 //!     environment: None,
 //!     epochs: Vec::new(),
 //!     epochs_truncated: false,
+//!     evaluation: None,
 //!     summary,
 //! };
 //! let text = markdown::render(&report::document(&[run])?);
@@ -75,6 +76,7 @@
 
 mod environment;
 mod error;
+pub mod evaluation;
 pub mod format;
 pub mod measurement;
 pub mod record;
@@ -86,6 +88,7 @@ pub mod timing;
 
 pub use environment::{Host, rfc3339};
 pub use error::{Error, Result};
+pub use evaluation::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, ExitEvaluation, ExitRule};
 pub use measurement::{BenchRecord, Measurement, Subject};
 pub use record::{
     BestEpoch, Cost, EnsembleScore, Environment, EpochRecord, ExitAccuracy, ExitScore, RunRecord,

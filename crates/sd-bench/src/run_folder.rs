@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Result};
+use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
 use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION};
 
 /// The resolved configuration, written before the first step.
@@ -18,6 +19,11 @@ pub const ENVIRONMENT: &str = "environment.json";
 pub const EPOCHS: &str = "epochs.jsonl";
 /// A [`RunRecord`], written when the run ends.
 pub const SUMMARY: &str = "summary.json";
+/// An [`EvaluationRecord`] of the weights after the last epoch, written when the run ends and by
+/// every evaluation of it on the test set.
+pub const EVALUATION: &str = "evaluation.json";
+/// The same of the best epoch's weights, where they were evaluated.
+pub const BEST_EVALUATION: &str = "evaluation-best.json";
 /// The weights after the last epoch.
 pub const MODEL: &str = "model.safetensors";
 /// The weights of the epoch that validation chose.
@@ -54,6 +60,9 @@ pub struct Run {
     pub epochs: Vec<EpochRecord>,
     /// Whether `epochs.jsonl` ends in half a line, which was left out of `epochs`.
     pub epochs_truncated: bool,
+    /// The last weights on the test set in full; `None` if the file is not there, as in runs of
+    /// earlier versions.
+    pub evaluation: Option<EvaluationRecord>,
     /// The result.
     pub summary: RunRecord,
 }
@@ -73,15 +82,43 @@ impl Run {
         let summary = folder.join(SUMMARY);
         let text = read(&summary)?
             .ok_or_else(|| Error::NotFinished { folder: folder.to_owned(), missing: SUMMARY })?;
-        check_version(&summary, &text)?;
+        check_version(&summary, &text, SCHEMA_VERSION)?;
         let summary = from_json(&summary, &text)?;
         let environment = folder.join(ENVIRONMENT);
         let environment =
             read(&environment)?.map(|text| from_json(&environment, &text)).transpose()?;
         let (epochs, epochs_truncated) = read_epochs(folder.join(EPOCHS))?;
+        let evaluation = read_evaluation(folder.join(EVALUATION))?;
         let folder = folder.to_owned();
-        Ok(Self { folder, config, environment, epochs, epochs_truncated, summary })
+        Ok(Self { folder, config, environment, epochs, epochs_truncated, evaluation, summary })
     }
+}
+
+/// Reads an `evaluation.json`; `None` if it is not there.
+///
+/// # Errors
+/// Where the file cannot be read, is malformed or was written by another version.
+pub fn read_evaluation(path: impl AsRef<Path>) -> Result<Option<EvaluationRecord>> {
+    let path = path.as_ref();
+    let Some(text) = read(path)? else { return Ok(None) };
+    check_version(path, &text, EVALUATION_VERSION)?;
+    let evaluation: EvaluationRecord = from_json(path, &text)?;
+    let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
+    evaluation.check().map_err(wrong)?;
+    Ok(Some(evaluation))
+}
+
+/// Writes an `evaluation.json`, whole or not at all. It is one line: a matrix of a number a line
+/// would be read by nobody.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write_evaluation(path: impl AsRef<Path>, evaluation: &EvaluationRecord) -> Result<()> {
+    let path = path.as_ref();
+    let mut text = serde_json::to_vec(evaluation)
+        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    text.push(b'\n');
+    write_atomic(path, &text)
 }
 
 /// Reads `epochs.jsonl`, also while it is being written: the epochs, and whether the file ends
@@ -197,14 +234,14 @@ fn read(path: &Path) -> Result<Option<String>> {
 }
 
 /// Before the rest is read: another version's record would be called malformed.
-fn check_version(path: &Path, text: &str) -> Result<()> {
+fn check_version(path: &Path, text: &str, expected: u32) -> Result<()> {
     #[derive(Deserialize)]
     struct Version {
         schema_version: u64,
     }
     let Version { schema_version: found } = from_json(path, text)?;
-    if found != u64::from(SCHEMA_VERSION) {
-        return Err(Error::Schema { path: path.to_owned(), found, expected: SCHEMA_VERSION });
+    if found != u64::from(expected) {
+        return Err(Error::Schema { path: path.to_owned(), found, expected });
     }
     Ok(())
 }

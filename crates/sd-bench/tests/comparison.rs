@@ -53,7 +53,15 @@ fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> Run {
         seconds: 1.0,
     };
     let folder = format!("runs/{name}-seed{seed}").into();
-    Run { folder, config, environment: None, epochs: Vec::new(), epochs_truncated: false, summary }
+    Run {
+        folder,
+        config,
+        environment: None,
+        epochs: Vec::new(),
+        epochs_truncated: false,
+        evaluation: None,
+        summary,
+    }
 }
 
 fn tables(elements: Vec<Element>) -> Vec<Table> {

@@ -1,10 +1,13 @@
 //! Runs in folders, read and reported.
 
+mod evaluated;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use evaluated::evaluation;
 use sd_bench::format::{csv, html, markdown};
 use sd_bench::report::{self, SECTIONS};
 use sd_bench::{
@@ -96,6 +99,7 @@ fn run() -> Run {
         environment: Some(environment),
         epochs: (1..=3).map(epoch).collect(),
         epochs_truncated: false,
+        evaluation: Some(evaluation()),
         summary,
     }
 }
@@ -108,6 +112,9 @@ fn write(run: &Run, folder: &Path) {
         append_line(folder.join(run_folder::EPOCHS), epoch).unwrap();
     }
     write_json_atomic(folder.join(run_folder::SUMMARY), &run.summary).unwrap();
+    if let Some(evaluation) = &run.evaluation {
+        run_folder::write_evaluation(folder.join(run_folder::EVALUATION), evaluation).unwrap();
+    }
 }
 
 fn pages(runs: &[Run]) -> (String, String) {
@@ -149,6 +156,21 @@ fn runs_are_told_apart_by_seed_and_then_by_folder() {
     let runs = [at("a", 1, "x"), at("b", 1, "x"), at("b", 2, "y"), at("b", 2, "z")];
     let lead = report::document(&runs).unwrap().lead;
     assert_eq!(lead, "a, b (seed 1), b (seed 2, y), b (seed 2, z)");
+}
+
+#[test]
+fn a_run_of_an_earlier_version_is_reported_without_what_it_lacks() {
+    let mut old = run();
+    old.evaluation = None;
+    let mut page = pages(&[old]).0;
+    for id in ["early-exit", "calibration", "classes", "confusion"] {
+        assert!(!page.contains(&format!("<section id=\"{id}\">")), "{id}");
+    }
+    let mut one_exit = run();
+    let evaluation = one_exit.evaluation.as_mut().unwrap();
+    (evaluation.early_exit, evaluation.exits) = (None, vec![evaluation.exits.remove(1)]);
+    page = pages(&[one_exit]).0;
+    assert!(page.contains("<section id=\"calibration\">") && !page.contains("id=\"early-exit\""));
 }
 
 #[test]
@@ -200,6 +222,11 @@ fn whatever_a_record_says_is_shown_as_text() {
             exit.name = evil.to_owned();
         }
     }
+    let evaluation = run.evaluation.as_mut().unwrap();
+    for exit in evaluation.exits.iter_mut().chain([&mut evaluation.ensemble]) {
+        exit.name = evil.to_owned();
+    }
+    evaluation.classes.fill(evil.to_owned());
     let environment = run.environment.as_mut().unwrap();
     for text in [&mut environment.command, &mut environment.cpu, &mut environment.device] {
         *text = evil.to_owned();
@@ -253,7 +280,15 @@ fn a_report_is_written_where_it_is_asked_for() {
     let mut figures: Vec<_> =
         files.figures.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     figures.sort_unstable();
-    let expected = ["accuracy-against-macs.svg", "accuracy.svg", "learning-rate.svg", "loss.svg"];
+    let expected = [
+        "accuracy-against-macs.svg",
+        "accuracy.svg",
+        "confusion.svg",
+        "early-exit.svg",
+        "learning-rate.svg",
+        "loss.svg",
+        "reliability.svg",
+    ];
     assert_eq!(figures, expected);
     let text = fs::read_to_string(files.markdown).unwrap();
     assert!(figures.iter().all(|figure| text.contains(&format!("](figures/{figure})"))));
@@ -284,6 +319,7 @@ fn a_run_that_was_interrupted_before_its_evaluation_is_reported() {
     early.summary.status = Status::Interrupted;
     early.summary.epochs = 0;
     early.summary.best = None;
+    early.evaluation = None;
     early.summary.ensemble = EnsembleScore::default();
     for exit in &mut early.summary.exits {
         (exit.test_top1, exit.test_top5, exit.test_loss) = (None, None, None);
@@ -338,6 +374,14 @@ fn errors_say_which_file_which_line_and_what() {
     assert!(message().contains("summary.json:3: unknown variant `lost`"), "{}", message());
 
     write_json_atomic(&summary, &run().summary).unwrap();
+    let path = folder.path().join(run_folder::EVALUATION);
+    let whole = evaluation();
+    let mut short = whole.clone();
+    short.classes.pop();
+    run_folder::write_evaluation(&path, &short).unwrap();
+    let expected = "evaluation.json:1: class_accuracy of stage1 has 3 entries, expected 2";
+    assert!(message().ends_with(expected), "{}", message());
+    run_folder::write_evaluation(&path, &whole).unwrap();
     append_line(folder.path().join(run_folder::EPOCHS), &"no epoch").unwrap();
     assert!(message().contains("epochs.jsonl:4: invalid type: string"), "{}", message());
 

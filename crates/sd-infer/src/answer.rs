@@ -15,6 +15,27 @@ pub struct Answer {
     pub share: f64,
 }
 
+impl Answer {
+    /// A line for people; `image` is what the image is called.
+    pub fn text(&self, image: &str) -> String {
+        let label = |label: &Label| format!("{} {:.1} %", label.name, 100.0 * label.probability);
+        let labels: Vec<String> = self.labels.iter().map(label).collect();
+        let cost = 100.0 * self.share;
+        format!("{image}: {} ({}, {cost:.0} % of the MACs)", labels.join(", "), self.exit)
+    }
+
+    /// A line for programs: a JSON document.
+    pub fn json(&self, image: &str) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            image: &'a str,
+            #[serde(flatten)]
+            answer: &'a Answer,
+        }
+        serde_json::to_string(&Line { image, answer: self }).expect("an answer is JSON")
+    }
+}
+
 /// A class with its probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Label {
@@ -27,7 +48,10 @@ pub struct Label {
 }
 
 /// The `count` most probable classes; equal ones in the order of their numbers.
-pub(crate) fn top(probabilities: &[f32], names: &[String], count: usize) -> Vec<Label> {
+///
+/// # Panics
+/// When there are fewer names than probabilities.
+pub fn top(probabilities: &[f32], names: &[String], count: usize) -> Vec<Label> {
     let mut classes: Vec<usize> = (0..probabilities.len()).collect();
     classes.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
     let label = |class: usize| Label {

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use sd_infer::{Batch, Classifier, Options, prepare};
+use sd_infer::{Batch, Classifier, Options, input, prepare};
 use serde::Serialize;
 
-use crate::{Cli, input};
+use crate::Cli;
 
 /// Batches before the measured ones.
 const WARM_UP: usize = 3;

@@ -6,8 +6,9 @@ use image::DynamicImage;
 use sd_onnx::{Metadata, read_metadata};
 
 use crate::answer::{Answer, top};
+use crate::opinion::{Agreement, Opinion, softmax};
 use crate::preprocess::prepare;
-use crate::rule::{Rule, softmax};
+use crate::rule::Rule;
 use crate::runtime::{Engine, Runtime};
 use crate::{Batch, Error, Result};
 
@@ -191,23 +192,20 @@ impl Classifier {
     /// Runs segment by segment; what stays after an exit is regrouped into one batch.
     fn staged(&mut self, images: Batch) -> Result<Vec<Answer>> {
         let mut answers: Vec<Option<Answer>> = vec![None; images.len()];
-        // The images still inside, by their place in the batch; their last class, and how many
-        // exits have agreed on it.
+        // The images still inside, by their place in the batch.
         let mut inside: Vec<usize> = (0..images.len()).collect();
-        let mut opinions: Vec<(Option<usize>, usize)> = vec![(None, 0); images.len()];
+        let mut agreements = vec![Agreement::default(); images.len()];
         let mut map = images;
         for exit in 0..self.parts.len() {
             let (logits, next) = self.segment(exit, map)?;
             let mut stay = Vec::new();
             for (row, &image) in inside.iter().enumerate() {
                 let probabilities = softmax(logits.row(row));
-                let class = top(&probabilities, &self.metadata.classes, 1)[0].class;
-                let (before, agreed) = opinions[image];
-                let agreed = if before == Some(class) { agreed + 1 } else { 0 };
-                opinions[image] = (Some(class), agreed);
+                let opinion = Opinion::of(&probabilities);
+                let agreed = agreements[image].hears(opinion.class);
                 let threshold = self.metadata.exits[exit].threshold;
                 let rule = self.options.rule;
-                if next.is_none() || rule.leaves(&probabilities, threshold, agreed) {
+                if next.is_none() || rule.leaves(&opinion, threshold, agreed) {
                     answers[image] = Some(self.answer(&probabilities, exit));
                 } else {
                     stay.push(row);

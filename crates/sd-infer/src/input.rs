@@ -3,15 +3,19 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use crate::{Error, Result};
 use image::{DynamicImage, ImageReader};
-use sd_infer::{Error, Result};
 
 /// Standard input, as written on the command line.
 const STDIN: &str = "-";
 /// Endings of the files that are taken from a folder.
 const ENDINGS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
 
-/// The files named, and those in the folders named, in the order of their names.
+/// The files named, and those in the folders named that end like JPEG, PNG or WebP, in the order of
+/// their names.
+///
+/// # Errors
+/// Names the folder that cannot be read.
 pub fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in paths {
@@ -33,7 +37,10 @@ pub fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// An image, of whichever format its bytes are.
+/// An image, of whichever format its bytes are. `-` is standard input.
+///
+/// # Errors
+/// Names the file that cannot be read or is no image.
 pub fn read(path: &Path) -> Result<DynamicImage> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     let mut bytes = Vec::new();

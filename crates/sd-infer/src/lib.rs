@@ -29,14 +29,17 @@ mod answer;
 mod batch;
 mod classifier;
 mod error;
+pub mod input;
+mod opinion;
 mod preprocess;
 mod rule;
 pub mod runtime;
 
-pub use answer::{Answer, Label};
+pub use answer::{Answer, Label, top};
 pub use batch::Batch;
 pub use classifier::{Classifier, Options};
 pub use error::{Error, Result};
+pub use opinion::{Agreement, Opinion, softmax};
 pub use preprocess::prepare;
 pub use rule::Rule;
 pub use runtime::Engine;

@@ -1,7 +1,6 @@
 //! `sd-infer MODEL IMAGE…`: classifies images with an exported network.
 
 mod bench;
-mod input;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -9,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use sd_infer::{Answer, Classifier, Engine, Options, Rule};
+use sd_infer::{Classifier, Engine, Options, Rule, input};
 
 /// Classifies images with a network that `cargo xtask export` wrote.
 #[derive(Debug, Parser)]
@@ -121,29 +120,11 @@ fn run(cli: &Cli) -> Result<ExitCode> {
             }
         }
         for (name, answer) in names.iter().zip(classifier.classify_batch(&images)?) {
-            let line = if cli.json { json(name, &answer)? } else { text(name, &answer) };
+            let line = if cli.json { answer.json(name) } else { answer.text(name) };
             writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-fn json(image: &str, answer: &Answer) -> Result<String> {
-    #[derive(serde::Serialize)]
-    struct Line<'a> {
-        image: &'a str,
-        #[serde(flatten)]
-        answer: &'a Answer,
-    }
-    Ok(serde_json::to_string(&Line { image, answer })?)
-}
-
-fn text(image: &str, answer: &Answer) -> String {
-    let labels = answer.labels.iter();
-    let labels: Vec<String> =
-        labels.map(|label| format!("{} {:.1} %", label.name, 100.0 * label.probability)).collect();
-    let cost = 100.0 * answer.share;
-    format!("{image}: {} ({}, {cost:.0} % of the MACs)", labels.join(", "), answer.exit)
 }
 
 #[cfg(test)]

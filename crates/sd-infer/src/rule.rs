@@ -1,6 +1,6 @@
 //! When an image leaves a staged network.
 
-use crate::{Error, Result};
+use crate::{Agreement, Error, Opinion, Result};
 
 /// Decides at each shallow exit whether an image leaves there. What leaves nowhere leaves at the
 /// deepest.
@@ -27,7 +27,10 @@ impl Default for Rule {
 
 impl Rule {
     /// Checks the number.
-    pub(crate) fn check(self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Value`] where it is outside its range.
+    pub fn check(self) -> Result<()> {
         let share = |key, value: f32| {
             if (0.0..=1.0).contains(&value) {
                 return Ok(());
@@ -44,38 +47,33 @@ impl Rule {
         }
     }
 
-    /// Whether an image leaves an exit that has this threshold. `agreed` counts the exits, one
-    /// after another up to this one, that have given the class of the one before.
-    pub(crate) fn leaves(
-        self,
-        probabilities: &[f32],
-        threshold: Option<f32>,
-        agreed: usize,
-    ) -> bool {
-        let largest = || probabilities.iter().copied().fold(0.0, f32::max);
+    /// Whether an image leaves an exit of this opinion that has this threshold. `agreed` counts the
+    /// exits, one after another up to this one, that have given the class of the one before
+    /// ([`Agreement`]).
+    pub fn leaves(self, opinion: &Opinion, threshold: Option<f32>, agreed: usize) -> bool {
         match self {
-            Self::Confidence(value) => value.or(threshold).is_some_and(|least| largest() >= least),
-            Self::Entropy(most) => entropy(probabilities) <= most,
+            Self::Confidence(value) => {
+                value.or(threshold).is_some_and(|least| opinion.confidence >= least)
+            }
+            Self::Entropy(most) => opinion.entropy <= most,
             Self::Patience(exits) => agreed >= exits,
             Self::Never => false,
         }
     }
-}
 
-/// Entropy as a share of that of equal probabilities.
-fn entropy(probabilities: &[f32]) -> f32 {
-    let bits = |&p: &f32| if p > 0.0 { -p * p.ln() } else { 0.0 };
-    let most = (probabilities.len() as f32).ln();
-    if most > 0.0 { probabilities.iter().map(bits).sum::<f32>() / most } else { 0.0 }
-}
-
-/// `softmax(logits)`. Numbers that are not finite give no probabilities above 0.
-pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = logits.iter().map(|logit| (logit - largest).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    let share = |power: f32| power / sum;
-    powers.into_iter().map(share).map(|p| if p.is_finite() { p } else { 0.0 }).collect()
+    /// The exit at which an image leaves of which the exits have these opinions, shallow first; the
+    /// last where it leaves at none before. Exits have no thresholds of their own here.
+    pub fn leaves_at(self, opinions: impl IntoIterator<Item = Opinion>) -> usize {
+        let mut agreement = Agreement::default();
+        let mut last = 0;
+        for (exit, opinion) in opinions.into_iter().enumerate() {
+            if self.leaves(&opinion, None, agreement.hears(opinion.class)) {
+                return exit;
+            }
+            last = exit;
+        }
+        last
+    }
 }
 
 #[cfg(test)]
@@ -84,8 +82,8 @@ mod tests {
 
     #[test]
     fn each_rule_has_its_number() {
-        let sure = [0.9, 0.05, 0.05];
-        let unsure = [0.4, 0.3, 0.3];
+        let sure = Opinion::of(&[0.9, 0.05, 0.05]);
+        let unsure = Opinion::of(&[0.4, 0.3, 0.3]);
         for (rule, threshold, agreed, sure_leaves, unsure_leaves) in [
             (Rule::Confidence(None), None, 9, false, false),
             (Rule::Confidence(None), Some(0.5), 0, true, false),
@@ -98,16 +96,21 @@ mod tests {
             assert_eq!(rule.leaves(&sure, threshold, agreed), sure_leaves, "{rule:?}");
             assert_eq!(rule.leaves(&unsure, threshold, agreed), unsure_leaves, "{rule:?}");
         }
-        assert!((entropy(&[0.25; 4]) - 1.0).abs() < 1e-6);
-        assert_eq!(entropy(&[1.0, 0.0]), 0.0);
     }
 
     #[test]
-    fn probabilities_add_up_whatever_the_logits() {
-        let sum = |logits: &[f32]| softmax(logits).iter().sum::<f32>();
-        assert!((sum(&[1e30, 1e30, -1e30]) - 1.0).abs() < 1e-6);
-        assert_eq!(softmax(&[0.0, 0.0]), [0.5, 0.5]);
-        assert_eq!(sum(&[f32::NAN, 0.0]), 0.0);
+    fn an_image_leaves_at_the_first_exit_that_lets_it_or_at_the_last() {
+        let opinions = [[0.6, 0.4], [0.3, 0.7], [0.2, 0.8], [0.1, 0.9]].map(|p| Opinion::of(&p));
+        for (rule, exit) in [
+            (Rule::Confidence(Some(0.7)), 1),
+            (Rule::Confidence(None), 3),
+            (Rule::Entropy(0.75), 2),
+            (Rule::Patience(1), 2),
+            (Rule::Patience(3), 3),
+            (Rule::Never, 3),
+        ] {
+            assert_eq!(rule.leaves_at(opinions), exit, "{rule:?}");
+        }
     }
 
     #[test]

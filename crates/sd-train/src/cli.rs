@@ -9,8 +9,11 @@ use std::str::FromStr;
 // The path is for `xtask`, for which this file has another name.
 #[path = "cli/onnx.rs"]
 pub mod onnx;
+#[path = "cli/predict.rs"]
+pub mod predict;
 
 use onnx::OnnxArgs;
+use predict::PredictArgs;
 use std::time::Duration;
 
 /// Trains, evaluates and counts image classifiers with exits.
@@ -38,8 +41,10 @@ pub enum Program {
 pub enum Command {
     /// Train a network, evaluate every exit and write the run's report
     Train(TrainArgs),
-    /// Evaluate every exit and the ensemble of a finished run, from its saved weights
+    /// Evaluate every exit, the ensemble and early exit of a finished run, from its saved weights
     Eval(EvalArgs),
+    /// Classify images with a finished run's weights
+    Predict(PredictArgs),
     /// Count parameters and multiply-accumulates: network, framework and each exit alone
     Count(CountArgs),
     /// Write a finished run's network as ONNX, which runs without libtorch
@@ -288,6 +293,16 @@ pub enum StateDict {
     Torchvision,
     /// timm's
     Timm,
+}
+
+impl Split {
+    /// Its name in records, as on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Valid => "valid",
+        }
+    }
 }
 
 /// A split to evaluate on.

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
-use sd_bench::SplitScore;
+use anyhow::{Context, Result, ensure};
+use sd_bench::{EVALUATION_VERSION, EvaluationRecord, SplitScore};
 use sd_data::{ImageSet, Loader, LoaderConfig, Normalization};
 use sd_models::{ExitOutputs, MultiExit};
 use tch::{Device, Tensor};
 
+use crate::answers::Answers;
 use crate::batch::to_tensors;
+use crate::cli::{Split, Weights};
+use crate::early_exit::{ExitMacs, early_exit};
 use crate::meter::Meter;
 
 /// Images a step of an evaluation.
@@ -18,6 +21,8 @@ pub(crate) const BATCH: usize = 256;
 #[derive(Debug)]
 pub struct Evaluation {
     loader: Loader,
+    classes: Vec<String>,
+    normalization: Normalization,
     device: Device,
 }
 
@@ -32,8 +37,9 @@ impl Evaluation {
         threads: usize,
         device: Device,
     ) -> Result<Self> {
-        let config = LoaderConfig::in_order(BATCH, threads, normalization);
-        Ok(Self { loader: Loader::new(images, config)?, device })
+        let classes = images.class_names().to_vec();
+        let config = LoaderConfig::in_order(BATCH, threads, normalization.clone());
+        Ok(Self { loader: Loader::new(images, config)?, classes, normalization, device })
     }
 
     /// The scores of `network`, with its running statistics.
@@ -48,9 +54,57 @@ impl Evaluation {
             meter.add(&outputs, &labels);
         }
         let counts = meter.read();
-        let (seen, all) = (counts.images(), self.loader.images() as u64);
-        ensure!(seen == all, "evaluation saw {seen} of {all} images");
+        self.check_seen(counts.images())?;
         Ok(counts.scores(&names))
+    }
+
+    /// What every exit of `network` says of each image.
+    ///
+    /// # Errors
+    /// If not every image was seen.
+    pub fn answers(&self, network: &MultiExit) -> Result<Answers> {
+        let _no_grad = tch::no_grad_guard();
+        let mut answers = Answers::default();
+        for (outputs, labels) in self.outputs(network) {
+            answers.add(&outputs, &labels);
+        }
+        self.check_seen(answers.images() as u64)?;
+        Ok(answers)
+    }
+
+    /// Evaluates `network` in full. `choosing` is the validation split, on which thresholds of early
+    /// exit are chosen, to be reported on this one; without it there is no early exit.
+    ///
+    /// # Errors
+    /// If not every image was seen.
+    pub fn record(
+        &self,
+        network: &MultiExit,
+        choosing: Option<&Self>,
+        split: Split,
+        weights: Weights,
+    ) -> Result<EvaluationRecord> {
+        let answers = self.answers(network)?;
+        let mut exits = answers.evaluated(&network.exit_names(), self.classes.len());
+        let ensemble = exits.pop().context("an evaluation of no image")?;
+        let early_exit = match choosing {
+            Some(valid) if exits.len() > 1 => {
+                Some(early_exit(&valid.answers(network)?, &answers, &exit_macs(network)?))
+            }
+            _ => None,
+        };
+        Ok(EvaluationRecord {
+            schema_version: EVALUATION_VERSION,
+            split: split.name().to_owned(),
+            weights: weights.file().to_owned(),
+            images: answers.images() as u64,
+            classes: self.classes.clone(),
+            mean: self.normalization.mean.clone(),
+            deviation: self.normalization.deviation.clone(),
+            exits,
+            ensemble,
+            early_exit,
+        })
     }
 
     /// The outputs of `network` for all images, in order, batch by batch with their labels.
@@ -63,4 +117,19 @@ impl Evaluation {
             (network.forward_exits(&images, false), labels)
         })
     }
+
+    fn check_seen(&self, seen: u64) -> Result<()> {
+        let all = self.loader.images() as u64;
+        ensure!(seen == all, "evaluation saw {seen} of {all} images");
+        Ok(())
+    }
+}
+
+/// What an image costs by exit.
+pub(crate) fn exit_macs(network: &MultiExit) -> Result<ExitMacs> {
+    let macs = |costs: Vec<sd_layers::Cost>| costs.into_iter().map(|cost| cost.macs).collect();
+    Ok(ExitMacs {
+        alone: macs(network.cost_of_exits()?),
+        cascade: macs(network.cost_of_cascade()?),
+    })
 }

@@ -40,6 +40,7 @@
 //! # Ok::<(), anyhow::Error>(())
 //! ```
 
+pub mod answers;
 pub mod batch;
 pub mod bench;
 pub mod checkpoint;
@@ -48,6 +49,7 @@ pub mod config;
 pub mod count;
 pub mod device;
 pub mod difference;
+pub mod early_exit;
 pub mod evaluate;
 pub mod exchange;
 pub mod exit_kinds;
@@ -60,6 +62,7 @@ pub mod mix;
 pub mod objective;
 pub mod observe;
 pub mod optim;
+pub mod predict;
 pub mod pretrained;
 pub mod previous;
 pub mod run;
@@ -68,6 +71,7 @@ pub mod setting;
 pub mod step;
 pub mod stop;
 pub mod train;
+pub mod trained;
 pub mod weights;
 
 /// The README's example, compiled and run as a test.

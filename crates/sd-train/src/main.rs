@@ -1,4 +1,4 @@
-//! The binary that `cargo xtask train`, `eval`, `count`, `weights` and `bench` start.
+//! The binary that `cargo xtask train`, `eval`, `predict`, `count`, `weights` and `bench` start.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use sd_train::cli::onnx::OnnxArgs;
 use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Exchange, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{bench, count, exchange, exit_kinds, export, memory, observe, run};
+use sd_train::{bench, count, exchange, exit_kinds, export, memory, predict, run};
 use serde::Serialize;
 
 fn main() -> ExitCode {
@@ -33,6 +33,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             Ended::Interrupted(code) => ExitCode::from(code),
         }),
         Command::Eval(args) => eval(&args).map(|()| ExitCode::SUCCESS),
+        Command::Predict(args) => predict::predict(&args)
+            .map(|all| if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),
         Command::Export(args) => export(&args).map(|()| ExitCode::SUCCESS),
         Command::Weights(exchange) => weights(&exchange).map(|()| ExitCode::SUCCESS),
@@ -47,11 +49,11 @@ fn eval(args: &EvalArgs) -> Result<()> {
         println!("{text}");
         return Ok(());
     }
-    let scores = run::eval(args)?;
+    let evaluation = run::eval(args)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&scores)?);
+        println!("{}", serde_json::to_string(&evaluation)?);
     } else {
-        println!("top-1: {}", observe::accuracies(&scores));
+        println!("{}", sd_bench::report::evaluation_text(&evaluation));
     }
     Ok(())
 }

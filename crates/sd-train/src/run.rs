@@ -7,15 +7,15 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use sd_bench::{
-    BestEpoch, Cost, EnsembleScore, Environment, ExitScore, Host, Run, RunRecord, SCHEMA_VERSION,
-    SplitScore, Status, rfc3339, run_folder, write_json_atomic, write_report,
+    BestEpoch, Cost, EnsembleScore, Environment, EvaluationRecord, ExitScore, Host, Run, RunRecord,
+    SCHEMA_VERSION, SplitScore, Status, rfc3339, run_folder, write_json_atomic, write_report,
 };
 use sd_data::{Data, Loader, LoaderConfig, Order};
 use sd_models::{MultiExit, variables};
 use tch::{Device, nn};
 
 use crate::checkpoint::{self, Position};
-use crate::cli::{EvalArgs, Split, TrainArgs};
+use crate::cli::{EvalArgs, Split, TrainArgs, Weights};
 use crate::config::Experiment;
 use crate::count::NetworkCosts;
 use crate::evaluate::Evaluation;
@@ -25,6 +25,7 @@ use crate::optim::Sgd;
 use crate::previous::Previous;
 use crate::stop::Stop;
 use crate::train::{Ended, Trainer};
+use crate::trained::Trained;
 use crate::{device, folder, logging, weights};
 
 /// Batches that wait ready for the next steps.
@@ -92,7 +93,10 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
                 threads,
                 device,
             )?;
-            let last = test.run(&network)?;
+            let valid = trainer.valid.as_ref();
+            let evaluation = test.record(&network, valid, Split::Test, Weights::Last)?;
+            run_folder::write_evaluation(folder.join(run_folder::EVALUATION), &evaluation)?;
+            let last = evaluation.scores();
             tracing::info!("test top-1: {}", accuracies(&last));
             scored(finished, &last, best_on_test(&folder, &position, &trainer, &test)?)
         }
@@ -112,30 +116,35 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     Ok(ended)
 }
 
-/// Evaluates a run's saved weights.
+/// Evaluates a run's saved weights in full; of the test set, the record is kept in the run's
+/// folder.
 ///
 /// # Errors
 /// If the folder is no run, or its weights are of another configuration.
-pub fn eval(args: &EvalArgs) -> Result<SplitScore> {
+pub fn eval(args: &EvalArgs) -> Result<EvaluationRecord> {
     logging::start(None)?;
-    let config = args.run.join(run_folder::CONFIG);
-    let experiment = Experiment::read(&config, &[], None)?;
     let device = device::resolve(args.place.device)?;
     let threads = args.place.threads();
     tch::set_num_threads(threads as i32);
+    let Trained { experiment, network } = Trained::open(&args.run, args.weights, device)?;
     let data = experiment.data.open(&args.place.data_dir)?;
-    let vs = nn::VarStore::new(device);
-    let precision = experiment.train.precision.on(device);
-    let network = MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
-    let path = args.run.join(args.weights.file());
-    weights::load(&path, &vs, &experiment)?;
-    let images = match args.split {
-        Split::Test => data.test,
-        Split::Valid => data.valid.with_context(|| {
-            format!("{}: the run has no validation split (data.validation)", config.display())
-        })?,
-    };
-    Evaluation::new(images, data.normalization, threads, device)?.run(&network)
+    let on = |images| Evaluation::new(images, data.normalization.clone(), threads, device);
+    let valid = data.valid.clone().map(on).transpose()?;
+    match args.split {
+        Split::Test => {
+            let test = on(data.test.clone())?;
+            let record = test.record(&network, valid.as_ref(), args.split, args.weights)?;
+            run_folder::write_evaluation(args.run.join(args.weights.evaluation()), &record)?;
+            Ok(record)
+        }
+        Split::Valid => {
+            let valid = valid.with_context(|| {
+                let config = args.run.join(run_folder::CONFIG);
+                format!("{}: the run has no validation split (data.validation)", config.display())
+            })?;
+            valid.record(&network, None, args.split, args.weights)
+        }
+    }
 }
 
 pub(crate) fn trainer<'a>(

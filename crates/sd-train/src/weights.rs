@@ -23,6 +23,14 @@ impl Weights {
             Self::Best => run_folder::BEST_MODEL,
         }
     }
+
+    /// The file in the run's folder that holds their evaluation on the test set.
+    pub const fn evaluation(self) -> &'static str {
+        match self {
+            Self::Last => run_folder::EVALUATION,
+            Self::Best => run_folder::BEST_EVALUATION,
+        }
+    }
 }
 
 /// Writes weights with the experiment in their metadata.

@@ -53,6 +53,7 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
                 .iter()
                 .map(|(epoch, exits)| (*epoch, exits.get(index).map_or(f64::NAN, |exit| exit.top1)))
                 .collect(),
+            dots: vec![],
             strong: index + 1 == latest.len(),
         })
         .collect();
@@ -61,12 +62,18 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
         .filter_map(|epoch| Some((epoch.epoch as f64, epoch.valid.as_ref()?.ensemble.top1)))
         .collect();
     if !ensemble.is_empty() {
-        accuracy.push(Line { name: "ensemble".to_owned(), points: ensemble, strong: false });
+        accuracy.push(Line {
+            name: "ensemble".to_owned(),
+            points: ensemble,
+            dots: vec![],
+            strong: false,
+        });
     }
 
     let mut loss = vec![Line {
         name: "loss".to_owned(),
         points: points(epochs, |epoch| epoch.loss),
+        dots: vec![],
         strong: true,
     }];
     let terms: BTreeSet<_> = epochs.iter().flat_map(|epoch| epoch.terms.keys()).collect();
@@ -75,12 +82,14 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
         loss.extend(terms.into_iter().map(|term| Line {
             name: term.clone(),
             points: points(epochs, |epoch| epoch.terms.get(term).copied().unwrap_or(f64::NAN)),
+            dots: vec![],
             strong: false,
         }));
     }
     let rate = Line {
         name: String::new(),
         points: points(epochs, |epoch| epoch.learning_rate),
+        dots: vec![],
         strong: true,
     };
     vec![
@@ -100,6 +109,7 @@ fn of_several(trials: &[Trial]) -> Vec<Plot> {
         let line = |(trial, name): (&Trial, String)| Line {
             name,
             points: mean_curve(trial.runs.iter().map(|run| of(run)).collect()),
+            dots: vec![],
             strong: false,
         };
         trials.iter().zip(names).map(line).collect::<Vec<_>>()
@@ -146,7 +156,6 @@ fn over_epochs(name: &str, caption: String, y: Ticks, lines: Vec<Line>) -> Plot 
         y,
         x_range: Range::Data,
         y_from_zero: y == Ticks::Number,
-        markers: false,
         lines,
         marks: Vec::new(),
     }

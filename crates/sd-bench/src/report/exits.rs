@@ -90,6 +90,7 @@ fn plot(exits: &[ExitScore]) -> Plot {
     let line = |(index, exit): (usize, &ExitScore)| Line {
         name: exit.name.clone(),
         points: vec![(exit.macs as f64, exit.test_top1.unwrap_or(f64::NAN))],
+        dots: vec![],
         strong: index + 1 == exits.len(),
     };
     Plot {
@@ -100,7 +101,6 @@ fn plot(exits: &[ExitScore]) -> Plot {
         y: Ticks::Percent,
         x_range: Range::Zero,
         y_from_zero: false,
-        markers: true,
         lines: exits.iter().enumerate().map(line).collect(),
         marks: Vec::new(),
     }

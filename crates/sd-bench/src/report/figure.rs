@@ -1,22 +1,19 @@
 //! Line plots as SVG: few marks, the name of each line at its end instead of a legend.
 
-use plotters::element::DashedPathElement;
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::RGBColor;
 
 use super::axis::Axis;
 pub use super::axis::{Range, Ticks};
-use super::lettering::{NAME_GAP, TEXT, apart, cut, width};
+use super::canvas::{self, Anchor, Canvas, Painted, WIDTH};
+use super::lettering::{NAME_GAP, apart, cut, width};
 use super::palette::PALETTE;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// Width and least height in CSS pixels.
-const SIZE: (f64, f64) = (480.0, 280.0);
+/// Least height in CSS pixels.
+const HEIGHT: f64 = 280.0;
 /// Room above the plot, and below it for the horizontal axis.
 const TOP: f64 = 10.0;
 const BELOW: f64 = 42.0;
-/// The drawing library places marks on whole units; this many to a pixel keep curves smooth.
-const UNITS: f64 = 8.0;
 
 /// A drawing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,8 +59,6 @@ pub struct Plot {
     pub x_range: Range,
     /// Whether the vertical axis begins at zero.
     pub y_from_zero: bool,
-    /// Whether each point is marked.
-    pub markers: bool,
     /// The lines.
     pub lines: Vec<Line>,
     /// Points to compare with, each with its name beside it.
@@ -73,10 +68,12 @@ pub struct Plot {
 /// A point with a name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
-    /// A letter or a short word.
+    /// A letter or a short word; may be empty.
     pub name: String,
     /// Where it is; both numbers finite.
     pub point: (f64, f64),
+    /// Whether its name stands below it, and not at its right.
+    pub below: bool,
 }
 
 /// A line of a plot.
@@ -86,6 +83,8 @@ pub struct Line {
     pub name: String,
     /// Its points from left to right; one that is not finite leaves a gap.
     pub points: Vec<(f64, f64)>,
+    /// Those of its points that are marked; both numbers finite. A point alone is marked anyway.
+    pub dots: Vec<(f64, f64)>,
     /// Whether it matters more than the others.
     pub strong: bool,
 }
@@ -108,15 +107,11 @@ impl Plot {
         let widest = lines.iter().map(|line| width(&line.name)).fold(0.0, f64::max);
         let left = y.ticks.iter().map(|&tick| width(&y.text(tick))).fold(0.0, f64::max) + 10.0;
         // Many names need a higher figure.
-        let height = SIZE.1.max(lines.len() as f64 * NAME_GAP + TOP + BELOW);
-        let right = SIZE.0 - widest - 14.0;
+        let height = HEIGHT.max(lines.len() as f64 * NAME_GAP + TOP + BELOW);
+        let right = WIDTH - widest - 14.0;
         let frame = Frame { left, right, top: TOP, bottom: height - BELOW };
-
-        let mut svg = String::new();
-        self.paint(&mut svg, &lines, &x, &y, &frame)
-            .map_err(|error| Error::Figure { name: self.name.clone(), what: error.to_string() })?;
-        let svg = self.with_head(&svg, height);
-        Ok(Some(Figure { name: self.name.clone(), caption: self.caption.clone(), svg }))
+        let paint = |canvas: &Canvas| self.paint(canvas, &lines, &x, &y, &frame);
+        canvas::figure(&self.name, &self.caption, height, paint).map(Some)
     }
 
     /// The lines that have a finite point. The strong one has the first colour wherever it
@@ -133,98 +128,47 @@ impl Plot {
 
     fn paint(
         &self,
-        svg: &mut String,
+        canvas: &Canvas,
         lines: &[Drawn],
         x: &Axis,
         y: &Axis,
         frame: &Frame,
-    ) -> Result<(), Box<dyn std::error::Error>> {
-        let size = ((SIZE.0 * UNITS) as u32, ((frame.bottom + BELOW) * UNITS) as u32);
-        let root = SVGBackend::with_string(svg, size).into_drawing_area();
-        let text = |words: &str, colour, h, v, x, y| {
-            // The drawing library makes text smaller by this much.
-            let font = ("sans-serif", TEXT * UNITS * 1.24).into_font();
-            let style = TextStyle::from(font).color(&colour).pos(Pos::new(h, v));
-            root.draw_text(words, &style, units((x, y)))
-        };
-        let segment = |points: &[(f64, f64)], colour: RGBColor, thick: f64| {
-            let points: Vec<_> = points.iter().copied().map(units).collect();
-            root.draw(&PathElement::new(points, colour.stroke_width((thick * UNITS) as u32)))
-        };
-
+    ) -> Painted {
         for &tick in &y.ticks {
             let at = frame.y(y, tick);
-            segment(&[(frame.left, at), (frame.right, at)], PALETTE.grid(), 1.0)?;
-            let end = frame.left - 7.0;
-            text(&y.text(tick), PALETTE.muted(), HPos::Right, VPos::Center, end, at)?;
-        }
-        for &tick in &x.ticks {
-            let at = frame.x(x, tick);
-            let bottom = frame.bottom;
-            segment(&[(at, bottom), (at, bottom + 4.0)], PALETTE.muted(), 1.0)?;
-            text(&x.text(tick), PALETTE.muted(), HPos::Center, VPos::Top, at, bottom + 8.0)?;
+            canvas.segment(&[(frame.left, at), (frame.right, at)], PALETTE.grid(), 1.0)?;
+            canvas.text(&y.text(tick), PALETTE.muted(), (frame.left - 7.0, at), Anchor::Right)?;
         }
         let base = frame.bottom;
-        segment(&[(frame.left, base), (frame.right, base)], PALETTE.muted(), 1.0)?;
+        for &tick in &x.ticks {
+            let at = frame.x(x, tick);
+            canvas.segment(&[(at, base), (at, base + 4.0)], PALETTE.muted(), 1.0)?;
+            canvas.text(&x.text(tick), PALETTE.muted(), (at, base + 8.0), Anchor::Below)?;
+        }
+        canvas.segment(&[(frame.left, base), (frame.right, base)], PALETTE.muted(), 1.0)?;
         let middle = (frame.left + frame.right) / 2.0;
-        text(self.x_label, PALETTE.muted(), HPos::Center, VPos::Top, middle, base + 25.0)?;
+        canvas.text(self.x_label, PALETTE.muted(), (middle, base + 25.0), Anchor::Below)?;
 
         for mark in &self.marks {
-            let at = (frame.x(x, mark.point.0), frame.y(y, mark.point.1));
-            let ring = PALETTE.muted().stroke_width(UNITS as u32);
-            root.draw(&Circle::new(units(at), (2.5 * UNITS) as i32, ring))?;
-            text(&mark.name, PALETTE.muted(), HPos::Left, VPos::Center, at.0 + 5.0, at.1)?;
+            let at = frame.at(x, y, mark.point);
+            canvas.ring(at, PALETTE.muted(), 2.5, 1.0)?;
+            let (name, anchor) = match mark.below {
+                true => ((at.0, at.1 + 5.0), Anchor::Below),
+                false => ((at.0 + 5.0, at.1), Anchor::Left),
+            };
+            canvas.text(&mark.name, PALETTE.muted(), name, anchor)?;
         }
 
         // The strong ones last, on top of the others.
-        let in_order = || {
-            let weak = lines.iter().filter(|line| !line.strong);
-            weak.chain(lines.iter().filter(|line| line.strong))
-        };
-        for line in in_order() {
-            let thick = if line.strong { 2.5 } else { 1.5 };
-            for run in &line.runs {
-                let points: Vec<_> =
-                    run.iter().map(|point| (frame.x(x, point.0), frame.y(y, point.1))).collect();
-                // A point alone makes no line.
-                if self.markers || points.len() == 1 {
-                    for &point in &points {
-                        let style = if line.again {
-                            line.colour.stroke_width((1.5 * UNITS) as u32)
-                        } else {
-                            line.colour.filled()
-                        };
-                        root.draw(&Circle::new(units(point), (3.5 * UNITS) as i32, style))?;
-                    }
-                }
-                if points.len() > 1 && line.again {
-                    let points: Vec<_> = points.into_iter().map(units).collect();
-                    let style = line.colour.stroke_width((thick * UNITS) as u32);
-                    let (dash, gap) = ((5.0 * UNITS) as u32, (3.0 * UNITS) as u32);
-                    root.draw(&DashedPathElement::new(points, dash, gap, style))?;
-                } else if points.len() > 1 {
-                    segment(&points, line.colour, thick)?;
-                }
-            }
+        let weak = lines.iter().filter(|line| !line.strong);
+        for line in weak.chain(lines.iter().filter(|line| line.strong)) {
+            line.paint(canvas, |point| frame.at(x, y, point))?;
         }
         let ends: Vec<_> = lines.iter().map(|line| frame.y(y, line.end.1)).collect();
         for (line, at) in lines.iter().zip(apart(&ends, NAME_GAP, frame.top, frame.bottom)) {
-            let start = frame.right + 8.0;
-            text(&line.name, line.colour, HPos::Left, VPos::Center, start, at)?;
+            canvas.text(&line.name, line.colour, (frame.right + 8.0, at), Anchor::Left)?;
         }
-        root.present()?;
         Ok(())
-    }
-
-    /// Puts the size in pixels and the name for readers of screens into the `<svg>` tag.
-    fn with_head(&self, svg: &str, height: f64) -> String {
-        let width = SIZE.0;
-        let drawn = format!("width=\"{}\" height=\"{}\"", width * UNITS, height * UNITS);
-        let caption =
-            self.caption.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
-        let head =
-            format!("width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{caption}\"");
-        svg.replacen(&drawn, &head, 1)
     }
 }
 
@@ -233,6 +177,7 @@ struct Drawn {
     name: String,
     /// Its finite points, without the gaps.
     runs: Vec<Vec<(f64, f64)>>,
+    dots: Vec<(f64, f64)>,
     end: (f64, f64),
     strong: bool,
     colour: RGBColor,
@@ -253,7 +198,29 @@ impl Drawn {
         let (colour, again) = (PALETTE.series(index), index >= PALETTE.len());
         let dashes = if again { "- - " } else { "" };
         let name = format!("{dashes}{}", cut(&line.name));
-        Some(Self { name, runs, end, strong: line.strong, colour, again })
+        let alone = runs.iter().filter(|run| run.len() == 1).flatten();
+        let alone = alone.filter(|point| !line.dots.contains(point));
+        let dots = line.dots.iter().chain(alone).copied().collect();
+        Some(Self { name, runs, dots, end, strong: line.strong, colour, again })
+    }
+
+    /// Paints it; `place` tells where a point is.
+    fn paint(&self, canvas: &Canvas, place: impl Fn((f64, f64)) -> (f64, f64)) -> Painted {
+        for &dot in &self.dots {
+            match self.again {
+                true => canvas.ring(place(dot), self.colour, 3.5, 1.5)?,
+                false => canvas.dot(place(dot), self.colour, 3.5)?,
+            }
+        }
+        let thick = if self.strong { 2.5 } else { 1.5 };
+        for run in self.runs.iter().filter(|run| run.len() > 1) {
+            let points: Vec<_> = run.iter().copied().map(&place).collect();
+            match self.again {
+                true => canvas.dashes(&points, self.colour, thick)?,
+                false => canvas.segment(&points, self.colour, thick)?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -273,10 +240,10 @@ impl Frame {
     fn y(&self, axis: &Axis, value: f64) -> f64 {
         self.bottom - axis.fraction(value) * (self.bottom - self.top)
     }
-}
 
-fn units((x, y): (f64, f64)) -> (i32, i32) {
-    ((x * UNITS).round() as i32, (y * UNITS).round() as i32)
+    fn at(&self, x: &Axis, y: &Axis, point: (f64, f64)) -> (f64, f64) {
+        (self.x(x, point.0), self.y(y, point.1))
+    }
 }
 
 #[cfg(test)]
@@ -292,8 +259,7 @@ mod tests {
             y: Ticks::Percent,
             x_range: Range::Data,
             y_from_zero: false,
-            markers: false,
-            lines: vec![Line { name: "exit <1>".to_owned(), points, strong: true }],
+            lines: vec![Line { name: "exit <1>".to_owned(), points, dots: vec![], strong: true }],
             marks: Vec::new(),
         }
     }
@@ -331,6 +297,7 @@ mod tests {
             .map(|index| Line {
                 name: index.to_string(),
                 points: vec![(1.0, 0.1), (2.0, 0.01 * f64::from(index))],
+                dots: vec![],
                 strong: false,
             })
             .collect();
@@ -349,7 +316,7 @@ mod tests {
         let mut marked = plot(vec![(1e5, 0.5), (1e6, 0.6)]);
         marked.x_range = Range::Logarithmic;
         marked.x = Ticks::Count;
-        marked.marks.push(Mark { name: "A".to_owned(), point: (1e7, 0.9) });
+        marked.marks.push(Mark { name: "A".to_owned(), point: (1e7, 0.9), below: false });
         let svg = marked.draw().unwrap().unwrap().svg;
         assert!(svg.contains("<circle") && svg.contains("\nA\n"), "{svg}");
         assert!(svg.contains("10 M") && svg.contains("90 %"), "{svg}");

@@ -75,14 +75,14 @@ fn of(group: &Group) -> &'static [Published] {
 
 fn plot(group: &Group, published: &[Published], axis: &Axis, number: &str) -> Plot {
     let names = group.trials.iter().map(|trial| trial.name.clone()).collect();
-    let lines = group.trials.iter().zip(names::shortened(names)).map(|(trial, name)| Line {
-        name,
-        points: points(trial, axis),
-        strong: false,
+    let lines = group.trials.iter().zip(names::shortened(names)).map(|(trial, name)| {
+        let points = points(trial, axis);
+        let dots = points.iter().copied().filter(|point| point.1.is_finite()).collect();
+        Line { name, points, dots, strong: false }
     });
     let marks = published.iter().enumerate().filter_map(|(index, network)| {
         let cost = (axis.of_published)(network)? as f64;
-        Some(Mark { name: letter(index).to_string(), point: (cost, network.top1) })
+        Some(Mark { name: letter(index).to_string(), point: (cost, network.top1), below: false })
     });
     Plot {
         name: format!("{}{number}", axis.name),
@@ -92,7 +92,6 @@ fn plot(group: &Group, published: &[Published], axis: &Axis, number: &str) -> Pl
         y: Ticks::Percent,
         x_range: Range::Logarithmic,
         y_from_zero: false,
-        markers: true,
         lines: lines.collect(),
         marks: marks.collect(),
     }

@@ -13,10 +13,15 @@ pub(super) fn width(text: &str) -> f64 {
 
 /// The name, or as much of it as there is room for.
 pub(super) fn cut(name: &str) -> String {
-    if name.chars().count() <= LONGEST_NAME {
+    cut_to(name, LONGEST_NAME)
+}
+
+/// The name, or as much of it as this many letters say.
+pub(super) fn cut_to(name: &str, letters: usize) -> String {
+    if name.chars().count() <= letters {
         return name.to_owned();
     }
-    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+    name.chars().take(letters - 1).chain(['…']).collect()
 }
 
 /// Moves what is closer than `gap` apart, in order and within `top..=bottom` where that can be.

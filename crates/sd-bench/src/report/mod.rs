@@ -7,16 +7,22 @@
 mod ablations;
 mod axis;
 mod best_epoch;
+mod calibration;
+mod canvas;
+mod classes;
 mod comparison;
 mod configuration;
+mod confusion;
 mod costs;
 mod curves;
 mod document;
+mod early_exit;
 mod environment;
 mod exits;
 mod figure;
 mod flat;
 mod frontier;
+mod heat_map;
 mod lettering;
 mod model;
 mod names;
@@ -24,6 +30,7 @@ mod overview;
 mod palette;
 mod published;
 mod recipe;
+mod reliability;
 mod setting;
 mod trial;
 
@@ -36,7 +43,8 @@ pub use figure::{Figure, Line, Mark, Plot, Range, Ticks};
 pub use palette::{PALETTE, Palette};
 
 use crate::error::{Error, Result};
-use crate::format::{csv, html, markdown};
+use crate::evaluation::EvaluationRecord;
+use crate::format::{csv, html, markdown, terminal};
 use crate::run_folder::{self, Run};
 use names::names;
 
@@ -60,6 +68,10 @@ pub const SECTIONS: &[Section] = &[
     exits::SECTION,
     costs::SECTION,
     best_epoch::SECTION,
+    early_exit::SECTION,
+    calibration::SECTION,
+    classes::SECTION,
+    confusion::SECTION,
     curves::SECTION,
     configuration::SECTION,
     environment::SECTION,
@@ -108,6 +120,19 @@ pub fn document(runs: &[Run]) -> Result<Document> {
 /// Where a configuration is not TOML.
 pub fn comparison(runs: &[Run]) -> Result<Vec<Element>> {
     (comparison::SECTION.build)(runs)
+}
+
+/// What a terminal is told of an evaluation: every exit's scores, and early exit at the budgets.
+pub fn evaluation_text(evaluation: &EvaluationRecord) -> String {
+    let EvaluationRecord { split, images, weights, .. } = evaluation;
+    let scores = terminal::render(&calibration::table(evaluation));
+    let mut text = format!("{images} images of the {split} split, {weights}\n\n{scores}");
+    if let Some(early) = &evaluation.early_exit {
+        let chose = early.valid_images;
+        text += &format!("\n\nearly exit, values chosen on {chose} validation images\n\n");
+        text += &terminal::render(&early_exit::budgets(evaluation, early));
+    }
+    text
 }
 
 /// The exact numbers of the report, a row for each run and exit.

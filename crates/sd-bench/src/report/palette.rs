@@ -3,6 +3,8 @@ use plotters::style::RGBColor;
 /// The colours of figures, each for a white page and for a dark one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Palette {
+    ink: Colour,
+    page: Colour,
     muted: Colour,
     grid: Colour,
     series: [Colour; 8],
@@ -16,6 +18,8 @@ struct Colour {
 
 /// What figures are drawn in. All of it stands out from its page at 3:1 or more, the grid apart.
 pub const PALETTE: Palette = Palette {
+    ink: Colour { light: 0x1F2328, dark: 0xE3E6EA },
+    page: Colour { light: 0xFEFEFE, dark: 0x14171B },
     muted: Colour { light: 0x636C76, dark: 0x98A1AB },
     grid: Colour { light: 0xE4E8EC, dark: 0x2A3036 },
     series: [
@@ -34,8 +38,18 @@ impl Palette {
     /// Every colour as `#RRGGBB`, for a white page and for a dark one.
     pub fn pairs(&self) -> impl Iterator<Item = (String, String)> {
         let hex = |colour: u32| format!("#{colour:06X}");
-        let colours = [self.muted, self.grid].into_iter().chain(self.series);
+        let colours = [self.ink, self.page, self.muted, self.grid].into_iter().chain(self.series);
         colours.map(move |colour| (hex(colour.light), hex(colour.dark)))
+    }
+
+    /// Text on cells.
+    pub(super) fn ink(&self) -> RGBColor {
+        rgb(self.ink.light)
+    }
+
+    /// Text on cells whose colour is strong. Not the card's white, which stays white on a dark page.
+    pub(super) fn page(&self) -> RGBColor {
+        rgb(self.page.light)
     }
 
     pub(super) fn muted(&self) -> RGBColor {

@@ -85,6 +85,15 @@ impl DatasetConfig {
         }
     }
 
+    /// How images of any size become the data set's, where it consists of image files.
+    pub fn image_files(&self) -> Option<&ImageFilesConfig> {
+        match self {
+            Self::ImageFolder(config) => Some(&config.images),
+            Self::CsvManifest(config) => Some(&config.images),
+            Self::Cifar10 | Self::Cifar100 | Self::Idx(_) | Self::Synthetic(_) => None,
+        }
+    }
+
     /// Reads the whole data set. All splits have the shape and classes that
     /// [`input`](Self::input) tells.
     ///

@@ -52,23 +52,13 @@ impl Describe<'_> {
     }
 
     fn with(&self, exits: Vec<Exit>, ensemble: bool) -> Result<Metadata> {
-        let (shape, _) = self.experiment.data.input();
         let configuration = self.experiment.to_toml()?;
         let deployed = self.network.cost_of_exits()?;
         Ok(Metadata {
             metadata_version: METADATA_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             name: self.experiment.name.clone(),
-            input: Input {
-                channels: shape.channels,
-                height: shape.height,
-                width: shape.width,
-                border: self.experiment.data.pad,
-                resize: Resize::Triangle,
-                layout: Layout::Nchw,
-                mean: self.normalization.mean.clone(),
-                deviation: self.normalization.deviation.clone(),
-            },
+            input: input(self.experiment, self.normalization),
             classes: self.classes.to_vec(),
             exits,
             ensemble,
@@ -78,6 +68,21 @@ impl Describe<'_> {
             configuration_sha256: sha256(&configuration),
             configuration,
         })
+    }
+}
+
+/// The images that the experiment's network takes, and how another image becomes one.
+pub fn input(experiment: &Experiment, normalization: &Normalization) -> Input {
+    let (shape, _) = experiment.data.input();
+    Input {
+        channels: shape.channels,
+        height: shape.height,
+        width: shape.width,
+        border: experiment.data.pad,
+        resize: Resize::Triangle,
+        layout: Layout::Nchw,
+        mean: normalization.mean.clone(),
+        deviation: normalization.deviation.clone(),
     }
 }
 

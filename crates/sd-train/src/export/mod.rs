@@ -1,7 +1,7 @@
 //! A run's network as ONNX files that need neither libtorch nor this crate.
 
 mod calibrate;
-mod description;
+pub(crate) mod description;
 mod score;
 mod threshold;
 
@@ -11,17 +11,16 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use sd_bench::run_folder;
-use sd_data::DatasetConfig;
 use sd_layers::Precision;
-use sd_models::MultiExit;
 use sd_onnx::proto::GraphProto;
 use sd_onnx::{Metadata, encode, fold_batch_norms};
-use tch::{Device, nn};
+use tch::Device;
 
 use crate::cli::onnx::{Int8, OnnxArgs};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
-use crate::{logging, weights};
+use crate::logging;
+use crate::trained::Trained;
 use calibrate::Calibrator;
 use description::Describe;
 
@@ -35,26 +34,21 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
     ensure!(
-        !matches!(
-            experiment.data.dataset,
-            DatasetConfig::ImageFolder(_) | DatasetConfig::CsvManifest(_)
-        ),
+        experiment.data.dataset.image_files().is_none(),
         "{}: networks trained on image files cannot be exported yet: training keeps an image's \
          proportions and crops it, an exported network's images are stretched",
         config.display()
     );
     let data = experiment.data.open(&args.data_dir)?;
-    let vs = nn::VarStore::new(Device::Cpu);
     // Whatever it was trained in: the file's numbers are 32-bit floats.
-    let network =
-        MultiExit::build(&vs.root(), &experiment.model, experiment.task(), Precision::F32)?;
-    weights::load(&args.run.join(args.weights.file()), &vs, &experiment)?;
+    let Trained { experiment, network } =
+        Trained::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;
 
     let thresholds = match data.valid.clone() {
         Some(images) if args.all || args.staged => {
             let normalization = data.normalization.clone();
             let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
-            threshold::choose(&evaluation, &network, args.tolerance)
+            threshold::choose(&evaluation.answers(&network)?, args.tolerance)
         }
         _ => vec![],
     };

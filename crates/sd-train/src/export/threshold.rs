@@ -1,99 +1,87 @@
 //! Thresholds of early exit by confidence, chosen on the validation split.
 
-use sd_models::MultiExit;
-use tch::{Kind, Tensor};
+use crate::answers::{Answers, Said};
 
-use crate::evaluate::Evaluation;
-
-/// What an exit says of the validation images, in their order.
-#[derive(Debug, Default, Clone)]
-struct Answers {
-    /// Its largest probability.
-    confidence: Vec<f32>,
-    /// Whether it is right.
-    correct: Vec<bool>,
-}
-
-/// A threshold for each shallow exit of `network`: an image leaves at the first exit whose
-/// largest probability is at least its threshold, and never at one without. Early exit then costs at most `points` points
-/// of the deepest exit's top-1 accuracy on these images.
-pub fn choose(evaluation: &Evaluation, network: &MultiExit, points: f64) -> Vec<Option<f32>> {
-    let _no_grad = tch::no_grad_guard();
-    let mut answers = vec![Answers::default(); network.exit_names().len()];
-    for (outputs, labels) in evaluation.outputs(network) {
-        for (exit, answers) in outputs.all().zip(&mut answers) {
-            let (confidence, class) = exit.logits.softmax(-1, Kind::Float).max_dim(-1, false);
-            let correct: Vec<i64> = numbers(&class.eq_tensor(&labels).to_kind(Kind::Int64));
-            answers.confidence.extend(numbers::<f32>(&confidence));
-            answers.correct.extend(correct.into_iter().map(|correct| correct == 1));
-        }
-    }
-    let (deepest, shallow) = answers.split_last().expect("a network has a deepest exit");
-    thresholds(shallow, &deepest.correct, points)
-}
-
-fn numbers<T>(tensor: &Tensor) -> Vec<T>
-where
-    Vec<T>: for<'a> TryFrom<&'a Tensor, Error = tch::TchError>,
-{
-    Vec::try_from(tensor).expect("a vector of this type")
-}
-
+/// A threshold for each shallow exit: an image leaves at the first exit whose largest probability
+/// is at least its threshold, and never at one without. Early exit then costs at most `points`
+/// points of the deepest exit's top-1 accuracy on these images.
+///
 /// Each exit in turn lets as many of the remaining images go as its share of `points` allows, the
 /// most confident first: those that it gets wrong and the deepest exit right, less those the other
 /// way round.
-fn thresholds(shallow: &[Answers], deepest: &[bool], points: f64) -> Vec<Option<f32>> {
-    let allowed = points / 100.0 * deepest.len() as f64 / shallow.len().max(1) as f64;
-    let mut remaining: Vec<usize> = (0..deepest.len()).collect();
+pub fn choose(answers: &Answers, points: f64) -> Vec<Option<f32>> {
+    let Some((_, shallow)) = answers.without_ensemble().split_last() else { return vec![] };
+    let (images, deepest) = (answers.images(), shallow.len());
+    let allowed = points / 100.0 * images as f64 / shallow.len().max(1) as f64;
+    let mut remaining: Vec<usize> = (0..images).collect();
     let mut chosen = Vec::new();
-    for exit in shallow {
+    for (exit, said) in shallow.iter().enumerate() {
+        let confidence = |image: usize| confidence(said, image);
         let mut order = remaining.clone();
-        order.sort_by(|&a, &b| exit.confidence[b].total_cmp(&exit.confidence[a]));
+        order.sort_by(|&a, &b| confidence(b).total_cmp(&confidence(a)));
         let (mut threshold, mut lost) = (None, 0);
         for (rank, &image) in order.iter().enumerate() {
-            lost += i64::from(deepest[image]) - i64::from(exit.correct[image]);
-            let next = order.get(rank + 1).map(|&next| exit.confidence[next]);
+            lost += i64::from(answers.is_right(deepest, image));
+            lost -= i64::from(answers.is_right(exit, image));
+            let next = order.get(rank + 1).map(|&next| confidence(next));
             // Images that are equally confident leave together.
-            if lost as f64 <= allowed && next != Some(exit.confidence[image]) {
-                threshold = Some(exit.confidence[image]);
+            if lost as f64 <= allowed && next != Some(confidence(image)) {
+                threshold = Some(confidence(image));
             }
         }
-        remaining.retain(|&image| threshold.is_none_or(|least| exit.confidence[image] < least));
+        remaining.retain(|&image| threshold.is_none_or(|least| confidence(image) < least));
         chosen.push(threshold);
     }
     chosen
 }
 
+fn confidence(said: &[Said], image: usize) -> f32 {
+    said[image].opinion.confidence
+}
+
 #[cfg(test)]
 mod tests {
+    use sd_infer::Opinion;
+
     use super::*;
 
-    fn answers(of: &[(f32, bool)]) -> Answers {
-        let (confidence, correct) = of.iter().copied().unzip();
-        Answers { confidence, correct }
+    /// Images of class 0 by exit: how sure it is, and whether it is right. The deepest comes last.
+    fn answers(exits: &[&[(f32, bool)]]) -> Answers {
+        let said = |&(confidence, right): &(f32, bool)| Said {
+            opinion: Opinion { class: usize::from(!right), confidence, entropy: 0.0 },
+            rank: 0,
+            loss: 0.0,
+        };
+        let exits: Vec<Vec<Said>> =
+            exits.iter().map(|exit| exit.iter().map(said).collect()).collect();
+        let labels = vec![0; exits[0].len()];
+        // What the ensemble says does not count.
+        let ensemble = exits[0].clone();
+        Answers { labels, exits: exits.into_iter().chain([ensemble]).collect() }
     }
 
     #[test]
     fn as_many_leave_as_the_lost_images_allow() {
-        let exit = answers(&[(0.9, true), (0.8, false), (0.7, true), (0.6, false), (0.5, false)]);
-        let deepest = [true, true, false, true, true];
+        let exit = [(0.9, true), (0.8, false), (0.7, true), (0.6, false), (0.5, false)];
+        let deepest = [true, true, false, true, true].map(|right| (1.0, right));
         // Losses add up to 0, 1, 0, 1, 2 images in the order of confidence.
         for (points, expected) in [(0.0, 0.7), (20.0, 0.6), (40.0, 0.5)] {
-            assert_eq!(thresholds(std::slice::from_ref(&exit), &deepest, points), [Some(expected)]);
+            assert_eq!(choose(&answers(&[&exit, &deepest]), points), [Some(expected)]);
         }
     }
 
     #[test]
     fn equally_confident_images_leave_together_or_not_at_all() {
-        let exit = answers(&[(0.5, true), (0.5, false)]);
-        assert_eq!(thresholds(&[exit], &[true, true], 0.0), [None]);
+        let exit = [(0.5, true), (0.5, false)];
+        assert_eq!(choose(&answers(&[&exit, &[(1.0, true); 2]]), 0.0), [None]);
     }
 
     #[test]
     fn a_later_exit_sees_what_remains() {
-        let first = answers(&[(0.9, true), (0.2, false), (0.1, false)]);
-        let second = answers(&[(0.95, false), (0.6, true), (0.3, false)]);
+        let first = [(0.9, true), (0.2, false), (0.1, false)];
+        let second = [(0.95, false), (0.6, true), (0.3, false)];
         // The first image is gone before the second exit could lose it.
-        assert_eq!(thresholds(&[first, second], &[true; 3], 0.0), [Some(0.9), Some(0.6)]);
+        let answers = answers(&[&first, &second, &[(1.0, true); 3]]);
+        assert_eq!(choose(&answers, 0.0), [Some(0.9), Some(0.6)]);
     }
 }

@@ -91,6 +91,18 @@ impl ImageFilesConfig {
         ImageShape::new(3, self.side, self.side)
     }
 
+    /// The image in a JPEG, PNG or WebP file as the data set's own are: upright, resized, its middle
+    /// cut out, `[side, side, 3]`.
+    ///
+    /// # Errors
+    /// Names the file that is no readable image.
+    pub fn image(&self, path: &Path) -> Result<Vec<u8>> {
+        let mut pixels = vec![0; self.shape().values()];
+        let read = self.read_into(path, &mut Resizer::new(), &mut pixels);
+        read.map_err(|reason| Error::Image { path: path.to_owned(), reason })?;
+        Ok(pixels)
+    }
+
     /// Checks the numbers; `key` is what errors call the data set.
     pub(super) fn check(&self, key: &str) -> Result<()> {
         let key = |name| format!("{key}.images.{name}");
