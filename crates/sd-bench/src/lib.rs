@@ -47,6 +47,7 @@
 //!     seed: 0,
 //!     epochs: 1,
 //!     steps: 100,
+//!     stopped_early: false,
 //!     exits: vec![exit("stage1", 0.25, 1_000, 50_000), exit("deepest", 0.5, 4_000, 90_000)],
 //!     ensemble: EnsembleScore { test_top1: Some(0.5), test_top5: None, test_loss: None },
 //!     deployed: Cost { params: 4_000, macs: 90_000 },
@@ -74,6 +75,7 @@
 //! [`write_report`] does the same for a folder and leaves the files in it.
 
 mod environment;
+mod epochs_csv;
 mod error;
 pub mod format;
 pub mod measurement;
@@ -85,6 +87,7 @@ pub mod stats;
 pub mod timing;
 
 pub use environment::{Host, rfc3339};
+pub use epochs_csv::write_epochs_csv;
 pub use error::{Error, Result};
 pub use measurement::{BenchRecord, Measurement, Subject};
 pub use record::{

@@ -42,6 +42,11 @@ pub enum Command {
     Eval(EvalArgs),
     /// Count parameters and multiply-accumulates: network, framework and each exit alone
     Count(CountArgs),
+    /// Say what may stand in a configuration
+    #[command(subcommand)]
+    Config(ConfigText),
+    /// Look for a learning rate: a few steps from a very low rate to a very high one
+    LrRange(LrRangeArgs),
     /// Write a finished run's network as ONNX, which runs without libtorch
     Export(OnnxArgs),
     /// Read the weights of torchvision and timm, and write them
@@ -160,6 +165,15 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
 
+    /// Take one step, print what the run would be and would cost, and write nothing
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+
+    /// Train on this many images alone, without augmentation, and evaluate on the same: a check
+    /// that the network can learn at all. Give it enough epochs, e.g. `-s train.epochs=100`
+    #[arg(long, value_name = "N")]
+    pub overfit: Option<usize>,
+
     /// Stop after this many steps in all, as if interrupted; `--resume` goes on
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_steps: Option<u64>,
@@ -171,6 +185,51 @@ pub struct TrainArgs {
     /// Write a checkpoint at least this often, and after each epoch
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     pub checkpoint_every: Duration,
+
+    /// Where it computes, and where the images are
+    #[command(flatten)]
+    pub place: Place,
+}
+
+/// What a configuration may hold, in which form.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub enum ConfigText {
+    /// Print a JSON schema, for editors
+    Schema,
+    /// Print a reference of every key as Markdown
+    Reference,
+}
+
+/// Arguments of `lr-range`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LrRangeArgs {
+    /// The experiment; its schedule is left out
+    #[arg(value_name = "CONFIG", default_value = "configs/quickstart.toml")]
+    pub config: PathBuf,
+
+    /// Set a value of the configuration, e.g. `-s train.batch_size=32` (may be repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Folder of the figure and the numbers [default: runs/NAME-seedN-lr-range]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Seed, in place of the configuration's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// The first learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 1e-5)]
+    pub from: f64,
+
+    /// The last learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 10.0)]
+    pub to: f64,
+
+    /// Steps from one to the other; the test ends earlier where the loss diverges
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
+    pub steps: u32,
 
     /// Where it computes, and where the images are
     #[command(flatten)]

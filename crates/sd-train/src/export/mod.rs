@@ -43,7 +43,7 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
          proportions and crops it, an exported network's images are stretched",
         config.display()
     );
-    let data = experiment.data.open(&args.data_dir)?;
+    let data = experiment.open_data(&args.data_dir)?;
     let vs = nn::VarStore::new(Device::Cpu);
     // Whatever it was trained in: the file's numbers are 32-bit floats.
     let network =
