@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
 use sd_bench::timing;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
-use crate::checkpoint::Position;
+use crate::checkpoint::{Fingerprint, Position};
 use crate::cli::Place;
 use crate::config::Experiment;
 use crate::count::{Count, table};
@@ -27,8 +27,9 @@ pub fn dry_run(experiment: &Experiment, place: &Place) -> Result<()> {
     let trainer = setup.trainer()?;
     let counted = count::count(experiment.name.clone(), experiment)?;
     timing::reset_peak_memory();
+    let before = timing::peak_memory_bytes();
     let step = first_step(&trainer)?;
-    println!("{}", describe(&setup, &trainer, &counted, &step)?);
+    println!("{}", describe(&setup, &trainer, &counted, &step, before)?);
     if let Some(broken) = step.broken() {
         bail!("{broken}");
     }
@@ -37,7 +38,7 @@ pub fn dry_run(experiment: &Experiment, place: &Place) -> Result<()> {
 
 /// Takes the run's first step.
 fn first_step(trainer: &Trainer) -> Result<StepRecord> {
-    let start = Position::start(String::new(), crate::checkpoint::Fingerprint::default());
+    let start = Position::start(String::new(), Fingerprint::default());
     let seen = trainer.learn(&start, &mut trainer.loader.epoch(0, 0));
     let trace = Trace {
         step: 1,
@@ -55,6 +56,7 @@ fn describe(
     trainer: &Trainer,
     counted: &Count,
     step: &StepRecord,
+    before: Option<u64>,
 ) -> Result<String> {
     let Setup { experiment, data, .. } = setup;
     let train = &experiment.train;
@@ -107,23 +109,25 @@ fn describe(
             step.rate
         ),
     )?;
-    line("memory", memory(trainer))?;
+    line("memory", memory(trainer, before))?;
     Ok(format!("{text}\n{}\n\nnothing was written", table(std::slice::from_ref(counted))))
 }
 
-/// Bytes that the run keeps from step to step, and what a step took on top of them.
-fn memory(trainer: &Trainer) -> String {
+/// Bytes that the run keeps from step to step, and what a step took on top of the `before` that
+/// the process held.
+fn memory(trainer: &Trainer, before: Option<u64>) -> String {
     let bytes = |tensor: &Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
     let parameters: u64 = trainer.variables.trainable_variables().iter().map(bytes).sum();
     let kept = trainer.state().tensors().map(bytes).sum::<u64>() + parameters;
-    let peak = match timing::peak_memory_bytes() {
-        Some(peak) if trainer.device == tch::Device::Cpu => format!(
-            "the process with its images and feature maps {} at its peak in the first step",
+    let step = match (before, timing::peak_memory_bytes()) {
+        (Some(before), Some(peak)) if trainer.device == Device::Cpu => format!(
+            "the first step took {}, the process {} at its peak",
+            megabytes(peak.saturating_sub(before)),
             megabytes(peak)
         ),
-        _ => "feature maps are measured on the CPU alone (`--device cpu`)".to_owned(),
+        _ => "a step is measured on the CPU alone (`--device cpu`)".to_owned(),
     };
-    format!("weights, gradients and optimiser {}; {peak}", megabytes(kept))
+    format!("weights, gradients and optimiser {}; {step}", megabytes(kept))
 }
 
 fn megabytes(bytes: u64) -> String {

@@ -11,7 +11,7 @@ use sd_bench::write_json_atomic;
 use serde::Serialize;
 
 use crate::checkpoint::{Fingerprint, Position};
-use crate::cli::LrRangeArgs;
+use crate::cli::lr_range::LrRangeArgs;
 use crate::config::Experiment;
 use crate::logging;
 use crate::non_finite::Trace;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use sd_train::cli::lr_range::LrRangeArgs;
 use sd_train::cli::onnx::OnnxArgs;
 use sd_train::cli::{
     Bench, Cli, Command, ConfigText, CountArgs, EvalArgs, Exchange, LrRangeArgs, Program,
