@@ -11,8 +11,9 @@ use crate::cli::Place;
 use crate::config::Experiment;
 use crate::count::{Count, table};
 use crate::logging;
-use crate::non_finite::{StepRecord, Trace};
+use crate::non_finite::Broken;
 use crate::setup::Setup;
+use crate::trace::{StepRecord, Trace};
 use crate::train::Trainer;
 use crate::{count, device};
 
@@ -30,7 +31,7 @@ pub fn dry_run(experiment: &Experiment, place: &Place) -> Result<()> {
     let before = timing::peak_memory_bytes();
     let step = first_step(&trainer)?;
     println!("{}", describe(&setup, &trainer, &counted, &step, before)?);
-    if let Some(broken) = step.broken() {
+    if let Some(broken) = Broken::in_step(&step) {
         bail!("{broken}");
     }
     Ok(())
@@ -40,13 +41,7 @@ pub fn dry_run(experiment: &Experiment, place: &Place) -> Result<()> {
 fn first_step(trainer: &Trainer) -> Result<StepRecord> {
     let start = Position::start(String::new(), Fingerprint::default());
     let seen = trainer.learn(&start, &mut trainer.loader.epoch(0, 0));
-    let trace = Trace {
-        step: 1,
-        rate: trainer.rate(0),
-        terms: seen.terms(),
-        images: seen.images(),
-        gradient_norm: trainer.optimiser.gradient_norm(),
-    };
+    let trace = Trace::new(1, trainer.rate(0), &seen, trainer.optimiser.gradient_norm());
     trainer.update(&start, &trace);
     Ok(trace.look())
 }

@@ -76,6 +76,7 @@ pub mod setup;
 pub mod step;
 pub mod stop;
 pub mod tensorboard;
+pub mod trace;
 pub mod train;
 pub mod twin;
 pub mod weights;

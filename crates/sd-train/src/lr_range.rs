@@ -14,12 +14,12 @@ use crate::checkpoint::{Fingerprint, Position};
 use crate::cli::lr_range::LrRangeArgs;
 use crate::config::Experiment;
 use crate::logging;
-use crate::non_finite::Trace;
 use crate::setup::Setup;
+use crate::trace::Trace;
 use crate::train::Trainer;
 
-/// Share of the smoothed loss that a step keeps.
-const SMOOTHING: f64 = 0.98;
+/// Share of the smoothed loss that a step keeps. It lags behind by ten steps, not by half the test.
+const SMOOTHING: f64 = 0.9;
 /// The test ends where the smoothed loss is so many times the lowest.
 const DIVERGED: f64 = 4.0;
 
@@ -99,9 +99,8 @@ fn climb(trainer: &Trainer, rates: &[f64]) -> (Vec<Point>, Option<f64>) {
             batches = trainer.loader.epoch(position.epoch, 0);
         }
         let seen = trainer.learn(&position, &mut batches);
-        let gradient_norm = trainer.optimiser.gradient_norm();
-        let (terms, images) = (seen.terms(), seen.images());
-        let trace = Trace { step: u64::from(number), rate, terms, images, gradient_norm };
+        let norm = trainer.optimiser.gradient_norm();
+        let trace = Trace::new(u64::from(number), rate, &seen, norm);
         let loss = trace.look().loss();
         average = SMOOTHING * average + (1.0 - SMOOTHING) * loss;
         let smoothed = average / (1.0 - SMOOTHING.powf(f64::from(number)));
@@ -135,30 +134,23 @@ impl Found {
     }
 
     fn plot(&self) -> Plot {
-        let line = |name: &str, strong, of: fn(&Point) -> f64| Line {
-            name: name.to_owned(),
-            points: self.points.iter().map(|point| (point.rate, of(point))).collect(),
-            strong,
-        };
-        let at = |rate: Option<f64>, name: &str| {
-            let point = self.points.iter().find(|point| Some(point.rate) == rate)?;
-            Some(Mark { name: name.to_owned(), point: (point.rate, point.smoothed) })
-        };
-        let marks = [at(self.steepest, "steepest"), at(Some(self.lowest), "lowest")];
+        let points = self.points.iter().map(|point| (point.rate, point.smoothed)).collect();
+        let steepest = self.points.iter().find(|point| Some(point.rate) == self.steepest);
+        let mark = |at: &Point| Mark { name: "steepest".to_owned(), point: (at.rate, at.smoothed) };
         Plot {
             name: "lr-range".to_owned(),
-            caption: format!("Training loss of {} over a rising learning rate", self.name),
+            caption: format!(
+                "Training loss of {}, smoothed, over a rising learning rate",
+                self.name
+            ),
             x_label: "learning rate",
             x: Ticks::Number,
             y: Ticks::Number,
             x_range: Range::Logarithmic,
             y_from_zero: false,
             markers: false,
-            lines: vec![
-                line("loss", false, |point| point.loss),
-                line("smoothed", true, |point| point.smoothed),
-            ],
-            marks: marks.into_iter().flatten().collect(),
+            lines: vec![Line { name: "loss".to_owned(), points, strong: true }],
+            marks: steepest.map(mark).into_iter().collect(),
         }
     }
 }

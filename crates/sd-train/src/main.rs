@@ -8,9 +8,7 @@ use anyhow::Result;
 use clap::Parser;
 use sd_train::cli::lr_range::LrRangeArgs;
 use sd_train::cli::onnx::OnnxArgs;
-use sd_train::cli::{
-    Bench, Cli, Command, ConfigText, CountArgs, EvalArgs, Exchange, LrRangeArgs, Program,
-};
+use sd_train::cli::{Bench, Cli, Command, ConfigText, CountArgs, EvalArgs, Exchange, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
 use sd_train::{

@@ -1,14 +1,14 @@
 //! Losses and gradients that are not finite, and what is done then.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
 use sd_models::variables;
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor, nn};
+use tch::{Tensor, nn};
 
 use crate::objective::Term;
+use crate::trace::StepRecord;
 
 /// What happens when a term of the loss or the length of the gradient is not finite.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,64 +29,6 @@ impl NonFinite {
     }
 }
 
-/// What has to be finite in a step. The numbers stay on the device until they are read.
-#[derive(Debug)]
-pub struct Trace {
-    /// The step, from 1.
-    pub step: u64,
-    /// Its learning rate.
-    pub rate: f64,
-    /// Sums over the images of the step.
-    pub terms: BTreeMap<Term, Tensor>,
-    /// Images of the step.
-    pub images: u64,
-    /// The length of all gradients as one vector, before they are clipped.
-    pub gradient_norm: Tensor,
-}
-
-/// A step's numbers, read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StepRecord {
-    /// The step, from 1.
-    pub step: u64,
-    /// Its learning rate.
-    pub rate: f64,
-    /// Mean loss of an image by term.
-    pub terms: BTreeMap<Term, f64>,
-    /// The length of all gradients as one vector, before they are clipped.
-    pub gradient_norm: f64,
-}
-
-impl Trace {
-    /// The numbers of this step alone; waits for the device.
-    pub fn look(&self) -> StepRecord {
-        Self::read(std::slice::from_ref(self)).remove(0)
-    }
-
-    /// The numbers; waits for the device once, however many steps there are.
-    pub fn read(traces: &[Self]) -> Vec<StepRecord> {
-        let _no_grad = tch::no_grad_guard();
-        let of_step = |trace: &Self| {
-            let norm = trace.gradient_norm.to_kind(Kind::Double);
-            trace.terms.values().map(Tensor::shallow_clone).chain([norm]).collect::<Vec<_>>()
-        };
-        let all: Vec<Tensor> = traces.iter().flat_map(of_step).collect();
-        if all.is_empty() {
-            return Vec::new();
-        }
-        let read = Vec::<f64>::try_from(Tensor::stack(&all, 0)).expect("a row of doubles");
-        let mut numbers = read.into_iter();
-        let mut next = || numbers.next().unwrap_or(f64::NAN);
-        let mut record = |trace: &Self| StepRecord {
-            step: trace.step,
-            rate: trace.rate,
-            terms: trace.terms.keys().map(|&term| (term, next() / trace.images as f64)).collect(),
-            gradient_norm: next(),
-        };
-        traces.iter().map(&mut record).collect()
-    }
-}
-
 /// A number of a step that is not finite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Broken {
@@ -96,18 +38,15 @@ pub struct Broken {
     rate: f64,
 }
 
-impl StepRecord {
-    /// The mean loss.
-    pub fn loss(&self) -> f64 {
-        self.terms.values().sum()
-    }
-
-    /// The first number that is not finite.
-    pub fn broken(&self) -> Option<Broken> {
-        let terms = self.terms.iter().map(|(term, mean)| (format!("{} loss", term.name()), *mean));
-        let norm = ("gradient's norm".to_owned(), self.gradient_norm);
-        let (what, value) = terms.chain([norm]).find(|(_, value)| !value.is_finite())?;
-        Some(Broken { what, value, step: self.step, rate: self.rate })
+impl Broken {
+    /// The first number of the step that is not finite.
+    pub fn in_step(record: &StepRecord) -> Option<Self> {
+        let &StepRecord { step, rate, gradient_norm, .. } = record;
+        let term = |(term, mean): (&Term, &f64)| (format!("{} loss", term.name()), *mean);
+        let norm = ("gradient's norm".to_owned(), gradient_norm);
+        let mut numbers = record.terms.iter().map(term).chain([norm]);
+        let (what, value) = numbers.find(|(_, value)| !value.is_finite())?;
+        Some(Self { what, value, step, rate })
     }
 }
 
@@ -136,5 +75,31 @@ impl Statistics {
         for (mut now, then) in self.0 {
             now.copy_(&then);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_number_that_is_not_finite_is_named() {
+        let record = |label: f64, gradient_norm: f64| StepRecord {
+            step: 7,
+            rate: 0.1,
+            terms: [(Term::Label, label), (Term::Hint, 2.0)].into(),
+            gradient_norm,
+        };
+        let said =
+            |label, norm| Broken::in_step(&record(label, norm)).map(|broken| broken.to_string());
+        assert_eq!(said(1.0, 3.0), None);
+        assert_eq!(
+            said(f64::NAN, f64::NAN).unwrap(),
+            "the label loss is NaN in step 7, learning rate 0.100000"
+        );
+        assert_eq!(
+            said(1.0, f64::INFINITY).unwrap(),
+            "the gradient's norm is inf in step 7, learning rate 0.100000"
+        );
     }
 }

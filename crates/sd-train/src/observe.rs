@@ -12,10 +12,10 @@ use tch::nn;
 
 use crate::checkpoint::{self, Position, State};
 use crate::config::Experiment;
-use crate::non_finite::StepRecord;
 use crate::objective::Term;
 use crate::stop::Stop;
 use crate::tensorboard::EventFile;
+use crate::trace::StepRecord;
 use crate::weights;
 
 /// Watches a run.

@@ -13,11 +13,12 @@ use crate::checkpoint::{Best, Position, State};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
 use crate::meter::{Counts, Meter};
-use crate::non_finite::{NonFinite, Statistics, StepRecord, Trace};
+use crate::non_finite::{Broken, NonFinite, Statistics};
 use crate::observe::Observer;
 use crate::optim::Optimiser;
 use crate::previous::Previous;
 use crate::step::Step;
+use crate::trace::Trace;
 use crate::twin::Twin;
 
 /// All that a run trains with.
@@ -106,15 +107,9 @@ impl Trainer<'_> {
                 (train.non_finite == NonFinite::Skip).then(|| Statistics::of(self.variables));
 
             let seen = self.learn(position, &mut batches);
-            let trace = Trace {
-                step: step + 1,
-                rate,
-                terms: seen.terms(),
-                images: seen.images(),
-                gradient_norm: self.optimiser.gradient_norm(),
-            };
+            let trace = Trace::new(step + 1, rate, &seen, self.optimiser.gradient_norm());
             if let Some(before) = before
-                && let Some(broken) = trace.look().broken()
+                && let Some(broken) = Broken::in_step(&trace.look())
             {
                 tracing::warn!("{broken}: the step is skipped");
                 before.restore();
@@ -280,7 +275,7 @@ impl Trainer<'_> {
 /// If a number is not finite: names it, the step and its learning rate.
 fn look(traces: &mut Vec<Trace>, observer: &mut Observer) -> Result<()> {
     let steps = Trace::read(&std::mem::take(traces));
-    if let Some(broken) = steps.iter().find_map(StepRecord::broken) {
+    if let Some(broken) = steps.iter().find_map(Broken::in_step) {
         bail!("{broken}: the last checkpoint is kept");
     }
     observer.looked(&steps)

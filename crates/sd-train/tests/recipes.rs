@@ -86,6 +86,10 @@ fn a_recipe_with_all_that_has_a_state_resumes_to_the_same_bits() {
 
     let run = Run::open(folder.path().join("parts")).unwrap();
     assert_eq!(run.summary.steps, 6);
+    let table = std::fs::read_to_string(run.folder.join("epochs.csv")).unwrap();
+    assert_eq!(table.lines().count(), 1 + 3);
+    let events = std::fs::read_dir(run.folder.join("tb")).unwrap();
+    assert_eq!(events.count(), 3, "a file for each process");
     let rates: Vec<f64> = run.epochs.iter().map(|epoch| epoch.learning_rate).collect();
     let rate = |step| experiment.train.schedule.rate(step, 2, 3);
     assert_eq!(rates, [rate(1), rate(3), rate(5)]);
@@ -141,6 +145,34 @@ fn accumulated_gradients_are_those_of_one_large_batch() {
     };
     let differences: Vec<Tensor> = two.iter().zip(&large).map(|(two, large)| two - large).collect();
     assert!(largest(&differences) < 1e-4 * largest(&large), "{}", largest(&differences));
+}
+
+#[test]
+fn a_value_out_of_its_range_is_named_with_the_range() {
+    for (change, expected) in [
+        ("train.adamw={ weight_decay = 0.1 }", "train has `sgd` and `adamw`, expected one"),
+        ("train.sgd.momentum=1.0", "train.sgd.momentum is 1, expected 0 to below 1"),
+        ("train.clip=0.0", "train.clip is 0, expected a number above 0"),
+        ("train.accumulate=0", "train.accumulate is 0, expected at least 1"),
+        ("train.ema={ decay = 1.0 }", "train.ema.decay is 1, expected above 0 and below 1"),
+        ("train.early_stopping={ patience = 0 }", "patience is 0, expected at least 1"),
+        ("train.non_finite=go_on", "expected `stop` or `skip`"),
+    ] {
+        let error = tiny(&[change]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{change}: {error}");
+    }
+    let adamw = |values: &str| {
+        let text = tiny::<&str>(&[]).unwrap().to_toml().unwrap();
+        let (head, rest) = text.split_once("[train.sgd]").unwrap();
+        let (_, rest) = rest.split_once("\n[").unwrap();
+        let text = format!("{head}[{rest}\n[train.adamw]\n{values}");
+        Experiment::parse(&text, &[]).map_err(|error| error.to_string())
+    };
+    let (betas, eps) = (adamw("weight_decay = 0\nbetas = [0.9, 1.0]"), "weight_decay = 0\neps = 0");
+    assert!(betas.unwrap_err().contains("two numbers from 0 to below 1"));
+    assert!(adamw(eps).unwrap_err().contains("train.adamw.eps is 0, expected above 0"));
+    let written = adamw("weight_decay = 0.05").unwrap().train.adamw.unwrap();
+    assert_eq!((written.betas, written.eps), ([0.9, 0.999], 1e-8));
 }
 
 #[test]
