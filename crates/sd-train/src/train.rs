@@ -85,10 +85,12 @@ impl Trainer<'_> {
         position.epoch >= self.experiment.train.epochs || self.stops_early(position)
     }
 
-    /// Whether validation has not improved for as long as the experiment has patience.
+    /// Whether epochs are left, and validation has not improved for as long as the experiment has
+    /// patience.
     pub fn stops_early(&self, position: &Position) -> bool {
-        let stopping = self.experiment.train.early_stopping.as_ref();
-        stopping.is_some_and(|stopping| stopping.ends(position))
+        let train = &self.experiment.train;
+        let stopping = train.early_stopping.as_ref();
+        position.epoch < train.epochs && stopping.is_some_and(|stopping| stopping.ends(position))
     }
 
     /// Takes the steps that the epoch has left, until the observer asks it to stop.

@@ -15,7 +15,7 @@ use sd_bench::{Run, Status};
 use sd_data::{Data, ImageSet};
 use sd_models::{TensorFile, variables};
 use sd_train::batch::Lesson;
-use sd_train::checkpoint::Position;
+use sd_train::checkpoint::{Best, Fingerprint, Position};
 use sd_train::cli::{Cli, Command as Cmd, Place, Program};
 use sd_train::config::Experiment;
 use sd_train::objective::Targets;
@@ -201,6 +201,22 @@ fn a_run_whose_validation_no_longer_improves_ends_as_finished() {
     let without = ["train.early_stopping={ patience = 2 }"];
     let refused = sd_train(folder.path(), &without, &["train", "--out", "none"]).code(1);
     assert!(said(&refused).contains("needs images to validate on"), "{}", said(&refused));
+}
+
+#[test]
+fn a_run_that_comes_to_its_last_epoch_did_not_stop_early() {
+    let patience = "train.early_stopping={ patience = 2 }";
+    let experiment = tiny(&[VALIDATED, &[patience]].concat()).unwrap();
+    let setup = Setup::new(&experiment, &place()).unwrap();
+    let trainer = setup.trainer().unwrap();
+    let mut position = Position::start(String::new(), Fingerprint::default());
+    let after = |epoch: u64, best: u64, position: &mut Position| {
+        (position.epoch, position.best) = (epoch, Some(Best { epoch: best, valid_top1: 0.5 }));
+        trainer.stops_early(position)
+    };
+    assert!(!after(1, 1, &mut position) && !after(2, 1, &mut position));
+    assert!(after(2, 0, &mut position));
+    assert!(!after(3, 1, &mut position));
 }
 
 /// Images that say nothing, and a single one that a batch's numbers overflow with.

@@ -117,7 +117,9 @@ impl<'a> Book<'a> {
             Some("array") => {
                 let each = self.kind(&format!("{path}[]"), &value["items"]);
                 match value["maxItems"].as_u64() {
-                    Some(length) if value["minItems"] == length => format!("{length} of: {each}"),
+                    Some(length) if value["minItems"] == length => {
+                        format!("list of {length}, each a {each}")
+                    }
                     _ => format!("list, each a {each}"),
                 }
             }
