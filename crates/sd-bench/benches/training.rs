@@ -8,7 +8,7 @@ use sd_models::{ExitOutput, ExitOutputs, MultiExit};
 use sd_train::batch::Lesson;
 use sd_train::config::Experiment;
 use sd_train::objective::Targets;
-use sd_train::optim::Sgd;
+use sd_train::optim::Optimiser;
 use sd_train::step::Step;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -64,19 +64,24 @@ fn optimiser(criterion: &mut Criterion) {
     let experiment = Experiment::parse(SMALL, &["model.backbone.vgg.width=1.0".to_owned()])
         .expect("the experiment is valid");
     let (vs, network) = built(&experiment);
-    let sgd = Sgd::new(&vs, experiment.train.sgd.clone());
+    let optimiser = built_optimiser(&vs, &experiment);
     let outputs = network.forward_exits(&images(2), true);
     experiment.objective.get().loss(&outputs, &targets(2)).total().backward();
-    criterion.bench_function("optimiser/sgd", |bencher| bencher.iter(|| sgd.step(RATE)));
+    criterion.bench_function("optimiser/sgd", |bencher| bencher.iter(|| optimiser.step(RATE)));
 }
 
 fn step(criterion: &mut Criterion) {
     let experiment = small();
     let (vs, network) = built(&experiment);
-    let sgd = Sgd::new(&vs, experiment.train.sgd.clone());
+    let optimiser = built_optimiser(&vs, &experiment);
     let mut lesson = Lesson { images: images(32), partners: None, targets: targets(32) };
-    let step =
-        Step { network: &network, previous: None, objective: &experiment.objective, sgd: &sgd };
+    let step = Step {
+        network: &network,
+        previous: None,
+        objective: &experiment.objective,
+        optimiser: &optimiser,
+        clip: None,
+    };
     criterion.bench_function("step/vgg11 quarter width", |bencher| {
         bencher.iter(|| step.take(&mut lesson, RATE, |_| {}));
     });
@@ -91,6 +96,10 @@ fn built(experiment: &Experiment) -> (nn::VarStore, MultiExit) {
     let (task, precision) = (experiment.task(), experiment.train.precision.on(Device::Cpu));
     let network = MultiExit::build(&vs.root(), &experiment.model, task, precision);
     (vs, network.expect("the network is valid"))
+}
+
+fn built_optimiser(vs: &nn::VarStore, experiment: &Experiment) -> Optimiser {
+    Optimiser::new(vs, &experiment.train.optimiser().expect("the experiment has one"))
 }
 
 fn images(batch: i64) -> Tensor {

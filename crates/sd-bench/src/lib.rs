@@ -47,6 +47,7 @@
 //!     seed: 0,
 //!     epochs: 1,
 //!     steps: 100,
+//!     stopped_early: false,
 //!     exits: vec![exit("stage1", 0.25, 1_000, 50_000), exit("deepest", 0.5, 4_000, 90_000)],
 //!     ensemble: EnsembleScore { test_top1: Some(0.5), test_top5: None, test_loss: None },
 //!     deployed: Cost { params: 4_000, macs: 90_000 },
@@ -75,6 +76,7 @@
 //! [`write_report`] does the same for a folder and leaves the files in it.
 
 mod environment;
+mod epochs_csv;
 mod error;
 pub mod evaluation;
 pub mod format;
@@ -87,6 +89,7 @@ pub mod stats;
 pub mod timing;
 
 pub use environment::{Host, rfc3339};
+pub use epochs_csv::write_epochs_csv;
 pub use error::{Error, Result};
 pub use evaluation::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, ExitEvaluation, ExitRule};
 pub use measurement::{BenchRecord, Measurement, Subject};

@@ -55,6 +55,10 @@ pub struct RunRecord {
     pub epochs: u64,
     /// Optimiser steps taken.
     pub steps: u64,
+    /// Whether it finished before the last epoch that was asked for, because validation no longer
+    /// improved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stopped_early: bool,
     /// Scores after the last epoch, shallow first, the deepest last.
     pub exits: Vec<ExitScore>,
     /// Scores of the mean of all exits' logits after the last epoch.

@@ -17,6 +17,10 @@ pub const CONFIG: &str = "config.toml";
 pub const ENVIRONMENT: &str = "environment.json";
 /// One [`EpochRecord`] a line, appended as the epochs end.
 pub const EPOCHS: &str = "epochs.jsonl";
+/// The same as a table, written anew as each epoch ends.
+pub const EPOCHS_CSV: &str = "epochs.csv";
+/// Folder of the event files that TensorBoard reads.
+pub const TENSORBOARD: &str = "tb";
 /// A [`RunRecord`], written when the run ends.
 pub const SUMMARY: &str = "summary.json";
 /// An [`EvaluationRecord`] of the weights after the last epoch, written when the run ends and by

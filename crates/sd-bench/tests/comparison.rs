@@ -43,6 +43,7 @@ fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> Run {
         seed,
         epochs,
         steps: 1,
+        stopped_early: false,
         exits: scores,
         ensemble: EnsembleScore { test_top1: Some(top1), test_top5: None, test_loss: None },
         deployed: cost,

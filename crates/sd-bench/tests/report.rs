@@ -58,6 +58,7 @@ fn run() -> Run {
         seed: 7,
         epochs: 3,
         steps: 30,
+        stopped_early: false,
         exits: vec![
             exit("stage1", 0.3, 52_000, 3_400_000),
             exit("deepest", 0.35, 1_214_148, 20_712_448),

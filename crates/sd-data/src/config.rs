@@ -6,12 +6,13 @@ use crate::{
     AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
     Result, Splits,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
 /// The `[data]` section of an experiment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
     /// Where the images come from.
@@ -33,7 +34,7 @@ pub struct DataConfig {
 }
 
 /// A share of the training images, drawn class by class, that is validated on instead.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationConfig {
     /// Between 0 and 1, both excluded.

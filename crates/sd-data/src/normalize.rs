@@ -1,10 +1,11 @@
 //! From bytes to numbers of mean zero and deviation one.
 
 use crate::{Error, ImageSet, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where the mean and the deviation come from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormalizeConfig {
     /// Measured on the images trained on, as they enter the network: after the validation split
@@ -16,7 +17,7 @@ pub enum NormalizeConfig {
 }
 
 /// A mean and a deviation for each channel, of pixel values between 0 and 1.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenNormalization {
     /// Subtracted, one a channel.

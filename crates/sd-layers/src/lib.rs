@@ -56,7 +56,7 @@ pub use conv::{
 };
 pub use cost::Cost;
 pub use error::{Error, Result};
-pub use kernel::{Parameter, SgdUpdate, forget_gradient};
+pub use kernel::{AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, forget_gradient};
 pub use layout::channels_last;
 pub use linear::Linear;
 pub use norm::{BatchNorm, BatchNormRelu, BatchNormRelu6, BatchNormReluMaxPool};

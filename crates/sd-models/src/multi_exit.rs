@@ -2,6 +2,7 @@
 
 mod onnx;
 
+use schemars::JsonSchema;
 use sd_layers::{Block, Cost, FeatureShape, Linear, Precision, Sequential};
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
@@ -12,7 +13,7 @@ use crate::exit::{Exit, ExitGeometry, ExitOutput, ExitsConfig};
 use crate::{BackboneConfig, Result};
 
 /// A network: a backbone, and the exits on it if it has any.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// The backbone.

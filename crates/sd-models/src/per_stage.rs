@@ -1,8 +1,10 @@
 //! A choice for the whole network, or one for each stage.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Serialize, Serializer};
@@ -88,5 +90,21 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerStage<T> {
         }
 
         deserializer.deserialize_any(Written(PhantomData))
+    }
+}
+
+/// What [`Deserialize`] reads.
+impl<T: JsonSchema> JsonSchema for PerStage<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}PerStage", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let choice = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [choice, { "type": "array", "items": choice }] })
+    }
+
+    fn inline_schema() -> bool {
+        true
     }
 }

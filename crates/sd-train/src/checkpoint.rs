@@ -51,7 +51,7 @@ pub struct Best {
 }
 
 /// Tells one data set from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// How many images there are.
     pub count: usize,
@@ -99,6 +99,11 @@ impl State {
         let named = |(name, tensor)| (format!("{group}.{name}"), tensor);
         self.0.extend(tensors.into_iter().map(named));
         self
+    }
+
+    /// All tensors.
+    pub fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.0.values()
     }
 }
 

@@ -6,12 +6,15 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-// The path is for `xtask`, for which this file has another name.
+// The paths are for `xtask`, for which this file has another name.
+#[path = "cli/lr_range.rs"]
+pub mod lr_range;
 #[path = "cli/onnx.rs"]
 pub mod onnx;
 #[path = "cli/predict.rs"]
 pub mod predict;
 
+use lr_range::LrRangeArgs;
 use onnx::OnnxArgs;
 use predict::PredictArgs;
 use std::time::Duration;
@@ -47,6 +50,11 @@ pub enum Command {
     Predict(PredictArgs),
     /// Count parameters and multiply-accumulates: network, framework and each exit alone
     Count(CountArgs),
+    /// Say what may stand in a configuration
+    #[command(subcommand)]
+    Config(ConfigText),
+    /// Look for a learning rate: a few steps from a very low rate to a very high one
+    LrRange(LrRangeArgs),
     /// Write a finished run's network as ONNX, which runs without libtorch
     Export(OnnxArgs),
     /// Read the weights of torchvision and timm, and write them
@@ -165,6 +173,15 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
 
+    /// Take one step, print what the run would be and would cost, and write nothing
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+
+    /// Train on this many images alone, without augmentation, and evaluate on the same: a check
+    /// that the network can learn at all. Give it enough epochs, e.g. `-s train.epochs=100`
+    #[arg(long, value_name = "N")]
+    pub overfit: Option<usize>,
+
     /// Stop after this many steps in all, as if interrupted; `--resume` goes on
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_steps: Option<u64>,
@@ -180,6 +197,15 @@ pub struct TrainArgs {
     /// Where it computes, and where the images are
     #[command(flatten)]
     pub place: Place,
+}
+
+/// What a configuration may hold, in which form.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+pub enum ConfigText {
+    /// Print a JSON schema, for editors
+    Schema,
+    /// Print a reference of every key as Markdown
+    Reference,
 }
 
 /// Arguments of `eval`.

@@ -6,11 +6,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use sd_train::cli::lr_range::LrRangeArgs;
 use sd_train::cli::onnx::OnnxArgs;
-use sd_train::cli::{Bench, Cli, Command, CountArgs, EvalArgs, Exchange, Program};
+use sd_train::cli::{Bench, Cli, Command, ConfigText, CountArgs, EvalArgs, Exchange, Program};
 use sd_train::config::Experiment;
 use sd_train::train::Ended;
-use sd_train::{bench, count, exchange, exit_kinds, export, memory, predict, run};
+use sd_train::{
+    bench, configuration, count, exchange, exit_kinds, export, lr_range, memory, predict, run,
+};
 use serde::Serialize;
 
 fn main() -> ExitCode {
@@ -36,6 +39,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Predict(args) => predict::predict(&args)
             .map(|all| if all { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
         Command::Count(args) => count(&args).map(|()| ExitCode::SUCCESS),
+        Command::Config(text) => config_text(text).map(|()| ExitCode::SUCCESS),
+        Command::LrRange(args) => lr_range(&args).map(|()| ExitCode::SUCCESS),
         Command::Export(args) => export(&args).map(|()| ExitCode::SUCCESS),
         Command::Weights(exchange) => weights(&exchange).map(|()| ExitCode::SUCCESS),
     }
@@ -83,6 +88,21 @@ fn print_counts<C: Serialize>(
     } else {
         println!("{}", text(&counts).trim_end());
     }
+    Ok(())
+}
+
+fn config_text(text: ConfigText) -> Result<()> {
+    let text = match text {
+        ConfigText::Schema => serde_json::to_string_pretty(&configuration::schema())? + "\n",
+        ConfigText::Reference => configuration::reference(),
+    };
+    print!("{text}");
+    Ok(())
+}
+
+fn lr_range(args: &LrRangeArgs) -> Result<()> {
+    let (folder, found) = lr_range::lr_range(args)?;
+    println!("{found}\n{}", folder.join("lr-range.svg").display());
     Ok(())
 }
 

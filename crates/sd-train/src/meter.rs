@@ -104,6 +104,33 @@ impl Meter {
         }
     }
 
+    /// Adds what `other` has not read yet.
+    pub fn absorb(&mut self, other: Self) {
+        let _no_grad = tch::no_grad_guard();
+        self.counts.images += other.counts.images;
+        self.exits = match (self.exits.take(), other.exits) {
+            (Some(before), Some(sums)) => Some(before + sums),
+            (before, sums) => before.or(sums),
+        };
+        for (term, sum) in other.terms {
+            let sum = match self.terms.remove(&term) {
+                None => sum,
+                Some(before) => before + sum,
+            };
+            self.terms.insert(term, sum);
+        }
+    }
+
+    /// Images counted.
+    pub fn images(&self) -> u64 {
+        self.counts.images
+    }
+
+    /// Sums of the loss's terms that have not been read yet, on the device.
+    pub fn terms(&self) -> BTreeMap<Term, Tensor> {
+        self.terms.iter().map(|(term, sum)| (*term, sum.shallow_clone())).collect()
+    }
+
     /// What has been counted; waits for the device.
     pub fn read(&mut self) -> &Counts {
         for (term, sum) in std::mem::take(&mut self.terms) {
@@ -144,9 +171,13 @@ mod tests {
         let mut meter = Meter::default();
         meter.add(&batch, &labels);
         let mut resumed = Meter::from(meter.read().clone());
+        let mut step = Meter::default();
+        step.add(&batch, &labels);
+        step.add_loss(&LossParts(vec![(Term::Label, Tensor::from(0.5))]), 2);
+        meter.absorb(step);
+        resumed.add(&batch, &labels);
+        resumed.add_loss(&LossParts(vec![(Term::Label, Tensor::from(0.5))]), 2);
         for meter in [&mut meter, &mut resumed] {
-            meter.add(&batch, &labels);
-            meter.add_loss(&LossParts(vec![(Term::Label, Tensor::from(0.5))]), 2);
             let scores = meter.read().scores(&names);
             // exit1 ranks class 0 first, the deepest and the ensemble class 2.
             let top1 = |exit: &ExitAccuracy| (exit.top1 * 4.0) as u32;

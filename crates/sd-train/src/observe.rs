@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sd_bench::{EpochRecord, ExitAccuracy, SplitScore, append_line, run_folder};
+use sd_bench::{EpochRecord, ExitAccuracy, SplitScore, append_line, run_folder, write_epochs_csv};
 use tch::nn;
 
 use crate::checkpoint::{self, Position, State};
 use crate::config::Experiment;
+use crate::objective::Term;
 use crate::stop::Stop;
+use crate::tensorboard::EventFile;
+use crate::trace::StepRecord;
 use crate::weights;
 
 /// Watches a run.
@@ -23,6 +26,8 @@ pub struct Observer {
     checkpoint_every: Duration,
     saved: Instant,
     bar: ProgressBar,
+    /// Begun with the first epoch that is watched.
+    events: Option<EventFile>,
 }
 
 impl Observer {
@@ -30,7 +35,8 @@ impl Observer {
     /// `checkpoint_every`.
     pub fn new(folder: &Path, stop: Stop, checkpoint_every: Duration) -> Self {
         let (saved, bar) = (Instant::now(), ProgressBar::hidden());
-        Self { folder: folder.to_owned(), stop, checkpoint_every, saved, bar }
+        let events = None;
+        Self { folder: folder.to_owned(), stop, checkpoint_every, saved, bar, events }
     }
 
     /// The exit code if the run must stop after `steps` steps, see [`Stop::asked`].
@@ -44,7 +50,10 @@ impl Observer {
     }
 
     /// Shows a bar for the epoch, on a terminal.
-    pub fn epoch_starts(&mut self, position: &Position, steps: usize) {
+    ///
+    /// # Errors
+    /// If TensorBoard's file cannot be begun.
+    pub fn epoch_starts(&mut self, position: &Position, steps: usize) -> Result<()> {
         let target = if std::io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
@@ -58,11 +67,28 @@ impl Observer {
             .with_style(style)
             .with_prefix((position.epoch + 1).to_string())
             .with_position(position.step_in_epoch as u64);
+        if self.events.is_none() {
+            let first = position.epoch * steps as u64 + position.step_in_epoch as u64 + 1;
+            let folder = self.folder.join(run_folder::TENSORBOARD);
+            self.events = Some(EventFile::create(&folder, first)?);
+        }
+        Ok(())
     }
 
     /// Shows the epoch's mean loss so far.
     pub fn shows(&self, loss: f64) {
         self.bar.set_message(format!("{loss:.3}"));
+    }
+
+    /// Takes note of the last of the steps that were looked at.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn looked(&mut self, steps: &[StepRecord]) -> Result<()> {
+        match (steps.last(), &mut self.events) {
+            (Some(step), Some(events)) => events.scalars(step.step, step_scalars(step)),
+            _ => Ok(()),
+        }
     }
 
     /// Counts a step.
@@ -79,8 +105,12 @@ impl Observer {
     ///
     /// # Errors
     /// If the record cannot be written.
-    pub fn epoch_ends(&self, record: &EpochRecord, epochs: u64) -> Result<()> {
+    pub fn epoch_ends(&mut self, record: &EpochRecord, epochs: u64) -> Result<()> {
         append_line(self.folder.join(run_folder::EPOCHS), record)?;
+        write_epochs_csv(&self.folder)?;
+        if let Some(events) = &mut self.events {
+            events.scalars(record.step, epoch_scalars(record))?;
+        }
         let valid = match &record.valid {
             Some(scores) => format!("valid top-1: {}", accuracies(scores)),
             None => format!("train top-1: {}", percents(record.train.iter())),
@@ -111,6 +141,35 @@ impl Observer {
     pub fn save_best(&self, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
         weights::save(&self.folder.join(run_folder::BEST_MODEL), vs, experiment)
     }
+}
+
+/// The curves over single steps.
+fn step_scalars(step: &StepRecord) -> Vec<(String, f64)> {
+    let mut all = vec![
+        ("step/loss".to_owned(), step.loss()),
+        ("step/learning_rate".to_owned(), step.rate),
+        ("step/gradient_norm".to_owned(), step.gradient_norm),
+    ];
+    let term = |(term, mean): (&Term, &f64)| (format!("step/loss_{}", term.name()), *mean);
+    all.extend(step.terms.iter().map(term));
+    all
+}
+
+/// The curves over epochs.
+fn epoch_scalars(epoch: &EpochRecord) -> Vec<(String, f64)> {
+    let of = |split: &'static str, exit: &ExitAccuracy| {
+        let numbers = [("top1", exit.top1), ("top5", exit.top5), ("cross_entropy", exit.loss)];
+        let name = exit.name.clone();
+        numbers.map(|(what, value)| (format!("{split}/{what}_{name}"), value))
+    };
+    let mut all = vec![
+        ("train/loss".to_owned(), epoch.loss),
+        ("train/images_per_second".to_owned(), epoch.images_per_second),
+    ];
+    all.extend(epoch.train.iter().flat_map(|exit| of("train", exit)));
+    let valid = epoch.valid.iter().flat_map(|valid| valid.exits.iter().chain([&valid.ensemble]));
+    all.extend(valid.flat_map(|exit| of("valid", exit)));
+    all
 }
 
 /// Drops the records of epochs that the checkpoint does not have, so that none appears twice.

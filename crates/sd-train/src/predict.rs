@@ -147,7 +147,7 @@ fn images_of(experiment: &Experiment, args: &PredictArgs) -> Result<(Vec<String>
         let normalization = Normalization { mean: found.mean, deviation: found.deviation };
         return Ok((found.classes, normalization));
     }
-    let data = experiment.data.open(&args.place.data_dir)?;
+    let data = experiment.open_data(&args.place.data_dir)?;
     Ok((data.test.class_names().to_vec(), data.normalization))
 }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use schemars::JsonSchema;
 use sd_models::{BackboneConfig, Library, TensorFile};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Weights to start from. In TOML:
 /// `pretrained = { file = "resnet18.safetensors", from = "torchvision", except = ["head"] }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PretrainedConfig {
     /// A safetensors file.
@@ -24,7 +25,7 @@ pub struct PretrainedConfig {
 }
 
 /// Where weights come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A run of this project, or `weights import`.

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use sd_layers::Precision;
-use sd_models::{ModelConfig, MultiExit, Task, variables};
+use sd_models::{ModelConfig, MultiExit, Task};
 use tch::{Tensor, nn};
+
+use crate::twin::Twin;
 
 /// A second network, whose weights change once an epoch.
 #[derive(Debug)]
-pub struct Previous {
-    network: MultiExit,
-    variables: nn::VarStore,
-}
+pub struct Previous(Twin);
 
 impl Previous {
     /// A copy of the network that was built of `model` in `now`.
@@ -25,31 +24,21 @@ impl Previous {
         precision: Precision,
         now: &nn::VarStore,
     ) -> Result<Self> {
-        let mut variables = nn::VarStore::new(now.device());
-        let network = MultiExit::build(&variables.root(), model, task, precision)?;
-        variables.freeze();
-        let previous = Self { network, variables };
-        previous.remember(now);
-        Ok(previous)
+        Ok(Self(Twin::new(model, task, precision, now)?))
     }
 
     /// The network.
     pub fn network(&self) -> &MultiExit {
-        &self.network
+        self.0.network()
     }
 
     /// Takes over the weights and running statistics of the network at the end of an epoch.
     pub fn remember(&self, now: &nn::VarStore) {
-        let now = variables(now);
-        tch::no_grad(|| {
-            for (name, mut variable) in variables(&self.variables) {
-                variable.copy_(&now[&name]);
-            }
-        });
+        self.0.each(now, |variable, now| variable.copy_(now));
     }
 
     /// Its variables: what is copied into them is its state.
     pub fn state(&self) -> BTreeMap<String, Tensor> {
-        variables(&self.variables)
+        self.0.state()
     }
 }

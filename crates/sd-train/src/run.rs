@@ -1,8 +1,7 @@
 //! A run: an experiment, the folder it leaves behind, and its evaluation.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
@@ -10,68 +9,56 @@ use sd_bench::{
     BestEpoch, Cost, EnsembleScore, Environment, EvaluationRecord, ExitScore, Host, Run, RunRecord,
     SCHEMA_VERSION, SplitScore, Status, rfc3339, run_folder, write_json_atomic, write_report,
 };
-use sd_data::{Data, Loader, LoaderConfig, Order};
-use sd_models::{MultiExit, variables};
-use tch::{Device, nn};
+use tch::Device;
 
 use crate::checkpoint::{self, Position};
 use crate::cli::{EvalArgs, Split, TrainArgs, Weights};
 use crate::config::Experiment;
-use crate::count::NetworkCosts;
 use crate::evaluate::Evaluation;
-use crate::objective::Needs;
 use crate::observe::{Observer, accuracies, keep_epochs};
-use crate::optim::Sgd;
-use crate::previous::Previous;
+use crate::setup::Setup;
 use crate::stop::Stop;
 use crate::train::{Ended, Trainer};
 use crate::trained::Trained;
-use crate::{device, folder, logging, weights};
-
-/// Batches that wait ready for the next steps.
-pub(crate) const PREFETCH: usize = 4;
+use crate::{device, dry_run, folder, logging, overfit, weights};
 
 /// Trains as the command line says.
 ///
 /// # Errors
 /// Names the file, key or value that is wrong.
 pub fn train(args: &TrainArgs) -> Result<Ended> {
-    let experiment = Experiment::read(&args.config, &args.set, args.seed)?;
-    let folder = args.out.clone().unwrap_or_else(|| {
-        PathBuf::from("runs").join(format!("{}-seed{}", experiment.name, experiment.seed))
-    });
+    let mut experiment = Experiment::read(&args.config, &args.set, args.seed)?;
+    if let Some(images) = args.overfit {
+        experiment = overfit::experiment(experiment, images);
+    }
+    if args.dry_run {
+        dry_run::dry_run(&experiment, &args.place)?;
+        return Ok(Ended::Finished);
+    }
+    let folder = args.out.clone().unwrap_or_else(|| experiment.folder());
     let _lock = folder::take(&folder, args.resume)?;
     logging::start(Some(&folder.join(run_folder::LOG)))?;
-    let threads = args.place.threads();
-    tch::set_num_threads(threads as i32);
-    let device = device::resolve(args.place.device)?;
-    let data = experiment.data.open(&args.place.data_dir)?;
-    let precision = experiment.train.precision.on(device);
-
-    tch::manual_seed(experiment.seed as i64);
-    let task = experiment.task();
-    let vs = nn::VarStore::new(device);
-    let network = MultiExit::build(&vs.root(), &experiment.model, task, precision)?;
-    let costs = NetworkCosts::of(&network, &experiment.model, task)?;
-    if let Some(pretrained) = experiment.train.pretrained.as_ref().filter(|_| !args.resume) {
-        let taken = pretrained.load(&experiment.model.backbone, &variables(&vs))?;
-        tracing::info!("{}: {taken}", pretrained.file.display());
+    let setup = Setup::new(&experiment, &args.place)?;
+    if !args.resume {
+        setup.take_pretrained()?;
     }
-    let mut trainer = trainer(&experiment, &network, &vs, &data, threads, device)?;
+    let mut trainer = setup.trainer()?;
 
     let config = experiment.to_toml()?;
-    let mut position = Position::start(config.clone(), data.train.as_ref().into());
+    let mut position = Position::start(config.clone(), setup.data.train.as_ref().into());
     if args.resume {
         position = checkpoint::load(&folder, &position, &trainer.state())?;
         keep_epochs(&folder, position.epoch)?;
         tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
     }
     run_folder::write_atomic(folder.join(run_folder::CONFIG), config.as_bytes())?;
-    write_json_atomic(folder.join(run_folder::ENVIRONMENT), &environment(device, precision))?;
+    let environment = environment(setup.device, setup.precision);
+    write_json_atomic(folder.join(run_folder::ENVIRONMENT), &environment)?;
+    let costs = &setup.costs;
     tracing::info!(
         "{}: {} training images, {:.2} M parameters deployed, {:.1} % of the dense original",
         experiment.name,
-        data.train.len(),
+        setup.data.train.len(),
         costs.deployed().params as f64 / 1e6,
         100.0 * costs.deployed().params as f64 / costs.dense_original.params as f64
     );
@@ -80,21 +67,17 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let mut observer = Observer::new(&folder, stop, args.checkpoint_every);
     let ended = trainer.run(&mut position, &mut observer)?;
     let record = match ended {
-        Ended::Interrupted(_) => {
-            record(&experiment, &network, &costs, &position, &trainer, Status::Interrupted)
-        }
+        Ended::Interrupted(_) => record(&setup, &position, &trainer, Status::Interrupted),
         Ended::Finished => {
-            let finished =
-                record(&experiment, &network, &costs, &position, &trainer, Status::Finished);
-            weights::save(&folder.join(run_folder::MODEL), &vs, &experiment)?;
-            let test = Evaluation::new(
-                Arc::clone(&data.test),
-                data.normalization.clone(),
-                threads,
-                device,
-            )?;
+            if trainer.stops_early(&position) {
+                tracing::info!("stopped early: validation has not improved for its patience");
+            }
+            let finished = record(&setup, &position, &trainer, Status::Finished);
+            let (network, variables) = trainer.deployed();
+            weights::save(&folder.join(run_folder::MODEL), variables, &experiment)?;
+            let test = setup.evaluation(&setup.data.test)?;
             let valid = trainer.valid.as_ref();
-            let evaluation = test.record(&network, valid, Split::Test, Weights::Last)?;
+            let evaluation = test.record(network, valid, Split::Test, Weights::Last)?;
             run_folder::write_evaluation(folder.join(run_folder::EVALUATION), &evaluation)?;
             let last = evaluation.scores();
             tracing::info!("test top-1: {}", accuracies(&last));
@@ -127,7 +110,7 @@ pub fn eval(args: &EvalArgs) -> Result<EvaluationRecord> {
     let threads = args.place.threads();
     tch::set_num_threads(threads as i32);
     let Trained { experiment, network } = Trained::open(&args.run, args.weights, device)?;
-    let data = experiment.data.open(&args.place.data_dir)?;
+    let data = experiment.open_data(&args.place.data_dir)?;
     let on = |images| Evaluation::new(images, data.normalization.clone(), threads, device);
     let valid = data.valid.clone().map(on).transpose()?;
     match args.split {
@@ -147,44 +130,6 @@ pub fn eval(args: &EvalArgs) -> Result<EvaluationRecord> {
     }
 }
 
-pub(crate) fn trainer<'a>(
-    experiment: &'a Experiment,
-    network: &'a MultiExit,
-    vs: &'a nn::VarStore,
-    data: &Data,
-    threads: usize,
-    device: Device,
-) -> Result<Trainer<'a>> {
-    let needs = experiment.objective.get().needs();
-    let config = LoaderConfig {
-        batch_size: experiment.train.batch_size,
-        threads,
-        prefetch: PREFETCH,
-        seed: experiment.seed,
-        order: Order::Shuffled,
-        drop_last: true,
-        partners: needs == Needs::Partners,
-        augment: experiment.data.augment.clone(),
-        normalization: data.normalization.clone(),
-    };
-    let valid = data.valid.as_ref().map(|images| {
-        Evaluation::new(Arc::clone(images), data.normalization.clone(), threads, device)
-    });
-    let precision = experiment.train.precision.on(device);
-    let previous = (needs == Needs::Previous)
-        .then(|| Previous::new(&experiment.model, experiment.task(), precision, vs));
-    Ok(Trainer {
-        experiment,
-        network,
-        variables: vs,
-        sgd: Sgd::new(vs, experiment.train.sgd.clone()),
-        previous: previous.transpose()?,
-        loader: Loader::new(Arc::clone(&data.train), config)?,
-        valid: valid.transpose()?,
-        device,
-    })
-}
-
 /// The best epoch's scores on the test split. The network ends with its last weights again.
 fn best_on_test(
     folder: &Path,
@@ -193,7 +138,8 @@ fn best_on_test(
     test: &Evaluation,
 ) -> Result<Option<BestEpoch>> {
     let Some(best) = position.best else { return Ok(None) };
-    let Trainer { experiment, network, variables, .. } = trainer;
+    let experiment = trainer.experiment;
+    let (network, variables) = trainer.deployed();
     weights::load(&folder.join(run_folder::BEST_MODEL), variables, experiment)?;
     let scores = test.run(network)?;
     weights::load(&folder.join(run_folder::MODEL), variables, experiment)?;
@@ -205,14 +151,8 @@ fn best_on_test(
     }))
 }
 
-fn record(
-    experiment: &Experiment,
-    network: &MultiExit,
-    costs: &NetworkCosts,
-    position: &Position,
-    trainer: &Trainer,
-    status: Status,
-) -> RunRecord {
+fn record(setup: &Setup, position: &Position, trainer: &Trainer, status: Status) -> RunRecord {
+    let Setup { experiment, network, costs, .. } = setup;
     let cost = |cost: sd_layers::Cost| Cost { params: cost.params, macs: cost.macs };
     let exit = |(name, cost): (String, &sd_layers::Cost)| ExitScore {
         name,
@@ -222,8 +162,8 @@ fn record(
         params: cost.params,
         macs: cost.macs,
     };
-    let (batches, batch_size) = (trainer.loader.batches(), experiment.train.batch_size);
-    let steps = position.epoch * batches as u64 + position.step_in_epoch as u64;
+    let images_a_step = experiment.train.batch_size * experiment.train.accumulate;
+    let steps = trainer.steps_taken(position);
     let seconds = position.seconds + position.epoch_seconds;
     RunRecord {
         schema_version: SCHEMA_VERSION,
@@ -235,6 +175,7 @@ fn record(
         seed: experiment.seed,
         epochs: position.epoch,
         steps,
+        stopped_early: status == Status::Finished && trainer.stops_early(position),
         exits: network.exit_names().into_iter().zip(&costs.exits).map(exit).collect(),
         ensemble: EnsembleScore::default(),
         deployed: cost(costs.deployed()),
@@ -242,7 +183,7 @@ fn record(
         dense_original: Some(cost(costs.dense_original)),
         best: None,
         images_per_second: if seconds > 0.0 {
-            (steps * batch_size as u64) as f64 / seconds
+            (steps * images_a_step as u64) as f64 / seconds
         } else {
             0.0
         },

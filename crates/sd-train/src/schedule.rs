@@ -3,10 +3,11 @@
 use std::f64::consts::PI;
 
 use anyhow::{Result, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleConfig {
     /// Constant, multiplied by a factor at each milestone.
@@ -19,7 +20,7 @@ pub enum ScheduleConfig {
 }
 
 /// See [`ScheduleConfig::Step`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// The rate before the first milestone.
@@ -33,7 +34,7 @@ pub struct Step {
 }
 
 /// See [`ScheduleConfig::Cosine`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cosine {
     /// The highest rate.
@@ -43,7 +44,7 @@ pub struct Cosine {
 }
 
 /// See [`ScheduleConfig::OneCycle`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OneCycle {
     /// The highest rate.

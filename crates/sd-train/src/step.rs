@@ -6,7 +6,7 @@ use tch::nn::ModuleT;
 
 use crate::batch::Lesson;
 use crate::objective::{LossParts, Needs, ObjectiveConfig};
-use crate::optim::Sgd;
+use crate::optim::Optimiser;
 
 /// What a step is taken with.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +18,9 @@ pub struct Step<'a> {
     /// What is minimised.
     pub objective: &'a ObjectiveConfig,
     /// What updates the network.
-    pub sgd: &'a Sgd,
+    pub optimiser: &'a Optimiser,
+    /// Length that gradients are shortened to, if they are.
+    pub clip: Option<f64>,
 }
 
 /// A part of a step.
@@ -50,25 +52,45 @@ impl Part {
 }
 
 impl Step<'_> {
-    /// Learns from a batch at this learning rate; calls `after` when a part has ended.
+    /// Learns from one batch at this learning rate; calls `after` when a part has ended.
     pub fn take(
         &self,
         lesson: &mut Lesson,
         rate: f64,
         mut after: impl FnMut(Part),
     ) -> (ExitOutputs, LossParts) {
+        self.optimiser.forget_gradients();
+        let learnt = self.learn(lesson, 1.0, &mut after);
+        self.update(&self.optimiser.gradient_norm(), rate);
+        after(Part::Update);
+        learnt
+    }
+
+    /// Adds the gradients of a batch to those that are there. `share` is the batch's share of all
+    /// images of the step.
+    pub fn learn(
+        &self,
+        lesson: &mut Lesson,
+        share: f64,
+        mut after: impl FnMut(Part),
+    ) -> (ExitOutputs, LossParts) {
         let outputs = self.network.forward_exits(&lesson.images, true);
         after(Part::Forward);
         lesson.targets.reference = self.reference(lesson);
         let parts = self.objective.get().loss(&outputs, &lesson.targets);
-        let loss = parts.total();
+        let loss = parts.total() * share;
         after(Part::Objective);
-        self.sgd.forget_gradients();
         loss.backward();
         after(Part::Backward);
-        self.sgd.step(rate);
-        after(Part::Update);
         (outputs, parts)
+    }
+
+    /// Updates the network by its gradients, which are `norm` long.
+    pub fn update(&self, norm: &Tensor, rate: f64) {
+        if let Some(longest) = self.clip {
+            self.optimiser.clip(norm, longest);
+        }
+        self.optimiser.step(rate);
     }
 
     /// The logits that the objective compares with, if it does.

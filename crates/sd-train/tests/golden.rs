@@ -3,17 +3,21 @@
 
 #[path = "../../sd-layers/tests/golden/cases.rs"]
 mod cases;
+mod common;
 
 use std::collections::BTreeMap;
 
 use cases::Case;
-use sd_models::{ExitOutput, ExitOutputs};
+use sd_layers::Precision;
+use sd_models::{ExitOutput, ExitOutputs, MultiExit, variables};
+use sd_train::ema::EmaConfig;
 use sd_train::objective::{
     Byot, CsKd, DeepSupervision, DeepestOnly, Mixed, ObjectiveConfig, PsKd, Scan, SelfDistillation,
     Targets, Teacher, TfKd, Tpami, terms,
 };
-use sd_train::optim::{Sgd, SgdConfig};
+use sd_train::optim::{AdamWConfig, Optimiser, OptimiserConfig, SgdConfig};
 use sd_train::schedule::ScheduleConfig;
+use sd_train::twin::Twin;
 use serde::Deserialize;
 use tch::{Device, Tensor, nn};
 
@@ -126,37 +130,113 @@ fn objectives_are_their_formulas_with_gradients_at_every_exit_also_of_mixtures()
     }
 }
 
-#[test]
-fn twenty_updates_are_those_of_pytorch_with_two_groups() {
-    for (name, nesterov) in [("nesterov", true), ("heavy_ball", false)] {
+/// Parameters of a case, and the gradients that it gives them step by step.
+struct Given {
+    case: Case,
+    variables: nn::VarStore,
+    parameters: BTreeMap<String, Tensor>,
+    gradients: BTreeMap<String, Tensor>,
+}
+
+impl Given {
+    fn new(name: &str) -> Self {
         let case = case("optimiser.safetensors", name);
-        let vs = nn::VarStore::new(Device::Cpu);
+        let variables = nn::VarStore::new(Device::Cpu);
         let mut parameters = BTreeMap::new();
         for (name, value) in case.named("weights") {
             let (layer, variable) = name.split_once('.').unwrap();
             let zero = nn::Init::Const(0.0);
-            let parameter = (vs.root() / layer).var(variable, &value.size(), zero);
+            let parameter = (variables.root() / layer).var(variable, &value.size(), zero);
             parameters.insert(name, parameter);
         }
-        case.load(vs.variables());
-        let config = SgdConfig { momentum: 0.9, nesterov, weight_decay: 0.05 };
-        let sgd = Sgd::new(&vs, config);
-        let (gradients, rates) = (case.named("gradients"), case.get("rates"));
+        case.load(variables.variables());
+        let gradients = case.named("gradients");
+        Self { case, variables, parameters, gradients }
+    }
+
+    fn rates(&self) -> Vec<f64> {
+        Vec::try_from(self.case.get("rates").to_kind(tch::Kind::Double)).unwrap()
+    }
+
+    fn backward(&self, step: i64) {
+        for (name, parameter) in &self.parameters {
+            // The gradient of a sum of products is the other factor.
+            (parameter * self.gradients[name].get(step)).sum(None).backward();
+        }
+    }
+}
+
+#[test]
+fn twenty_updates_are_those_of_pytorch_with_two_groups() {
+    let sgd =
+        |nesterov| OptimiserConfig::Sgd(SgdConfig { momentum: 0.9, nesterov, weight_decay: 0.05 });
+    let adamw = AdamWConfig { weight_decay: 0.05, betas: [0.9, 0.99], eps: 1e-8 };
+    for (name, config) in [
+        ("nesterov", sgd(true)),
+        ("heavy_ball", sgd(false)),
+        ("adamw", OptimiserConfig::AdamW(adamw)),
+    ] {
+        let given = Given::new(name);
+        let optimiser = Optimiser::new(&given.variables, &config);
         let mut after: BTreeMap<&str, Vec<Tensor>> = BTreeMap::new();
-        for step in 0..rates.size()[0] {
-            sgd.forget_gradients();
-            for (name, parameter) in &parameters {
-                // The gradient of a sum of products is the other factor.
-                (parameter * gradients[name].get(step)).sum(None).backward();
-            }
-            sgd.step(rates.double_value(&[step]));
-            for (name, parameter) in &parameters {
+        for (step, rate) in (0..).zip(given.rates()) {
+            optimiser.forget_gradients();
+            given.backward(step);
+            optimiser.step(rate);
+            for (name, parameter) in &given.parameters {
                 after.entry(name).or_default().push(parameter.detach().copy());
             }
         }
         for (name, values) in after {
-            case.agrees(&format!("after/{name}"), &Tensor::stack(&values, 0));
+            given.case.agrees(&format!("after/{name}"), &Tensor::stack(&values, 0));
         }
+    }
+}
+
+#[test]
+fn gradients_are_clipped_as_pytorch_does() {
+    for (step, name) in (0..).zip(["clip_longer", "clip_shorter"]) {
+        let given = Given::new(name);
+        let sgd = SgdConfig { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        let optimiser = Optimiser::new(&given.variables, &OptimiserConfig::Sgd(sgd));
+        given.backward(0);
+        let norm = optimiser.gradient_norm();
+        given.case.agrees("norm", &norm);
+        let longest = given.case.get("longest").double_value(&[]);
+        assert_eq!(norm.double_value(&[]) > longest, step == 0, "{name}");
+        optimiser.clip(&norm, longest);
+        for (name, parameter) in &given.parameters {
+            given.case.agrees(&format!("clipped/{name}"), &parameter.grad());
+        }
+    }
+}
+
+#[test]
+fn a_moving_average_is_pytorchs_running_statistics_included() {
+    let case = case("optimiser.safetensors", "average");
+    let experiment = common::tiny::<&str>(&[]).unwrap();
+    let (model, task) = (&experiment.model, experiment.task());
+    let vs = nn::VarStore::new(Device::Cpu);
+    MultiExit::build(&vs.root(), model, task, Precision::F32).unwrap();
+    let now = variables(&vs);
+    // A weight and a running statistic of the network take the numbers of the case.
+    let names = ["stem.norm.weight", "stem.norm.running_mean"];
+    let names = names.map(|end| now.keys().find(|name| name.ends_with(end)).unwrap());
+    let set = |step: i64| {
+        for (part, name) in ["weight", "buffer"].iter().zip(names) {
+            let value = case.get(&format!("steps/{part}")).get(step);
+            tch::no_grad(|| now[name].shallow_clone().copy_(&value));
+        }
+    };
+    set(0);
+    let average = Twin::new(model, task, Precision::F32, &vs).unwrap();
+    let ema = EmaConfig { decay: 0.9 };
+    for step in 1..case.get("steps/weight").size()[0] {
+        set(step);
+        ema.update(&average, &vs);
+    }
+    for (part, name) in ["weight", "buffer"].iter().zip(names) {
+        case.agrees(&format!("average/{part}"), &average.state()[name]);
     }
 }
 

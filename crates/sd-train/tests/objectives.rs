@@ -8,7 +8,7 @@ use sd_models::{MultiExit, variables};
 use sd_train::batch::Lesson;
 use sd_train::config::Experiment;
 use sd_train::objective::{Mixed, Needs, Targets, Term};
-use sd_train::optim::Sgd;
+use sd_train::optim::Optimiser;
 use sd_train::previous::Previous;
 use sd_train::step::Step;
 use tch::{Device, Kind, Tensor, nn};
@@ -42,7 +42,7 @@ struct Learner {
     variables: nn::VarStore,
     network: MultiExit,
     previous: Previous,
-    sgd: Sgd,
+    optimiser: Optimiser,
 }
 
 impl Learner {
@@ -54,8 +54,8 @@ impl Learner {
         let (model, task) = (&experiment.model, experiment.task());
         let network = MultiExit::build(&variables.root(), model, task, Precision::F32).unwrap();
         let previous = Previous::new(model, task, Precision::F32, &variables).unwrap();
-        let sgd = Sgd::new(&variables, experiment.train.sgd.clone());
-        Self { experiment, variables, network, previous, sgd }
+        let optimiser = Optimiser::new(&variables, &experiment.train.optimiser().unwrap());
+        Self { experiment, variables, network, previous, optimiser }
     }
 
     fn step(&self, rate: f64, lesson: &mut Lesson) -> (f64, Vec<Term>) {
@@ -63,7 +63,8 @@ impl Learner {
             network: &self.network,
             previous: Some(self.previous.network()),
             objective: &self.experiment.objective,
-            sgd: &self.sgd,
+            optimiser: &self.optimiser,
+            clip: None,
         };
         let (_, parts) = step.take(lesson, rate, |_| {});
         let terms = parts.0.iter().map(|(term, _)| *term).collect();

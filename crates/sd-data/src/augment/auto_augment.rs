@@ -5,6 +5,7 @@ use super::{Canvas, check_grey_or_color};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One of 25 pairs of operations, drawn for each image; each of the two happens with a probability
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// <https://arxiv.org/abs/1805.09501>; the policies stand in its appendix. The operations are
 /// torchvision's on PIL images, bit for bit, with the nearest neighbour. For images of one or three
 /// channels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AutoAugmentConfig {
     /// The data set that the policy was searched on.
@@ -25,7 +26,7 @@ pub struct AutoAugmentConfig {
 }
 
 /// A published policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AutoAugmentPolicy {
     /// Searched on CIFAR-10; the paper also uses it for CIFAR-100.

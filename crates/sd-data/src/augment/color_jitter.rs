@@ -6,6 +6,7 @@ use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use rand::seq::SliceRandom;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Factors of brightness, contrast and saturation and a turn of the hue, drawn evenly and applied
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// The augmentation of <https://arxiv.org/abs/1312.5402>, section 2, as torchvision's `ColorJitter`
 /// has it; what is not written is 0, no change. For images of one or three channels.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColorJitterConfig {
     /// At least 0: the factor is between 1 − `brightness`, but no less than 0, and 1 + `brightness`.

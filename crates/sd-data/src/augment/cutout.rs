@@ -5,6 +5,7 @@ use super::canvas::Rectangle;
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A square whose values become 0 after normalisation, the mean of the images trained on. Its
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// <https://arxiv.org/abs/1708.04552>, section 3. The paper's sides are 16 for CIFAR-10, 8 for
 /// CIFAR-100 and 20 for SVHN.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CutoutConfig {
     /// Pixels, from 1 to the shorter side of the images.

@@ -4,10 +4,11 @@ use super::{Canvas, Placement, check_probability};
 use crate::Result;
 use crate::random::Stream;
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A mirror image, with `probability`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlipConfig {
     /// How often, between 0 and 1. Half the time unless it is written.

@@ -42,10 +42,11 @@ pub use trivial_augment_wide::TrivialAugmentWideConfig;
 
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One random change; a list of them is applied in order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AugmentConfig {
     /// A border of black pixels, then a crop of the original size at a random place.

@@ -4,13 +4,14 @@ use super::{Canvas, Placement};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A border of `padding` black pixels (zero before normalisation), then a crop of the original
 /// size. Its corner is uniform over the `(2·padding + 1)²` possible places.
 ///
 /// The usual augmentation of CIFAR since <https://arxiv.org/abs/1409.5185>, section 3.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PadCropConfig {
     /// Pixels on each side, below the height and the width of the images.

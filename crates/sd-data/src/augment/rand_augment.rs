@@ -5,6 +5,7 @@ use super::{Canvas, check_bins, check_grey_or_color};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `num_ops` operations one after another, each drawn anew from 14, all at `magnitude`. What has a
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// <https://arxiv.org/abs/1909.13719>. The operations and the defaults are torchvision's. For
 /// images of one or three channels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandAugmentConfig {
     /// Operations an image, at least 1; 2 unless it is written.

@@ -5,6 +5,7 @@ use super::{Canvas, check_probability, check_scale_and_ratio};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A rectangle of random size, shape and place whose values become 0 after normalisation, which is
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// <https://arxiv.org/abs/1708.04896>, algorithm 1; the defaults and the rounding are torchvision's.
 /// Where ten draws give no rectangle that is smaller than the image in both directions, nothing
 /// is erased.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomErasingConfig {
     /// How often, between 0 and 1; half the time unless it is written.

@@ -5,6 +5,7 @@ use super::{Canvas, check_grey_or_color, check_scale_and_ratio};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A rectangle of random area and proportions, resized to the whole image by bilinear
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The crop of Inception, <https://arxiv.org/abs/1409.4842>, section 6, as torchvision's
 /// `RandomResizedCrop` draws it, with its defaults. It is cut from the image at the size that it
 /// has in memory; each byte is within one of torchvision's. For images of one or three channels.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomResizedCropConfig {
     /// The least and the greatest share of the image's area, between 0 and 1.

@@ -5,6 +5,7 @@ use super::{Canvas, check_bins, check_grey_or_color};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One operation, drawn from 14, at a magnitude that is drawn as well. What has a direction goes
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// <https://arxiv.org/abs/2103.10158>, section 3, with its wide ranges: the shift is up to 32 pixels
 /// whatever the size of the image, which moves all of a 32×32 image out of sight. The operations and
 /// the defaults are torchvision's. For images of one or three channels.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrivialAugmentWideConfig {
     /// How many magnitudes there are to draw from, at least 2; 31 unless it is written.

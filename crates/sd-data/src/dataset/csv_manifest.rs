@@ -4,6 +4,7 @@ use super::Splits;
 use super::image_files::{ImageFilesConfig, ListedFile};
 use crate::{Error, Result};
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,7 +18,7 @@ use std::path::{Component, Path};
 /// it; no file is listed twice. A label is the name of a class; the classes are those of the lines
 /// of `train`, sorted by name, byte by byte (`10` comes before `9`). A split is `train`, `val` (if
 /// there are images to validate on) or `test`. Blanks around a value are not part of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvManifestConfig {
     /// The table, inside the data folder, or anywhere if it begins with `/`.

@@ -6,6 +6,7 @@
 use super::{Splits, class_names};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// gzip: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
 /// `t10k-labels-idx1-ubyte`. The classes are called as `class_names.txt` there says, one a line,
 /// or else by their numbers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdxConfig {
     /// The folder, inside the data folder.

@@ -3,6 +3,7 @@
 use super::Splits;
 use super::image_files::{ImageFilesConfig, ListedFile};
 use crate::{Error, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirEntry};
 use std::path::Path;
@@ -13,7 +14,7 @@ use std::path::Path;
 /// The folders in `train` are the classes, sorted by name, byte by byte; `val` and `test` may lack
 /// some. Every file in the folder of a class is an image: JPEG, PNG or WebP, told by its content.
 /// What begins with a dot is passed over. Links may not lead out of the data set's folder.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFolderConfig {
     /// The folder, inside the data folder, or anywhere if it begins with `/`.

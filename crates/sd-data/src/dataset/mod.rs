@@ -17,11 +17,12 @@ pub use image_folder::ImageFolderConfig;
 pub use synthetic::SyntheticConfig;
 
 use crate::{Error, ImageSet, ImageShape, Result};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// A data set, as it is written in a configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DatasetConfig {
     /// CIFAR-10 in its official binary layout: the folder `cifar-10-batches-bin` or the archive

@@ -4,6 +4,7 @@ use super::Splits;
 use crate::random::{self, Stream};
 use crate::{Error, ImageSet, ImageShape, Result};
 use rand::{Rng, RngExt};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f32::consts::TAU;
 
@@ -15,7 +16,7 @@ const NOISE: f32 = 64.0;
 /// colour, under noise that no two images share. A small network learns them in an epoch or two.
 ///
 /// Labels go round: image `i` is of class `i mod classes`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyntheticConfig {
     /// The number of classes.

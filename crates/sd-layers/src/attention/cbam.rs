@@ -1,5 +1,6 @@
 //! Convolutional block attention (Woo et al. 2018, <https://arxiv.org/abs/1807.06521>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -12,7 +13,7 @@ use crate::shape::Window;
 use crate::{Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
 
 /// Configuration of [`Cbam`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CbamConfig {
     /// r: the channels' bottleneck has C / r of them, at least one; the paper's 16.

@@ -1,5 +1,6 @@
 //! Coordinate attention (Hou et al. 2021, <https://arxiv.org/abs/2103.02907>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
@@ -14,7 +15,7 @@ use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Res
 const LEAST: i64 = 8;
 
 /// Configuration of [`Coordinate`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CoordinateConfig {
     /// r: the bottleneck has C / r channels, at least 8; the paper's 32.

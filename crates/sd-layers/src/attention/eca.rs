@@ -1,5 +1,6 @@
 //! Efficient channel attention (Wang et al. 2020, <https://arxiv.org/abs/1910.03151>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, ints};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -12,7 +13,7 @@ use crate::precision::like;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`Eca`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EcaConfig {
     /// Neighbouring channels that decide a channel's weight, odd; by default from the number of

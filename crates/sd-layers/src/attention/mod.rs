@@ -22,6 +22,7 @@ pub use squeeze_excite::{SqueezeExcite, SqueezeExciteConfig};
 pub use tpami::TpamiAttention;
 pub use triplet::{Triplet, TripletConfig};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
@@ -29,7 +30,7 @@ use crate::{Block, Result, Sequential};
 
 /// An attention module. In TOML: `"none"`, `{ eca = {} }`, `{ squeeze_excite = { reduction = 8 } }`,
 /// `"scan"`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttentionConfig {
     /// The feature map as it is.

@@ -1,5 +1,6 @@
 //! Shuffle attention, SA-Net (Zhang and Yang 2021, <https://arxiv.org/abs/2102.00240>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -14,7 +15,7 @@ use crate::{Block, Cost, Error, FeatureShape, Result};
 const EPSILON: f64 = 1e-5;
 
 /// Configuration of [`Shuffle`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShuffleConfig {
     /// G; the channels divide by 2G. By default the paper's 64, or half the channels where that is

@@ -1,5 +1,6 @@
 //! SimAM (Yang et al. 2021, <https://proceedings.mlr.press/v139/yang21o.html>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -8,7 +9,7 @@ use crate::onnx::scalar;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`SimAm`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimAmConfig {
     /// λ of the energy function, positive; the paper's 1e-4.

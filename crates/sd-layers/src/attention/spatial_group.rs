@@ -1,5 +1,6 @@
 //! Spatial group-wise enhance, SGE (Li et al. 2019, <https://arxiv.org/abs/1905.09646>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -13,7 +14,7 @@ use crate::{Block, Cost, Error, FeatureShape, Result};
 const EPSILON: f64 = 1e-5;
 
 /// Configuration of [`SpatialGroup`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpatialGroupConfig {
     /// G, which divides the channels; by default the paper's 64, or one a channel where there are

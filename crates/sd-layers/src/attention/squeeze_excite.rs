@@ -1,5 +1,6 @@
 //! Squeeze and excitation (Hu et al. 2018, <https://arxiv.org/abs/1709.01507>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -13,7 +14,7 @@ use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`SqueezeExcite`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SqueezeExciteConfig {
     /// r: the bottleneck has C / r channels, at least one; the paper's 16.

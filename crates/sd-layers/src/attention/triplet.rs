@@ -1,5 +1,6 @@
 //! Triplet attention (Misra et al. 2021, <https://arxiv.org/abs/2010.03045>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
@@ -11,7 +12,7 @@ use crate::shape::Window;
 use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
 
 /// Configuration of [`Triplet`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TripletConfig {
     /// k: side of the windows, odd; the paper's 7.

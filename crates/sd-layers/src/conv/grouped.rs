@@ -2,6 +2,7 @@
 //! al. 2017, <https://arxiv.org/abs/1611.05431>), with ShuffleNet's channel shuffle (Zhang et al.
 //! 2018, <https://arxiv.org/abs/1707.01083>).
 
+use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -11,7 +12,7 @@ use crate::onnx;
 use crate::{Block, Cost, FeatureShape, Result};
 
 /// Configuration of [`Grouped`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupedConfig {
     /// Number of groups; weights and products are divided by it.

@@ -11,6 +11,7 @@ pub use grouped::{Grouped, GroupedConfig};
 pub(crate) use grouped::{shuffle_channels, write_shuffle};
 pub use separable_pair::SeparablePair;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
@@ -30,7 +31,7 @@ pub struct ConvGeometry {
 
 /// A kind of convolution. In TOML: `"dense"`, `"depthwise_separable"`,
 /// `{ grouped = { groups = 8 } }`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConvConfig {
     /// Every output channel sees every input channel.

@@ -1,7 +1,9 @@
 // What tch does not offer: a node of libtorch's graph whose backward pass is a Rust closure,
-// libtorch's own threads, its fused SGD, and a gradient that is dropped, not zeroed.
+// libtorch's own threads, its fused optimisers, and a gradient that is dropped, not zeroed.
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -56,6 +58,12 @@ class ClosureNode : public torch::autograd::Node {
   Closure closure;
 };
 
+std::vector<at::Tensor> list_of(at::Tensor** tensors, size_t count) {
+  std::vector<at::Tensor> list;
+  for (size_t i = 0; i < count; ++i) list.push_back(*tensors[i]);
+  return list;
+}
+
 }  // namespace
 
 extern "C" void sd_record(at::Tensor* output, at::Tensor** inputs, size_t count, Closure closure) {
@@ -84,14 +92,20 @@ extern "C" void sd_forget_gradient(at::Tensor* variable) { variable->mutable_gra
 extern "C" void sd_fused_sgd(at::Tensor** values, at::Tensor** gradients, at::Tensor** momenta,
                              size_t count, double weight_decay, double momentum, double rate,
                              bool nesterov) {
-  const auto list = [count](at::Tensor** tensors) {
-    std::vector<at::Tensor> list;
-    for (size_t i = 0; i < count; ++i) list.push_back(*tensors[i]);
-    return list;
-  };
   // Without momentum libtorch insists on an empty list.
-  const auto state = momentum == 0 ? std::vector<at::Tensor>() : list(momenta);
+  const auto state = momentum == 0 ? std::vector<at::Tensor>() : list_of(momenta, count);
   at::NoGradGuard guard;
-  at::_fused_sgd_(list(values), list(gradients), state, weight_decay, momentum, rate,
-                  /*dampening=*/0, nesterov, /*maximize=*/false, /*is_first_step=*/false);
+  at::_fused_sgd_(list_of(values, count), list_of(gradients, count), state, weight_decay, momentum,
+                  rate, /*dampening=*/0, nesterov, /*maximize=*/false, /*is_first_step=*/false);
+}
+
+extern "C" void sd_fused_adamw(at::Tensor** values, at::Tensor** gradients, at::Tensor** means,
+                               at::Tensor** squares, at::Tensor** steps, size_t count, double rate,
+                               double beta1, double beta2, double weight_decay, double eps) {
+  const auto counted = list_of(steps, count);
+  at::NoGradGuard guard;
+  at::_foreach_add_(counted, 1);
+  at::_fused_adamw_(list_of(values, count), list_of(gradients, count), list_of(means, count),
+                    list_of(squares, count), /*max_exp_avg_sqs=*/{}, counted, rate, beta1, beta2,
+                    weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
 }

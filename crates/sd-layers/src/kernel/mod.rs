@@ -21,4 +21,4 @@ pub use bridge::{grad_enabled, is_channels_last};
 pub use depthwise::depthwise;
 pub use norm_relu::{infer, train};
 pub use norm_relu_pool::train_pooled;
-pub use update::{Parameter, SgdUpdate, forget_gradient};
+pub use update::{AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, forget_gradient};

@@ -1,4 +1,4 @@
-//! libtorch's fused update of many parameters, in one pass over their memory.
+//! libtorch's fused updates of many parameters, each in one pass over their memory.
 
 use std::ffi::c_void;
 
@@ -15,6 +15,19 @@ unsafe extern "C" {
         momentum: f64,
         rate: f64,
         nesterov: bool,
+    );
+    fn sd_fused_adamw(
+        values: *const *mut c_void,
+        gradients: *const *mut c_void,
+        means: *const *mut c_void,
+        squares: *const *mut c_void,
+        steps: *const *mut c_void,
+        count: usize,
+        rate: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
     );
 }
 
@@ -53,17 +66,11 @@ impl SgdUpdate {
             return;
         }
         for &(value, gradient, momentum) in parameters {
-            for other in [gradient, momentum] {
-                assert_eq!((other.kind(), other.device()), (Kind::Float, value.device()));
-                assert_eq!(layout(other), layout(value));
-            }
+            assert_alike(value, &[gradient, momentum]);
         }
-        let list = |of: fn(&Parameter<'_>) -> *mut c_void| -> Vec<*mut c_void> {
-            parameters.iter().map(of).collect()
-        };
-        let values = list(|(value, ..)| pointer(value));
-        let gradients = list(|(_, gradient, _)| pointer(gradient));
-        let momenta = list(|(.., momentum)| pointer(momentum));
+        let values = pointers(parameters, |(value, ..)| value);
+        let gradients = pointers(parameters, |(_, gradient, _)| gradient);
+        let momenta = pointers(parameters, |(.., momentum)| momentum);
         // SAFETY: the pointers are live tensors, as many as `count` says, and libtorch's kernel
         // walks a parameter's three tensors alike, which was checked.
         unsafe {
@@ -81,10 +88,89 @@ impl SgdUpdate {
     }
 }
 
+/// One update of AdamW as `torch.optim.AdamW` defines it, g being the gradient and t the updates
+/// of the parameter so far, this one included:
+/// w ← w − `rate` · `weight_decay` · w; m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²;
+/// w ← w − `rate` · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + `eps`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWUpdate {
+    /// Pull towards zero, apart from the gradient.
+    pub weight_decay: f64,
+    /// β₁ and β₂, the shares of the means kept, each 0 to below 1.
+    pub betas: [f64; 2],
+    /// Added to the divisor.
+    pub eps: f64,
+    /// Learning rate.
+    pub rate: f64,
+}
+
+/// A parameter and what AdamW keeps of it.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamWParameter<'a> {
+    /// The parameter: `f32`, as its gradient and the means are, of one shape and memory layout.
+    pub value: &'a Tensor,
+    /// Its gradient.
+    pub gradient: &'a Tensor,
+    /// m.
+    pub mean: &'a Tensor,
+    /// v.
+    pub square: &'a Tensor,
+    /// t, `[]`, `f32`.
+    pub steps: &'a Tensor,
+}
+
+impl AdamWUpdate {
+    /// Updates the parameters, their means and their counts of steps in place.
+    ///
+    /// # Panics
+    /// Where a parameter's tensors do not lie alike.
+    pub fn apply(&self, parameters: &[AdamWParameter<'_>]) {
+        if parameters.is_empty() {
+            return;
+        }
+        for &AdamWParameter { value, gradient, mean, square, steps } in parameters {
+            assert_alike(value, &[gradient, mean, square]);
+            assert_eq!((steps.kind(), steps.numel()), (Kind::Float, 1));
+        }
+        let values = pointers(parameters, |parameter| parameter.value);
+        let gradients = pointers(parameters, |parameter| parameter.gradient);
+        let means = pointers(parameters, |parameter| parameter.mean);
+        let squares = pointers(parameters, |parameter| parameter.square);
+        let steps = pointers(parameters, |parameter| parameter.steps);
+        // SAFETY: as in `SgdUpdate::apply`.
+        unsafe {
+            sd_fused_adamw(
+                values.as_ptr(),
+                gradients.as_ptr(),
+                means.as_ptr(),
+                squares.as_ptr(),
+                steps.as_ptr(),
+                parameters.len(),
+                self.rate,
+                self.betas[0],
+                self.betas[1],
+                self.weight_decay,
+                self.eps,
+            );
+        }
+    }
+}
+
+fn assert_alike(value: &Tensor, others: &[&Tensor]) {
+    for other in others {
+        assert_eq!((other.kind(), other.device()), (Kind::Float, value.device()));
+        assert_eq!(layout(other), layout(value));
+    }
+}
+
 /// Size and stride of each dimension that has more than one place.
 fn layout(tensor: &Tensor) -> Vec<(i64, i64)> {
     let dimensions = tensor.size().into_iter().zip(tensor.stride());
     dimensions.filter(|(size, _)| *size > 1).collect()
+}
+
+fn pointers<P>(parameters: &[P], of: impl Fn(&P) -> &Tensor) -> Vec<*mut c_void> {
+    parameters.iter().map(|parameter| pointer(of(parameter))).collect()
 }
 
 fn pointer(tensor: &Tensor) -> *mut c_void {

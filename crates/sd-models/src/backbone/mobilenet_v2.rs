@@ -1,5 +1,6 @@
 //! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>).
 
+use schemars::JsonSchema;
 use sd_layers::{ConvGeometry, Sequential, Window};
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -11,7 +12,7 @@ use crate::exit::Head;
 use crate::{Error, Result};
 
 /// Configuration of a MobileNetV2.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MobilenetV2Config {
     /// `large` is the paper's, for images of about 224×224: a first convolution of stride 2, and

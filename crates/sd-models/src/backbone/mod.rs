@@ -10,6 +10,7 @@ pub use mobilenet_v2::MobilenetV2Config;
 pub use resnet::{ResnetConfig, Stem};
 pub use vgg::{VggConfig, VggHead};
 
+use schemars::JsonSchema;
 use sd_layers::{ConvConfig, FeatureShape, Sequential};
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -18,7 +19,7 @@ use crate::exit::Head;
 use crate::{Error, PerStage, Result};
 
 /// A family of networks and its options.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BackboneConfig {
     /// Residual networks.

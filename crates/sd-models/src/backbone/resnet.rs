@@ -1,5 +1,6 @@
 //! ResNet (He et al. 2016, <https://arxiv.org/abs/1512.03385>).
 
+use schemars::JsonSchema;
 use sd_layers::{
     AttentionConfig, BatchNormRelu, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential,
     Window,
@@ -14,7 +15,7 @@ use crate::exit::Head;
 use crate::{Error, PerStage, Result};
 
 /// Configuration of a ResNet.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResnetConfig {
     /// Layers with weights: 18, 34 (basic blocks), 50, 101 or 152 (bottlenecks).
@@ -31,7 +32,7 @@ pub struct ResnetConfig {
 }
 
 /// What comes before a ResNet's first stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stem {
     /// For images of about 32×32: a 3×3 convolution at full resolution.

@@ -1,5 +1,6 @@
 //! VGG with batch norm (Simonyan and Zisserman 2015, <https://arxiv.org/abs/1409.1556>).
 
+use schemars::JsonSchema;
 use sd_layers::{
     AttentionConfig, BatchNormRelu, BatchNormReluMaxPool, ConvConfig, ConvGeometry, Convolution,
     MaxPool, Sequential, Window,
@@ -13,7 +14,7 @@ use crate::exit::Head;
 use crate::{Error, PerStage, Result};
 
 /// Configuration of a VGG.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VggConfig {
     /// Layers with weights in the original: 11, 13, 16 or 19.
@@ -31,7 +32,7 @@ pub struct VggConfig {
 }
 
 /// What follows a VGG's last stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VggHead {
     /// Global average pool and one linear layer.

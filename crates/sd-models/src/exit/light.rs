@@ -1,5 +1,6 @@
 //! The light shallow classifier: attention of nearly no cost instead of a heavy body.
 
+use schemars::JsonSchema;
 use sd_layers::{
     AttentionConfig, AveragePool, BatchNormRelu, ConvGeometry, Convolution, Error, Linear,
     Sequential, Window,
@@ -11,7 +12,7 @@ use super::{ExitGeometry, Pooled};
 
 /// Attention, a depthwise 3×3 convolution with stride 2, batch norm, ReLU, average pool down to
 /// `side`, a pointwise convolution from C to D, batch norm, ReLU, global pool, linear.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LightConfig {
     /// Attention before the reduction.

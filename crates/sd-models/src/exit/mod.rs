@@ -11,6 +11,7 @@ pub use head::Head;
 pub use light::LightConfig;
 pub use pooled::Pooled;
 
+use schemars::JsonSchema;
 use sd_layers::{AttentionConfig, Cost, FeatureShape};
 use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
@@ -49,7 +50,7 @@ pub trait Exit: std::fmt::Debug + Send {
 
 /// A kind of shallow classifier. In TOML: `"byot"`, `"scan"`, `"tpami"`,
 /// `{ light = { attention = { eca = {} } } }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitConfig {
     /// The bottleneck of Be Your Own Teacher.
@@ -118,7 +119,7 @@ impl ExitConfig {
 }
 
 /// Exits on stages of a backbone.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExitsConfig {
     /// The stages they hang on, from 1, increasing; the head after the last stage is no part of

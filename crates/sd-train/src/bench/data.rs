@@ -10,7 +10,7 @@ use sd_data::{Data, DataConfig, Loader, LoaderConfig, Order};
 use super::{Label, Stopwatch, batches};
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
-use crate::run::PREFETCH;
+use crate::setup::PREFETCH;
 
 /// Pipelines on images made from a seed, which need no download; their `augment` as an experiment
 /// writes it.

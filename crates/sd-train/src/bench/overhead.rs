@@ -16,7 +16,7 @@ use crate::checkpoint::{Fingerprint, Position};
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
 use crate::observe::Observer;
-use crate::run;
+use crate::setup;
 use crate::stop::Stop;
 
 /// Steps of an epoch.
@@ -61,7 +61,7 @@ fn epoch(
     let network =
         MultiExit::build(&vs.root(), &experiment.model, experiment.task(), stopwatch.precision)?;
     let threads = args.place.threads();
-    let mut trainer = run::trainer(&experiment, &network, &vs, &data, threads, device)?;
+    let mut trainer = setup::trainer(&experiment, &network, &vs, &data, threads, device)?;
     let config = experiment.to_toml()?;
     let images = Fingerprint::from(data.train.as_ref());
     let mut failed = None;

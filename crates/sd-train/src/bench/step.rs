@@ -13,7 +13,7 @@ use crate::batch::Lesson;
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
 use crate::objective::{DeepestOnly, Needs, ObjectiveConfig, Targets};
-use crate::optim::Sgd;
+use crate::optim::Optimiser;
 use crate::previous::Previous;
 use crate::step::{Part, Step};
 
@@ -59,7 +59,8 @@ fn by_part(stopwatch: &Stopwatch, steps: &mut Steps) -> Vec<(&'static str, Timin
 pub struct Steps {
     network: MultiExit,
     objective: ObjectiveConfig,
-    sgd: Sgd,
+    optimiser: Optimiser,
+    clip: Option<f64>,
     previous: Option<Previous>,
     lesson: Lesson,
 }
@@ -77,7 +78,7 @@ impl Steps {
         let task = experiment.task();
         let precision = experiment.train.precision.on(device);
         let network = MultiExit::build(&vs.root(), model, task, precision)?;
-        let sgd = Sgd::new(&vs, experiment.train.sgd.clone());
+        let optimiser = Optimiser::new(&vs, &experiment.train.optimiser()?);
         let needs = experiment.objective.get().needs();
         let previous = (needs == Needs::Previous)
             .then(|| Previous::new(model, task, precision, &vs))
@@ -88,7 +89,8 @@ impl Steps {
         Ok(Self {
             network,
             objective: experiment.objective.clone(),
-            sgd,
+            optimiser,
+            clip: experiment.train.clip,
             previous,
             lesson: Lesson {
                 images: images(),
@@ -112,7 +114,8 @@ impl Steps {
             network: &self.network,
             previous: self.previous.as_ref().map(Previous::network),
             objective: &self.objective,
-            sgd: &self.sgd,
+            optimiser: &self.optimiser,
+            clip: self.clip,
         };
         step.take(&mut self.lesson, RATE, after);
     }

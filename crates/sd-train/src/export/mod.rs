@@ -39,7 +39,7 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
          proportions and crops it, an exported network's images are stretched",
         config.display()
     );
-    let data = experiment.data.open(&args.data_dir)?;
+    let data = experiment.open_data(&args.data_dir)?;
     // Whatever it was trained in: the file's numbers are 32-bit floats.
     let Trained { experiment, network } =
         Trained::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;

@@ -48,7 +48,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
         file.display(),
         config.display()
     );
-    let data = experiment.data.open(&args.place.data_dir)?;
+    let data = experiment.open_data(&args.place.data_dir)?;
     let images = match args.split {
         Split::Test => data.test,
         Split::Valid => data.valid.context("the run has no validation split (data.validation)")?,

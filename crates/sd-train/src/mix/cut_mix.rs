@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use rand::RngExt;
+use schemars::JsonSchema;
 use sd_data::random::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use super::{Mixture, beta, check_alpha};
 /// A rectangle of the image's proportions, 1 − share of its area with the share of Beta(α, α), its
 /// centre anywhere in the image; what lies outside is cut off. The labels' shares are those of the
 /// pixels that are left. One rectangle a batch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CutMix {
     /// α, positive; published 1, which makes every share as likely.

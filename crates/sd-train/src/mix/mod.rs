@@ -10,6 +10,7 @@ pub use mixup::Mixup;
 use anyhow::{Result, ensure};
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
+use schemars::JsonSchema;
 use sd_data::random::{self, Stream};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -18,7 +19,7 @@ use crate::batch::Lesson;
 use crate::objective::{Mixed, Targets};
 
 /// How images are mixed. In TOML: `mix = { mixup = { alpha = 0.2 } }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MixConfig {
     /// A weighted sum of the two.

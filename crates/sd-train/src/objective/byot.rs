@@ -3,6 +3,7 @@
 //! <https://github.com/luanyunteng/pytorch-be-your-own-teacher>.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use super::{LossParts, Objective, Targets, Teacher, Term, ranges, terms};
 /// α · T² · CE(q_C, qᵢ) at temperature T + β · Σ (Fᵢ − F_C)² where Fᵢ or F_C is positive.
 ///
 /// The last sum is over batch and features: published β is for batches of 128.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Byot {
     /// α: the teacher's share of the logits' loss, 0 to 1; published 0.1.

@@ -3,6 +3,7 @@
 //! class.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use super::{LossParts, Needs, Objective, Targets, Term, ranges, terms};
 /// CE(q, y) + λ · T² · KL(q′ ‖ q) at temperature T at the deepest exit, where q′, without gradient,
 /// is the same network's for another image of the class. Of a mixture the partner is the same
 /// mixture of the partners.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CsKd {
     /// T, positive; published 4.

@@ -2,13 +2,14 @@
 //! nothing distilled.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
 use super::{LossParts, Objective, Targets, Term, ranges, terms};
 
 /// Σ CE(qᵢ, y) over all exits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeepSupervision {
     /// Mass that the targets give to all classes alike.

@@ -1,13 +1,14 @@
 //! The plain network: labels at the deepest exit alone.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
 use super::{LossParts, Objective, Targets, Term, ranges, terms};
 
 /// CE(q_C, y). Shallow exits, where there are any, learn nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeepestOnly {
     /// Mass that the targets give to all classes alike.

@@ -28,12 +28,13 @@ pub use tf_kd::TfKd;
 pub use tpami::Tpami;
 
 use anyhow::{Result, ensure};
+use schemars::JsonSchema;
 use sd_models::{ExitOutputs, ModelConfig};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// An objective. In TOML: `[objective.self_distillation]` and its values.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ObjectiveConfig {
     /// The labels at the deepest exit.

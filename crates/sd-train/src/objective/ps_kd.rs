@@ -2,6 +2,7 @@
 //! <https://arxiv.org/abs/2006.12000>): the network of the epoch before teaches.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ use super::{LossParts, Needs, Objective, Targets, Term, ranges, terms};
 /// The authors' code keeps what the network said of each training image, as it saw it, in a table
 /// of images by classes. Here the weights of the epoch before are kept, and look at the very
 /// batch, mixed or not: one more forward pass a step, and nothing that grows with the images.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PsKd {
     /// α: the teacher's share in the last epoch, 0 to 1; published 0.8.

@@ -2,6 +2,7 @@
 //! its authors' code, <https://github.com/ArchipLab-LinfengZhang/pytorch-scalable-neural-networks>.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,7 @@ use super::{LossParts, Objective, Targets, Teacher, Term, ranges, terms};
 /// (1 − α) · CE(qᵢ, y) + α · T² · CE(q_C, qᵢ) at temperature T + β · Σ (Fᵢ − F_C)².
 ///
 /// The last sum is over batch and features: published β is for batches of 128.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scan {
     /// α: the teacher's share of a shallow exit's loss, 0 to 1; published 0.5.

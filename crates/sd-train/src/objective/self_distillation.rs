@@ -2,6 +2,7 @@
 //! <https://arxiv.org/abs/1905.08094>, equation 5).
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +13,7 @@ use super::{LossParts, Objective, Targets, Teacher, Term, ranges, terms};
 ///
 /// The teacher's q_t and F_t carry no gradient. An exit with several teachers has the mean of
 /// their terms; where the deepest exit is taught too, its terms are those of the others.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelfDistillation {
     /// α: the teacher's share of a shallow exit's loss, 0 to 1.

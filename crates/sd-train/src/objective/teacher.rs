@@ -1,11 +1,12 @@
 //! Who teaches whom among the exits.
 
+use schemars::JsonSchema;
 use sd_models::{ExitOutput, ExitOutputs};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 /// Who teaches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Teacher {
     /// The deepest exit teaches the shallow ones.

@@ -2,6 +2,7 @@
 //! <https://arxiv.org/abs/1909.11723>): a teacher made by hand.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction};
@@ -15,7 +16,7 @@ use super::{LossParts, Objective, Targets, Term, ranges, terms};
 /// in the authors' code, <https://github.com/yuanli2333/Teacher-free-Knowledge-Distillation>: its
 /// mean over batch and classes times its `multiplier` 100 is that for 100 classes. T divides
 /// numbers from 0 to 1, so that the teacher is nearly flat.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TfKd {
     /// α: the teacher's share, 0 to 1; published for ResNet-18 on CIFAR-100 0.1.

@@ -4,6 +4,7 @@
 //! <https://github.com/ArchipLab-LinfengZhang/pytorch-self-distillation-final>.
 
 use anyhow::Result;
+use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use super::{LossParts, Needs, Objective, Targets, Teacher, Term, ranges, terms};
 /// The code means to leave the shallowest exit's hint out, and by its index leaves out that of the
 /// deepest of the shallow ones: with three, `adapters = [2, 3]` is what it says, `[1, 2]` what it
 /// does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tpami {
     /// α: the teacher's share of a shallow exit's loss, 0 to 1; published 0.3.

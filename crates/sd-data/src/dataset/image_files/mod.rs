@@ -8,6 +8,7 @@ mod tests;
 use crate::{Error, ImageSet, ImageShape, Result};
 use fast_image_resize::Resizer;
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use tracing::{info, warn};
 /// (`CenterCrop`).
 ///
 /// All images are read at once, on all cores, and stay in memory as bytes: `3 · side²` each.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFilesConfig {
     /// Rows and columns of the images, 1 to 4096.

@@ -1,0 +1,41 @@
+//! The arguments of `lr-range`.
+
+use std::path::PathBuf;
+
+use super::Place;
+
+/// Arguments of `lr-range`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LrRangeArgs {
+    /// The experiment; its schedule is left out
+    #[arg(value_name = "CONFIG", default_value = "configs/quickstart.toml")]
+    pub config: PathBuf,
+
+    /// Set a value of the configuration, e.g. `-s train.batch_size=32` (may be repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Folder of the figure and the numbers [default: runs/NAME-seedN-lr-range]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Seed, in place of the configuration's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+
+    /// The first learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 1e-5)]
+    pub from: f64,
+
+    /// The last learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 10.0)]
+    pub to: f64,
+
+    /// Steps from one to the other; the test ends earlier where the loss diverges
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..))]
+    pub steps: u32,
+
+    /// Where it computes, and where the images are
+    #[command(flatten)]
+    pub place: Place,
+}

@@ -1,0 +1,115 @@
+//! Stochastic gradient descent with Nesterov momentum.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use schemars::JsonSchema;
+use sd_layers::SgdUpdate;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::{Rule, shared, zeros_beside};
+
+/// Stochastic gradient descent with momentum, PyTorch's `torch.optim.SGD`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SgdConfig {
+    /// Share of the last update kept, 0 to below 1.
+    pub momentum: f64,
+    /// Look ahead along the momentum (Sutskever et al. 2013).
+    pub nesterov: bool,
+    /// Pull towards zero, on weights of convolutions and linear layers alone: not on biases and
+    /// batch norm.
+    pub weight_decay: f64,
+}
+
+impl SgdConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// Names the value and its range.
+    pub fn check(&self) -> Result<()> {
+        ensure!(
+            (0.0..1.0).contains(&self.momentum),
+            "train.sgd.momentum is {}, expected 0 to below 1",
+            self.momentum
+        );
+        ensure!(
+            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
+            "train.sgd.weight_decay is {}, expected at least 0",
+            self.weight_decay
+        );
+        Ok(())
+    }
+}
+
+/// See [`SgdUpdate`].
+#[derive(Debug)]
+pub(super) struct Sgd {
+    config: SgdConfig,
+    momentum: BTreeMap<String, Tensor>,
+}
+
+impl Sgd {
+    pub(super) fn new(config: SgdConfig, parameters: &BTreeMap<String, Tensor>) -> Self {
+        Self { config, momentum: zeros_beside(parameters) }
+    }
+}
+
+impl Rule for Sgd {
+    fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64) {
+        let SgdConfig { momentum, nesterov, weight_decay } = self.config;
+        let weight_decay = if decays { weight_decay } else { 0.0 };
+        let parameters: Vec<_> = parameters
+            .iter()
+            .map(|(name, value, gradient)| (*value, gradient, &self.momentum[*name]))
+            .collect();
+        SgdUpdate { weight_decay, momentum, rate, nesterov }.apply(&parameters);
+    }
+
+    fn state(&self) -> Vec<(&'static str, BTreeMap<String, Tensor>)> {
+        vec![("momentum", shared(&self.momentum))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Optimiser, OptimiserConfig};
+    use super::*;
+    use tch::nn::OptimizerConfig;
+    use tch::{Device, Kind, nn};
+
+    /// The loss Σ (w·x − 1)², on weights that both optimisers start from.
+    fn run(mut step: impl FnMut(&nn::VarStore, &Tensor)) -> Tensor {
+        let vs = nn::VarStore::new(Device::Cpu);
+        // Not random: tests that run at once share libtorch's generator.
+        let start = Tensor::linspace(-1, 1, 12, (Kind::Float, Device::Cpu)).view([4, 3]);
+        let weight = vs.root().var_copy("w", &start);
+        let input = Tensor::arange(3, (Kind::Float, Device::Cpu)) / 3.0;
+        for _ in 0..50 {
+            let loss = (weight.matmul(&input) - 1.0).square().sum(None);
+            step(&vs, &loss);
+        }
+        weight.detach()
+    }
+
+    #[test]
+    fn fifty_steps_are_libtorchs() {
+        let mut ours = None;
+        let found = run(|vs, loss| {
+            let config = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
+            let build = || Optimiser::new(vs, &OptimiserConfig::Sgd(config));
+            let sgd = ours.get_or_insert_with(build);
+            sgd.forget_gradients();
+            loss.backward();
+            sgd.step(0.05);
+        });
+        let mut theirs = None;
+        let expected = run(|vs, loss| {
+            let sgd = nn::Sgd { momentum: 0.9, dampening: 0.0, wd: 5e-4, nesterov: true };
+            let sgd = theirs.get_or_insert_with(|| sgd.build(vs, 0.05).unwrap());
+            sgd.backward_step(loss);
+        });
+        assert!((found - expected).abs().max().double_value(&[]) < 1e-5);
+    }
+}

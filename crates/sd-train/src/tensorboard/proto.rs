@@ -1,0 +1,71 @@
+//! The messages of an event file that scalars need, as structs by hand.
+//!
+//! Names and field numbers are those of the public `event.proto` and `summary.proto`
+//! (<https://github.com/tensorflow/tensorboard/tree/master/tensorboard/compat/proto>).
+
+use prost::{Enumeration, Message, Oneof};
+
+/// A record of the file.
+#[derive(Clone, PartialEq, Message)]
+pub struct Event {
+    /// Seconds since 1970.
+    #[prost(double, tag = "1")]
+    pub wall_time: f64,
+    /// Where it stands on the horizontal axis.
+    #[prost(int64, tag = "2")]
+    pub step: i64,
+    /// What it says.
+    #[prost(oneof = "What", tags = "3, 5, 7")]
+    pub what: Option<What>,
+}
+
+/// What an event says.
+#[derive(Clone, PartialEq, Oneof)]
+pub enum What {
+    /// The format's version, first in the file.
+    #[prost(string, tag = "3")]
+    FileVersion(String),
+    /// Numbers.
+    #[prost(message, tag = "5")]
+    Summary(Summary),
+    /// That a run begins, or goes on.
+    #[prost(message, tag = "7")]
+    SessionLog(SessionLog),
+}
+
+/// Numbers of one step.
+#[derive(Clone, PartialEq, Message)]
+pub struct Summary {
+    /// The numbers.
+    #[prost(message, repeated, tag = "1")]
+    pub value: Vec<Value>,
+}
+
+/// A number and the curve that it belongs to.
+#[derive(Clone, PartialEq, Message)]
+pub struct Value {
+    /// The curve; what stands before its first slash groups it with others.
+    #[prost(string, tag = "1")]
+    pub tag: String,
+    /// The number.
+    #[prost(float, optional, tag = "2")]
+    pub simple_value: Option<f32>,
+}
+
+/// A turn in the course of a run.
+#[derive(Clone, PartialEq, Message)]
+pub struct SessionLog {
+    /// Which.
+    #[prost(enumeration = "SessionStatus", tag = "1")]
+    pub status: i32,
+}
+
+/// Which turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub enum SessionStatus {
+    /// None.
+    Unspecified = 0,
+    /// The run begins or goes on: earlier events from this step on no longer count.
+    Start = 1,
+}
