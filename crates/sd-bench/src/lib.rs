@@ -76,6 +76,8 @@
 mod environment;
 mod error;
 pub mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod measurement;
 pub mod record;
 pub mod report;

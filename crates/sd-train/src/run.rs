@@ -62,6 +62,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let mut position = Position::start(config.clone(), data.train.as_ref().into());
     if args.resume {
         position = checkpoint::load(&folder, &position, &trainer.state())?;
+        position.check(experiment.train.epochs, trainer.loader.batches())?;
         keep_epochs(&folder, position.epoch)?;
         tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
     }
@@ -138,7 +139,11 @@ pub fn eval(args: &EvalArgs) -> Result<SplitScore> {
     Evaluation::new(images, data.normalization, threads, device)?.run(&network)
 }
 
-pub(crate) fn trainer<'a>(
+/// Whoever trains `network` on `data`, with so many threads of the loader.
+///
+/// # Errors
+/// If the loader cannot have them, or the network of the epoch before cannot be built.
+pub fn trainer<'a>(
     experiment: &'a Experiment,
     network: &'a MultiExit,
     vs: &'a nn::VarStore,
