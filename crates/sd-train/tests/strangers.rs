@@ -9,9 +9,11 @@ use common::tiny;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use sd_data::ImageSet;
-use sd_models::TensorFile;
+use sd_layers::Precision;
+use sd_models::{MultiExit, TensorFile};
 use sd_train::checkpoint::{self, Fingerprint, Position, State};
 use sd_train::config::Experiment;
+use tch::{Device, nn};
 use toml::{Table, Value};
 
 /// The configurations of this repository.
@@ -71,6 +73,35 @@ fn check(text: &str) {
     let written = experiment.to_toml().unwrap();
     let again = Experiment::parse(&written, &[]).unwrap();
     assert_eq!(again.to_toml().unwrap(), written);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// A network is built, or refused with what is wrong; libtorch is not asked for what it has not.
+    #[test]
+    fn networks_out_of_all_sense_are_built_or_refused(
+        which: Index,
+        changes in prop::collection::vec((any::<Index>(), odd()), 1..3),
+    ) {
+        let configurations = configurations();
+        let mut table: Table = which.get(&configurations).parse().unwrap();
+        for (_, backbone) in table["model"]["backbone"].as_table_mut().unwrap().iter_mut() {
+            backbone.as_table_mut().unwrap().insert("width".to_owned(), 0.0625.into());
+        }
+        let model = table["model"].as_table_mut().unwrap();
+        for (at, value) in changes {
+            put(model, at, value);
+        }
+        if let Ok(experiment) = Experiment::parse(&table.to_string(), &[]) {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let task = experiment.task();
+            let built = MultiExit::build(&vs.root(), &experiment.model, task, Precision::F32);
+            if let Err(error) = built {
+                prop_assert!(!error.to_string().is_empty());
+            }
+        }
+    }
 }
 
 proptest! {
