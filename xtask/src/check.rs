@@ -17,6 +17,10 @@ pub fn check() -> Result<ExitCode> {
     step("tidy");
     tidy::tidy(&workspace::root())?;
     let libtorch = Setup::from_environment()?.ensure()?;
+    step("dependencies");
+    if !dependencies()? {
+        return Ok(failed("dependencies", "deny.toml says what they may be"));
+    }
     step("clippy");
     if !passes(clippy(&libtorch))? {
         let again = "`cargo clippy --fix --workspace --all-targets --all-features` mends some";
@@ -68,6 +72,32 @@ fn documentation(libtorch: &Libtorch) -> Command {
     cargo.env("RUSTDOCFLAGS", "-D warnings");
     libtorch.set_for(&mut cargo);
     cargo
+}
+
+/// Whether the dependencies are what deny.toml allows. The tool is not there everywhere; the list
+/// of advisories is on GitHub, which not every machine reaches.
+fn dependencies() -> Result<bool> {
+    let deny = |arguments: &[&str]| {
+        let mut cargo = workspace::cargo("deny");
+        cargo.args(arguments);
+        cargo
+    };
+    let answers = |mut command: Command| {
+        let output = command.output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    if !answers(deny(&["--version"])) {
+        eprintln!("check: skipped, for `cargo install cargo-deny` was not run");
+        return Ok(true);
+    }
+    if !passes(deny(&["check", "bans", "licenses", "sources"]))? {
+        return Ok(false);
+    }
+    if !answers(deny(&["fetch", "db"])) {
+        eprintln!("check: advisories skipped, for their list cannot be fetched from GitHub");
+        return Ok(true);
+    }
+    passes(deny(&["check", "advisories"]))
 }
 
 fn passes(mut command: Command) -> Result<bool> {

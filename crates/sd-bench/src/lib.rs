@@ -80,6 +80,8 @@ mod epochs_csv;
 mod error;
 pub mod evaluation;
 pub mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod measurement;
 pub mod record;
 pub mod report;

@@ -86,8 +86,7 @@ impl Run {
         let summary = folder.join(SUMMARY);
         let text = read(&summary)?
             .ok_or_else(|| Error::NotFinished { folder: folder.to_owned(), missing: SUMMARY })?;
-        check_version(&summary, &text, SCHEMA_VERSION)?;
-        let summary = from_json(&summary, &text)?;
+        let summary = parse_summary(&summary, &text)?;
         let environment = folder.join(ENVIRONMENT);
         let environment =
             read(&environment)?.map(|text| from_json(&environment, &text)).transpose()?;
@@ -132,7 +131,11 @@ pub fn write_evaluation(path: impl AsRef<Path>, evaluation: &EvaluationRecord) -
 /// Where the file cannot be read, or a whole line of it is not an epoch.
 pub fn read_epochs(path: impl AsRef<Path>) -> Result<(Vec<EpochRecord>, bool)> {
     let path = path.as_ref();
-    let text = read(path)?.unwrap_or_default();
+    parse_epochs(path, &read(path)?.unwrap_or_default())
+}
+
+/// The epochs in a text, and whether it ends in half a line.
+pub(crate) fn parse_epochs(path: &Path, text: &str) -> Result<(Vec<EpochRecord>, bool)> {
     let mut epochs: Vec<EpochRecord> = Vec::new();
     let mut truncated = false;
     for (index, line) in text.split_inclusive('\n').enumerate() {
@@ -235,6 +238,12 @@ fn read(path: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(path)(error)),
     }
+}
+
+/// The result of a run.
+pub(crate) fn parse_summary(path: &Path, text: &str) -> Result<RunRecord> {
+    check_version(path, text, SCHEMA_VERSION)?;
+    from_json(path, text)
 }
 
 /// Before the rest is read: another version's record would be called malformed.

@@ -59,6 +59,9 @@ pub struct Data {
 
 /// The largest border; beyond the size of any image this crate is for.
 const MAX_PAD: usize = 256;
+/// The most classes, and the largest side; beyond any data set this crate is for.
+const MAX_CLASSES: usize = 1 << 20;
+const MAX_SIDE: usize = 1 << 16;
 
 impl DataConfig {
     /// The shape of the images that the network sees, and the number of classes, without reading a
@@ -85,7 +88,19 @@ impl DataConfig {
                 "a number between 0 and 1, both excluded",
             ));
         }
-        let (shape, _) = self.input();
+        let (shape, classes) = self.input();
+        let sizes = [
+            ("classes", classes, MAX_CLASSES),
+            ("channels", shape.channels, MAX_SIDE),
+            ("height", shape.height, MAX_SIDE),
+            ("width", shape.width, MAX_SIDE),
+        ];
+        for (size, found, most) in sizes {
+            if found == 0 || found > most {
+                let found = format!("{size} {found}, the border included");
+                return Err(Error::value("data.dataset", found, format!("1 to {most}")));
+            }
+        }
         if let NormalizeConfig::Given(given) = &self.normalize {
             given.check(shape.channels)?;
         }
@@ -160,6 +175,23 @@ mod tests {
 
     fn config() -> DataConfig {
         toml::from_str(TEXT).unwrap()
+    }
+
+    #[test]
+    fn sizes_beyond_any_data_set_are_named() {
+        let check = |dataset: &str, pad: usize| {
+            let text = format!("dataset = {{ {dataset} }}\npad = {pad}");
+            toml::from_str::<DataConfig>(&text).unwrap().check().map_err(|error| error.to_string())
+        };
+        let idx = |classes: u64, height: u64| {
+            format!("idx = {{ folder = 'a', classes = {classes}, height = {height} }}")
+        };
+        assert_eq!(check(&idx(10, 1 << 16), 0), Ok(()));
+        let tall = check(&idx(10, 1 << 16), 1).unwrap_err();
+        assert!(tall.contains("height 65538, the border included, expected 1 to 65536"), "{tall}");
+        let many = check(&idx(1 << 40, 28), 0).unwrap_err();
+        assert!(many.contains("classes 1099511627776"), "{many}");
+        assert!(check(&idx(0, 28), 0).unwrap_err().contains("classes 0"));
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub use augment::{
     TrivialAugmentWideConfig,
 };
 pub use config::{Data, DataConfig, ValidationConfig};
+#[cfg(fuzzing)]
+pub use dataset::fuzzing;
 pub use dataset::{
     BrokenFile, CsvManifestConfig, DatasetConfig, IdxConfig, ImageFilesConfig, ImageFolderConfig,
     Splits, SyntheticConfig,

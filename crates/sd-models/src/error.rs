@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::backbone::MAX_WIDTH;
+
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -34,8 +36,8 @@ pub enum Error {
         /// Stages of the network.
         expected: usize,
     },
-    /// A width multiplier that is not a positive number.
-    #[error("width is {0}, expected a number above 0")]
+    /// A width multiplier that is not a positive number, or would not fit into memory.
+    #[error("width is {0}, expected a number above 0, at most {MAX_WIDTH}")]
     Width(f64),
     /// Stages of exits, or exits with adapters, that are not increasing numbers of such.
     #[error("{key} is {found:?}, expected increasing numbers from 1 to {last}")]

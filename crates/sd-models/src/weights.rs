@@ -1,18 +1,16 @@
 //! Tensors in safetensors files, strictly: the names, shapes and types of the network, no more
 //! and no fewer, with the configuration and a checksum in the file's metadata.
 
+mod checked;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use crc32fast::Hasher;
-
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use tch::{Device, Kind, Tensor, nn};
 
 use crate::{Error, Result};
-
-/// The metadata's key of the checksum of all else in the file.
-const CHECKSUM: &str = "checksum";
+use checked::{CHECKSUM, Checked, checksum};
 
 /// Bytes of the header's length, which the header ends on a multiple of.
 const LENGTH: usize = size_of::<u64>();
@@ -40,30 +38,14 @@ impl TensorFile {
         let bytes =
             std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
         let damaged = |reason: String| Error::Format { path: path.to_owned(), reason };
-        let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let mut metadata = header.metadata().clone().unwrap_or_default();
-        let written = metadata.remove(CHECKSUM);
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if let Some(written) = written {
-            let found = checksum(file.iter(), &metadata);
-            if written != found {
-                return Err(damaged(format!("its checksum is {found}, written was {written}")));
-            }
-        }
+        let Checked { file, metadata } = Checked::new(&bytes).map_err(damaged)?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
-            let kind = match view.dtype() {
-                Dtype::F32 => Kind::Float,
-                Dtype::I64 => Kind::Int64,
-                other => {
-                    return Err(damaged(format!("{name} has type {other:?}, expected F32 or I64")));
-                }
-            };
+            let kind = if view.dtype() == Dtype::I64 { Kind::Int64 } else { Kind::Float };
             let size: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
             let tensor = Tensor::f_from_data_size(view.data(), &size, kind)
                 .map_err(|error| damaged(format!("{name}: {error}")))?;
-            tensors.insert(name.to_owned(), tensor);
+            tensors.insert(name, tensor);
         }
         Ok(Self { tensors, metadata })
     }
@@ -144,23 +126,6 @@ fn sorted(file: &[u8]) -> serde_json::Result<Vec<u8>> {
     let mut header = serde_json::to_vec(&serde_json::from_slice::<serde_json::Value>(header)?)?;
     header.resize(header.len().next_multiple_of(LENGTH), b' ');
     Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
-}
-
-/// CRC-32 of the tensors and the metadata, each in the order of their names.
-fn checksum<'a>(
-    tensors: impl Iterator<Item = (&'a str, TensorView<'a>)>,
-    metadata: &HashMap<String, String>,
-) -> String {
-    let mut hasher = Hasher::new();
-    let tensors: BTreeMap<&str, TensorView<'_>> = tensors.collect();
-    for (name, tensor) in tensors {
-        hasher.update(format!("{name} {:?} {:?}\n", tensor.dtype(), tensor.shape()).as_bytes());
-        hasher.update(tensor.data());
-    }
-    for (key, value) in metadata.iter().collect::<BTreeMap<_, _>>() {
-        hasher.update(format!("{key} {value}\n").as_bytes());
-    }
-    format!("crc32 {:08x}", hasher.finalize())
 }
 
 /// A tensor's bytes in row-major order on the CPU.

@@ -86,6 +86,21 @@ impl Position {
             best: None,
         }
     }
+
+    /// Checks that a run of `epochs` epochs of `steps` steps can stand here.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(&self, epochs: u64, steps: usize) -> Result<()> {
+        ensure!(
+            self.epoch <= epochs && self.step_in_epoch <= steps,
+            "the checkpoint stands after epoch {}, step {}; the run has {epochs} epochs of {steps} \
+             steps",
+            self.epoch,
+            self.step_in_epoch
+        );
+        Ok(())
+    }
 }
 
 /// Named tensors of a run, in groups.

@@ -1,5 +1,7 @@
 //! The device a command computes on, and loading libtorch's CUDA part where there is one.
 
+#![allow(unsafe_code, reason = "a library is loaded")]
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};

@@ -1,5 +1,7 @@
 //! The process's memory and arithmetic, set once before the first tensor.
 
+#![allow(unsafe_code, reason = "limits of the C allocator")]
+
 /// Keeps freed memory in the process. A step frees and takes the same tens of megabytes again
 /// and again; handed back to the system each time, every page of them would be cleared anew.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

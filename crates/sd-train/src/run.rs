@@ -48,6 +48,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let mut position = Position::start(config.clone(), setup.data.train.as_ref().into());
     if args.resume {
         position = checkpoint::load(&folder, &position, &trainer.state())?;
+        position.check(experiment.train.epochs, trainer.loader.batches())?;
         keep_epochs(&folder, position.epoch)?;
         tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
     }

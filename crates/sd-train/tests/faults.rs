@@ -181,6 +181,8 @@ fn other_images_and_another_version_are_refused() {
     };
     let said = changed("/images/checksum", 7.into());
     assert!(said.contains("other images: 96 of checksum 00000007"), "{said}");
+    let said = changed("/step_in_epoch", 13.into());
+    assert!(said.contains("epoch 0, step 13; the run has 4 epochs of 12 steps"), "{said}");
     let said = changed("/version", 1.into());
     assert!(said.contains("checkpoint version 1, expected"), "{said}");
 }

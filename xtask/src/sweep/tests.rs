@@ -5,6 +5,7 @@ use super::matrix::Sweep;
 use super::queue::{Ended, Queue, listing};
 use super::setting::ASKED;
 use crate::workspace;
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -254,6 +255,35 @@ fn every_sweep_of_the_repository_parses_and_its_configurations_exist() {
             // Where two sweeps share a run, they ask the same of it.
             let other = settings.insert(run.folder.clone(), run.setting.clone());
             assert!(other.is_none_or(|other| other == run.setting), "{}", run.folder.display());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever a list says, its runs' folders lie in the folder of the sweep.
+    #[test]
+    fn odd_lists_never_panic_nor_leave_their_folder(
+        name in "(\\.{0,2}/?[a-z\\\\\n]{0,2}|-)",
+        change in "[a-z.=\\[{\"\n ]{0,12}",
+        row in "[a-z=\\[\\]{}\"\n0-9 ]{0,40}",
+        seed: u64,
+    ) {
+        let bench = Bench::new();
+        let rows = [
+            format!("name = {}\nset = [{}]", toml::Value::from(name), toml::Value::from(change)),
+            row,
+        ];
+        for rows in [&rows[..1], &rows[1..]] {
+            let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+            match bench.try_sweep(&rows, &format!("seeds = [{seed}]")) {
+                Ok(sweep) => {
+                    let parents = sweep.runs.iter().map(|run| run.folder.parent().unwrap());
+                    prop_assert!(parents.into_iter().all(|parent| parent == bench.out()));
+                }
+                Err(error) => prop_assert!(error.to_string().contains("sweep.toml"), "{error:#}"),
+            }
         }
     }
 }

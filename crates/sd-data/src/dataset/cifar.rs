@@ -63,18 +63,22 @@ pub(super) const CIFAR100: Cifar = Cifar {
 };
 
 /// A file of the data set, whole in memory.
-struct Member {
+pub(super) struct Member {
     /// Where it came from, for messages.
-    path: PathBuf,
-    bytes: Vec<u8>,
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Cifar {
     /// Loads from the folder in `data_dir`, or else from the archive there.
     pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
-        let members = self.read(data_dir)?;
-        let [names, test, train @ ..] = members.as_slice() else {
-            unreachable!("`read` gives a member for each wanted file")
+        self.splits(&self.read(data_dir)?)
+    }
+
+    /// The data set in its files, in the order of `wanted`.
+    pub(super) fn splits(&self, members: &[Member]) -> Result<Splits> {
+        let [names, test, train @ ..] = members else {
+            unreachable!("there is a member for each wanted file")
         };
         let names = class_names(&names.bytes, &names.path, self.classes)?;
         let split = |files: &[Member], records: usize| {
@@ -89,6 +93,12 @@ impl Cifar {
         let train = split(train, self.records.0)?;
         let test = split(std::slice::from_ref(test), self.records.1)?;
         Ok(Splits::new(train, test))
+    }
+
+    /// The same of two classes, without images.
+    #[cfg(fuzzing)]
+    pub(super) fn empty(self) -> Self {
+        Self { classes: 2, records: (0, 0), ..self }
     }
 
     const fn record(&self) -> usize {
@@ -116,7 +126,8 @@ impl Cifar {
             };
             self.wanted().into_iter().map(read).collect()
         } else if archive.is_file() {
-            self.read_archive(&archive)
+            let file = File::open(&archive).map_err(Error::read(&archive))?;
+            self.unpack(GzDecoder::new(BufReader::new(file)), &archive)
         } else {
             Err(Error::Missing {
                 name: self.name.to_owned(),
@@ -127,13 +138,16 @@ impl Cifar {
         }
     }
 
-    /// Reads the wanted members alone, into memory: nothing in an archive names a place on disk.
-    fn read_archive(&self, path: &Path) -> Result<Vec<Member>> {
-        let file = File::open(path).map_err(Error::read(path))?;
-        let mut archive = tar::Archive::new(GzDecoder::new(BufReader::new(file)));
+    /// Reads the wanted members of a tar file alone, into memory: nothing in an archive names a
+    /// place on disk.
+    pub(super) fn unpack(&self, tar: impl Read, path: &Path) -> Result<Vec<Member>> {
         let wanted = self.wanted();
+        // A few kilobytes of gzip can be gigabytes of tar, of which this much may be passed over.
+        let most = 2 * wanted.iter().map(|(_, most)| most).sum::<u64>();
+        let mut archive = tar::Archive::new(tar.take(most));
         let mut found: Vec<Option<Member>> = wanted.iter().map(|_| None).collect();
-        for entry in archive.entries().map_err(Error::read(path))? {
+        // Raw: a long name, which would be read into memory, is no file that is wanted.
+        for entry in archive.entries().map_err(Error::read(path))?.raw(true) {
             let entry = entry.map_err(Error::read(path))?;
             let name = entry.path_bytes();
             let Some(name) = std::str::from_utf8(&name)
@@ -180,7 +194,12 @@ impl Cifar {
     }
 
     /// Appends the records of a file, however many, to `pixels` and `labels`.
-    fn parse(&self, file: &Member, pixels: &mut Vec<u8>, labels: &mut Vec<usize>) -> Result<()> {
+    pub(super) fn parse(
+        &self,
+        file: &Member,
+        pixels: &mut Vec<u8>,
+        labels: &mut Vec<usize>,
+    ) -> Result<()> {
         let malformed = |offset: usize, found: String, expected: String| Error::Malformed {
             path: file.path.clone(),
             offset: offset as u64,

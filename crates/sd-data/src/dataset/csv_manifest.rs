@@ -36,9 +36,9 @@ const SPLITS: [&str; 3] = ["train", "val", "test"];
 
 /// A line of the table.
 #[derive(Debug, PartialEq, Eq)]
-struct Row {
+pub(super) struct Row {
     line: u64,
-    path: String,
+    pub(super) path: String,
     label: String,
     /// A place in `SPLITS`.
     split: usize,
@@ -109,7 +109,7 @@ fn sort(
 }
 
 /// The lines of a table, checked one by one.
-fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
+pub(super) fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(table);
     let wrong = |line: u64, found: String, expected: &str| Error::Line {
         path: path.to_owned(),

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 pub struct IdxConfig {
     /// The folder, inside the data folder.
     pub folder: String,
-    /// The number of classes; MNIST's 10 unless it is written.
+    /// The number of classes, 1 to 256; MNIST's 10 unless it is written.
     #[serde(default = "ten")]
     pub classes: usize,
     /// Rows; MNIST's 28 unless it is written.
@@ -40,8 +40,16 @@ fn twenty_eight() -> usize {
     28
 }
 
-const IMAGES: u32 = 0x0803;
-const LABELS: u32 = 0x0801;
+pub(super) const IMAGES: u32 = 0x0803;
+pub(super) const LABELS: u32 = 0x0801;
+
+/// Classes that a label of one byte tells apart.
+const MAX_CLASSES: usize = 1 << 8;
+/// Bytes of class names that are read.
+const MAX_NAMES: u64 = 1 << 16;
+/// Bytes of items in a file, twenty million of MNIST's images: a gzip file of a few megabytes can
+/// hold as many.
+const MAX_BYTES: u64 = 16_000_000_000;
 
 impl IdxConfig {
     /// MNIST's shape and classes, in this folder of the data folder.
@@ -66,6 +74,10 @@ impl IdxConfig {
                 return Err(Error::value(format!("data.dataset.idx.{name}"), 0, "at least 1"));
             }
         }
+        if self.classes > MAX_CLASSES {
+            let expected = format!("at most {MAX_CLASSES}, for a label is one byte");
+            return Err(Error::value("data.dataset.idx.classes", self.classes, expected));
+        }
         let folder = data_dir.join(&self.folder);
         if !folder.is_dir() {
             let advice = if self.folder == "fashion-mnist" {
@@ -81,8 +93,12 @@ impl IdxConfig {
             });
         }
         let path = folder.join("class_names.txt");
-        let names = match std::fs::read(&path) {
-            Ok(text) => class_names(&text, &path, self.classes)?,
+        let names = match File::open(&path) {
+            Ok(file) => {
+                let mut text = Vec::new();
+                file.take(MAX_NAMES).read_to_end(&mut text).map_err(Error::read(&path))?;
+                class_names(&text, &path, self.classes)?
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 (0..self.classes).map(|class| class.to_string()).collect()
             }
@@ -140,7 +156,7 @@ fn open(folder: &Path, name: &str) -> Result<(PathBuf, Box<dyn Read>)> {
 }
 
 /// Reads a file of items of the given `sides`: the number of items, and their bytes.
-fn parse(
+pub(super) fn parse(
     mut reader: impl Read,
     path: &Path,
     magic: u32,
@@ -186,6 +202,10 @@ fn parse(
     // and one byte beyond that number is enough to know it wrong.
     let item: u64 = sides.iter().map(|&side| side as u64).product();
     let expected = u64::from(count).saturating_mul(item);
+    if expected > MAX_BYTES {
+        let found = format!("{count} items of {item} bytes");
+        return Err(malformed(4, found, format!("at most {MAX_BYTES} bytes")));
+    }
     let mut bytes = Vec::new();
     reader.take(expected.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::read(path))?;
     let found = bytes.len() as u64;
@@ -257,6 +277,21 @@ mod tests {
         let mut bytes = images();
         bytes[4..8].fill(0xff);
         assert!(read(&bytes).unwrap_err().to_string().contains("4294967295 items"));
+    }
+
+    /// What comes out of a gzip file need not end: the header alone says that it is too much.
+    #[test]
+    fn more_than_a_machine_holds_is_not_unpacked() {
+        let side = 1 << 20;
+        let header = [IMAGES, 1, side, side].map(u32::to_be_bytes).concat();
+        let endless = header.chain(std::io::repeat(0));
+        let sides = [side as usize; 2];
+        let error = parse(endless, Path::new("images.gz"), IMAGES, &sides).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`images.gz` at byte 4: found 1 items of 1099511627776 bytes, \
+             expected at most 16000000000 bytes"
+        );
     }
 
     proptest! {

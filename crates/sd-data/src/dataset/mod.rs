@@ -5,6 +5,8 @@
 
 mod cifar;
 mod csv_manifest;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod idx;
 mod image_files;
 mod image_folder;

@@ -1,6 +1,8 @@
 //! The bridge to libtorch: a backward pass that is a Rust closure, libtorch's threads, and the
 //! memory of a tensor.
 
+#![allow(unsafe_code, reason = "functions of libtorch, and its tensors' memory")]
+
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,7 @@
 //! The number formats that kernels read and write; they compute in `f32`.
 
+#![allow(unsafe_code, reason = "code for a processor that was asked")]
+
 use tch::Kind;
 
 /// What a tensor stores.

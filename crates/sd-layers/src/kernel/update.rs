@@ -1,5 +1,7 @@
 //! libtorch's fused updates of many parameters, each in one pass over their memory.
 
+#![allow(unsafe_code, reason = "a function of libtorch")]
+
 use std::ffi::c_void;
 
 use tch::{Kind, Tensor};

@@ -120,9 +120,12 @@ fn full_width() -> f64 {
     1.0
 }
 
+/// The largest width multiplier; parameters grow with its square.
+pub(crate) const MAX_WIDTH: f64 = 16.0;
+
 /// `base · width` to the nearest multiple of 8, at least 8, so that it divides by usual groups.
 fn scaled(base: i64, width: f64) -> Result<i64> {
-    if !(width.is_finite() && width > 0.0) {
+    if !(width > 0.0 && width <= MAX_WIDTH) {
         return Err(Error::Width(width));
     }
     Ok(((base as f64 * width / 8.0).round() as i64).max(1) * 8)

@@ -202,6 +202,92 @@ fn broken_archives_are_named() {
     assert!(cut.contains("cannot read") && cut.contains(TINY.archive), "{cut}");
 }
 
+/// A tar file of these members, each with the size that its header states.
+fn tar(files: &[(&str, u64, &[u8])]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, size, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_path(name).unwrap();
+        header.set_size(*size);
+        header.set_mode(0o644);
+        header.set_cksum();
+        bytes.extend(header.as_bytes());
+        bytes.extend(*content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes
+}
+
+#[test]
+fn no_length_in_an_archive_is_believed() {
+    let path = Path::new("a.tar.gz");
+    let unpack = |bytes: &[u8]| {
+        // What gzip unpacks to need not end.
+        let endless = bytes.chain(std::io::repeat(0));
+        TINY.unpack(endless, path).map(|_| ()).unwrap_err().to_string()
+    };
+    let said = unpack(&tar(&[("cifar-100-binary/train.bin", 1 << 40, &[])]));
+    assert!(said.starts_with("`a.tar.gz/cifar-100-binary/train.bin` at byte 6148"), "{said}");
+    let said = unpack(&tar(&[("other", 1 << 40, &[])]));
+    assert!(said.contains("`a.tar.gz`"), "{said}");
+    // A member of the kind that holds the long name of the next one.
+    let mut long_name = tar(&[("././@LongLink", 1 << 40, &[])]);
+    long_name[156] = b'L';
+    long_name[148..156].fill(b' ');
+    let sum: u32 = long_name[..512].iter().map(|&byte| u32::from(byte)).sum();
+    long_name[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let said = unpack(&long_name);
+    assert!(said.contains("`a.tar.gz`"), "{said}");
+}
+
+#[test]
+fn members_elsewhere_are_none_of_the_data_set() {
+    let names = names();
+    let size = names.len() as u64;
+    for name in ["../cifar-100-binary", "cifar-100-binary/..", "x/cifar-100-binary"] {
+        let name = format!("{name}/fine_label_names.txt");
+        let mut bytes = tar(&[("a", size, &names)]);
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        bytes[148..156].fill(b' ');
+        let sum: u32 = bytes[..512].iter().map(|&byte| u32::from(byte)).sum();
+        bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bytes.extend([0; 1024]);
+        let error = TINY.unpack(&bytes[..], Path::new("a")).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(error, "`a` holds no `cifar-100-binary/fine_label_names.txt`");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn damaged_archives_are_named(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        end in any::<prop::sample::Index>(),
+    ) {
+        let (train, names, test) = (records(&[7, 99]), names(), records(&[50]));
+        let members = [
+            ("cifar-100-binary/train.bin", train),
+            ("cifar-100-binary/fine_label_names.txt", names),
+            ("cifar-100-binary/test.bin", test),
+        ];
+        let members = members.each_ref().map(|(name, bytes)| (*name, bytes.len() as u64, &bytes[..]));
+        let mut bytes = tar(&members);
+        for (at, byte) in damage {
+            // Headers alone: what is in a member is another test's.
+            let headers = [0, 512 + 6656, 2 * 512 + 6656 + 1536];
+            let at = at.index(3 * 512);
+            bytes[headers[at / 512] + at % 512] = byte;
+        }
+        bytes.truncate(end.index(2 * bytes.len()));
+        let path = Path::new("some.tar.gz");
+        match TINY.unpack(&bytes[..], path).and_then(|members| TINY.splits(&members)) {
+            Ok(splits) => prop_assert_eq!(splits.train.len(), 2),
+            Err(error) => prop_assert!(error.to_string().contains("some.tar.gz"), "{}", error),
+        }
+    }
+}
+
 #[test]
 fn a_missing_data_set_says_how_to_fetch_it() {
     let missing = CIFAR100.load(Path::new("no-such-data")).unwrap_err();

@@ -25,6 +25,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, String> {
 /// The image in a JPEG, PNG or WebP file, whatever the file is called, upright, in red, green and
 /// blue. Of a moving image it is the first.
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
+    decode_within(bytes, MAX_BYTES)
+}
+
+/// The image in a file, if its pixels are at most so many bytes.
+pub(in crate::dataset) fn decode_within(bytes: &[u8], most: u64) -> Result<RgbImage, String> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|error| error.to_string())?;
@@ -36,16 +41,16 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, String> {
         return Err("a JPEG file that is cut short".to_owned());
     }
     let mut limits = Limits::default();
-    limits.max_alloc = Some(2 * MAX_BYTES);
+    limits.max_alloc = Some(2 * most);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(reason)?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
         return Err("an image without pixels".to_owned());
     }
-    if decoder.total_bytes() > MAX_BYTES {
+    if decoder.total_bytes() > most {
         return Err(format!(
-            "an image of {width}×{height} pixels and {} bytes, expected at most {MAX_BYTES} bytes",
+            "an image of {width}×{height} pixels and {} bytes, expected at most {most} bytes",
             decoder.total_bytes()
         ));
     }

@@ -1,6 +1,6 @@
 //! Image files as images of one size.
 
-mod decode;
+pub(super) mod decode;
 mod fit;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,71 @@
+//! The parsers of files that strangers write, on bytes in memory: for `fuzz/` alone.
+
+use super::cifar::{CIFAR10, CIFAR100, Member, SHAPE};
+use super::{csv_manifest, idx, image_files};
+use crate::Error;
+use flate2::read::GzDecoder;
+use std::io::Read;
+use std::path::{Component, Path};
+
+/// What files are called here.
+const NAME: &str = "some.file";
+
+/// Every error names the file.
+fn named(error: &Error) {
+    assert!(error.to_string().contains(NAME), "{error}");
+}
+
+/// Records of CIFAR-10 and CIFAR-100.
+pub fn cifar(bytes: &[u8]) {
+    let member = Member { path: NAME.into(), bytes: bytes.to_vec() };
+    for cifar in [CIFAR10, CIFAR100] {
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        match cifar.parse(&member, &mut pixels, &mut labels) {
+            Ok(()) => assert_eq!(pixels.len(), labels.len() * SHAPE.values()),
+            Err(error) => named(&error),
+        }
+    }
+}
+
+/// A tar file of CIFAR-100, of two classes and without images.
+pub fn cifar_archive(bytes: &[u8]) {
+    let empty = CIFAR100.empty();
+    let unpacked = empty.unpack(bytes, Path::new(NAME));
+    if let Err(error) = unpacked.and_then(|members| empty.splits(&members)) {
+        named(&error);
+    }
+}
+
+/// An IDX file of images of 2×3, or of labels; packed by gzip or plain, as its first byte says.
+pub fn idx(bytes: &[u8]) {
+    let Some((kind, bytes)) = bytes.split_first() else { return };
+    let reader: Box<dyn Read> =
+        if kind & 1 == 0 { Box::new(bytes) } else { Box::new(GzDecoder::new(bytes)) };
+    let (magic, sides): (_, &[usize]) =
+        if kind & 2 == 0 { (idx::IMAGES, &[2, 3]) } else { (idx::LABELS, &[]) };
+    match idx::parse(reader, Path::new(NAME), magic, sides) {
+        Ok((count, items)) => assert_eq!(items.len(), count * sides.iter().product::<usize>()),
+        Err(error) => named(&error),
+    }
+}
+
+/// A table of image files.
+pub fn csv_manifest(bytes: &[u8]) {
+    match csv_manifest::parse(bytes, Path::new(NAME)) {
+        Ok(rows) => {
+            for row in rows {
+                let mut parts = Path::new(&row.path).components();
+                assert!(!parts.any(|part| part == Component::ParentDir), "{row:?}");
+                assert!(Path::new(&row.path).is_relative(), "{row:?}");
+            }
+        }
+        Err(error) => named(&error),
+    }
+}
+
+/// An image file of at most a megabyte of pixels.
+pub fn image(bytes: &[u8]) {
+    if let Ok(image) = image_files::decode::decode_within(bytes, 1 << 20) {
+        assert!(image.width() > 0 && image.height() > 0);
+    }
+}

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Small valid files for each fuzz target to start from, into `seeds/TARGET/`.
+
+Needs Pillow and onnx: `python3 fuzz/seeds.py` (from anywhere). The files are in the repository.
+"""
+
+import gzip
+import io
+import json
+import struct
+import tarfile
+from pathlib import Path
+
+from onnx import TensorProto, helper
+from PIL import Image
+
+FOLDER = Path(__file__).parent / "seeds"
+
+
+def put(target, name, content):
+    path = FOLDER / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def archive():
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in [("fine_label_names.txt", b"a\nb\n"), ("test.bin", b""), ("train.bin", b"")]:
+            member = tarfile.TarInfo(f"cifar-100-binary/{name}")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    # The blocks of zeros that pad the end are of no use.
+    return packed.getvalue()[:3072]
+
+
+def images():
+    image = Image.new("RGB", (5, 3))
+    image.putdata([(40 * x, 70 * y, 9 * x * y) for y in range(3) for x in range(5)])
+    for kind, more in [("png", {}), ("webp", {"lossless": True}), ("jpeg", {"quality": 50})]:
+        packed = io.BytesIO()
+        image.save(packed, kind, **more)
+        put("image", f"small.{kind}", packed.getvalue())
+
+
+def network():
+    metadata = {
+        "metadata_version": 1, "version": "0", "name": "a",
+        "input": {"channels": 1, "height": 2, "width": 2, "border": 0, "resize": "triangle",
+                  "layout": "nchw", "mean": [0.5], "deviation": [0.5]},
+        "classes": ["a", "b"], "exits": [{"name": "deepest", "params": 1, "macs": 1}],
+        "ensemble": False, "deployed_macs": 1, "configuration": "", "configuration_sha256": "",
+    }
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [2, 1, 2, 2], struct.pack("<8f", *range(8)), raw=True)
+    nodes = [
+        helper.make_node("Conv", ["images", "w"], ["map"], kernel_shape=[2, 2]),
+        helper.make_node("Flatten", ["map"], ["logits"], axis=1),
+    ]
+    value = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+    graph = helper.make_graph(nodes, "g", [value("images", ["N", 1, 2, 2])], [value("logits", ["N", 2])], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {"selfdistill": json.dumps(metadata)})
+    for target in ["onnx_metadata", "onnx_network"]:
+        put(target, "conv.onnx", model.SerializeToString())
+    put("onnx_metadata", "metadata.json", json.dumps(metadata))
+
+
+def records():
+    accuracy = {"name": "deepest", "top1": 0.5, "top5": 1.0, "loss": None}
+    cost = {"params": 1, "macs": 2}
+    scores = {"test_top1": 0.5, "test_top5": None, "test_loss": 1.0}
+    summary = {
+        "schema_version": 1, "status": "finished", "name": "a", "model": "b", "dataset": "c",
+        "objective": "d", "seed": 0, "epochs": 1, "steps": 1, "exits": [{"name": "deepest", **scores, **cost}],
+        "ensemble": scores, "deployed": cost, "framework": cost, "dense_original": None,
+        "best": {"epoch": 1, "valid_top1": 0.5, "exits": [accuracy], "ensemble": accuracy},
+        "images_per_second": 1.0, "seconds": 1e3,
+    }
+    epoch = {
+        "epoch": 1, "step": 1, "learning_rate": 0.1, "seconds": 1.0, "images_per_second": 1.0, "loss": 1.5,
+        "terms": {"label": 1.5}, "train": [accuracy], "valid": {"exits": [accuracy], "ensemble": accuracy},
+    }
+    put("record", "summary.json", "\0" + json.dumps(summary))
+    put("record", "epochs.jsonl", "\1" + (json.dumps(epoch) + "\n") * 2)
+
+
+def weights():
+    header = json.dumps({
+        "__metadata__": {"experiment": "a"},
+        "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+        "b": {"dtype": "I64", "shape": [], "data_offsets": [8, 16]},
+    })
+    header += " " * (-len(header) % 8)
+    put("safetensors", "two.safetensors", struct.pack("<Q", len(header)) + header.encode() + bytes(16))
+
+
+def main():
+    put("cifar", "one.bin", bytes(3073))
+    put("cifar", "two.bin", bytes(6148))
+    put("cifar_archive", "empty.tar", archive())
+    put("csv_manifest", "two.csv", 'path,label,split\ncats/a.jpg,cat,train\n"b,c.png", dog ,test\n')
+    put("data_config", "idx.toml", "dataset.idx = { folder = 'a', classes = 3 }\npad = 2\n"
+        "validation = { fraction = 0.1, seed = 0 }\naugment = [{ pad_crop = { padding = 4 } }, { flip = {} }, "
+        "{ cutout = { side = 8 } }]\nnormalize.given = { mean = [0.5], std = [0.25] }\n")
+    put("data_config", "folder.toml", "[dataset.image_folder]\nfolder = 'a'\nclasses = 2\n"
+        "images = { side = 64, shorter_side = 72, memory_gb = 1 }\n[[augment]]\nauto_augment = {}\n")
+    images_of = struct.pack(">4I", 0x0803, 2, 2, 3) + bytes(range(12))
+    put("idx", "images", b"\0" + images_of)
+    put("idx", "images.gz", b"\1" + gzip.compress(images_of, mtime=0))
+    put("idx", "labels", b"\2" + struct.pack(">2I", 0x0801, 3) + b"\0\1\2")
+    put("setting", "change.toml", "a.b=[1, 2]\nname = 'x'\n[a]\nb = 3\nc = { d = 1.5, e = true }\n")
+    images()
+    network()
+    records()
+    weights()
+
+
+if __name__ == "__main__":
+    main()

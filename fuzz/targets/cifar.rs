@@ -1,0 +1,5 @@
+//! Records of CIFAR-10 and CIFAR-100.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_data::fuzzing::cifar(bytes));

@@ -1,0 +1,5 @@
+//! A table of image files.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_data::fuzzing::csv_manifest(bytes));

@@ -1,0 +1,5 @@
+//! The records of a run.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_bench::fuzzing::record(bytes));
