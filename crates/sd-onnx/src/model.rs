@@ -39,6 +39,15 @@ pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
     Metadata::parse(&entry.ok_or(Error::NoMetadata { key: Metadata::KEY })?.value)
 }
 
+/// The file again, of the fields in [`proto`](crate::proto) alone: all that [`encode`] writes, and
+/// no length that reaches beyond what it is the length of.
+///
+/// # Errors
+/// If the bytes are no ONNX file.
+pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>> {
+    Ok(ModelProto::decode(bytes)?.encode_to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +68,7 @@ mod tests {
         assert_eq!(read_metadata(&file()).unwrap(), metadata());
         let model = ModelProto::decode(&*file()).unwrap();
         assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
+        assert_eq!(rewrite(&file()).unwrap(), file());
     }
 
     #[test]
