@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use image::DynamicImage;
-use sd_onnx::{Metadata, read_metadata};
+use sd_onnx::{Metadata, read_metadata, rewrite};
 
 use crate::answer::{Answer, top};
 use crate::opinion::{Agreement, Opinion, softmax};
@@ -77,9 +77,10 @@ impl Classifier {
             }
         }
         options.rule.check()?;
-        let described = |bytes: Vec<u8>| match read_metadata(&bytes) {
-            Ok(metadata) => Ok((metadata, bytes)),
-            Err(source) => Err(Error::Model { path: path.to_owned(), source }),
+        let described = |bytes: Vec<u8>| {
+            // rten 0.24 takes memory for as long a text as a file says, and ends without it.
+            let read = read_metadata(&bytes).and_then(|metadata| Ok((metadata, rewrite(&bytes)?)));
+            read.map_err(|source| Error::Model { path: path.to_owned(), source })
         };
         let mut files = files.into_iter().map(described).collect::<Result<Vec<_>>>()?;
         files.sort_by_key(|(metadata, _)| metadata.segment);

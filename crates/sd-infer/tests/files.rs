@@ -188,6 +188,19 @@ fn the_runtimes_agree() {
     }
 }
 
+/// rten 0.24 would ask for these 2⁴⁹ bytes, and the process end.
+#[test]
+fn a_text_that_is_longer_than_its_file_is_named() {
+    use prost::Message;
+    let mut model = ModelProto::decode(&*whole()).unwrap();
+    model.graph.as_mut().unwrap().input[0].name = "a long enough name".to_owned();
+    let mut bytes = model.encode_to_vec();
+    let at = bytes.windows(6).position(|text| text == b"a long").unwrap();
+    bytes[at - 1..at + 6].copy_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    let error = open(vec![bytes], Rule::default()).unwrap_err().to_string();
+    assert!(error.starts_with("m.onnx: not an ONNX file"), "{error}");
+}
+
 /// Opens and runs whatever can be.
 fn try_out(bytes: Vec<u8>) {
     if let Ok(mut classifier) = open(vec![bytes], Rule::default()) {

@@ -31,6 +31,14 @@ pub enum Error {
         /// What was expected.
         expected: String,
     },
+    /// Nodes in an order in which they cannot run.
+    #[error("the graph's value {name} is {found}, expected once and then taken")]
+    Order {
+        /// The value's name.
+        name: String,
+        /// What was found.
+        found: &'static str,
+    },
     /// A tensor that is not what a rewrite of the graph needs.
     #[error("the tensor {name}: found {found}, expected as many 32-bit floats as its shape says")]
     Tensor {

@@ -3,7 +3,7 @@
 //! A network writes itself into a [`Graph`], node by node; [`fold_batch_norms`] rewrites the
 //! finished graph, and [`quantize`] turns it into one of 8-bit numbers; [`encode`] puts it into a file together with its [`Metadata`], which hold all
 //! that a program needs to classify images with it: sizes, normalisation, class names, exits.
-//! [`read_metadata`] reads them again. The messages ([`proto`]) are a dozen structs.
+//! [`read_metadata`] reads them again; [`rewrite`] makes a stranger's file one of ours. The messages ([`proto`]) are a dozen structs.
 //!
 //! ```
 //! use sd_onnx::{Graph, ints};
@@ -33,4 +33,4 @@ pub use error::{Error, Result};
 pub use fold::fold_batch_norms;
 pub use graph::{Graph, Value, float, int, ints, string};
 pub use metadata::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
-pub use model::{OPSET, encode, read_metadata};
+pub use model::{OPSET, encode, read_metadata, rewrite};

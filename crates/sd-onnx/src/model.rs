@@ -1,5 +1,7 @@
 //! A whole file.
 
+use std::collections::HashSet;
+
 use prost::Message;
 
 use crate::proto::{
@@ -39,6 +41,44 @@ pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
     Metadata::parse(&entry.ok_or(Error::NoMetadata { key: Metadata::KEY })?.value)
 }
 
+/// The file again, of the fields in [`proto`](crate::proto) alone: all that [`encode`] writes, and
+/// no length that reaches beyond what it is the length of. Each node comes after those whose
+/// values it takes, and no value is given twice: there is no circle.
+///
+/// # Errors
+/// If the bytes are no ONNX file, or its nodes are not in such an order.
+pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>> {
+    let model = ModelProto::decode(bytes)?;
+    if let Some(graph) = &model.graph {
+        check_order(graph)?;
+    }
+    Ok(model.encode_to_vec())
+}
+
+fn check_order(graph: &GraphProto) -> Result<()> {
+    let inputs = graph.input.iter().map(|input| &input.name);
+    let weights = graph.initializer.iter().map(|weight| &weight.name);
+    let mut given = HashSet::new();
+    for name in inputs.chain(weights) {
+        if !given.insert(name) {
+            return Err(Error::Order { name: name.clone(), found: "given twice" });
+        }
+    }
+    for node in &graph.node {
+        // An empty name stands for none.
+        if let Some(name) = node.input.iter().find(|name| !name.is_empty() && !given.contains(name))
+        {
+            return Err(Error::Order { name: name.clone(), found: "taken before it is given" });
+        }
+        for name in node.output.iter().filter(|name| !name.is_empty()) {
+            if !given.insert(name) {
+                return Err(Error::Order { name: name.clone(), found: "given twice" });
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +99,20 @@ mod tests {
         assert_eq!(read_metadata(&file()).unwrap(), metadata());
         let model = ModelProto::decode(&*file()).unwrap();
         assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
+        assert_eq!(rewrite(&file()).unwrap(), file());
+    }
+
+    #[test]
+    fn circles_are_refused() {
+        let changed = |change: fn(&mut GraphProto)| {
+            let mut model = ModelProto::decode(&*file()).unwrap();
+            change(model.graph.as_mut().unwrap());
+            rewrite(&model.encode_to_vec()).unwrap_err().to_string()
+        };
+        let itself = changed(|graph| graph.node[0].input[0] = graph.node[0].output[0].clone());
+        assert!(itself.contains("is taken before it is given"), "{itself}");
+        let again = changed(|graph| graph.node[0].output.push("images".to_owned()));
+        assert_eq!(again, "the graph's value images is given twice, expected once and then taken");
     }
 
     #[test]
