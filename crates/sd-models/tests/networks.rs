@@ -313,3 +313,16 @@ fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both
     let error = config.build(&vs.root(), 3).unwrap_err().to_string();
     assert!(error.contains("20") && error.contains("[18, 34, 50, 101, 152]"), "{error}");
 }
+
+#[test]
+fn a_width_out_of_its_range_is_refused_by_every_family() {
+    for width in [0.0, -1.0, 17.0, 1e300, f64::NAN] {
+        let (vgg, resnet) = (vgg(11, width, grouped8()), resnet(18, width, grouped8()));
+        for backbone in [vgg, resnet, mobilenet_v2(Stem::Small, width)] {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let error = backbone.build(&vs.root(), 3).unwrap_err().to_string();
+            let expected = format!("width is {width}, expected a number above 0, at most 16");
+            assert_eq!(error, expected, "{backbone:?}");
+        }
+    }
+}

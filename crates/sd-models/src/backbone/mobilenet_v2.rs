@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::inverted_residual::{InvertedResidual, with_relu6};
-use super::{Backbone, Stage, Stem};
+use super::{Backbone, Stage, Stem, checked};
+use crate::Result;
 use crate::error::At;
 use crate::exit::Head;
-use crate::{Error, Result};
 
 /// Configuration of a MobileNetV2.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,7 +52,7 @@ impl MobilenetV2Config {
     /// dropout.
     ///
     /// # Errors
-    /// For a width that is not a positive number.
+    /// For a width out of its range.
     pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let (mut stride, halves) = match self.stem {
             Stem::Small => (1, [false, false, true, true, true]),
@@ -106,10 +106,7 @@ impl MobilenetV2Config {
     }
 
     fn channels(&self, base: i64) -> Result<i64> {
-        if !(self.width.is_finite() && self.width > 0.0) {
-            return Err(Error::Width(self.width));
-        }
-        Ok(multiple_of_8(base as f64 * self.width))
+        Ok(multiple_of_8(base as f64 * checked(self.width)?))
     }
 }
 

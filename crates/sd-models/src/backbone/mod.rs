@@ -125,8 +125,10 @@ pub(crate) const MAX_WIDTH: f64 = 16.0;
 
 /// `base · width` to the nearest multiple of 8, at least 8, so that it divides by usual groups.
 fn scaled(base: i64, width: f64) -> Result<i64> {
-    if !(width > 0.0 && width <= MAX_WIDTH) {
-        return Err(Error::Width(width));
-    }
-    Ok(((base as f64 * width / 8.0).round() as i64).max(1) * 8)
+    Ok(((base as f64 * checked(width)? / 8.0).round() as i64).max(1) * 8)
+}
+
+/// The width multiplier, if it is in its range.
+fn checked(width: f64) -> Result<f64> {
+    if width > 0.0 && width <= MAX_WIDTH { Ok(width) } else { Err(Error::Width(width)) }
 }
