@@ -14,40 +14,17 @@ import tempfile
 import time
 from pathlib import Path
 
-CONFIGURATION = """
-name = "long"
-seed = 0
-
-[data]
-dataset = { synthetic = { classes = 4, train = 400, test = 80, channels = 1, height = 32, width = 32, seed = 0 } }
-validation = { fraction = 0.2, seed = 0 }
-augment = [{ pad_crop = { padding = 2 } }, { flip = {} }]
-
-[model.backbone.vgg]
-depth = 11
-head = "linear"
-width = 0.125
-conv = { grouped = { groups = 8 } }
-attention = "none"
-
-[model.exits]
-after = [2, 4]
-kind = { light = { attention = { eca = {} } } }
-
-[objective.self_distillation]
-alpha = 0.3
-temperature = 3.0
-lambda = 0.03
-teacher = "deepest"
-label_smoothing = 0.0
-
-[train]
-epochs = 50
-batch_size = 8
-precision = "f32"
-sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
-schedule = { one_cycle = { peak = 0.05, warmup = 0.3 } }
-"""
+CONFIG = Path(__file__).parents[2] / "configs/cifar100/vgg11-grouped8-light.toml"
+SMALL = [
+    "data.dataset={ synthetic = { classes = 4, train = 400, test = 80, channels = 1, height = 32, width = 32, seed = 0 } }",
+    "data.validation.fraction=0.2",
+    "model.backbone.vgg.width=0.125",
+    "model.exits.after=[2, 4]",
+    "train.epochs=50",
+    "train.batch_size=8",
+    "train.precision=f32",
+    "train.schedule={ one_cycle = { peak = 0.05, warmup = 0.3 } }",
+]
 STEPS_PER_EPOCH = 40
 SETTLED = 5
 TOLERANCE = 0.02
@@ -62,9 +39,8 @@ def looked_at(process):
 
 def run(program, folder):
     """What was seen in each epoch, by its number: of memory the most, of the others the least and most."""
-    config = folder / "long.toml"
-    config.write_text(CONFIGURATION)
-    command = [program, "train", config, "--device", "cpu", "--threads", "1", "--out", folder / "run"]
+    command = [program, "train", CONFIG, "--device", "cpu", "--threads", "1", "--out", folder / "run"]
+    command += [word for change in SMALL for word in ("-s", change)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seen = {}
     while process.poll() is None:

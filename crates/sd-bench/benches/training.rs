@@ -1,5 +1,6 @@
 //! The objective, the optimiser and a whole step of a small network.
 
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -12,34 +13,8 @@ use sd_train::optim::Optimiser;
 use sd_train::step::Step;
 use tch::{Device, Kind, Tensor, nn};
 
-/// A quarter of a VGG11's width, so that what is not arithmetic shows.
-const SMALL: &str = r#"
-    name = "small"
-    seed = 0
-    [data]
-    dataset = "cifar100"
-    [model.backbone.vgg]
-    depth = 11
-    head = "linear"
-    width = 0.25
-    conv = { grouped = { groups = 8 } }
-    attention = "none"
-    [model.exits]
-    after = [1, 2, 3, 4]
-    kind = { light = { attention = { eca = {} } } }
-    [objective.self_distillation]
-    alpha = 0.3
-    temperature = 3.0
-    lambda = 0.03
-    teacher = "deepest"
-    label_smoothing = 0.0
-    [train]
-    epochs = 1
-    batch_size = 32
-    precision = "f32"
-    sgd = { momentum = 0.9, nesterov = true, weight_decay = 5e-4 }
-    schedule = { one_cycle = { peak = 0.1, warmup = 0.15 } }
-"#;
+const CONFIG: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/cifar100/vgg11-grouped8-light.toml");
 const BATCH: i64 = 128;
 const RATE: f64 = 1e-3;
 
@@ -61,8 +36,7 @@ fn objective(criterion: &mut Criterion) {
 
 /// An update of every variable of the network at full width.
 fn optimiser(criterion: &mut Criterion) {
-    let experiment = Experiment::parse(SMALL, &["model.backbone.vgg.width=1.0".to_owned()])
-        .expect("the experiment is valid");
+    let experiment = experiment(1.0);
     let (vs, network) = built(&experiment);
     let optimiser = built_optimiser(&vs, &experiment);
     let outputs = network.forward_exits(&images(2), true);
@@ -87,8 +61,14 @@ fn step(criterion: &mut Criterion) {
     });
 }
 
+/// A quarter of the width, so that what is not arithmetic shows.
 fn small() -> Experiment {
-    Experiment::parse(SMALL, &[]).expect("the experiment is valid")
+    experiment(0.25)
+}
+
+fn experiment(width: f64) -> Experiment {
+    let changes = [format!("model.backbone.vgg.width={width:?}"), "train.precision=f32".to_owned()];
+    Experiment::read(Path::new(CONFIG), &changes, None).expect("the experiment is valid")
 }
 
 fn built(experiment: &Experiment) -> (nn::VarStore, MultiExit) {

@@ -52,14 +52,11 @@ fn numbers(epoch: &EpochRecord) -> Vec<(String, f64)> {
         ("train_loss".to_owned(), epoch.loss),
     ];
     all.extend(epoch.terms.iter().map(|(term, mean)| (format!("train_loss_{term}"), *mean)));
-    let of_split = |split: &'static str, exit: &ExitAccuracy| {
-        let numbers = [("top1", exit.top1), ("top5", exit.top5), ("cross_entropy", exit.loss)];
+    let of = |(split, exit): (&'static str, &ExitAccuracy)| {
         let name = exit.name.clone();
-        numbers.map(|(what, value)| (format!("{split}_{name}_{what}"), value))
+        exit.numbers().map(|(what, value)| (format!("{split}_{name}_{what}"), value))
     };
-    all.extend(epoch.train.iter().flat_map(|exit| of_split("train", exit)));
-    let valid = epoch.valid.iter().flat_map(|valid| valid.exits.iter().chain([&valid.ensemble]));
-    all.extend(valid.flat_map(|exit| of_split("valid", exit)));
+    all.extend(epoch.scores().flat_map(of));
     all
 }
 

@@ -175,6 +175,23 @@ pub struct ExitAccuracy {
     pub loss: f64,
 }
 
+impl EpochRecord {
+    /// The scores of every exit by the name of the split, `train` or `valid`, and those of the
+    /// ensemble on the latter.
+    pub fn scores(&self) -> impl Iterator<Item = (&'static str, &ExitAccuracy)> {
+        let train = self.train.iter().map(|exit| ("train", exit));
+        let valid = self.valid.iter().flat_map(|valid| valid.exits.iter().chain([&valid.ensemble]));
+        train.chain(valid.map(|exit| ("valid", exit)))
+    }
+}
+
+impl ExitAccuracy {
+    /// Its numbers by name, as curves and columns are called.
+    pub const fn numbers(&self) -> [(&'static str, f64); 3] {
+        [("top1", self.top1), ("top5", self.top5), ("cross_entropy", self.loss)]
+    }
+}
+
 /// Where a run happened: `environment.json`. What needs no libtorch comes from
 /// [`Host::capture`](crate::Host::capture).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -53,7 +53,7 @@ pub enum Command {
     /// Say what may stand in a configuration
     #[command(subcommand)]
     Config(ConfigText),
-    /// Look for a learning rate: a few steps from a very low rate to a very high one
+    /// Look for a learning rate: a few steps from a very low rate to a very high one, without the schedule
     LrRange(LrRangeArgs),
     /// Write a finished run's network as ONNX, which runs without libtorch
     Export(OnnxArgs),
@@ -150,9 +150,9 @@ impl Place {
     }
 }
 
-/// Arguments of `train`.
+/// An experiment, as a file and changes of it.
 #[derive(Debug, Clone, clap::Args)]
-pub struct TrainArgs {
+pub struct ExperimentArgs {
     /// The experiment
     #[arg(value_name = "CONFIG", default_value = "configs/quickstart.toml")]
     pub config: PathBuf,
@@ -161,13 +161,21 @@ pub struct TrainArgs {
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
+    /// Seed, in place of the configuration's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TrainArgs {
+    /// What is trained
+    #[command(flatten)]
+    pub experiment: ExperimentArgs,
+
     /// Folder of the run [default: runs/NAME-seedN]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-
-    /// Seed of the run, in place of the configuration's
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
 
     /// Go on from the last checkpoint in the run's folder
     #[arg(long)]

@@ -13,7 +13,7 @@ use crate::count::{Count, table};
 use crate::logging;
 use crate::non_finite::Broken;
 use crate::setup::Setup;
-use crate::trace::{StepRecord, Trace};
+use crate::trace::StepRecord;
 use crate::train::Trainer;
 use crate::{count, device};
 
@@ -40,8 +40,7 @@ pub fn dry_run(experiment: &Experiment, place: &Place) -> Result<()> {
 /// Takes the run's first step.
 fn first_step(trainer: &Trainer) -> Result<StepRecord> {
     let start = Position::start(String::new(), Fingerprint::default());
-    let seen = trainer.learn(&start, &mut trainer.loader.epoch(0, 0));
-    let trace = Trace::new(1, trainer.rate(0), &seen, trainer.optimiser.gradient_norm());
+    let (_, trace) = trainer.learn(&start, trainer.rate(0), &mut trainer.loader.epoch(0, 0));
     trainer.update(&start, &trace);
     Ok(trace.look())
 }

@@ -71,7 +71,6 @@ pub mod optim;
 pub mod overfit;
 pub mod predict;
 pub mod pretrained;
-pub mod previous;
 pub mod run;
 pub mod schedule;
 pub mod setting;

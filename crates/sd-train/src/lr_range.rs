@@ -11,11 +11,11 @@ use sd_bench::write_json_atomic;
 use serde::Serialize;
 
 use crate::checkpoint::{Fingerprint, Position};
+use crate::cli::ExperimentArgs;
 use crate::cli::lr_range::LrRangeArgs;
 use crate::config::Experiment;
 use crate::logging;
 use crate::setup::Setup;
-use crate::trace::Trace;
 use crate::train::Trainer;
 
 /// Share of the smoothed loss that a step keeps. It lags behind by ten steps, not by half the test.
@@ -62,7 +62,8 @@ pub fn lr_range(args: &LrRangeArgs) -> Result<(PathBuf, Found)> {
         args.from,
         args.to
     );
-    let experiment = Experiment::read(&args.config, &args.set, args.seed)?;
+    let ExperimentArgs { config, set, seed } = &args.experiment;
+    let experiment = Experiment::read(config, set, *seed)?;
     let setup = Setup::new(&experiment, &args.place)?;
     setup.take_pretrained()?;
     let rates = rates(args.from, args.to, args.steps);
@@ -98,9 +99,7 @@ fn climb(trainer: &Trainer, rates: &[f64]) -> (Vec<Point>, Option<f64>) {
             (position.epoch, position.step_in_epoch) = (position.epoch + 1, 0);
             batches = trainer.loader.epoch(position.epoch, 0);
         }
-        let seen = trainer.learn(&position, &mut batches);
-        let norm = trainer.optimiser.gradient_norm();
-        let trace = Trace::new(u64::from(number), rate, &seen, norm);
+        let (_, trace) = trainer.learn(&position, rate, &mut batches);
         let loss = trace.look().loss();
         average = SMOOTHING * average + (1.0 - SMOOTHING) * loss;
         let smoothed = average / (1.0 - SMOOTHING.powf(f64::from(number)));

@@ -157,18 +157,15 @@ fn step_scalars(step: &StepRecord) -> Vec<(String, f64)> {
 
 /// The curves over epochs.
 fn epoch_scalars(epoch: &EpochRecord) -> Vec<(String, f64)> {
-    let of = |split: &'static str, exit: &ExitAccuracy| {
-        let numbers = [("top1", exit.top1), ("top5", exit.top5), ("cross_entropy", exit.loss)];
+    let of = |(split, exit): (&'static str, &ExitAccuracy)| {
         let name = exit.name.clone();
-        numbers.map(|(what, value)| (format!("{split}/{what}_{name}"), value))
+        exit.numbers().map(|(what, value)| (format!("{split}/{what}_{name}"), value))
     };
     let mut all = vec![
         ("train/loss".to_owned(), epoch.loss),
         ("train/images_per_second".to_owned(), epoch.images_per_second),
     ];
-    all.extend(epoch.train.iter().flat_map(|exit| of("train", exit)));
-    let valid = epoch.valid.iter().flat_map(|valid| valid.exits.iter().chain([&valid.ensemble]));
-    all.extend(valid.flat_map(|exit| of("valid", exit)));
+    all.extend(epoch.scores().flat_map(of));
     all
 }
 

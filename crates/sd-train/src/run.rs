@@ -12,7 +12,7 @@ use sd_bench::{
 use tch::Device;
 
 use crate::checkpoint::{self, Position};
-use crate::cli::{EvalArgs, Split, TrainArgs, Weights};
+use crate::cli::{EvalArgs, ExperimentArgs, Split, TrainArgs, Weights};
 use crate::config::Experiment;
 use crate::evaluate::Evaluation;
 use crate::observe::{Observer, accuracies, keep_epochs};
@@ -27,7 +27,8 @@ use crate::{device, dry_run, folder, logging, overfit, weights};
 /// # Errors
 /// Names the file, key or value that is wrong.
 pub fn train(args: &TrainArgs) -> Result<Ended> {
-    let mut experiment = Experiment::read(&args.config, &args.set, args.seed)?;
+    let ExperimentArgs { config, set, seed } = &args.experiment;
+    let mut experiment = Experiment::read(config, set, *seed)?;
     if let Some(images) = args.overfit {
         experiment = overfit::experiment(experiment, images);
     }

@@ -15,7 +15,6 @@ use crate::device;
 use crate::evaluate::Evaluation;
 use crate::objective::Needs;
 use crate::optim::Optimiser;
-use crate::previous::Previous;
 use crate::train::Trainer;
 use crate::twin::Twin;
 
@@ -79,8 +78,44 @@ impl<'a> Setup<'a> {
     /// # Errors
     /// Names the value that does not fit the images.
     pub fn trainer(&self) -> Result<Trainer<'_>> {
-        let Self { experiment, data, variables, network, device, threads, .. } = self;
-        trainer(experiment, network, variables, data, *threads, *device)
+        let Self { experiment, data, variables, network, device, precision, threads, .. } = self;
+        let train = &experiment.train;
+        let needs = experiment.objective.get().needs();
+        let config = LoaderConfig {
+            batch_size: train.batch_size,
+            threads: *threads,
+            prefetch: PREFETCH,
+            seed: experiment.seed,
+            order: Order::Shuffled,
+            drop_last: true,
+            partners: needs == Needs::Partners,
+            augment: experiment.data.augment.clone(),
+            normalization: data.normalization.clone(),
+        };
+        let valid = data.valid.as_ref().map(|images| self.evaluation(images)).transpose()?;
+        ensure!(
+            train.early_stopping.is_none() || valid.is_some(),
+            "train.early_stopping needs images to validate on: `data.validation`"
+        );
+        let loader = Loader::new(Arc::clone(&data.train), config)?;
+        ensure!(
+            train.accumulate <= loader.batches(),
+            "train.accumulate is {}, expected at most the {} batches of an epoch",
+            train.accumulate,
+            loader.batches()
+        );
+        let twin = || Twin::new(&experiment.model, experiment.task(), *precision, variables);
+        Ok(Trainer {
+            experiment,
+            network,
+            variables,
+            optimiser: Optimiser::new(variables, &train.optimiser()?),
+            average: train.ema.is_some().then(twin).transpose()?,
+            previous: (needs == Needs::Previous).then(twin).transpose()?,
+            loader,
+            valid,
+            device: *device,
+        })
     }
 
     /// An evaluation on these images of the experiment.
@@ -91,57 +126,4 @@ impl<'a> Setup<'a> {
         let normalization = self.data.normalization.clone();
         Evaluation::new(Arc::clone(images), normalization, self.threads, self.device)
     }
-}
-
-/// See [`Setup::trainer`].
-pub(crate) fn trainer<'a>(
-    experiment: &'a Experiment,
-    network: &'a MultiExit,
-    vs: &'a nn::VarStore,
-    data: &Data,
-    threads: usize,
-    device: Device,
-) -> Result<Trainer<'a>> {
-    let train = &experiment.train;
-    let needs = experiment.objective.get().needs();
-    let config = LoaderConfig {
-        batch_size: train.batch_size,
-        threads,
-        prefetch: PREFETCH,
-        seed: experiment.seed,
-        order: Order::Shuffled,
-        drop_last: true,
-        partners: needs == Needs::Partners,
-        augment: experiment.data.augment.clone(),
-        normalization: data.normalization.clone(),
-    };
-    let valid = data.valid.as_ref().map(|images| {
-        Evaluation::new(Arc::clone(images), data.normalization.clone(), threads, device)
-    });
-    ensure!(
-        train.early_stopping.is_none() || valid.is_some(),
-        "train.early_stopping needs images to validate on: `data.validation`"
-    );
-    let loader = Loader::new(Arc::clone(&data.train), config)?;
-    ensure!(
-        train.accumulate <= loader.batches(),
-        "train.accumulate is {}, expected at most the {} batches of an epoch",
-        train.accumulate,
-        loader.batches()
-    );
-    let precision = train.precision.on(device);
-    let (model, task) = (&experiment.model, experiment.task());
-    let previous = (needs == Needs::Previous).then(|| Previous::new(model, task, precision, vs));
-    let average = train.ema.is_some().then(|| Twin::new(model, task, precision, vs));
-    Ok(Trainer {
-        experiment,
-        network,
-        variables: vs,
-        optimiser: Optimiser::new(vs, &train.optimiser()?),
-        average: average.transpose()?,
-        previous: previous.transpose()?,
-        loader,
-        valid: valid.transpose()?,
-        device,
-    })
 }

@@ -16,7 +16,6 @@ use crate::meter::{Counts, Meter};
 use crate::non_finite::{Broken, NonFinite, Statistics};
 use crate::observe::Observer;
 use crate::optim::Optimiser;
-use crate::previous::Previous;
 use crate::step::Step;
 use crate::trace::Trace;
 use crate::twin::Twin;
@@ -35,7 +34,7 @@ pub struct Trainer<'a> {
     /// The moving average of the variables, if one is kept.
     pub average: Option<Twin>,
     /// The network of the epoch before, if the objective asks for it.
-    pub previous: Option<Previous>,
+    pub previous: Option<Twin>,
     /// The training images.
     pub loader: Loader,
     /// The validation images, if there is such a split.
@@ -108,8 +107,7 @@ impl Trainer<'_> {
             let before =
                 (train.non_finite == NonFinite::Skip).then(|| Statistics::of(self.variables));
 
-            let seen = self.learn(position, &mut batches);
-            let trace = Trace::new(step + 1, rate, &seen, self.optimiser.gradient_norm());
+            let (seen, trace) = self.learn(position, rate, &mut batches);
             if let Some(before) = before
                 && let Some(broken) = Broken::in_step(&trace.look())
             {
@@ -150,8 +148,14 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Gathers the gradients of a step's batches, and counts what they were learnt with.
-    pub fn learn(&self, position: &Position, batches: &mut impl Iterator<Item = Batch>) -> Meter {
+    /// Gathers the gradients of a step's batches, to be updated by at this learning rate, and counts
+    /// what they were learnt with.
+    pub fn learn(
+        &self,
+        position: &Position,
+        rate: f64,
+        batches: &mut impl Iterator<Item = Batch>,
+    ) -> (Meter, Trace) {
         let Experiment { train, mix, seed, .. } = self.experiment;
         let first = self.steps_taken(position) * train.accumulate as u64;
         let step = self.step(position);
@@ -169,7 +173,9 @@ impl Trainer<'_> {
             meter.add(&outputs, lesson.targets.dominant());
             meter.add_loss(&parts, batch.len());
         }
-        meter
+        let number = self.steps_taken(position) + 1;
+        let trace = Trace::new(number, rate, &meter, self.optimiser.gradient_norm());
+        (meter, trace)
     }
 
     /// Updates the network by the gathered gradients, and the average by the network.
@@ -185,7 +191,7 @@ impl Trainer<'_> {
         let previous = self.previous.as_ref().filter(|_| position.epoch > 0);
         Step {
             network: self.network,
-            previous: previous.map(Previous::network),
+            previous: previous.map(Twin::network),
             objective: &self.experiment.objective,
             optimiser: &self.optimiser,
             clip: self.experiment.train.clip,
@@ -225,7 +231,7 @@ impl Trainer<'_> {
             .fold(State::default(), |state, (group, tensors)| state.with(group, tensors))
             .with("weights", variables(self.variables))
             .with("average", self.average.as_ref().map(Twin::state).unwrap_or_default())
-            .with("previous", self.previous.as_ref().map(Previous::state).unwrap_or_default())
+            .with("previous", self.previous.as_ref().map(Twin::state).unwrap_or_default())
     }
 
     /// Evaluates on the validation split, keeps the best weights, and records the epoch.
@@ -241,7 +247,7 @@ impl Trainer<'_> {
         position.epoch += 1;
         position.step_in_epoch = 0;
         if let Some(previous) = &self.previous {
-            previous.remember(self.variables);
+            previous.copy(self.variables);
         }
         position.seconds += position.epoch_seconds;
         let step = self.steps_taken(position);

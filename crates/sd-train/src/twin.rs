@@ -1,4 +1,5 @@
-//! A second network beside the one in training.
+//! A second network beside the one in training: the average of its weights, or the network of the
+//! epoch before.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,7 @@ impl Twin {
         let network = MultiExit::build(&variables.root(), model, task, precision)?;
         variables.freeze();
         let twin = Self { network, variables };
-        twin.each(now, |variable, now| variable.copy_(now));
+        twin.copy(now);
         Ok(twin)
     }
 
@@ -46,6 +47,11 @@ impl Twin {
     /// Its variables by name: what is copied into them is its state.
     pub fn state(&self) -> BTreeMap<String, Tensor> {
         variables(&self.variables)
+    }
+
+    /// Takes over all variables of `now`, running statistics included.
+    pub fn copy(&self, now: &nn::VarStore) {
+        self.each(now, |variable, now| variable.copy_(now));
     }
 
     /// Changes each variable, running statistics included, by its like in `now`.

@@ -9,8 +9,8 @@ use sd_train::batch::Lesson;
 use sd_train::config::Experiment;
 use sd_train::objective::{Mixed, Needs, Targets, Term};
 use sd_train::optim::Optimiser;
-use sd_train::previous::Previous;
 use sd_train::step::Step;
+use sd_train::twin::Twin;
 use tch::{Device, Kind, Tensor, nn};
 
 /// On mixed images.
@@ -41,7 +41,7 @@ struct Learner {
     experiment: Experiment,
     variables: nn::VarStore,
     network: MultiExit,
-    previous: Previous,
+    previous: Twin,
     optimiser: Optimiser,
 }
 
@@ -53,7 +53,7 @@ impl Learner {
         let variables = nn::VarStore::new(Device::Cpu);
         let (model, task) = (&experiment.model, experiment.task());
         let network = MultiExit::build(&variables.root(), model, task, Precision::F32).unwrap();
-        let previous = Previous::new(model, task, Precision::F32, &variables).unwrap();
+        let previous = Twin::new(model, task, Precision::F32, &variables).unwrap();
         let optimiser = Optimiser::new(&variables, &experiment.train.optimiser().unwrap());
         Self { experiment, variables, network, previous, optimiser }
     }
@@ -131,7 +131,7 @@ fn the_network_before_is_the_network_as_it_was_remembered() {
     assert!(same());
     learner.step(0.02, &mut lesson(2));
     assert!(!same());
-    learner.previous.remember(&learner.variables);
+    learner.previous.copy(&learner.variables);
     assert!(same());
 }
 

@@ -7,8 +7,6 @@ use std::time::Duration;
 use anyhow::Result;
 use sd_bench::{Measurement, timing};
 use sd_data::{DataConfig, DatasetConfig, SyntheticConfig};
-use sd_models::MultiExit;
-use tch::nn;
 
 use super::step::Steps;
 use super::{Label, Stopwatch, batches};
@@ -16,7 +14,7 @@ use crate::checkpoint::{Fingerprint, Position};
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
 use crate::observe::Observer;
-use crate::setup;
+use crate::setup::Setup;
 use crate::stop::Stop;
 
 /// Steps of an epoch.
@@ -55,15 +53,10 @@ fn epoch(
     experiment.data = synthetic(&experiment.data, batch * STEPS);
     experiment.train.batch_size = batch;
     experiment.train.epochs = 1;
-    let device = stopwatch.device;
-    let data = experiment.data.open(&args.place.data_dir)?;
-    let vs = nn::VarStore::new(device);
-    let network =
-        MultiExit::build(&vs.root(), &experiment.model, experiment.task(), stopwatch.precision)?;
-    let threads = args.place.threads();
-    let mut trainer = setup::trainer(&experiment, &network, &vs, &data, threads, device)?;
+    let setup = Setup::new(&experiment, &args.place)?;
+    let mut trainer = setup.trainer()?;
     let config = experiment.to_toml()?;
-    let images = Fingerprint::from(data.train.as_ref());
+    let images = Fingerprint::from(setup.data.train.as_ref());
     let mut failed = None;
     let epoch = || {
         let mut position = Position::start(config.clone(), images);
@@ -71,7 +64,7 @@ fn epoch(
             failed.get_or_insert(error);
         }
     };
-    let mut steps = Steps::new(&experiment, &experiment.model, batch, device)?;
+    let mut steps = Steps::new(&experiment, &experiment.model, batch, stopwatch.device)?;
     let bare = || (0..STEPS).for_each(|_| steps.step(|_| {}));
     let label = |part| Label { config: &experiment.name, part, batch, images: batch * STEPS };
     let pair = pair(stopwatch, [label("epoch"), label("steps")], epoch, bare);

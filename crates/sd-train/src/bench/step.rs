@@ -14,8 +14,8 @@ use crate::cli::BenchArgs;
 use crate::config::Experiment;
 use crate::objective::{DeepestOnly, Needs, ObjectiveConfig, Targets};
 use crate::optim::Optimiser;
-use crate::previous::Previous;
 use crate::step::{Part, Step};
+use crate::twin::Twin;
 
 /// Small, so that the weights stay ordinary numbers however often the same batch is repeated.
 const RATE: f64 = 1e-3;
@@ -61,7 +61,7 @@ pub struct Steps {
     objective: ObjectiveConfig,
     optimiser: Optimiser,
     clip: Option<f64>,
-    previous: Option<Previous>,
+    previous: Option<Twin>,
     lesson: Lesson,
 }
 
@@ -81,7 +81,7 @@ impl Steps {
         let optimiser = Optimiser::new(&vs, &experiment.train.optimiser()?);
         let needs = experiment.objective.get().needs();
         let previous = (needs == Needs::Previous)
-            .then(|| Previous::new(model, task, precision, &vs))
+            .then(|| Twin::new(model, task, precision, &vs))
             .transpose()?;
         let size = [batch as i64, task.input.channels, task.input.height, task.input.width];
         let images = || channels_last(&Tensor::randn(size, (Kind::Float, device)));
@@ -112,7 +112,7 @@ impl Steps {
     pub fn step(&mut self, after: impl FnMut(Part)) {
         let step = Step {
             network: &self.network,
-            previous: self.previous.as_ref().map(Previous::network),
+            previous: self.previous.as_ref().map(Twin::network),
             objective: &self.objective,
             optimiser: &self.optimiser,
             clip: self.clip,

@@ -2,26 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::Place;
+use super::{ExperimentArgs, Place};
 
 /// Arguments of `lr-range`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LrRangeArgs {
-    /// The experiment; its schedule is left out
-    #[arg(value_name = "CONFIG", default_value = "configs/quickstart.toml")]
-    pub config: PathBuf,
-
-    /// Set a value of the configuration, e.g. `-s train.batch_size=32` (may be repeated)
-    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    /// What takes the steps; its schedule is left out
+    #[command(flatten)]
+    pub experiment: ExperimentArgs,
 
     /// Folder of the figure and the numbers [default: runs/NAME-seedN-lr-range]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-
-    /// Seed, in place of the configuration's
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
 
     /// The first learning rate
     #[arg(long, value_name = "RATE", default_value_t = 1e-5)]
