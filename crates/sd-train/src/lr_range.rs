@@ -39,8 +39,8 @@ pub struct Point {
 pub struct Found {
     /// The experiment.
     pub name: String,
-    /// Where the smoothed loss falls most steeply over the logarithm of the rate: a peak for
-    /// `one_cycle` is near it or above.
+    /// Where the smoothed loss falls most steeply over the logarithm of the rate, up to the lowest: a
+    /// peak for `one_cycle` is near it or above.
     pub steepest: Option<f64>,
     /// Where it is lowest; from here on the rate is too high.
     pub lowest: f64,
@@ -116,10 +116,16 @@ fn climb(trainer: &Trainer, rates: &[f64]) -> (Vec<Point>, Option<f64>) {
 
 impl Found {
     fn of(name: String, points: Vec<Point>, diverged: Option<f64>) -> Result<Self> {
-        let lowest = points.iter().min_by(|a, b| a.smoothed.total_cmp(&b.smoothed));
-        let lowest = lowest.context("the loss is not finite at the lowest rate")?.rate;
-        // The rates are the same factor apart, so that a difference is a slope.
-        let falls = points.windows(2).map(|pair| (pair[0].smoothed - pair[1].smoothed, pair[1]));
+        let (last, lowest) = points
+            .iter()
+            .enumerate()
+            .min_by(|(_, a), (_, b)| a.smoothed.total_cmp(&b.smoothed))
+            .map(|(index, point)| (index, point.rate))
+            .context("the loss is not finite at the lowest rate")?;
+        // The rates are the same factor apart, so that a difference is a slope. A loss that has
+        // shot up falls steeply too, beyond the lowest.
+        let falls = points[..=last].windows(2);
+        let falls = falls.map(|pair| (pair[0].smoothed - pair[1].smoothed, pair[1]));
         let steepest = falls.filter(|(fall, _)| *fall > 0.0).max_by(|a, b| a.0.total_cmp(&b.0));
         Ok(Self { name, steepest: steepest.map(|(_, at)| at.rate), lowest, diverged, points })
     }
@@ -184,8 +190,9 @@ mod tests {
             point(0.1, 1.2),
             point(1.0, 1.0),
             point(10.0, 3.0),
+            point(100.0, 1.5),
         ];
-        let found = Found::of("a".to_owned(), points, Some(100.0)).unwrap();
+        let found = Found::of("a".to_owned(), points, Some(1000.0)).unwrap();
         assert_eq!((found.steepest, found.lowest), (Some(0.1), 1.0));
         assert!(found.plot().draw().unwrap().unwrap().svg.contains("steepest"));
         assert!(Found::of("a".to_owned(), vec![], Some(1.0)).is_err());
