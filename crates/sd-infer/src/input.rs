@@ -42,7 +42,7 @@ pub fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// An image, of whichever format its bytes are: no larger than [`MAX_SIDE`], and, as is the
+/// An image, of whichever format its bytes are: no larger than `MAX_SIDE`, and, as is the
 /// `image` crate's default, than 512 MiB. `-` is standard input.
 ///
 /// # Errors
