@@ -2,7 +2,7 @@
 
 use crate::libtorch::Libtorch;
 use crate::workspace;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -76,6 +76,20 @@ fn built(message: &str, name: &str) -> Option<PathBuf> {
         return None;
     }
     message["executable"].as_str().map(PathBuf::from)
+}
+
+/// Runs a program to its end; it prints nothing, for standard output belongs to the result's name.
+///
+/// # Errors
+/// If it cannot be started or fails; its own messages went to standard error.
+pub fn finish(command: &mut Command) -> Result<()> {
+    let program = command.get_program().display().to_string();
+    let status = command
+        .stdout(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot start {program}"))?;
+    ensure!(status.success(), "{program} failed ({status}); its messages are above");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@
 //!     epochs: Vec::new(),
 //!     epochs_truncated: false,
 //!     evaluation: None,
+//!     deployment: None,
 //!     summary,
 //! };
 //! let text = markdown::render(&report::document(&[run])?);
@@ -75,6 +76,7 @@
 //!
 //! [`write_report`] does the same for a folder and leaves the files in it.
 
+pub mod deployment;
 mod environment;
 mod epochs_csv;
 mod error;
@@ -90,6 +92,7 @@ pub mod speed;
 pub mod stats;
 pub mod timing;
 
+pub use deployment::{DEPLOY_VERSION, DeployRecord, DeployRound, ExportedModel, ExportedTiming};
 pub use environment::{Host, rfc3339};
 pub use epochs_csv::write_epochs_csv;
 pub use error::{Error, Result};

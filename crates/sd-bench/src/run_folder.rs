@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
 use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION};
@@ -28,6 +29,8 @@ pub const SUMMARY: &str = "summary.json";
 pub const EVALUATION: &str = "evaluation.json";
 /// The same of the best epoch's weights, where they were evaluated.
 pub const BEST_EVALUATION: &str = "evaluation-best.json";
+/// A [`DeployRecord`], written by `cargo xtask bench deploy`.
+pub const DEPLOYMENT: &str = "deploy.json";
 /// The weights after the last epoch.
 pub const MODEL: &str = "model.safetensors";
 /// The weights of the epoch that validation chose.
@@ -67,6 +70,8 @@ pub struct Run {
     /// The last weights on the test set in full; `None` if the file is not there, as in runs of
     /// earlier versions.
     pub evaluation: Option<EvaluationRecord>,
+    /// Its exports, measured; `None` if the file is not there.
+    pub deployment: Option<DeployRecord>,
     /// The result.
     pub summary: RunRecord,
 }
@@ -92,8 +97,18 @@ impl Run {
             read(&environment)?.map(|text| from_json(&environment, &text)).transpose()?;
         let (epochs, epochs_truncated) = read_epochs(folder.join(EPOCHS))?;
         let evaluation = read_evaluation(folder.join(EVALUATION))?;
+        let deployment = read_deployment(folder.join(DEPLOYMENT))?;
         let folder = folder.to_owned();
-        Ok(Self { folder, config, environment, epochs, epochs_truncated, evaluation, summary })
+        Ok(Self {
+            folder,
+            config,
+            environment,
+            epochs,
+            epochs_truncated,
+            evaluation,
+            deployment,
+            summary,
+        })
     }
 }
 
@@ -109,6 +124,17 @@ pub fn read_evaluation(path: impl AsRef<Path>) -> Result<Option<EvaluationRecord
     let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
     evaluation.check().map_err(wrong)?;
     Ok(Some(evaluation))
+}
+
+/// Reads a `deploy.json`; `None` if it is not there.
+///
+/// # Errors
+/// Where the file cannot be read, is malformed or was written by another version.
+pub fn read_deployment(path: impl AsRef<Path>) -> Result<Option<DeployRecord>> {
+    let path = path.as_ref();
+    let Some(text) = read(path)? else { return Ok(None) };
+    check_version(path, &text, DEPLOY_VERSION)?;
+    from_json(path, &text).map(Some)
 }
 
 /// Writes an `evaluation.json`, whole or not at all. It is one line: a matrix of a number a line

@@ -61,6 +61,7 @@ fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> Run {
         epochs: Vec::new(),
         epochs_truncated: false,
         evaluation: None,
+        deployment: None,
         summary,
     }
 }

@@ -1,5 +1,6 @@
 //! Runs in folders, read and reported.
 
+mod deployed;
 mod evaluated;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use deployed::deployment;
 use evaluated::evaluation;
 use sd_bench::format::{csv, html, markdown};
 use sd_bench::report::{self, SECTIONS};
@@ -101,6 +103,7 @@ fn run() -> Run {
         epochs: (1..=3).map(epoch).collect(),
         epochs_truncated: false,
         evaluation: Some(evaluation()),
+        deployment: Some(deployment()),
         summary,
     }
 }
@@ -113,6 +116,9 @@ fn write(run: &Run, folder: &Path) {
         append_line(folder.join(run_folder::EPOCHS), epoch).unwrap();
     }
     write_json_atomic(folder.join(run_folder::SUMMARY), &run.summary).unwrap();
+    if let Some(deployment) = &run.deployment {
+        write_json_atomic(folder.join(run_folder::DEPLOYMENT), deployment).unwrap();
+    }
     if let Some(evaluation) = &run.evaluation {
         run_folder::write_evaluation(folder.join(run_folder::EVALUATION), evaluation).unwrap();
     }
@@ -162,9 +168,9 @@ fn runs_are_told_apart_by_seed_and_then_by_folder() {
 #[test]
 fn a_run_of_an_earlier_version_is_reported_without_what_it_lacks() {
     let mut old = run();
-    old.evaluation = None;
+    (old.evaluation, old.deployment) = (None, None);
     let mut page = pages(&[old]).0;
-    for id in ["early-exit", "calibration", "classes", "confusion"] {
+    for id in ["deployment", "early-exit", "calibration", "classes", "confusion"] {
         assert!(!page.contains(&format!("<section id=\"{id}\">")), "{id}");
     }
     let mut one_exit = run();
@@ -228,6 +234,13 @@ fn whatever_a_record_says_is_shown_as_text() {
         exit.name = evil.to_owned();
     }
     evaluation.classes.fill(evil.to_owned());
+    let deployment = run.deployment.as_mut().unwrap();
+    for text in [&mut deployment.command, &mut deployment.models[0].name] {
+        *text = evil.to_owned();
+    }
+    for round in &mut deployment.rounds {
+        round.exported[0].engine = evil.to_owned();
+    }
     let environment = run.environment.as_mut().unwrap();
     for text in [&mut environment.command, &mut environment.cpu, &mut environment.device] {
         *text = evil.to_owned();

@@ -8,19 +8,19 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// Arguments of `bench deploy`.
 #[derive(Debug, clap::Args)]
 pub struct DeployArgs {
-    /// Folder of a run
-    #[arg(value_name = "RUN")]
-    run: PathBuf,
+    /// Folders of runs; all are measured in turns
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
 
-    /// Images for the staged network, JPEG, PNG or WebP; black ones say nothing of early exit
-    #[arg(long, value_name = "DIR")]
-    images: Option<PathBuf>,
+    /// Test images to measure on, in every round
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    images: u16,
 
     /// Runtimes
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Engine::Rten, Engine::Tract, Engine::Ort])]
@@ -49,10 +49,6 @@ pub struct DeployArgs {
     /// A Python with torch and torchvision, to measure PyTorch too
     #[arg(long, value_name = "PATH", env = "SD_PEERS_PYTHON")]
     python: Option<PathBuf>,
-
-    /// The JSON document [default: RUN/deploy.json]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
 }
 
 /// What runs an exported file.
@@ -87,70 +83,121 @@ const PIXEL: [u8; 67] = [
     b'D', 0xae, 0x42, 0x60, 0x82,
 ];
 
-/// Exports the run in every form, measures each in each runtime, round by round, beside libtorch
-/// and PyTorch, and writes one document.
+/// What is measured with.
+#[derive(Debug)]
+struct Programs {
+    sd_train: PathBuf,
+    /// `sd-infer` as it is deployed: stripped, with its default runtime alone.
+    small: PathBuf,
+    /// `sd-infer` with every runtime.
+    all: PathBuf,
+    python: Option<PathBuf>,
+    /// A black PNG of one pixel.
+    pixel: PathBuf,
+}
+
+/// A run with its exports.
+#[derive(Debug)]
+struct Deployed<'a> {
+    run: &'a Path,
+    files: Vec<Exported>,
+    /// What `deploy.json` says of the files.
+    models: Vec<Value>,
+    images: PathBuf,
+    rounds: Vec<Value>,
+}
+
+/// Exports the runs in every form and scores each, then measures each in each runtime, round by
+/// round, beside libtorch and PyTorch, and writes a document into each run's folder.
 pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<ExitCode> {
     let ort = args.engines.contains(&Engine::Ort);
     ensure!(
         !ort || std::env::var_os("ORT_DYLIB_PATH").is_some(),
         "ORT_DYLIB_PATH names no library of ONNX Runtime; --engines rten,tract does without"
     );
-    let python = match &args.python {
-        Some(python) => Some(python::with_torch(Some(python), setup)?),
-        None => None,
-    };
-    let sd_train = run::build(&run::SD_TRAIN, Some(libtorch))?;
     let folder = tempfile::tempdir()?;
-    // The two builds take one place, one after the other.
-    let small = folder.path().join("sd-infer");
-    fs::copy(run::build(&run::SD_INFER, None)?, &small)?;
-    let all = folder.path().join("sd-infer-all");
-    fs::copy(run::build(&run::SD_INFER_ALL, None)?, &all)?;
-    let stripped = folder.path().join("sd-infer-stripped");
-    let strip = Command::new("strip").arg("-o").arg(&stripped).arg(&small).status();
-    let program = if strip.is_ok_and(|status| status.success()) { stripped } else { small };
-
-    let files = export(args, &sd_train, folder.path())?;
-    let pixel = folder.path().join("pixel.png");
-    fs::write(&pixel, PIXEL)?;
-    let out = args.out.clone().unwrap_or_else(|| args.run.join("deploy.json"));
+    let programs = Programs::build(args, setup, libtorch, folder.path())?;
+    let sd_data = run::build(&run::SD_DATA, None)?;
+    let mut all = Vec::new();
+    for (index, run) in args.runs.iter().enumerate() {
+        let folder = folder.path().join(index.to_string());
+        fs::create_dir(&folder)?;
+        let images = folder.join("images");
+        let mut draw = Command::new(&sd_data);
+        draw.arg("samples").arg(run.join("config.toml")).arg("--out").arg(&images);
+        draw.args(["--images", &args.images.to_string()]).arg("--data-dir").arg(&args.data_dir);
+        run::finish(&mut draw)?;
+        let (files, models) = export(args, &programs, run, &folder)?;
+        all.push(Deployed { run, files, models, images, rounds: Vec::new() });
+    }
     let command: Vec<String> = std::env::args().skip(1).collect();
-    let mut sizes = serde_json::Map::new();
-    sizes.insert("program, stripped".to_owned(), fs::metadata(&program)?.len().into());
-    for file in &files {
-        sizes.insert(file.name.clone(), size(&file.path)?.into());
-    }
-    let mut rounds = Vec::new();
+    let program_bytes = fs::metadata(&programs.small)?.len();
     for round in 1..=args.rounds {
-        eprintln!("round {round} of {}", args.rounds);
-        let mut records = Vec::new();
-        for file in &files {
-            for job in jobs(args, file) {
-                records.push(measure(args, &all, file, job)?);
-            }
+        for deployed in &mut all {
+            eprintln!("round {round} of {}: {}", args.rounds, deployed.run.display());
+            deployed.rounds.push(measure_all(args, &programs, deployed)?);
+            let document = json!({
+                "schema_version": 1,
+                "command": format!("cargo xtask {}", command.join(" ")),
+                "program_bytes": program_bytes,
+                "models": deployed.models,
+                "rounds": deployed.rounds,
+            });
+            // After each round: what is measured by then outlives an interrupt.
+            whole_file::write(&out(deployed.run), &serde_json::to_vec(&document)?)?;
         }
-        let deepest = files.iter().find(|file| file.name == "deepest");
-        let deepest = &deepest.context("a network has a deepest exit")?.path;
-        let starts = starts(&program, deepest, &pixel)?;
-        let mut peers = Vec::new();
-        for &threads in &args.threads {
-            peers.push(ours(args, &sd_train, threads)?);
-            if let Some(python) = &python {
-                peers.push(theirs(args, python, threads)?);
-            }
-        }
-        rounds.push(json!({"exported": records, "first_label_seconds": starts, "peers": peers}));
-        let document = json!({
-            "command": format!("cargo xtask {}", command.join(" ")),
-            "run": args.run,
-            "bytes": sizes,
-            "rounds": rounds,
-        });
-        // After each round: what is measured by then outlives an interrupt.
-        whole_file::write(&out, &serde_json::to_vec(&document)?)?;
     }
-    println!("{}", out.display());
+    for deployed in &all {
+        println!("{}", out(deployed.run).display());
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where `cargo xtask report` looks for it.
+fn out(run: &Path) -> PathBuf {
+    run.join("deploy.json")
+}
+
+impl Programs {
+    fn build(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch, folder: &Path) -> Result<Self> {
+        let python = match &args.python {
+            Some(python) => Some(python::with_torch(Some(python), setup)?),
+            None => None,
+        };
+        let sd_train = run::build(&run::SD_TRAIN, Some(libtorch))?;
+        // The two builds take one place, one after the other.
+        let whole = folder.join("sd-infer");
+        fs::copy(run::build(&run::SD_INFER, None)?, &whole)?;
+        let all = folder.join("sd-infer-all");
+        fs::copy(run::build(&run::SD_INFER_ALL, None)?, &all)?;
+        let small = folder.join("sd-infer-stripped");
+        let status = Command::new("strip").arg("-o").arg(&small).arg(&whole).status();
+        ensure!(status.is_ok_and(|status| status.success()), "`strip` (binutils) failed");
+        let pixel = folder.join("pixel.png");
+        fs::write(&pixel, PIXEL)?;
+        Ok(Self { sd_train, small, all, python, pixel })
+    }
+}
+
+/// One round of a run.
+fn measure_all(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> Result<Value> {
+    let mut exported = Vec::new();
+    for file in &deployed.files {
+        for job in jobs(args, file) {
+            exported.push(measure(args, &programs.all, &deployed.images, file, job)?);
+        }
+    }
+    let deepest = deployed.files.iter().find(|file| file.name == "deepest");
+    let deepest = &deepest.context("a network has a deepest exit")?.path;
+    let starts = starts(&programs.small, deepest, &programs.pixel)?;
+    let mut peers = Vec::new();
+    for &threads in &args.threads {
+        peers.push(ours(args, &programs.sd_train, deployed.run, threads)?);
+        if let Some(python) = &programs.python {
+            peers.push(theirs(args, python, deployed.run, threads)?);
+        }
+    }
+    Ok(json!({"exported": exported, "first_label_seconds": starts, "peers": peers}))
 }
 
 /// An exported file, or the folder of a staged network.
@@ -161,34 +208,50 @@ struct Exported {
     form: Option<&'static str>,
 }
 
-/// Every exit alone, the staged network, and both again in each 8-bit form.
-fn export(args: &DeployArgs, sd_train: &Path, folder: &Path) -> Result<Vec<Exported>> {
-    let config = args.run.join("config.toml");
-    let counted = document(Command::new(sd_train).args(["count", "--json"]).arg(config))?;
+/// Every exit alone, the staged network where there is more than one exit, and all of them again
+/// in each 8-bit form; with what each weighs and scores on the test images.
+fn export(
+    args: &DeployArgs,
+    programs: &Programs,
+    run: &Path,
+    folder: &Path,
+) -> Result<(Vec<Exported>, Vec<Value>)> {
+    let config = run.join("config.toml");
+    let counted = document(Command::new(&programs.sd_train).args(["count", "--json"]).arg(config))?;
     let exits = counted[0]["exits"].as_array().context("count tells no exits")?;
-    let mut kinds: Vec<(String, Vec<String>)> = Vec::new();
+    let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
     for name in exits.iter().filter_map(|exit| exit["name"].as_str()) {
-        kinds.push((name.to_owned(), vec!["--exit".to_owned(), name.to_owned()]));
+        kinds.push((name, vec!["--exit", name]));
     }
-    kinds.push(("staged".to_owned(), vec!["--staged".to_owned()]));
-    let mut files = Vec::new();
+    if kinds.len() > 1 {
+        kinds.push(("staged", vec!["--staged"]));
+    }
+    let (mut files, mut models) = (Vec::new(), Vec::new());
     for (kind, arguments) in &kinds {
         for form in [None, Some("qdq"), Some("convinteger")] {
-            let name = form.map_or(kind.clone(), |form| format!("{kind}-{form}"));
-            let file = if kind == "staged" { name.clone() } else { format!("{name}.onnx") };
+            let name = form.map_or_else(|| (*kind).to_owned(), |form| format!("{kind}-{form}"));
+            let file = if *kind == "staged" { name.clone() } else { format!("{name}.onnx") };
             let path = folder.join(file);
-            let mut command = Command::new(sd_train);
-            command.arg("export").arg(&args.run).args(arguments).arg("--out").arg(&path);
+            let mut command = Command::new(&programs.sd_train);
+            command.arg("export").arg(run).args(arguments).arg("--out").arg(&path);
             command.arg("--data-dir").arg(&args.data_dir);
             if let Some(form) = form {
                 command.args(["--int8", form]);
             }
-            let status = command.stdout(Stdio::null()).status().context("cannot start sd-train")?;
-            ensure!(status.success(), "the export of {name} failed");
+            run::finish(&mut command)?;
+            let mut eval = Command::new(&programs.sd_train);
+            eval.arg("eval").arg(run).arg("--onnx").arg(&path).arg("--json");
+            let score = document(eval.arg("--data-dir").arg(&args.data_dir))?;
+            models.push(json!({
+                "name": name,
+                "bytes": size(&path)?,
+                "top1": score["top1"],
+                "macs_share": score["macs_share"],
+            }));
             files.push(Exported { name, path, form });
         }
     }
-    Ok(files)
+    Ok((files, models))
 }
 
 fn size(path: &Path) -> Result<u64> {
@@ -220,11 +283,12 @@ fn jobs(args: &DeployArgs, file: &Exported) -> Vec<(Engine, u16, u16)> {
 fn measure(
     args: &DeployArgs,
     program: &Path,
+    images: &Path,
     file: &Exported,
     (engine, threads, batch): (Engine, u16, u16),
 ) -> Result<Value> {
     let mut command = Command::new(program);
-    command.arg(&file.path).args(&args.images).arg(format!("--bench={}", args.seconds));
+    command.arg(&file.path).arg(images).arg(format!("--bench={}", args.seconds));
     command.args(["--json", "--engine", engine.name()]);
     command.args(["--threads", &threads.to_string(), "--batch", &batch.to_string()]);
     let mut record = document(&mut command)?;
@@ -246,21 +310,26 @@ fn starts(program: &Path, model: &Path, image: &Path) -> Result<Vec<f64>> {
 }
 
 /// The same network in libtorch.
-fn ours(args: &DeployArgs, sd_train: &Path, threads: u16) -> Result<Value> {
+fn ours(args: &DeployArgs, sd_train: &Path, run: &Path, threads: u16) -> Result<Value> {
     let mut command = Command::new(sd_train);
     command.args(["bench", "infer", "--json", "--device", "cpu", "-s", "train.precision=\"f32\""]);
-    document(peer(args, &mut command, threads))
+    document(peer(args, &mut command, run, threads))
 }
 
 /// The same network in PyTorch.
-fn theirs(args: &DeployArgs, python: &Path, threads: u16) -> Result<Value> {
+fn theirs(args: &DeployArgs, python: &Path, run: &Path, threads: u16) -> Result<Value> {
     let mut command = Command::new(python);
     command.arg("-B").arg(workspace::root().join("scripts/peers/infer.py"));
-    document(peer(args, command.args(["--precision", "f32"]), threads))
+    document(peer(args, command.args(["--precision", "f32"]), run, threads))
 }
 
-fn peer<'a>(args: &DeployArgs, command: &'a mut Command, threads: u16) -> &'a mut Command {
-    command.arg(args.run.join("config.toml"));
+fn peer<'a>(
+    args: &DeployArgs,
+    command: &'a mut Command,
+    run: &Path,
+    threads: u16,
+) -> &'a mut Command {
+    command.arg(run.join("config.toml"));
     for batch in &args.batch {
         command.args(["--batch", &batch.to_string()]);
     }

@@ -5,11 +5,11 @@ mod runtime;
 
 use crate::libtorch::Setup;
 use crate::{run, whole_file};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use page::{Page, Sample};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 /// Arguments of `demo`.
 #[derive(Debug, clap::Args)]
@@ -47,12 +47,12 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let mut export = Command::new(run::build(&run::SD_TRAIN, Some(&libtorch))?);
     export.arg("export").arg(&args.run).arg("--staged").arg("--out").arg(&staged);
     export.args(["--tolerance", &args.tolerance.to_string()]);
-    finish(export.arg("--data-dir").arg(&args.data_dir))?;
+    run::finish(export.arg("--data-dir").arg(&args.data_dir))?;
 
     let mut draw = Command::new(run::build(&run::SD_DATA, None)?);
     draw.arg("samples").arg(args.run.join("config.toml")).arg("--out").arg(&samples);
     draw.args(["--images", &args.samples.to_string()]);
-    finish(draw.arg("--data-dir").arg(&args.data_dir))?;
+    run::finish(draw.arg("--data-dir").arg(&args.data_dir))?;
 
     let segments = files(&staged)?.iter().map(fs::read).collect::<Result<_, _>>()?;
     let samples = files(&samples)?.iter().map(|path| sample(path)).collect::<Result<_>>()?;
@@ -60,17 +60,6 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     whole_file::write(&out, Page { runtime, segments, samples }.html()?.as_bytes())?;
     println!("{}", out.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Standard output belongs to the page's name.
-fn finish(command: &mut Command) -> Result<()> {
-    let program = command.get_program().display().to_string();
-    let status = command
-        .stdout(Stdio::null())
-        .status()
-        .with_context(|| format!("cannot start {program}"))?;
-    ensure!(status.success(), "{program} failed ({status}); its messages are above");
-    Ok(())
 }
 
 /// The folder's files in the order of their names: `1-…`, `2-…`.

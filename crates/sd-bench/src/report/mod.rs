@@ -15,6 +15,7 @@ mod configuration;
 mod confusion;
 mod costs;
 mod curves;
+mod deployment;
 mod document;
 mod early_exit;
 mod environment;
@@ -69,6 +70,7 @@ pub const SECTIONS: &[Section] = &[
     costs::SECTION,
     best_epoch::SECTION,
     early_exit::SECTION,
+    deployment::SECTION,
     calibration::SECTION,
     classes::SECTION,
     confusion::SECTION,

@@ -1,0 +1,227 @@
+//! The exported network: how large, how accurate, how fast, and in which runtime.
+
+use std::collections::BTreeMap;
+
+use super::{Column, Element, Highlight, Section, Table, names};
+use crate::deployment::{DeployRecord, Engine, ExportedModel, Pace};
+use crate::error::Result;
+use crate::format::number::{NONE, bytes, percent, percent_or_none, points, rate, time};
+use crate::run_folder::Run;
+
+pub(super) const SECTION: Section = Section { id: "deployment", title: "Deployment", build };
+
+/// What has every exit's network to itself, and what all exits share.
+const DEEPEST: &str = "deepest";
+const STAGED: &str = "staged";
+
+const EXPLANATION: &str = "An exit's file ends there and has no exit before it; staged is one file \
+    for each exit, of which an image runs those up to the one it leaves at, by thresholds that the \
+    validation split chose; its time and its share of the MACs are means over test images. Each \
+    runtime was a process of its own, all in turns; preparing the images is left out. libtorch and \
+    PyTorch run the same network unexported, on random images, in 32 bits.";
+
+const FORMS: &str = "qdq is 8 bits for ONNX Runtime (ort), convinteger 8 bits for the others; top-1 \
+    of both is measured in the default runtime, rten, which computes qdq in floats.";
+
+type Paces = BTreeMap<(usize, String, Engine), Pace>;
+
+fn build(runs: &[Run]) -> Result<Vec<Element>> {
+    let known: Vec<(String, &DeployRecord)> = names(runs)
+        .into_iter()
+        .zip(runs)
+        .filter_map(|(name, run)| Some((name, run.deployment.as_ref()?)))
+        .collect();
+    Ok(match known.as_slice() {
+        [] => Vec::new(),
+        [(_, record)] if runs.len() == 1 => of_one(record),
+        known => side_by_side(known),
+    })
+}
+
+fn of_one(record: &DeployRecord) -> Vec<Element> {
+    let paces = record.paces();
+    let mut elements = vec![
+        Element::Highlights(highlights(record, &paces)),
+        Element::Table(files(record)),
+        Element::Paragraph(FORMS.to_owned()),
+    ];
+    let engines = engines(&paces);
+    // libtorch and PyTorch measure a whole evaluation too, in batches of its own.
+    let exported = paces.keys().filter(|(_, model, _)| record.model(model).is_some());
+    let mut batches: Vec<usize> = exported.map(|(batch, ..)| *batch).collect();
+    batches.dedup();
+    for &batch in &batches {
+        let seconds = |pace: &Pace| pace.median().map(time);
+        let per_second = |pace: &Pace| pace.median().map(|median| rate(batch as f64 / median));
+        elements.push(Element::Heading(match batch {
+            1 => "Time of an image, one by one".to_owned(),
+            _ => format!("Images a second in batches of {batch}"),
+        }));
+        let cell: &dyn Fn(&Pace) -> Option<String> =
+            if batch == 1 { &seconds } else { &per_second };
+        elements.push(Element::Table(grid(record, &paces, batch, &engines, cell)));
+    }
+    if let Some(&batch) = batches.first() {
+        let peak = |pace: &Pace| pace.peak_memory_bytes.map(bytes);
+        elements.push(Element::Heading(format!("Peak memory, batch {batch}")));
+        elements.push(Element::Table(grid(record, &paces, batch, &engines, &peak)));
+    }
+    elements.push(Element::Paragraph(format!("{EXPLANATION} {}", how(record))));
+    elements
+}
+
+/// The machine, and how often.
+fn how(record: &DeployRecord) -> String {
+    let peers = record.rounds.first().and_then(|round| round.peers.first());
+    let machine = peers.map(|peer| {
+        let commit = peer.host.commit.as_deref().unwrap_or("unknown");
+        format!("{}, {}, {} cores, commit {commit}. ", peer.started, peer.host.cpu, peer.host.cores)
+    });
+    format!(
+        "{}The median of {} rounds' means. Command: {}",
+        machine.unwrap_or_default(),
+        record.rounds.len(),
+        record.command
+    )
+}
+
+fn highlights(record: &DeployRecord, paces: &Paces) -> Vec<Highlight> {
+    let mut all = Vec::new();
+    let mut add = |label: &str, value: Option<String>, note: String| {
+        all.extend(value.map(|value| Highlight { label: label.to_owned(), value, note }));
+    };
+    let model = record.model(DEEPEST);
+    add("Model", model.map(|model| bytes(model.bytes)), "the deepest exit's file".to_owned());
+    add("Program", Some(bytes(record.program_bytes)), "stripped, nothing beside it".to_owned());
+    let start = record.first_label_seconds().map(time);
+    add("First label", start, "from the program's start to its end".to_owned());
+    if let Some((ratio, engine)) = staged_over_whole(paces) {
+        let lost = record.model(STAGED).zip(model).map(|(staged, whole)| staged.top1 - whole.top1);
+        let lost = lost.map_or_else(String::new, |lost| format!(", {} points", points(lost)));
+        let note = format!("of the time without early exit, {}{lost}", engine.name);
+        add("Early exit", Some(percent(ratio)), note);
+    }
+    all
+}
+
+/// Time of the staged network over the deepest exit's, an image at a time, on the fewest threads of
+/// the engine that is the fastest without early exit.
+fn staged_over_whole(paces: &Paces) -> Option<(f64, Engine)> {
+    let threads = paces.keys().map(|(_, _, engine)| engine.threads).min()?;
+    let of = |model: &str, engine: &Engine| {
+        paces.get(&(1, model.to_owned(), engine.clone())).and_then(Pace::median)
+    };
+    let engines =
+        paces.keys().map(|(_, _, engine)| engine).filter(|engine| engine.threads == threads);
+    let whole = engines.filter_map(|engine| {
+        let (staged, whole) = (of(STAGED, engine)?, of(DEEPEST, engine)?);
+        Some((whole, staged / whole, engine))
+    });
+    let (_, ratio, engine) = whole.min_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some((ratio, engine.clone()))
+}
+
+fn files(record: &DeployRecord) -> Table {
+    let mut table = Table::new([
+        Column::text("Export"),
+        Column::number("Size"),
+        Column::number("of the float file"),
+        Column::number("Top-1"),
+        Column::number("− float"),
+        Column::number("MACs"),
+    ]);
+    for model in &record.models {
+        let float = model.name.split_once('-').and_then(|(float, _)| record.model(float));
+        let of = |text: fn(&ExportedModel, &ExportedModel) -> String| {
+            float.map_or_else(|| NONE.to_owned(), |float| text(model, float))
+        };
+        let cells = [
+            model.name.clone(),
+            bytes(model.bytes),
+            of(|model, float| percent(model.bytes as f64 / float.bytes as f64)),
+            percent(model.top1),
+            of(|model, float| points(model.top1 - float.top1)),
+            percent(model.macs_share),
+        ];
+        if model.name == DEEPEST { table.push_strong(cells) } else { table.push(cells) }
+    }
+    table
+}
+
+/// The engines, this project's runtimes before libtorch and PyTorch.
+fn engines(paces: &Paces) -> Vec<Engine> {
+    let rank = |name: &str| {
+        let known = ["rten", "tract", "ort", "libtorch"];
+        known.iter().position(|known| *known == name).unwrap_or(known.len())
+    };
+    let mut engines: Vec<Engine> = paces.keys().map(|(_, _, engine)| engine.clone()).collect();
+    engines.sort_by(|a, b| (rank(&a.name), a).cmp(&(rank(&b.name), b)));
+    engines.dedup();
+    engines
+}
+
+fn title(engine: &Engine) -> String {
+    let threads = if engine.threads == 1 { "thread" } else { "threads" };
+    format!("{}, {} {threads}", engine.name, engine.threads)
+}
+
+/// A row for each export, a column for each engine.
+fn grid(
+    record: &DeployRecord,
+    paces: &Paces,
+    batch: usize,
+    engines: &[Engine],
+    cell: &dyn Fn(&Pace) -> Option<String>,
+) -> Table {
+    let titles = engines.iter().map(|engine| Column::number(title(engine)));
+    let mut table = Table::new([Column::text("Export")].into_iter().chain(titles));
+    for model in &record.models {
+        let cells = engines.iter().map(|engine| {
+            let pace = paces.get(&(batch, model.name.clone(), engine.clone()));
+            pace.and_then(cell).unwrap_or_else(|| NONE.to_owned())
+        });
+        let cells = [model.name.clone()].into_iter().chain(cells);
+        if model.name == DEEPEST { table.push_strong(cells) } else { table.push(cells) }
+    }
+    table
+}
+
+/// A row for each run: its deepest exit, an image at a time.
+fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
+    let all: Vec<Paces> = known.iter().map(|(_, record)| record.paces()).collect();
+    let mut titles: Vec<Engine> = Vec::new();
+    for paces in &all {
+        titles.extend(engines(paces));
+    }
+    let mut seen = Vec::new();
+    titles.retain(|engine| {
+        let new = !seen.contains(engine);
+        seen.push(engine.clone());
+        new
+    });
+    let first = ["Size", "8 bits", "Top-1", "First label"].map(Column::number);
+    let engine_columns = titles.iter().map(|engine| Column::number(title(engine)));
+    let columns = [Column::text("Run")].into_iter().chain(first).chain(engine_columns);
+    let mut table = Table::new(columns);
+    for ((name, record), paces) in known.iter().zip(&all) {
+        let size = |model: Option<&ExportedModel>| {
+            model.map_or_else(|| NONE.to_owned(), |model| bytes(model.bytes))
+        };
+        let cells = [
+            name.clone(),
+            size(record.model(DEEPEST)),
+            size(record.model("deepest-convinteger")),
+            percent_or_none(record.model(DEEPEST).map(|model| model.top1)),
+            record.first_label_seconds().map_or_else(|| NONE.to_owned(), time),
+        ];
+        let times = titles.iter().map(|engine| {
+            let pace = paces.get(&(1, DEEPEST.to_owned(), engine.clone()));
+            pace.and_then(Pace::median).map_or_else(|| NONE.to_owned(), time)
+        });
+        table.push(cells.into_iter().chain(times));
+    }
+    let explanation = "The file of each run's deepest exit, and the time of an image, one by one. \
+        Times of different runs compare only where one `cargo xtask bench deploy` measured them in \
+        turns.";
+    vec![Element::Table(table), Element::Paragraph(explanation.to_owned())]
+}
