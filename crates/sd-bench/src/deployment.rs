@@ -20,7 +20,7 @@ pub struct DeployRecord {
     pub command: String,
     /// Bytes of the program that classifies, with its default runtime, stripped.
     pub program_bytes: u64,
-    /// The exports: each exit alone, the staged network, and their 8-bit forms.
+    /// The exports: each exit alone, the staged networks, and their 8-bit forms.
     pub models: Vec<ExportedModel>,
     /// What each round measured.
     pub rounds: Vec<DeployRound>,
@@ -29,8 +29,8 @@ pub struct DeployRecord {
 /// An exported file, or the folder of a staged network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExportedModel {
-    /// Name of the exit or `staged`, and after it the 8-bit form if it has one: `exit1`,
-    /// `deepest-qdq`.
+    /// Name of the exit, `staged` or `half` (staged, at half of the multiply-accumulates), and
+    /// after it the 8-bit form if it has one: `exit1`, `deepest-qdq`.
     pub name: String,
     /// Bytes of the file, or of all files of the folder.
     pub bytes: u64,

@@ -64,6 +64,11 @@ fn every_export_scores_as_the_run_does() {
     let early = json(folder, "eval run --json --split valid --onnx run/staged");
     assert!(top1(&early) >= whole - 0.02 - 1e-9, "{early}, whole {whole}");
 
+    // So does the budget.
+    printed(folder, "export run --staged --budget 70 --out run/cheap");
+    let cheap = json(folder, "eval run --json --split valid --onnx run/cheap");
+    assert!(cheap["macs_share"].as_f64().unwrap() <= 0.7, "{cheap}");
+
     for (form, kind) in [("qdq", "deepest"), ("convinteger", "deepest"), ("convinteger", "staged")]
     {
         let staged = if kind == "staged" { "--staged" } else { "" };

@@ -225,12 +225,14 @@ fn export(
     }
     if kinds.len() > 1 {
         kinds.push(("staged", vec!["--staged"]));
+        kinds.push(("half", vec!["--staged", "--budget", "50"]));
     }
     let (mut files, mut models) = (Vec::new(), Vec::new());
     for (kind, arguments) in &kinds {
         for form in [None, Some("qdq"), Some("convinteger")] {
             let name = form.map_or_else(|| (*kind).to_owned(), |form| format!("{kind}-{form}"));
-            let file = if *kind == "staged" { name.clone() } else { format!("{name}.onnx") };
+            let staged = arguments.contains(&"--staged");
+            let file = if staged { name.clone() } else { format!("{name}.onnx") };
             let path = folder.join(file);
             let mut command = Command::new(&programs.sd_train);
             command.arg("export").arg(run).args(arguments).arg("--out").arg(&path);

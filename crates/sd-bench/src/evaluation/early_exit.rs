@@ -109,15 +109,20 @@ impl EarlyExit {
         exit_macs: Vec<u64>,
         curves: Vec<RuleCurve>,
     ) -> Self {
+        let mut early = Self { valid_images, deepest_macs, exit_macs, curves, budgets: Vec::new() };
         let budget = |share: f64| {
-            let choice = |curve: &RuleCurve| Choice {
-                rule: curve.rule,
-                setting: best_within(&curve.settings, share * deepest_macs as f64).cloned(),
-            };
-            Budget { share, choices: curves.iter().map(choice).collect() }
+            let rules = early.curves.iter().map(|curve| curve.rule);
+            let choice = |rule| Choice { rule, setting: early.within(rule, share).cloned() };
+            Budget { share, choices: rules.map(choice).collect() }
         };
-        let budgets = BUDGETS.into_iter().map(budget).collect();
-        Self { valid_images, deepest_macs, exit_macs, curves, budgets }
+        early.budgets = BUDGETS.into_iter().map(budget).collect();
+        early
+    }
+
+    /// The setting of a rule that is chosen for a budget, see [`Choice::setting`].
+    pub fn within(&self, rule: ExitRule, share: f64) -> Option<&Setting> {
+        let curve = self.curves.iter().find(|curve| curve.rule == rule)?;
+        best_within(&curve.settings, share * self.deepest_macs as f64)
     }
 
     /// Multiply-accumulates as a share of the deepest exit's.

@@ -47,6 +47,11 @@ pub struct OnnxArgs {
     #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
     pub tolerance: f64,
 
+    /// Multiply-accumulates that an image of the validation split may take on average, in percent
+    /// of the deepest exit's; the most accurate threshold within them follows from it
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "tolerance")]
+    pub budget: Option<f64>,
+
     /// Which weights: of the last epoch, or of the best epoch on the validation split
     #[arg(long, value_enum, default_value_t = Weights::Last)]
     pub weights: Weights,
@@ -74,9 +79,16 @@ pub enum Calibration {
     Percentile,
 }
 
-/// Points from 0 to 100.
 fn points(text: &str) -> Result<f64, String> {
-    let expected = || format!("found `{text}`, expected a number of points from 0 to 100");
-    let points: f64 = text.parse().map_err(|_| expected())?;
-    if (0.0..=100.0).contains(&points) { Ok(points) } else { Err(expected()) }
+    up_to_100(text, "points")
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    up_to_100(text, "percent")
+}
+
+fn up_to_100(text: &str, what: &str) -> Result<f64, String> {
+    let expected = || format!("found `{text}`, expected a number of {what} from 0 to 100");
+    let number: f64 = text.parse().map_err(|_| expected())?;
+    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err(expected()) }
 }

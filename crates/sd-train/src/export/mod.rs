@@ -18,7 +18,7 @@ use tch::Device;
 
 use crate::cli::onnx::{Int8, OnnxArgs};
 use crate::config::Experiment;
-use crate::evaluate::Evaluation;
+use crate::evaluate::{Evaluation, exit_macs};
 use crate::logging;
 use crate::trained::Trained;
 use calibrate::Calibrator;
@@ -48,8 +48,16 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
         Some(images) if args.all || args.staged => {
             let normalization = data.normalization.clone();
             let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
-            threshold::choose(&evaluation.answers(&network)?, args.tolerance)
+            let answers = evaluation.answers(&network)?;
+            match args.budget {
+                Some(percent) => threshold::within(&answers, &exit_macs(&network)?, percent)?,
+                None => threshold::choose(&answers, args.tolerance),
+            }
         }
+        None if args.budget.is_some() => bail!(
+            "--budget: {} has no validation split (data.validation) to choose a threshold on",
+            config.display()
+        ),
         _ => vec![],
     };
     let describe = Describe {

@@ -1,6 +1,10 @@
 //! Thresholds of early exit by confidence, chosen on the validation split.
 
+use anyhow::{Context, Result};
+use sd_bench::evaluation::ExitRule;
+
 use crate::answers::{Answers, Said};
+use crate::early_exit::{ExitMacs, early_exit};
 
 /// A threshold for each shallow exit: an image leaves at the first exit whose largest probability
 /// is at least its threshold, and never at one without. Early exit then costs at most `points`
@@ -33,6 +37,24 @@ pub fn choose(answers: &Answers, points: f64) -> Vec<Option<f32>> {
         chosen.push(threshold);
     }
     chosen
+}
+
+/// One threshold for all shallow exits: of those with which an image takes on average at most
+/// `percent` of the deepest exit's multiply-accumulates, the one that is the most accurate on these
+/// images.
+///
+/// # Errors
+/// If no early exit is as cheap.
+pub fn within(answers: &Answers, macs: &ExitMacs, percent: f64) -> Result<Vec<Option<f32>>> {
+    let early = early_exit(answers, answers, macs);
+    let setting = early.within(ExitRule::Confidence, percent / 100.0).with_context(|| {
+        let least = 100.0 * early.share(macs.cascade.first().copied().unwrap_or_default() as f64);
+        format!(
+            "--budget: found {percent}, expected at least {least:.1}, what the first exit takes"
+        )
+    })?;
+    let shallow = macs.cascade.len().saturating_sub(1);
+    Ok(vec![setting.value.map(|value| value as f32); shallow])
 }
 
 fn confidence(said: &[Said], image: usize) -> f32 {
@@ -74,6 +96,18 @@ mod tests {
     fn equally_confident_images_leave_together_or_not_at_all() {
         let exit = [(0.5, true), (0.5, false)];
         assert_eq!(choose(&answers(&[&exit, &[(1.0, true); 2]]), 0.0), [None]);
+    }
+
+    #[test]
+    fn a_budget_takes_the_most_accurate_threshold_within_it() {
+        let exit = [(0.9, true), (0.8, false), (0.4, false)];
+        let answers = answers(&[&exit, &[(1.0, true); 3]]);
+        let macs = ExitMacs { alone: vec![20, 100], cascade: vec![20, 110] };
+        let chosen = |percent| within(&answers, &macs, percent);
+        assert_eq!(chosen(50.0).unwrap(), [Some(0.8)], "a third of the images goes on: 50");
+        assert_eq!(chosen(80.0).unwrap(), [Some(0.9)], "and two thirds: 80");
+        let message = chosen(10.0).unwrap_err().to_string();
+        assert!(message.contains("found 10, expected at least 20.0"), "{message}");
     }
 
     #[test]
