@@ -34,6 +34,7 @@ mod setting;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use libtorch::{Flavour, Setup};
+use sd_train_cli::onnx::Engine;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -121,9 +122,15 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         // The arguments are right; the program gets them as they were written.
-        Command::SdTrain(_) => {
+        Command::SdTrain(command) => {
             let libtorch = Setup::from_environment()?.ensure()?;
-            run::become_program(&run::SD_TRAIN, Some(&libtorch), std::env::args_os().skip(1))
+            let program = match command {
+                sd_train_cli::Command::Eval(args) if args.engine != Engine::Rten => {
+                    &run::SD_TRAIN_ALL
+                }
+                _ => &run::SD_TRAIN,
+            };
+            run::become_program(program, Some(&libtorch), std::env::args_os().skip(1))
         }
         Command::Sweep(args) => sweep::sweep(&args),
         Command::Bench(bench) => bench::bench(bench),

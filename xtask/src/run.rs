@@ -18,6 +18,8 @@ pub struct Program {
 
 /// Trains, evaluates and counts.
 pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
+/// The same, with every runtime of exported networks.
+pub const SD_TRAIN_ALL: Program = Program { name: "sd-train", features: &["ort", "tract"] };
 /// Reports.
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
 /// Classifies images with an exported network.

@@ -11,6 +11,9 @@ use crate::timing::Timing;
 /// Version of the records in this module; `deploy.json` carries it as `schema_version`.
 pub const DEPLOY_VERSION: u32 = 1;
 
+/// Runtimes of exported files, the default one first.
+pub const RUNTIMES: [&str; 3] = ["rten", "tract", "ort"];
+
 /// A run's exports, measured in turns with the same network in libtorch and in PyTorch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeployRecord {
@@ -34,10 +37,19 @@ pub struct ExportedModel {
     pub name: String,
     /// Bytes of the file, or of all files of the folder.
     pub bytes: u64,
-    /// Fraction of the test images whose label is the first guess, in the default runtime.
-    pub top1: f64,
+    /// Fraction of the test images whose label is the first guess, by runtime, of those that
+    /// compute its form as it is meant: all for the deepest exit, one for the others.
+    pub top1: BTreeMap<String, f64>,
     /// Mean multiply-accumulates for a test image, as a fraction of the whole network's.
     pub macs_share: f64,
+}
+
+impl ExportedModel {
+    /// The same in one number: of the first of [`RUNTIMES`] that it was scored in.
+    pub fn top1(&self) -> Option<f64> {
+        let known = RUNTIMES.iter().find_map(|runtime| self.top1.get(*runtime));
+        known.or(self.top1.values().next()).copied()
+    }
 }
 
 /// Everything once.

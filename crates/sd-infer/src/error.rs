@@ -41,7 +41,9 @@ pub enum Error {
         reason: String,
     },
     /// A runtime that this program was built without.
-    #[error("this program was built without the runtime {0} (a cargo feature of sd-infer)")]
+    #[error(
+        "this program was built without the runtime {0}, a cargo feature of the crate sd-infer"
+    )]
     NoRuntime(&'static str),
     /// Outputs of another shape than the metadata promise.
     #[error("the network's output {output} has shape {found:?}, expected {expected:?}")]

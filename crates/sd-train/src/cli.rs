@@ -15,7 +15,7 @@ pub mod onnx;
 pub mod predict;
 
 use lr_range::LrRangeArgs;
-use onnx::OnnxArgs;
+use onnx::{Engine, OnnxArgs};
 use predict::PredictArgs;
 use std::time::Duration;
 
@@ -231,9 +231,13 @@ pub struct EvalArgs {
     #[arg(long, value_enum, default_value_t = Weights::Last)]
     pub weights: Weights,
 
-    /// Evaluate this exported file, or the folder of a staged network, with rten instead
+    /// Evaluate this exported file, or the folder of a staged network, instead
     #[arg(long, value_name = "FILE", conflicts_with = "weights")]
     pub onnx: Option<PathBuf>,
+
+    /// What runs the exported file
+    #[arg(long, value_enum, default_value_t = Engine::Rten, requires = "onnx")]
+    pub engine: Engine,
 
     /// Print one JSON document
     #[arg(long)]

@@ -3,8 +3,10 @@
 use super::peers::document;
 use super::python;
 use crate::libtorch::{Libtorch, Setup};
+use crate::sd_train_cli::onnx::Engine;
 use crate::{run, whole_file, workspace};
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,27 +51,6 @@ pub struct DeployArgs {
     /// A Python with torch and torchvision, to measure PyTorch too
     #[arg(long, value_name = "PATH", env = "SD_PEERS_PYTHON")]
     python: Option<PathBuf>,
-}
-
-/// What runs an exported file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Engine {
-    /// Pure Rust, in the program by default
-    Rten,
-    /// Pure Rust, one thread
-    Tract,
-    /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
-    Ort,
-}
-
-impl Engine {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Rten => "rten",
-            Self::Tract => "tract",
-            Self::Ort => "ort",
-        }
-    }
 }
 
 /// Starts of the program that are measured, a round.
@@ -164,7 +145,7 @@ impl Programs {
             Some(python) => Some(python::with_torch(Some(python), setup)?),
             None => None,
         };
-        let sd_train = run::build(&run::SD_TRAIN, Some(libtorch))?;
+        let sd_train = run::build(&run::SD_TRAIN_ALL, Some(libtorch))?;
         // The two builds take one place, one after the other.
         let whole = folder.join("sd-infer");
         fs::copy(run::build(&run::SD_INFER, None)?, &whole)?;
@@ -241,19 +222,53 @@ fn export(
                 command.args(["--int8", form]);
             }
             run::finish(&mut command)?;
-            let mut eval = Command::new(&programs.sd_train);
-            eval.arg("eval").arg(run).arg("--onnx").arg(&path).arg("--json");
-            let score = document(eval.arg("--data-dir").arg(&args.data_dir))?;
-            models.push(json!({
-                "name": name,
-                "bytes": size(&path)?,
-                "top1": score["top1"],
-                "macs_share": score["macs_share"],
-            }));
-            files.push(Exported { name, path, form });
+            let exported = Exported { name, path, form };
+            models.push(scored(args, programs, run, &exported)?);
+            files.push(exported);
         }
     }
     Ok((files, models))
+}
+
+/// What an export weighs, and scores on the test images: the deepest exit's in every runtime that is
+/// meant for it, the others in the first of these.
+fn scored(
+    args: &DeployArgs,
+    programs: &Programs,
+    run: &Path,
+    exported: &Exported,
+) -> Result<Value> {
+    let most = if exported.name.starts_with("deepest") { args.engines.len() } else { 1 };
+    let (mut top1, mut macs_share) = (serde_json::Map::new(), Value::Null);
+    for engine in meant(args, exported).take(most) {
+        let mut eval = Command::new(&programs.sd_train);
+        eval.arg("eval").arg(run).arg("--onnx").arg(&exported.path).arg("--json");
+        eval.args(["--engine", &name(engine)]).arg("--data-dir").arg(&args.data_dir);
+        let score = document(&mut eval)?;
+        top1.insert(name(engine), score["top1"].clone());
+        macs_share = score["macs_share"].clone();
+    }
+    Ok(json!({
+        "name": exported.name,
+        "bytes": size(&exported.path)?,
+        "top1": top1,
+        "macs_share": macs_share,
+    }))
+}
+
+/// As on the command line.
+fn name(engine: Engine) -> String {
+    engine.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// The runtimes that compute the file's form as it is meant.
+fn meant(args: &DeployArgs, exported: &Exported) -> impl Iterator<Item = Engine> {
+    let form = exported.form;
+    args.engines.iter().copied().filter(move |&engine| match form {
+        None => true,
+        Some("qdq") => engine == Engine::Ort,
+        Some(_) => engine != Engine::Ort,
+    })
 }
 
 fn size(path: &Path) -> Result<u64> {
@@ -263,17 +278,11 @@ fn size(path: &Path) -> Result<u64> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-/// Where a file is measured: each runtime that computes its form as it is meant, tract on one
-/// thread.
+/// Where a file is measured; tract runs on one thread.
 fn jobs(args: &DeployArgs, file: &Exported) -> Vec<(Engine, u16, u16)> {
     let mut jobs = Vec::new();
-    for &engine in &args.engines {
-        let meant = match file.form {
-            None => true,
-            Some("qdq") => engine == Engine::Ort,
-            Some(_) => engine != Engine::Ort,
-        };
-        for &threads in args.threads.iter().filter(|_| meant) {
+    for engine in meant(args, file) {
+        for &threads in &args.threads {
             if engine != Engine::Tract || threads == 1 {
                 jobs.extend(args.batch.iter().map(|&batch| (engine, threads, batch)));
             }
@@ -291,7 +300,7 @@ fn measure(
 ) -> Result<Value> {
     let mut command = Command::new(program);
     command.arg(&file.path).arg(images).arg(format!("--bench={}", args.seconds));
-    command.args(["--json", "--engine", engine.name()]);
+    command.args(["--json", "--engine", &name(engine)]);
     command.args(["--threads", &threads.to_string(), "--batch", &batch.to_string()]);
     let mut record = document(&mut command)?;
     record["model"] = file.name.clone().into();

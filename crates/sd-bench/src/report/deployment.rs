@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Column, Element, Highlight, Section, Table, names};
-use crate::deployment::{DeployRecord, Engine, ExportedModel, Pace};
+use crate::deployment::{DeployRecord, Engine, ExportedModel, Pace, RUNTIMES};
 use crate::error::Result;
 use crate::format::number::{NONE, bytes, percent, percent_or_none, points, rate, time};
 use crate::run_folder::Run;
@@ -23,8 +23,8 @@ const EXPLANATION: &str = "An exit's file ends there and has no exit before it; 
     runtime was a process of its own, all in turns; preparing the images is left out. libtorch and \
     PyTorch run the same network unexported, on random images, in 32 bits.";
 
-const FORMS: &str = "qdq is 8 bits for ONNX Runtime (ort), convinteger 8 bits for the others; top-1 \
-    of both is measured in the default runtime, rten, which computes qdq in floats.";
+const FORMS: &str = "qdq is 8 bits for ONNX Runtime (ort), convinteger 8 bits for the others; each \
+    was scored on all test images in a runtime that it is meant for, the deepest exit in all.";
 
 type Paces = BTreeMap<(usize, String, Engine), Pace>;
 
@@ -100,7 +100,9 @@ fn highlights(record: &DeployRecord, paces: &Paces) -> Vec<Highlight> {
     add("First label", start, "from the program's start to its end".to_owned());
     for (name, limit) in STAGED {
         let Some((ratio, engine)) = over_whole(name, paces) else { continue };
-        let lost = record.model(name).zip(model).map(|(staged, whole)| staged.top1 - whole.top1);
+        let top1 = |model: Option<&ExportedModel>| model.and_then(ExportedModel::top1);
+        let lost = top1(record.model(name)).zip(top1(model));
+        let lost = lost.map(|(staged, whole)| staged - whole);
         let lost = lost.map_or_else(String::new, |lost| format!(", {} points", points(lost)));
         let note = format!("of the time without, {}{lost}", engine.name);
         add(&format!("Early exit, {limit}"), Some(percent(ratio)), note);
@@ -126,27 +128,31 @@ fn over_whole(name: &str, paces: &Paces) -> Option<(f64, Engine)> {
 }
 
 fn files(record: &DeployRecord) -> Table {
-    let mut table = Table::new([
+    let scored = |runtime: &str| record.models.iter().any(|model| model.top1.contains_key(runtime));
+    let runtimes: Vec<&str> = RUNTIMES.into_iter().filter(|runtime| scored(runtime)).collect();
+    let first = [
         Column::text("Export"),
         Column::number("Size"),
         Column::number("of the float file"),
-        Column::number("Top-1"),
-        Column::number("− float"),
         Column::number("MACs"),
-    ]);
+    ];
+    let titles = runtimes.iter().map(|runtime| Column::number(format!("Top-1, {runtime}")));
+    let last = [Column::number("− float")];
+    let mut table = Table::new(first.into_iter().chain(titles).chain(last));
     for model in &record.models {
         let float = model.name.split_once('-').and_then(|(float, _)| record.model(float));
-        let of = |text: fn(&ExportedModel, &ExportedModel) -> String| {
-            float.map_or_else(|| NONE.to_owned(), |float| text(model, float))
-        };
-        let cells = [
+        let size = float.map(|float| percent(model.bytes as f64 / float.bytes as f64));
+        let lost = float.and_then(|float| Some(points(model.top1()? - float.top1()?)));
+        let none = || NONE.to_owned();
+        let first = [
             model.name.clone(),
             bytes(model.bytes),
-            of(|model, float| percent(model.bytes as f64 / float.bytes as f64)),
-            percent(model.top1),
-            of(|model, float| points(model.top1 - float.top1)),
+            size.unwrap_or_else(none),
             percent(model.macs_share),
         ];
+        let top1 =
+            runtimes.iter().map(|runtime| percent_or_none(model.top1.get(*runtime).copied()));
+        let cells = first.into_iter().chain(top1).chain([lost.unwrap_or_else(none)]);
         if model.name == DEEPEST { table.push_strong(cells) } else { table.push(cells) }
     }
     table
@@ -155,8 +161,8 @@ fn files(record: &DeployRecord) -> Table {
 /// The engines, this project's runtimes before libtorch and PyTorch.
 fn engines(paces: &Paces) -> Vec<Engine> {
     let rank = |name: &str| {
-        let known = ["rten", "tract", "ort", "libtorch"];
-        known.iter().position(|known| *known == name).unwrap_or(known.len())
+        let known = RUNTIMES.iter().chain(&["libtorch"]);
+        known.clone().position(|known| *known == name).unwrap_or(known.count())
     };
     let mut engines: Vec<Engine> = paces.keys().map(|(_, _, engine)| engine.clone()).collect();
     engines.sort_by(|a, b| (rank(&a.name), a).cmp(&(rank(&b.name), b)));
@@ -215,7 +221,7 @@ fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
             name.clone(),
             size(record.model(DEEPEST)),
             size(record.model("deepest-convinteger")),
-            percent_or_none(record.model(DEEPEST).map(|model| model.top1)),
+            percent_or_none(record.model(DEEPEST).and_then(ExportedModel::top1)),
             record.first_label_seconds().map_or_else(|| NONE.to_owned(), time),
         ];
         let times = titles.iter().map(|engine| {

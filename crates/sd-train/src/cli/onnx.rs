@@ -70,6 +70,17 @@ pub enum Int8 {
     Convinteger,
 }
 
+/// What runs an exported file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// Pure Rust, what `cargo xtask infer` runs
+    Rten,
+    /// Pure Rust, one thread
+    Tract,
+    /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
+    Ort,
+}
+
 /// Which values of a feature map the 8 bits span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Calibration {

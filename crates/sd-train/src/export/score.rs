@@ -11,6 +11,7 @@ use sd_infer::{Classifier, Options};
 use serde::Serialize;
 
 use crate::batch::channels_first;
+use crate::cli::onnx::Engine;
 use crate::cli::{EvalArgs, Split};
 use crate::config::Experiment;
 use crate::logging;
@@ -40,7 +41,12 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     logging::start(None)?;
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
-    let options = Options { threads: args.place.threads(), top: 1, ..Options::default() };
+    let (engine, threads) = match args.engine {
+        Engine::Rten => (sd_infer::Engine::Rten, args.place.threads()),
+        Engine::Tract => (sd_infer::Engine::Tract, 1),
+        Engine::Ort => (sd_infer::Engine::Ort, args.place.threads()),
+    };
+    let options = Options { engine, threads, top: 1, ..Options::default() };
     let mut classifier = Classifier::open_with(file, options)?;
     ensure!(
         classifier.metadata().configuration == experiment.to_toml()?,
