@@ -56,7 +56,9 @@ pub use conv::{
 };
 pub use cost::Cost;
 pub use error::{Error, Result};
-pub use kernel::{AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, forget_gradient};
+pub use kernel::{
+    AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals, forget_gradient,
+};
 pub use layout::channels_last;
 pub use linear::Linear;
 pub use norm::{BatchNorm, BatchNormRelu, BatchNormRelu6, BatchNormReluMaxPool};

@@ -3,6 +3,7 @@
 use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
+use crate::kernel;
 use crate::onnx::sliding;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
@@ -54,6 +55,9 @@ impl Block for AveragePool {
 
 /// The mean of each channel: `[N, C, H, W]` to `[N, C]`.
 pub fn global_average(input: &Tensor) -> Tensor {
+    if kernel::is_channels_last(input) {
+        return kernel::mean(input);
+    }
     input.mean_dim([2i64, 3].as_slice(), false, None)
 }
 

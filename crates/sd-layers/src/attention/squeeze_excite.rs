@@ -5,6 +5,7 @@ use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use super::weigh_channels;
 use crate::error::positive;
 use crate::init::uniform_fan_in;
 use crate::onnx;
@@ -46,7 +47,7 @@ impl SqueezeExcite {
 impl nn::Module for SqueezeExcite {
     fn forward(&self, input: &Tensor) -> Tensor {
         let weights = global_average(input).apply(&self.0).sigmoid();
-        input * weights.unsqueeze(-1).unsqueeze(-1)
+        weigh_channels(input, &weights)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The convolution itself, dense or in groups.
 
 use sd_onnx::{Graph, Value, int};
-use tch::{Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 use super::ConvGeometry;
 use crate::error::positive;
@@ -9,6 +9,7 @@ use crate::init::uniform_fan_in;
 use crate::kernel;
 use crate::onnx;
 use crate::precision::like;
+use crate::shape::Window;
 use crate::{Block, Cost, Error, FeatureShape, Result};
 
 /// A two-dimensional convolution without bias: `[N, inputs, H, W]` to `[N, outputs, H', W']`.
@@ -39,6 +40,21 @@ impl Convolution {
         let weight = vs.var("weight", &size, uniform_fan_in(size[1..].iter().product()));
         Ok(Self { weight, geometry, groups })
     }
+
+    /// A window of one position, as the product of matrices that it is. In `bf16` libtorch's
+    /// convolution takes up to twenty times as long, for it brings the weights into another order
+    /// at each step; in `f32` it is as fast on large maps.
+    fn at_each_position(&self, input: &Tensor) -> Tensor {
+        let ConvGeometry { inputs, outputs, .. } = self.geometry;
+        let weight = like(&self.weight, input).view([outputs, inputs]);
+        input.permute([0, 2, 3, 1]).linear(&weight, None::<Tensor>).permute([0, 3, 1, 2])
+    }
+}
+
+/// Whether windows of the map are few enough for the product of matrices to be the faster way: on
+/// 8×8 it is not.
+fn is_small(map: &Tensor) -> bool {
+    map.size()[2..].iter().product::<i64>() <= 16
 }
 
 impl nn::Module for Convolution {
@@ -47,6 +63,15 @@ impl nn::Module for Convolution {
         let depthwise = self.groups > 1 && self.groups == inputs && self.groups == outputs;
         if depthwise && kernel::is_channels_last(input) {
             return kernel::depthwise(input, &self.weight, window);
+        }
+        let dense = self.groups == 1 && kernel::is_channels_last(input);
+        if dense && input.kind() == Kind::BFloat16 {
+            if window == Window::same(1, 1) {
+                return self.at_each_position(input);
+            }
+            if is_small(input) {
+                return kernel::product(input, &self.weight, window);
+            }
         }
         input.conv2d(
             &like(&self.weight, input),

@@ -1,6 +1,8 @@
 // What tch does not offer: a node of libtorch's graph whose backward pass is a Rust closure,
-// libtorch's own threads, its fused optimisers, and a gradient that is dropped, not zeroed.
+// libtorch's own threads, its fused optimisers, a gradient that is dropped, not zeroed, and the
+// arithmetic of small numbers and of CUDA's matrices.
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_fused_adamw.h>
@@ -78,6 +80,10 @@ extern "C" void sd_record(at::Tensor* output, at::Tensor** inputs, size_t count,
   node->set_next_edges(std::move(edges));
   torch::autograd::set_history(*output, node);
 }
+
+extern "C" bool sd_flush_denormals() { return at::globalContext().setFlushDenormal(true); }
+
+extern "C" void sd_allow_tf32() { at::globalContext().setAllowTF32CuBLAS(true); }
 
 extern "C" bool sd_grad_enabled() { return at::GradMode::is_enabled(); }
 

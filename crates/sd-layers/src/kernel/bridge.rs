@@ -25,6 +25,8 @@ struct Closure {
 unsafe extern "C" {
     fn sd_record(output: *mut c_void, inputs: *const *mut c_void, count: usize, closure: Closure);
     safe fn sd_grad_enabled() -> bool;
+    safe fn sd_flush_denormals() -> bool;
+    safe fn sd_allow_tf32();
     fn sd_for_each(count: i64, state: *mut c_void, work: extern "C" fn(*mut c_void, i64));
 }
 
@@ -50,6 +52,22 @@ pub fn record(
 /// Whether this thread records a graph.
 pub fn grad_enabled() -> bool {
     sd_grad_enabled()
+}
+
+/// Has this thread, and those that it starts from now on, take numbers too small for a float's full
+/// precision (below 1.2e-38) for zero: processors compute with them many times as slowly. False
+/// where the processor cannot.
+///
+/// Call it before the first thread of a program: Rust assumes that this mode of the processor is
+/// the same throughout.
+pub fn flush_denormals() -> bool {
+    sd_flush_denormals()
+}
+
+/// Lets CUDA multiply `f32` matrices with 10 bits of mantissa (TF32) where it has units for it, as
+/// cuDNN's convolutions do anyway.
+pub fn allow_tf32() {
+    sd_allow_tf32();
 }
 
 extern "C" fn call_backward(

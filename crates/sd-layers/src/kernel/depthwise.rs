@@ -3,10 +3,11 @@
 //! libtorch on the CPU has fast loops for some sizes only: without AVX-512 the weights' gradient
 //! on a 2×2 map takes a hundred times what its multiplications do.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::bridge::{for_each, gradient_as, record, values, values_mut};
 use super::element::{Bf16, Element};
+use super::geometry::Geometry;
 use crate::shape::Window;
 
 /// Channels at once: as many as sums fit into vector registers.
@@ -27,7 +28,7 @@ pub fn depthwise(map: &Tensor, weight: &Tensor, window: Window) -> Tensor {
 fn depthwise_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Tensor {
     let geometry = Geometry::of(map, window);
     let taps = geometry.taps_of(weight);
-    let mut output = geometry.empty(geometry.output, map.kind());
+    let mut output = geometry.empty(geometry.output, geometry.channels, map.kind());
     geometry.gather(
         values::<T>(map),
         &taps,
@@ -50,58 +51,12 @@ fn depthwise_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Te
     output
 }
 
-/// Sizes of a depthwise convolution.
-#[derive(Clone, Copy)]
-struct Geometry {
-    images: usize,
-    channels: usize,
-    /// Height and width.
-    input: [usize; 2],
-    output: [usize; 2],
-    window: Window,
-}
-
 impl Geometry {
-    fn of(map: &Tensor, window: Window) -> Self {
-        let [images, channels, height, width] = map.size()[..] else {
-            unreachable!("a feature map has four axes")
-        };
-        let slid = |side: i64| (side + 2 * window.padding - window.kernel) / window.stride + 1;
-        Self {
-            images: images as usize,
-            channels: channels as usize,
-            input: [height as usize, width as usize],
-            output: [slid(height) as usize, slid(width) as usize],
-            window,
-        }
-    }
-
-    fn kernel(&self) -> usize {
-        self.window.kernel as usize
-    }
-
-    fn empty(&self, [height, width]: [usize; 2], kind: Kind) -> Tensor {
-        let size = [self.images, height, width, self.channels].map(|side| side as i64);
-        Tensor::empty(size, (kind, Device::Cpu)).permute([0, 3, 1, 2])
-    }
-
     /// The weights as `[K · K, C]`.
     fn taps_of(&self, weight: &Tensor) -> Vec<f32> {
         let (weight, size) = (values::<f32>(weight), self.kernel() * self.kernel());
         let tap = |k: usize| (0..self.channels).map(move |c| weight[c * size + k]);
         (0..size).flat_map(tap).collect()
-    }
-
-    /// Where tap k of the output at `at` reads, along one axis; it may lie in the padding.
-    fn input_at(&self, at: usize, k: usize) -> Option<usize> {
-        (at * self.window.stride as usize + k).checked_sub(self.window.padding as usize)
-    }
-
-    /// Which output reads the input at `at` through tap k, along one axis.
-    fn output_at(&self, at: usize, k: usize) -> Option<usize> {
-        let (from, stride) = (at + self.window.padding as usize, self.window.stride as usize);
-        let distance = from.checked_sub(k)?;
-        distance.is_multiple_of(stride).then_some(distance / stride)
     }
 
     /// Each position of a map of size `to` as the weighed sum of the positions of `from` that

@@ -7,18 +7,23 @@
 
 mod affine;
 mod bridge;
+mod by_image;
 mod channel_sums;
 mod depthwise;
 mod element;
+mod geometry;
 mod norm_relu;
 mod norm_relu_pool;
+mod product;
 #[cfg(test)]
 mod tests;
 mod update;
 
 pub use affine::Norm;
-pub use bridge::{grad_enabled, is_channels_last};
+pub use bridge::{allow_tf32, flush_denormals, grad_enabled, is_channels_last};
+pub use by_image::{mean, weigh};
 pub use depthwise::depthwise;
 pub use norm_relu::{infer, train};
 pub use norm_relu_pool::train_pooled;
+pub use product::product;
 pub use update::{AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, forget_gradient};

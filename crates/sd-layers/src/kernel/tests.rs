@@ -169,6 +169,50 @@ fn norm_relu_and_pool_are_libtorchs() {
 }
 
 #[test]
+fn products_are_libtorchs_convolution() {
+    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+        tch::manual_seed(0);
+        for (channels, outputs, side, kernel, stride) in
+            [(3, 8, 4, 3, 1), (16, 5, 2, 3, 1), (8, 8, 4, 3, 2), (7, 9, 3, 2, 2), (4, 6, 1, 5, 1)]
+        {
+            let window = Window { kernel, stride, padding: kernel / 2 };
+            let map = Tensor::randn([6, channels, side, side + 1], CPU).to_kind(kind);
+            let x = channels_last(&map).set_requires_grad(true);
+            let weight =
+                Tensor::randn([outputs, channels, kernel, kernel], CPU).set_requires_grad(true);
+            let (their_x, their_weight) = (
+                x.detach().copy().set_requires_grad(true),
+                weight.detach().copy().set_requires_grad(true),
+            );
+            let found = product(&x, &weight, window);
+            let expected = their_x.to_kind(Kind::Float).conv2d(
+                &their_weight,
+                None::<Tensor>,
+                [stride, stride],
+                [kernel / 2, kernel / 2],
+                [1, 1],
+                1,
+            );
+            assert_eq!((found.size(), found.kind()), (expected.size(), kind));
+            let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
+            (&found * &gradient).sum(Kind::Float).backward();
+            (&expected * &gradient).sum(Kind::Float).backward();
+            for (what, found, expected) in [
+                ("output", found.detach(), expected.detach()),
+                ("map", x.grad(), their_x.grad()),
+                ("weight", weight.grad(), their_weight.grad()),
+            ] {
+                let difference = difference(&found, &expected);
+                assert!(
+                    difference < tolerance,
+                    "{kind:?} {what}, {channels} to {outputs} channels: {difference}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn depthwise_convolution_is_libtorchs() {
     for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
         tch::manual_seed(0);
@@ -210,4 +254,55 @@ fn depthwise_convolution_is_libtorchs() {
             }
         }
     }
+}
+
+#[test]
+fn means_and_weights_by_image_are_libtorchs() {
+    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+        tch::manual_seed(0);
+        for (channels, side) in [(3, 2), (8, 1), (65, 5)] {
+            let map = channels_last(&Tensor::randn([5, channels, side, 2 * side], CPU));
+            let x = map.to_kind(kind).set_requires_grad(true);
+            let weights = Tensor::rand([5, channels], CPU).to_kind(kind).set_requires_grad(true);
+            let (their_x, their_weights) = (
+                x.detach().copy().set_requires_grad(true),
+                weights.detach().copy().set_requires_grad(true),
+            );
+            let found = weigh(&x, &weights);
+            let expected = &their_x * their_weights.unsqueeze(-1).unsqueeze(-1);
+            assert_eq!((found.kind(), found.stride()), (kind, x.stride()));
+            let (means, their_means) =
+                (mean(&found), expected.mean_dim([2i64, 3].as_slice(), false, None));
+            let gradient = Tensor::randn(means.size(), CPU).to_kind(kind);
+            (&means * &gradient).sum(Kind::Float).backward();
+            (&their_means * &gradient).sum(Kind::Float).backward();
+            for (what, found, expected) in [
+                ("weighed", found.detach(), expected.detach()),
+                ("means", means.detach(), their_means.detach()),
+                ("map", x.grad(), their_x.grad()),
+                ("weights", weights.grad(), their_weights.grad()),
+            ] {
+                let difference = difference(&found, &expected);
+                assert!(
+                    difference < tolerance,
+                    "{kind:?} {what}, {channels} channels: {difference}"
+                );
+            }
+        }
+    }
+}
+
+/// In a thread of its own, for the mode stays with a thread and those that it starts.
+#[test]
+fn numbers_too_small_for_their_precision_become_zero() {
+    let in_thread = std::thread::spawn(|| {
+        // Enough for all of libtorch's threads.
+        let smallest = || (Tensor::full([1 << 20], 1e-30, CPU) * 1e-10).max().double_value(&[]);
+        let kept = smallest();
+        (kept, flush_denormals(), smallest())
+    });
+    let (kept, can, flushed) = in_thread.join().unwrap();
+    assert!(kept > 0.0, "{kept}");
+    assert!(can && flushed == 0.0 || !can && flushed == kept, "can {can}, {flushed}");
+    assert!(can || !cfg!(target_arch = "x86_64"), "every x86-64 processor can");
 }

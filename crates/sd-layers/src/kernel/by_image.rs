@@ -1,0 +1,200 @@
+//! The mean of each channel over an image's positions, and each channel of an image weighed by a
+//! number: what global pooling and channel attention are made of. libtorch's backward passes of
+//! both write a map in another order than it lies in memory.
+
+use tch::{Device, Kind, Tensor};
+
+use super::bridge::{for_each, gradient_as, record, values, values_mut};
+use super::element::{Bf16, Element};
+
+/// The means over the positions of `map` `[N, C, H, W]`, channels-last: `[N, C]` in its type.
+pub fn mean(map: &Tensor) -> Tensor {
+    match map.kind() {
+        Kind::BFloat16 => mean_in::<Bf16>(map),
+        _ => mean_in::<f32>(map),
+    }
+}
+
+/// `map` `[N, C, H, W]`, channels-last, times `weights` `[N, C]` of its type.
+pub fn weigh(map: &Tensor, weights: &Tensor) -> Tensor {
+    match map.kind() {
+        Kind::BFloat16 => weigh_in::<Bf16>(map, weights),
+        _ => weigh_in::<f32>(map, weights),
+    }
+}
+
+fn mean_in<T: Element>(map: &Tensor) -> Tensor {
+    let images = Images::of(map);
+    let share = 1.0 / images.positions as f32;
+    let mut output = images.numbers(map.kind());
+    for_each(
+        values::<T>(map).chunks(images.part()).zip(images.of_each_mut::<T>(&mut output)),
+        #[inline(always)]
+        |(map, means)| images.means(map, share, means),
+    );
+    let like = map.detach();
+    let backward = move |gradient: &Tensor| {
+        let gradient = gradient.to_kind(like.kind()).contiguous();
+        let mut result = like.empty_like();
+        for_each(
+            images.of_each::<T>(&gradient).zip(values_mut(&mut result).chunks_mut(images.part())),
+            #[inline(always)]
+            |(gradient, result)| images.spread(gradient, share, result),
+        );
+        vec![result]
+    };
+    record(&mut output, &[map], backward);
+    output
+}
+
+fn weigh_in<T: Element>(map: &Tensor, weights: &Tensor) -> Tensor {
+    let images = Images::of(map);
+    let saved_weights = weights.detach().contiguous();
+    let mut output = images.weighed::<T>(map, &saved_weights);
+    let saved = map.shallow_clone();
+    let backward = move |gradient: &Tensor| {
+        let gradient = gradient_as(saved.kind(), gradient);
+        let mut weights = images.numbers(saved.kind());
+        let pairs = values::<T>(&saved).chunks(images.part());
+        let pairs = pairs.zip(values::<T>(&gradient).chunks(images.part()));
+        for_each(
+            pairs.zip(images.of_each_mut::<T>(&mut weights)),
+            #[inline(always)]
+            |((map, gradient), sums)| images.sum_of_products(map, gradient, sums),
+        );
+        vec![images.weighed::<T>(&gradient, &saved_weights), weights]
+    };
+    record(&mut output, &[map, weights], backward);
+    output
+}
+
+/// Sizes of a map, and how its images are divided among the threads.
+#[derive(Debug, Clone, Copy)]
+struct Images {
+    images: usize,
+    channels: usize,
+    positions: usize,
+    images_of_part: usize,
+}
+
+impl Images {
+    fn of(map: &Tensor) -> Self {
+        let [images, channels, height, width] = map.size()[..] else {
+            unreachable!("a feature map has four axes")
+        };
+        let images_of_part = (images as usize).div_ceil(tch::get_num_threads() as usize).max(1);
+        Self {
+            images: images as usize,
+            channels: channels as usize,
+            positions: (height * width) as usize,
+            images_of_part,
+        }
+    }
+
+    /// Numbers of the map in a thread's part.
+    fn part(&self) -> usize {
+        self.images_of_part * self.positions * self.channels
+    }
+
+    /// A number for each image and channel, `[N, C]`.
+    fn numbers(&self, kind: Kind) -> Tensor {
+        Tensor::empty([self.images as i64, self.channels as i64], (kind, Device::Cpu))
+    }
+
+    /// `[N, C]` in the threads' parts.
+    fn of_each<'a, T: Element>(&self, numbers: &'a Tensor) -> impl Iterator<Item = &'a [T]> {
+        values::<T>(numbers).chunks(self.images_of_part * self.channels)
+    }
+
+    fn of_each_mut<'a, T: Element>(
+        &self,
+        numbers: &'a mut Tensor,
+    ) -> impl Iterator<Item = &'a mut [T]> {
+        values_mut::<T>(numbers).chunks_mut(self.images_of_part * self.channels)
+    }
+
+    /// Numbers of an image.
+    fn image(&self) -> usize {
+        self.positions * self.channels
+    }
+
+    fn weighed<T: Element>(&self, map: &Tensor, weights: &Tensor) -> Tensor {
+        let mut output = map.detach().empty_like();
+        let maps = values::<T>(map).chunks(self.part()).zip(self.of_each::<T>(weights));
+        for_each(
+            maps.zip(values_mut::<T>(&mut output).chunks_mut(self.part())),
+            #[inline(always)]
+            |((map, weights), output)| self.weigh_part(map, weights, output),
+        );
+        output
+    }
+
+    #[inline(always)]
+    fn weigh_part<T: Element>(&self, map: &[T], weights: &[T], output: &mut [T]) {
+        let channels = self.channels;
+        let images = map.chunks_exact(self.image()).zip(output.chunks_exact_mut(self.image()));
+        for ((map, output), weights) in images.zip(weights.chunks_exact(channels)) {
+            let rows = map.chunks_exact(channels);
+            for (x, y) in rows.zip(output.chunks_exact_mut(channels)) {
+                for c in 0..channels {
+                    y[c] = T::of(x[c].get() * weights[c].get());
+                }
+            }
+        }
+    }
+
+    /// The sum of each channel times `share`.
+    #[inline(always)]
+    fn means<T: Element>(&self, map: &[T], share: f32, means: &mut [T]) {
+        let channels = self.channels;
+        let mut sums = vec![0.0; channels];
+        let images = map.chunks_exact(self.image());
+        for (map, means) in images.zip(means.chunks_exact_mut(channels)) {
+            sums.fill(0.0);
+            for x in map.chunks_exact(channels) {
+                for c in 0..channels {
+                    sums[c] += x[c].get();
+                }
+            }
+            for c in 0..channels {
+                means[c] = T::of(sums[c] * share);
+            }
+        }
+    }
+
+    /// Σ x g of each channel.
+    #[inline(always)]
+    fn sum_of_products<T: Element>(&self, map: &[T], gradient: &[T], output: &mut [T]) {
+        let channels = self.channels;
+        let mut sums = vec![0.0; channels];
+        let images = map.chunks_exact(self.image()).zip(gradient.chunks_exact(self.image()));
+        for ((map, gradient), output) in images.zip(output.chunks_exact_mut(channels)) {
+            sums.fill(0.0);
+            let rows = map.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+            for (x, g) in rows {
+                for c in 0..channels {
+                    sums[c] += x[c].get() * g[c].get();
+                }
+            }
+            for c in 0..channels {
+                output[c] = T::of(sums[c]);
+            }
+        }
+    }
+
+    /// An image's number of each channel, times `share`, at every position.
+    #[inline(always)]
+    fn spread<T: Element>(&self, numbers: &[T], share: f32, map: &mut [T]) {
+        let channels = self.channels;
+        let mut row = vec![T::of(0.0); channels];
+        let images = map.chunks_exact_mut(self.image());
+        for (map, numbers) in images.zip(numbers.chunks_exact(channels)) {
+            for c in 0..channels {
+                row[c] = T::of(numbers[c].get() * share);
+            }
+            for place in map.chunks_exact_mut(channels) {
+                place.copy_from_slice(&row);
+            }
+        }
+    }
+}
