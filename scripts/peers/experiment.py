@@ -32,6 +32,7 @@ class Experiment:
         *self.shape, self.classes = TASKS[self.config["data"]["dataset"]]
         self.setting = (arguments.mode, arguments.precision, arguments.layout)
         self.seconds = None if arguments.probe else arguments.seconds
+        torch.set_flush_denormal(True)
         torch.set_num_threads(arguments.threads)
         torch.manual_seed(0)
         self.format = (

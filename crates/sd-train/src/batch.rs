@@ -3,11 +3,12 @@
 use sd_data::{Batch, BatchPixels};
 use tch::{Device, Tensor};
 
+use crate::device;
 use crate::objective::Targets;
 
 /// Images `[N, C, H, W]`, channels last in memory, and labels `[N]`, on `device`.
 pub fn to_tensors(batch: &Batch, device: Device) -> (Tensor, Tensor) {
-    let labels = Tensor::from_slice(&batch.labels).to_device(device);
+    let labels = device::put(Tensor::from_slice(&batch.labels), device);
     (images(batch, &batch.pixels, device), labels)
 }
 
@@ -15,7 +16,7 @@ pub fn to_tensors(batch: &Batch, device: Device) -> (Tensor, Tensor) {
 fn images(batch: &Batch, pixels: &BatchPixels, device: Device) -> Tensor {
     let shape = batch.shape;
     let size = [batch.len() as i64, shape.height as i64, shape.width as i64, shape.channels as i64];
-    Tensor::from_slice(pixels).view(size).permute([0, 3, 1, 2]).to_device(device)
+    device::put(Tensor::from_slice(pixels), device).view(size).permute([0, 3, 1, 2])
 }
 
 /// A batch to learn from.

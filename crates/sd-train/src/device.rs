@@ -1,11 +1,12 @@
-//! The device a command computes on, and loading libtorch's CUDA part where there is one.
+//! The device a command computes on: loading libtorch's CUDA part where there is one, and bringing
+//! tensors there.
 
 #![allow(unsafe_code, reason = "a library is loaded")]
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
-use tch::{Cuda, Device};
+use tch::{Cuda, Device, Tensor};
 
 use crate::cli::DeviceChoice;
 
@@ -19,6 +20,11 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
     }
     load_cuda();
     let count = if Cuda::is_available() { Cuda::device_count() as usize } else { 0 };
+    if count > 0 {
+        // All batches have one size: a convolution's algorithms are tried once, and the fastest kept.
+        Cuda::cudnn_set_benchmark(true);
+        sd_layers::allow_tf32();
+    }
     match choice {
         DeviceChoice::Cuda(index) => {
             ensure!(
@@ -31,6 +37,16 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
             Ok(if count > 0 { Device::Cuda(0) } else { Device::Cpu })
         }
     }
+}
+
+/// A tensor of the host's memory on `device`. A copy to CUDA starts from pinned memory, in the order
+/// of the device's work, and nobody waits for it.
+pub fn put(tensor: Tensor, device: Device) -> Tensor {
+    if device == Device::Cpu {
+        return tensor;
+    }
+    // libtorch keeps the pinned memory until the copy is done.
+    tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false)
 }
 
 /// Loads `libtorch_cuda.so` where the libtorch in use, or a folder of `LD_LIBRARY_PATH`, has it.

@@ -18,6 +18,8 @@ use serde::Serialize;
 
 fn main() -> ExitCode {
     memory::keep_freed();
+    // Before there is a second thread. Without it everything is only slower.
+    let _ = sd_layers::flush_denormals();
     let done = match Cli::parse().program {
         Program::Command(command) => dispatch(command),
         Program::Bench(subject) => bench(&subject).map(|()| ExitCode::SUCCESS),

@@ -1,4 +1,4 @@
-//! The process's memory and arithmetic, set once before the first tensor.
+//! The process's memory, set once before the first tensor.
 
 #![allow(unsafe_code, reason = "limits of the C allocator")]
 

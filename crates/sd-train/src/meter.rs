@@ -131,19 +131,26 @@ impl Meter {
         self.terms.iter().map(|(term, sum)| (*term, sum.shallow_clone())).collect()
     }
 
-    /// What has been counted; waits for the device.
+    /// What has been counted; waits for the device once.
     pub fn read(&mut self) -> &Counts {
-        for (term, sum) in std::mem::take(&mut self.terms) {
-            *self.counts.terms.entry(term).or_default() += sum.double_value(&[]);
+        let (terms, exits) = (std::mem::take(&mut self.terms), self.exits.take());
+        let exits = exits.map(|sums| sums.tr().reshape([-1]));
+        let rows = terms.values().map(|sum| sum.view(1)).chain(exits);
+        let rows: Vec<Tensor> = rows.collect();
+        if rows.is_empty() {
+            return &self.counts;
         }
-        if let Some(sums) = self.exits.take() {
-            let exits = sums.size()[1];
-            self.counts.exits.resize(exits as usize, Tally::default());
-            for (exit, tally) in (0..exits).zip(&mut self.counts.exits) {
-                tally.top1 += sums.double_value(&[0, exit]);
-                tally.top5 += sums.double_value(&[1, exit]);
-                tally.loss += sums.double_value(&[2, exit]);
-            }
+        let read = Vec::<f64>::try_from(Tensor::cat(&rows, 0)).expect("a row of doubles");
+        let (sums, exits) = read.split_at(terms.len());
+        for (term, sum) in terms.keys().zip(sums) {
+            *self.counts.terms.entry(*term).or_default() += sum;
+        }
+        let exits = exits.chunks_exact(3);
+        self.counts.exits.resize(self.counts.exits.len().max(exits.len()), Tally::default());
+        for (tally, sums) in self.counts.exits.iter_mut().zip(exits) {
+            tally.top1 += sums[0];
+            tally.top5 += sums[1];
+            tally.loss += sums[2];
         }
         &self.counts
     }

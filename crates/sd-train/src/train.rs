@@ -143,8 +143,11 @@ impl Trainer<'_> {
             started = Instant::now();
         }
         observer.steps_end();
+        // A GPU may still be at the last steps.
+        let waiting = Instant::now();
         look(&mut traces, observer)?;
         position.counts = meter.read().clone();
+        position.epoch_seconds += waiting.elapsed().as_secs_f64();
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::batch::Lesson;
+use crate::device;
 use crate::objective::{Mixed, Targets};
 
 /// How images are mixed. In TOML: `mix = { mixup = { alpha = 0.2 } }`.
@@ -59,7 +60,7 @@ impl MixConfig {
         let Some(mixture) = drawn else { return lesson };
         let mut others: Vec<i64> = (0..batch).collect();
         others.shuffle(&mut random);
-        let others = Tensor::from_slice(&others).to_device(lesson.images.device());
+        let others = device::put(Tensor::from_slice(&others), lesson.images.device());
         let Lesson { images, partners, targets } = lesson;
         let labels = targets.labels.index_select(0, &others);
         let mixed = Some(Mixed { labels, share: mixture.share([height, width]) });
