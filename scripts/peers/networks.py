@@ -173,22 +173,26 @@ def vgg11(config):
     depth, head, conv, attention = take(
         config, "vgg", "depth", "head", "conv", "attention"
     )
-    for name, found, expected in [
-        ("depth", depth, 11),
-        ("head", head, "linear"),
-        ("attention", attention, "none"),
-    ]:
+    for name, found, expected in [("depth", depth, 11), ("head", head, "linear")]:
         expect(f"vgg.{name}", found, expected)
-    conv = convolution(conv)
     stem = nn.Sequential(dense(3, 64), *norm_relu(64))
     stages, inputs = [], 64
-    for outputs, count in ((64, 0), (128, 1), (256, 2), (512, 2), (512, 2)):
+    sizes = ((64, 0), (128, 1), (256, 2), (512, 2), (512, 2))
+    for (outputs, count), conv, weighs in zip(sizes, by_stage(conv), by_stage(attention)):
         layers = []
         for _ in range(count):
-            layers += [conv(inputs, outputs), *norm_relu(outputs)]
+            layers += [convolution(conv)(inputs, outputs), *norm_relu(outputs)]
             inputs = outputs
+        if weighs != "none":
+            expect("vgg.attention", weighs, {"eca": {}})
+            layers.append(Eca(outputs))
         stages.append((nn.Sequential(*layers, nn.MaxPool2d(2)), outputs))
     return stem, stages
+
+
+def by_stage(value):
+    """One value for all of VGG's five stages, or a list of five."""
+    return value if isinstance(value, list) else [value] * 5
 
 
 class MultiExit(nn.Module):

@@ -57,9 +57,9 @@ impl ExportedModel {
 pub struct DeployRound {
     /// Each export in each runtime that computes its form as it is meant.
     pub exported: Vec<ExportedTiming>,
-    /// Seconds from the program's start to its end, with one image classified up to the deepest
-    /// exit.
-    pub first_label_seconds: Vec<f64>,
+    /// Seconds from a process's start to its end, with one image classified up to the deepest exit:
+    /// of `sd-infer` by runtime, of the programs that have libtorch and PyTorch.
+    pub first_label_seconds: BTreeMap<String, Vec<f64>>,
     /// Each exit in libtorch and, where it was asked for, PyTorch; one record for each number of
     /// threads.
     pub peers: Vec<BenchRecord>,
@@ -143,11 +143,14 @@ impl DeployRecord {
         paces
     }
 
-    /// The median of all starts, in seconds.
-    pub fn first_label_seconds(&self) -> Option<f64> {
-        let starts: Vec<f64> =
-            self.rounds.iter().flat_map(|round| &round.first_label_seconds).copied().collect();
-        stats::median(&starts)
+    /// The median of all starts, in seconds, by what computed.
+    pub fn first_label_seconds(&self) -> BTreeMap<&str, f64> {
+        let mut starts = BTreeMap::<&str, Vec<f64>>::new();
+        for (name, seconds) in self.rounds.iter().flat_map(|round| &round.first_label_seconds) {
+            starts.entry(name).or_default().extend(seconds);
+        }
+        let median = |(name, seconds): (_, Vec<f64>)| Some((name, stats::median(&seconds)?));
+        starts.into_iter().filter_map(median).collect()
     }
 
     /// The export of this name.

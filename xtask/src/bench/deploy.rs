@@ -170,7 +170,7 @@ fn measure_all(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> R
     }
     let deepest = deployed.files.iter().find(|file| file.name == "deepest");
     let deepest = &deepest.context("a network has a deepest exit")?.path;
-    let starts = starts(&programs.small, deepest, &programs.pixel)?;
+    let starts = all_starts(args, programs, deployed.run, deepest)?;
     let mut peers = Vec::new();
     for &threads in &args.threads {
         peers.push(ours(args, &programs.sd_train, deployed.run, threads)?);
@@ -307,12 +307,34 @@ fn measure(
     Ok(record)
 }
 
-/// Seconds from a process's start to its end, with one image classified.
-fn starts(program: &Path, model: &Path, image: &Path) -> Result<Vec<f64>> {
-    let start = || {
+/// Seconds from a start to the first label, by what computes it.
+fn all_starts(args: &DeployArgs, programs: &Programs, run: &Path, model: &Path) -> Result<Value> {
+    let mut all = serde_json::Map::new();
+    let mut small = Command::new(&programs.small);
+    all.insert("rten".to_owned(), starts(small.arg(model).arg(&programs.pixel))?.into());
+    for &engine in args.engines.iter().filter(|&&engine| engine != Engine::Rten) {
+        let mut program = Command::new(&programs.all);
+        program.arg(model).arg(&programs.pixel).args(["--engine", &name(engine)]);
+        all.insert(name(engine), starts(&mut program)?.into());
+    }
+    let mut ours = Command::new(&programs.sd_train);
+    ours.arg("predict").arg(run).arg(&programs.pixel).args(["--device", "cpu", "--threads", "1"]);
+    all.insert("libtorch".to_owned(), starts(&mut ours)?.into());
+    if let Some(python) = &programs.python {
+        let mut theirs = Command::new(python);
+        theirs.arg("-B").arg(workspace::root().join("scripts/peers/start.py"));
+        theirs.arg(run.join("config.toml")).args(["--threads", "1"]);
+        all.insert("PyTorch eager".to_owned(), starts(&mut theirs)?.into());
+    }
+    Ok(all.into())
+}
+
+/// Seconds from a process's start to its end.
+fn starts(command: &mut Command) -> Result<Vec<f64>> {
+    let mut start = || {
         let begun = Instant::now();
-        let output = Command::new(program).arg(model).arg(image).output()?;
-        ensure!(output.status.success(), "{} failed", program.display());
+        let output = command.output()?;
+        ensure!(output.status.success(), "{command:?} failed");
         Ok(begun.elapsed().as_secs_f64())
     };
     // One unmeasured, for the system's cache of files.

@@ -21,7 +21,8 @@ const EXPLANATION: &str = "An exit's file ends there and has no exit before it; 
     its thresholds cost at most half a point of top-1, and those of half, which is staged too, at \
     most half of the MACs; the time and share of the MACs of both are means over test images. Each \
     runtime was a process of its own, all in turns; preparing the images is left out. libtorch and \
-    PyTorch run the same network unexported, on random images, in 32 bits.";
+    PyTorch run the same network unexported, on random images, in 32 bits; the memory of a runtime \
+    includes loading the file and the test images.";
 
 const FORMS: &str = "qdq is 8 bits for ONNX Runtime (ort), convinteger 8 bits for the others; each \
     was scored on all test images in a runtime that it is meant for, the deepest exit in all.";
@@ -47,6 +48,8 @@ fn of_one(record: &DeployRecord) -> Vec<Element> {
         Element::Highlights(highlights(record, &paces)),
         Element::Table(files(record)),
         Element::Paragraph(FORMS.to_owned()),
+        Element::Heading("From a process's start to its first label".to_owned()),
+        Element::Table(starts(record)),
     ];
     let engines = engines(&paces);
     // libtorch and PyTorch measure a whole evaluation too, in batches of its own.
@@ -96,7 +99,7 @@ fn highlights(record: &DeployRecord, paces: &Paces) -> Vec<Highlight> {
     let model = record.model(DEEPEST);
     add("Model", model.map(|model| bytes(model.bytes)), "the deepest exit's file".to_owned());
     add("Program", Some(bytes(record.program_bytes)), "stripped, nothing beside it".to_owned());
-    let start = record.first_label_seconds().map(time);
+    let start = record.first_label_seconds().get(RUNTIMES[0]).copied().map(time);
     add("First label", start, "from the program's start to its end".to_owned());
     for (name, limit) in STAGED {
         let Some((ratio, engine)) = over_whole(name, paces) else { continue };
@@ -158,12 +161,25 @@ fn files(record: &DeployRecord) -> Table {
     table
 }
 
-/// The engines, this project's runtimes before libtorch and PyTorch.
+/// A column for each program.
+fn starts(record: &DeployRecord) -> Table {
+    let mut all: Vec<(&str, f64)> = record.first_label_seconds().into_iter().collect();
+    all.sort_by_key(|(name, _)| (rank(name), *name));
+    let titles = all.iter().map(|(name, _)| Column::number(*name));
+    let mut table = Table::new([Column::text("Export")].into_iter().chain(titles));
+    let cells = all.iter().map(|(_, seconds)| time(*seconds));
+    table.push([DEEPEST.to_owned()].into_iter().chain(cells));
+    table
+}
+
+/// Where an engine stands: this project's runtimes before libtorch and PyTorch.
+fn rank(name: &str) -> usize {
+    let known = RUNTIMES.iter().chain(&["libtorch"]);
+    known.clone().position(|known| *known == name).unwrap_or(known.count())
+}
+
+/// The engines in the order of their columns.
 fn engines(paces: &Paces) -> Vec<Engine> {
-    let rank = |name: &str| {
-        let known = RUNTIMES.iter().chain(&["libtorch"]);
-        known.clone().position(|known| *known == name).unwrap_or(known.count())
-    };
     let mut engines: Vec<Engine> = paces.keys().map(|(_, _, engine)| engine.clone()).collect();
     engines.sort_by(|a, b| (rank(&a.name), a).cmp(&(rank(&b.name), b)));
     engines.dedup();
@@ -222,7 +238,10 @@ fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
             size(record.model(DEEPEST)),
             size(record.model("deepest-convinteger")),
             percent_or_none(record.model(DEEPEST).and_then(ExportedModel::top1)),
-            record.first_label_seconds().map_or_else(|| NONE.to_owned(), time),
+            record
+                .first_label_seconds()
+                .get(RUNTIMES[0])
+                .map_or_else(|| NONE.to_owned(), |&it| time(it)),
         ];
         let times = titles.iter().map(|engine| {
             let pace = paces.get(&(1, DEEPEST.to_owned(), engine.clone()));
