@@ -80,8 +80,24 @@ def records():
         "epoch": 1, "step": 1, "learning_rate": 0.1, "seconds": 1.0, "images_per_second": 1.0, "loss": 1.5,
         "terms": {"label": 1.5}, "train": [accuracy], "valid": {"exits": [accuracy], "ensemble": accuracy},
     }
+    exit = {
+        "name": "deepest", "top1": 1.0, "top5": 1.0, "loss": 0.5, "calibration_error": 0.5,
+        "bins": [{"images": 0}] * 14 + [{"images": 2, "confidence": 1.0, "accuracy": 0.5}],
+        "class_accuracy": [0.5, None], "confusion": [[1, 1], [0, 0]],
+    }
+    setting = {"value": 0.5, **{split: {"top1": 1.0, "macs": 2.0, "left_at": [2]} for split in ["valid", "test"]}}
+    evaluation = {
+        "schema_version": 1, "split": "test", "weights": "a", "images": 2, "classes": ["a", "b"],
+        "mean": [0.5], "deviation": [0.5], "exits": [exit], "ensemble": exit,
+        "early_exit": {
+            "valid_images": 2, "deepest_macs": 2, "exit_macs": [2],
+            "curves": [{"rule": "alone", "settings": [setting]}],
+            "budgets": [{"share": 0.5, "choices": [{"rule": "entropy", "setting": setting}]}],
+        },
+    }
     put("record", "summary.json", "\0" + json.dumps(summary))
     put("record", "epochs.jsonl", "\1" + (json.dumps(epoch) + "\n") * 2)
+    put("record", "evaluation.json", "\2" + json.dumps(evaluation))
 
 
 def weights():

@@ -1,22 +1,26 @@
 //! The parsers of run records, on bytes in memory: for `fuzz/` alone.
 
-use crate::run_folder::{parse_epochs, parse_summary};
+use crate::report::evaluation_text;
+use crate::run_folder::{parse_epochs, parse_evaluation, parse_summary};
 use std::path::Path;
 
 /// What files are called here.
 const NAME: &str = "some.file";
 
-/// `summary.json`, or `epochs.jsonl`, as the first byte says.
+/// `summary.json`, `epochs.jsonl` or `evaluation.json`, as the first byte says.
 pub fn record(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let path = Path::new(NAME);
-    let read = if kind & 1 == 0 {
-        parse_summary(path, text).map(|_| ())
-    } else {
-        parse_epochs(path, text).map(|(epochs, _)| {
+    let read = match kind % 3 {
+        0 => parse_summary(path, text).map(|_| ()),
+        1 => parse_epochs(path, text).map(|(epochs, _)| {
             assert!(epochs.is_sorted_by(|earlier, later| earlier.epoch < later.epoch));
-        })
+        }),
+        _ => parse_evaluation(path, text).map(|evaluation| {
+            let split = format!("images of the {} split", evaluation.split);
+            assert!(evaluation_text(&evaluation).contains(&split));
+        }),
     };
     if let Err(error) = read {
         assert!(error.to_string().contains(NAME), "{error}");

@@ -118,12 +118,16 @@ impl Run {
 /// Where the file cannot be read, is malformed or was written by another version.
 pub fn read_evaluation(path: impl AsRef<Path>) -> Result<Option<EvaluationRecord>> {
     let path = path.as_ref();
-    let Some(text) = read(path)? else { return Ok(None) };
-    check_version(path, &text, EVALUATION_VERSION)?;
-    let evaluation: EvaluationRecord = from_json(path, &text)?;
+    read(path)?.map(|text| parse_evaluation(path, &text)).transpose()
+}
+
+/// The evaluation in a text.
+pub(crate) fn parse_evaluation(path: &Path, text: &str) -> Result<EvaluationRecord> {
+    check_version(path, text, EVALUATION_VERSION)?;
+    let evaluation: EvaluationRecord = from_json(path, text)?;
     let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
     evaluation.check().map_err(wrong)?;
-    Ok(Some(evaluation))
+    Ok(evaluation)
 }
 
 /// Reads a `deploy.json`; `None` if it is not there.
@@ -197,10 +201,7 @@ pub fn write_json_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Resu
 /// Where the file cannot be written; what was there before is then still there.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let mut builder = tempfile::Builder::new();
     // A temporary file is its owner's alone; this one is to become a file like any other. The
     // system takes off what the user's mask says.
@@ -210,15 +211,26 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes).map_err(Error::io(path))?;
     file.as_file().sync_all().map_err(Error::io(path))?;
     file.persist(path).map_err(|error| Error::io(path)(error.error))?;
-    // The rename itself lasts only once the folder is on the disk. Windows opens no folders.
-    if cfg!(unix) {
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder))?;
-    }
-    Ok(())
+    // The rename itself lasts only once the folder is on the disk.
+    sync_folder(folder).map_err(Error::io(folder))
 }
 
-/// Appends `value` as one line of JSON to `path`, which need not exist. Half a line at the end,
-/// left by a crash, is removed first.
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Puts the names of a folder's files onto the disk. Windows opens no folders.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Appends `value` as one line of JSON to `path`, which need not exist, and syncs it: a checkpoint
+/// that is written next never says more than the lines. Half a line at the end, left by a crash, is
+/// removed first.
 ///
 /// # Errors
 /// Where the file cannot be written, or the value is none that JSON can hold.
@@ -234,7 +246,8 @@ pub fn append_line(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()>
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
         file.write_all(&line)?;
-        file.flush()
+        file.sync_data()?;
+        if end == 0 { sync_folder(folder_of(path)) } else { Ok(()) }
     };
     append().map_err(Error::io(path))
 }

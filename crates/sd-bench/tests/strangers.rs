@@ -1,10 +1,14 @@
 //! Records that nobody vouches for.
 
+mod evaluated;
+
 use std::fs;
 use std::path::Path;
 
+use evaluated::evaluation;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use sd_bench::report::evaluation_text;
 use sd_bench::{Run, run_folder, write_report};
 use serde_json::{Value, json};
 
@@ -84,61 +88,92 @@ fn put(inside: &mut Value, at: Index, value: Value) {
     *inside.pointer_mut(&all[at.index(all.len())]).unwrap() = value;
 }
 
-/// Opens the run of these files and reports it, if it is one. Whatever is wrong is said with the
-/// name of its file.
-fn report(folder: &Path, config: &str, summary: &[u8], epochs: &[u8]) -> bool {
+/// The records of a run that read as JSON, one document a line: of `epochs.jsonl` two.
+fn records() -> Vec<(&'static str, Vec<Value>)> {
+    vec![
+        (run_folder::SUMMARY, vec![summary()]),
+        (run_folder::EPOCHS, vec![epoch(1), epoch(2)]),
+        (run_folder::EVALUATION, vec![serde_json::to_value(evaluation()).unwrap()]),
+    ]
+}
+
+fn lines(documents: &[Value]) -> Vec<u8> {
+    documents.iter().map(|document| format!("{document}\n")).collect::<String>().into_bytes()
+}
+
+/// Opens the run of this configuration and these records and reports it, if it is one. Whatever is
+/// wrong is said with the name of its file.
+fn report(config: &str, records: &[(&str, Vec<u8>)]) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let folder: &Path = folder.path();
     fs::write(folder.join(run_folder::CONFIG), config).unwrap();
-    fs::write(folder.join(run_folder::SUMMARY), summary).unwrap();
-    fs::write(folder.join(run_folder::EPOCHS), epochs).unwrap();
+    for (name, bytes) in records {
+        fs::write(folder.join(name), bytes).unwrap();
+    }
     let runs = match Run::open(folder) {
         Ok(run) => [run],
         Err(error) => {
             let said = error.to_string();
-            let named =
-                [run_folder::SUMMARY, run_folder::EPOCHS].iter().any(|name| said.contains(name));
-            assert!(named, "{said}");
+            assert!(records.iter().any(|(name, _)| said.contains(name)), "{said}");
             return false;
         }
     };
     write_report(&runs, folder).unwrap();
+    if let Some(evaluation) = &runs[0].evaluation {
+        assert!(evaluation_text(evaluation).contains("images of the "));
+    }
     true
+}
+
+#[test]
+fn what_the_tests_below_change_is_a_run() {
+    let whole = records().into_iter().map(|(name, documents)| (name, lines(&documents)));
+    assert!(report(config(), &whole.collect::<Vec<_>>()));
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn arbitrary_records_never_panic(summary: Vec<u8>, epochs: Vec<u8>, text in "\\PC{0,80}") {
-        let folder = tempfile::tempdir().unwrap();
-        report(folder.path(), &text, &summary, &epochs);
-        let whole = self::summary().to_string();
-        report(folder.path(), &text, whole.as_bytes(), &epochs);
-        report(folder.path(), &text, whole.as_bytes(), text.as_bytes());
+    fn arbitrary_records_never_panic(
+        bytes: Vec<u8>,
+        text in "\\PC{0,80}",
+        which: Index,
+        of_bytes: bool,
+    ) {
+        let mut files: Vec<(&str, Vec<u8>)> =
+            records().into_iter().map(|(name, documents)| (name, lines(&documents))).collect();
+        let at = which.index(files.len());
+        files[at].1 = if of_bytes { bytes } else { text.clone().into_bytes() };
+        report(&text, &files);
     }
 
     #[test]
     fn records_out_of_all_sense_are_reported_or_refused(
-        changes in prop::collection::vec((0..3usize, any::<Index>(), odd()), 1..4),
+        changes in prop::collection::vec((any::<Index>(), any::<Index>(), odd()), 1..4),
     ) {
-        let (mut summary, mut epochs) = (summary(), [epoch(1), epoch(2)]);
+        let mut records = records();
         for (which, at, value) in changes {
-            match which {
-                0 => put(&mut summary, at, value),
-                epoch => put(&mut epochs[epoch - 1], at, value),
-            }
+            let mut documents: Vec<&mut Value> =
+                records.iter_mut().flat_map(|(_, documents)| documents).collect();
+            let document = which.index(documents.len());
+            put(documents[document], at, value);
         }
-        let epochs = epochs.map(|epoch| format!("{epoch}\n")).concat();
-        let folder = tempfile::tempdir().unwrap();
-        report(folder.path(), config(), summary.to_string().as_bytes(), epochs.as_bytes());
+        let files = records.into_iter().map(|(name, documents)| (name, lines(&documents)));
+        report(config(), &files.collect::<Vec<_>>());
     }
 
     #[test]
-    fn records_cut_short_are_named(end: Index, of_epochs: bool) {
-        let (mut summary, mut epochs) = (summary().to_string(), format!("{}\n{}\n", epoch(1), epoch(2)));
-        let cut = if of_epochs { &mut epochs } else { &mut summary };
-        cut.truncate(end.index(cut.len()));
-        let folder = tempfile::tempdir().unwrap();
-        let reported = report(folder.path(), config(), summary.as_bytes(), epochs.as_bytes());
-        prop_assert_eq!(reported, of_epochs);
+    fn records_cut_short_are_named(which: Index, end: Index) {
+        let mut files: Vec<(&str, Vec<u8>)> =
+            records().into_iter().map(|(name, documents)| (name, lines(&documents))).collect();
+        let (name, cut) = {
+            let at = which.index(files.len());
+            let (name, bytes) = &mut files[at];
+            // Without its last line's end, a document is whole all the same.
+            bytes.truncate(end.index(bytes.len() - 1));
+            (*name, bytes.len())
+        };
+        prop_assert_eq!(report(config(), &files), name == run_folder::EPOCHS, "{} of {}", cut, name);
     }
 }

@@ -136,12 +136,11 @@ impl EarlyExit {
         alone.settings.last()
     }
 
-    /// Every outcome there is.
-    pub(super) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+    /// Every setting there is.
+    pub(super) fn settings(&self) -> impl Iterator<Item = &Setting> {
         let chosen = self.budgets.iter().flat_map(|budget| &budget.choices);
         let chosen = chosen.filter_map(|choice| choice.setting.as_ref());
-        let settings = self.curves.iter().flat_map(|curve| &curve.settings).chain(chosen);
-        settings.flat_map(|setting| [&setting.valid, &setting.test])
+        self.curves.iter().flat_map(|curve| &curve.settings).chain(chosen)
     }
 }
 

@@ -5,6 +5,7 @@
 //! exits: what early exit costs and scores, with thresholds that the validation split chose.
 
 mod calibration;
+mod check;
 mod early_exit;
 
 pub use calibration::{BINS, Bin};
@@ -135,34 +136,6 @@ impl EvaluationRecord {
         let several = self.exits.len() > 1;
         self.exits.iter().chain(several.then_some(&self.ensemble))
     }
-
-    /// Whether the lists are as long as they have to be, which a file may break.
-    ///
-    /// # Errors
-    /// What was found and what was expected.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let length = |what: String, found: usize, expected: usize| match found == expected {
-            true => Ok(()),
-            false => Err(format!("{what} has {found} entries, expected {expected}")),
-        };
-        if self.exits.is_empty() {
-            return Err("exits is empty, expected at least one".to_owned());
-        }
-        let classes = self.classes.len();
-        for exit in self.exits.iter().chain([&self.ensemble]) {
-            let part = |part: &str| format!("{} of {}", part, exit.name);
-            length(part("bins"), exit.bins.len(), BINS)?;
-            length(part("class_accuracy"), exit.class_accuracy.len(), classes)?;
-            length(part("confusion"), exit.confusion.len(), classes)?;
-            for row in &exit.confusion {
-                length(part("a row of confusion"), row.len(), classes)?;
-            }
-        }
-        for outcome in self.early_exit.iter().flat_map(EarlyExit::outcomes) {
-            length("left_at".to_owned(), outcome.left_at.len(), self.exits.len())?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -180,28 +153,5 @@ mod tests {
         assert_eq!(exit.confusion, [[1, 2, 0], [0, 1, 0], [0, 0, 0]]);
         assert_eq!(exit.class_accuracy, [Some(1.0 / 3.0), Some(1.0), None]);
         assert_eq!((exit.top1, exit.top5), (0.5, 0.75));
-    }
-
-    #[test]
-    fn lists_of_another_length_are_named() {
-        let exit = ExitEvaluation::of("deepest", &[guess(0, 0, 0)], 2);
-        let whole = EvaluationRecord {
-            schema_version: EVALUATION_VERSION,
-            split: "test".to_owned(),
-            weights: "model.safetensors".to_owned(),
-            images: 1,
-            classes: vec!["a".to_owned(), "b".to_owned()],
-            mean: vec![0.5],
-            deviation: vec![0.5],
-            exits: vec![exit.clone()],
-            ensemble: exit,
-            early_exit: None,
-        };
-        assert_eq!(whole.check(), Ok(()));
-        let mut short = whole.clone();
-        short.exits[0].confusion[1].pop();
-        let message = short.check().unwrap_err();
-        assert_eq!(message, "a row of confusion of deepest has 1 entries, expected 2");
-        assert!(EvaluationRecord { exits: vec![], ..whole }.check().is_err());
     }
 }

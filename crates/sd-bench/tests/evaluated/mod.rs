@@ -33,15 +33,15 @@ pub fn evaluation() -> EvaluationRecord {
 }
 
 fn early_exit() -> EarlyExit {
-    let outcome = |left: u64, top1: f64| Outcome {
+    let outcome = |images: u64, left: u64, top1: f64| Outcome {
         top1,
-        macs: (left as f64 * 40.0 + (10 - left) as f64 * 110.0) / 10.0,
-        left_at: vec![left, 10 - left],
+        macs: (left as f64 * 40.0 + (images - left) as f64 * 110.0) / images as f64,
+        left_at: vec![left, images - left],
     };
-    let setting = |value: Option<f64>, left, top1: f64| Setting {
+    let setting = |value: Option<f64>, left: u64, top1: f64| Setting {
         value,
-        valid: outcome(left, top1 + 0.1),
-        test: outcome(left, top1),
+        valid: outcome(20, 2 * left, top1 + 0.1),
+        test: outcome(10, left, top1),
     };
     let curve = |rule, settings| RuleCurve { rule, settings };
     let curves = vec![
