@@ -21,6 +21,10 @@ pub fn check() -> Result<ExitCode> {
     if !dependencies()? {
         return Ok(failed("dependencies", "deny.toml says what they may be"));
     }
+    if !no_dependency_is_unused()? {
+        let mend = "remove them, or declare what is used unseen as xtask/Cargo.toml does";
+        return Ok(failed("dependencies", mend));
+    }
     step("clippy");
     if !passes(clippy(&libtorch))? {
         let again = "`cargo clippy --fix --workspace --all-targets --all-features` mends some";
@@ -82,10 +86,6 @@ fn dependencies() -> Result<bool> {
         cargo.args(arguments);
         cargo
     };
-    let answers = |mut command: Command| {
-        let output = command.output();
-        output.is_ok_and(|output| output.status.success())
-    };
     if !answers(deny(&["--version"])) {
         eprintln!("check: skipped, for `cargo install cargo-deny` was not run");
         return Ok(true);
@@ -98,6 +98,26 @@ fn dependencies() -> Result<bool> {
         return Ok(true);
     }
     passes(deny(&["check", "advisories"]))
+}
+
+/// Whether each dependency is named by a source file of its package. The tool is not there
+/// everywhere.
+fn no_dependency_is_unused() -> Result<bool> {
+    let machete = |argument: Option<&str>| {
+        let mut cargo = workspace::cargo("machete");
+        cargo.args(argument);
+        cargo
+    };
+    if !answers(machete(Some("--version"))) {
+        eprintln!("check: skipped, for `cargo install cargo-machete` was not run");
+        return Ok(true);
+    }
+    passes(machete(None))
+}
+
+/// Whether the command can be run, without its output.
+fn answers(mut command: Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
 }
 
 fn passes(mut command: Command) -> Result<bool> {
