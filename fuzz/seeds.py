@@ -95,9 +95,23 @@ def records():
             "budgets": [{"share": 0.5, "choices": [{"rule": "entropy", "setting": setting}]}],
         },
     }
+    time = {"batch": 1, "raw_seconds": [0.5, 1.5], "peak_memory_bytes": None}
+    peer = {
+        "schema_version": 1, "subject": "infer", "program": "a", "command": "b", "started": "c",
+        "host": {"os": "d", "cpu": "e", "cores": 1, "memory_bytes": None, "commit": None}, "threads": 1, "device": "cpu",
+        "measurements": [{"config": "f", "part": "deepest", "mode": "native", "precision": "f32", "layout": "g",
+                          "images": 1, **time}],
+    }
+    exported = {"model": "deepest", "engine": "rten", "threads": 1, "load_seconds": 0.5, "share": 1.0, **time}
+    deployment = {
+        "schema_version": 1, "command": "a", "program_bytes": 9,
+        "models": [{"name": "deepest", "bytes": 5, "top1": 0.5, "macs_share": 1.0}],
+        "rounds": [{"exported": [exported], "first_label_seconds": [0.5], "peers": [peer]}],
+    }
     put("record", "summary.json", "\0" + json.dumps(summary))
     put("record", "epochs.jsonl", "\1" + (json.dumps(epoch) + "\n") * 2)
     put("record", "evaluation.json", "\2" + json.dumps(evaluation))
+    put("record", "deploy.json", "\3" + json.dumps(deployment))
 
 
 def weights():

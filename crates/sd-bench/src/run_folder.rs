@@ -136,9 +136,13 @@ pub(crate) fn parse_evaluation(path: &Path, text: &str) -> Result<EvaluationReco
 /// Where the file cannot be read, is malformed or was written by another version.
 pub fn read_deployment(path: impl AsRef<Path>) -> Result<Option<DeployRecord>> {
     let path = path.as_ref();
-    let Some(text) = read(path)? else { return Ok(None) };
-    check_version(path, &text, DEPLOY_VERSION)?;
-    from_json(path, &text).map(Some)
+    read(path)?.map(|text| parse_deployment(path, &text)).transpose()
+}
+
+/// The measurements in a text.
+pub(crate) fn parse_deployment(path: &Path, text: &str) -> Result<DeployRecord> {
+    check_version(path, text, DEPLOY_VERSION)?;
+    from_json(path, text)
 }
 
 /// Writes an `evaluation.json`, whole or not at all. It is one line: a matrix of a number a line

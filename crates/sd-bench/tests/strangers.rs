@@ -1,10 +1,12 @@
 //! Records that nobody vouches for.
 
+mod deployed;
 mod evaluated;
 
 use std::fs;
 use std::path::Path;
 
+use deployed::deployment;
 use evaluated::evaluation;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -94,6 +96,7 @@ fn records() -> Vec<(&'static str, Vec<Value>)> {
         (run_folder::SUMMARY, vec![summary()]),
         (run_folder::EPOCHS, vec![epoch(1), epoch(2)]),
         (run_folder::EVALUATION, vec![serde_json::to_value(evaluation()).unwrap()]),
+        (run_folder::DEPLOYMENT, vec![serde_json::to_value(deployment()).unwrap()]),
     ]
 }
 
