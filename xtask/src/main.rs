@@ -31,6 +31,10 @@ mod difference;
 #[path = "../../crates/sd-train/src/setting.rs"]
 mod setting;
 
+/// Which signals ask for a stop: `sd-train`'s.
+#[path = "../../crates/sd-train/src/signals.rs"]
+mod signals;
+
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use libtorch::{Flavour, Setup};

@@ -75,6 +75,7 @@ pub mod run;
 pub mod schedule;
 pub mod setting;
 pub mod setup;
+pub mod signals;
 pub mod step;
 pub mod stop;
 pub mod tensorboard;

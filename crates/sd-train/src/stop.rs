@@ -7,8 +7,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
+
+use crate::signals;
 
 /// A wish to stop. A run that heard it finishes its step and writes a checkpoint. The default is
 /// never to stop.
@@ -21,16 +23,15 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Listens for SIGINT, SIGTERM and SIGHUP, which a closed terminal sends. The second signal
-    /// ends the process at once: the checkpoint on the disk is whole at any moment.
+    /// Listens for the [signals that ask for a stop](signals::that_stop). The second one ends the
+    /// process at once: the checkpoint on the disk is whole at any moment.
     ///
     /// `limit` counts from now, `max_steps` from the start of the run.
     ///
     /// # Errors
     /// If the signals cannot be watched.
     pub fn listen(limit: Option<Duration>, max_steps: Option<u64>) -> Result<Self> {
-        let mut signals =
-            Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot watch for signals")?;
+        let mut signals = Signals::new(signals::that_stop()).context("cannot watch for signals")?;
         let caught = Arc::new(AtomicI32::new(0));
         let heard = Arc::clone(&caught);
         thread::spawn(move || {

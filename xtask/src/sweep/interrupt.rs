@@ -1,10 +1,13 @@
 //! A wish to stop, passed on to the run.
 
+use crate::signals;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::iterator::Signals;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 /// Whether the sweep has been asked to stop, and which process is to hear of it.
 #[derive(Debug, Default)]
@@ -19,10 +22,13 @@ struct State {
 }
 
 impl Interrupts {
-    /// From now on SIGINT, SIGTERM and SIGHUP ask for a stop.
+    /// From now on the [signals that stop a run](signals::that_stop) ask for a stop.
     pub fn watch(self: &Arc<Self>) -> Result<()> {
+        let mut signals =
+            Signals::new(signals::that_stop()).context("cannot watch for interrupts")?;
         let this = Arc::clone(self);
-        ctrlc::set_handler(move || this.interrupt()).context("cannot watch for interrupts")
+        thread::spawn(move || signals.forever().for_each(|_| this.interrupt()));
+        Ok(())
     }
 
     /// Asks for a stop: the run writes its checkpoint. Asked again, it ends at once.
