@@ -1,22 +1,21 @@
 //! The state of a run between two steps, in one file.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use sd_bench::run_folder::{LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, write_atomic};
-use sd_data::ImageSet;
 use sd_models::TensorFile;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::difference::first_difference;
+use crate::fingerprint::Fingerprint;
 use crate::meter::Counts;
 
 /// Format of the file; another one is refused.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// Where a run stands, apart from its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +24,7 @@ pub struct Position {
     pub version: u32,
     /// The resolved configuration, as TOML.
     pub config: String,
-    /// The images that it learns from.
+    /// The images and their classes.
     pub images: Fingerprint,
     /// Epochs finished.
     pub epoch: u64,
@@ -50,27 +49,6 @@ pub struct Best {
     pub valid_top1: f64,
 }
 
-/// Tells one data set from another.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fingerprint {
-    /// How many images there are.
-    pub count: usize,
-    /// See [`ImageSet::checksum`].
-    pub checksum: u32,
-}
-
-impl From<&ImageSet> for Fingerprint {
-    fn from(images: &ImageSet) -> Self {
-        Self { count: images.len(), checksum: images.checksum() }
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of checksum {:08x}", self.count, self.checksum)
-    }
-}
-
 impl Position {
     /// The start of a run.
     pub fn start(config: String, images: Fingerprint) -> Self {
@@ -87,17 +65,28 @@ impl Position {
         }
     }
 
-    /// Checks that a run of `epochs` epochs of `steps` steps can stand here.
+    /// Checks that a run of `epochs` epochs of `steps` steps of `images` images each can stand
+    /// here.
     ///
     /// # Errors
     /// If it cannot.
-    pub fn check(&self, epochs: u64, steps: usize) -> Result<()> {
+    pub fn check(&self, epochs: u64, steps: usize, images: usize) -> Result<()> {
+        let Self { epoch, step_in_epoch, counts, best, .. } = self;
         ensure!(
-            self.epoch <= epochs && self.step_in_epoch <= steps,
-            "the checkpoint stands after epoch {}, step {}; the run has {epochs} epochs of {steps} \
-             steps",
-            self.epoch,
-            self.step_in_epoch
+            *epoch <= epochs && *step_in_epoch <= steps,
+            "the checkpoint stands after epoch {epoch}, step {step_in_epoch}; the run has {epochs} \
+             epochs of {steps} steps"
+        );
+        // Fewer where steps were skipped.
+        let most = *step_in_epoch as u64 * images as u64;
+        ensure!(
+            counts.images() <= most,
+            "the checkpoint counts {} images in step {step_in_epoch}, expected at most {most}",
+            counts.images()
+        );
+        ensure!(
+            best.is_none_or(|best| best.epoch <= *epoch),
+            "the checkpoint's best epoch is after epoch {epoch}, where it stands"
         );
         Ok(())
     }
@@ -174,13 +163,9 @@ pub fn load(folder: &Path, start: &Position, state: &State) -> Result<Position> 
     if let Some(difference) = first_difference(&then, &now) {
         bail!("{}: checkpoint of another configuration: {difference}", path.display());
     }
-    ensure!(
-        position.images == start.images,
-        "{}: checkpoint of other images: {} to train on then, {} now",
-        path.display(),
-        position.images,
-        start.images
-    );
+    if let Some(difference) = position.images.difference(&start.images) {
+        bail!("{}: checkpoint of another data set: {difference}", path.display());
+    }
     file.copy_into(&state.0, &path)?;
     let last = folder.join(LAST_CHECKPOINT);
     if path != last {

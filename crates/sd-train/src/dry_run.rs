@@ -6,10 +6,11 @@ use anyhow::{Context, Result, bail};
 use sd_bench::timing;
 use tch::{Device, Tensor};
 
-use crate::checkpoint::{Fingerprint, Position};
+use crate::checkpoint::Position;
 use crate::cli::Place;
 use crate::config::Experiment;
 use crate::count::{Count, table};
+use crate::fingerprint::Fingerprint;
 use crate::logging;
 use crate::non_finite::Broken;
 use crate::setup::Setup;

@@ -21,6 +21,8 @@ pub(crate) const BATCH: usize = 256;
 #[derive(Debug)]
 pub struct Evaluation {
     loader: Loader,
+    /// How many there are to see.
+    images: u64,
     classes: Vec<String>,
     normalization: Normalization,
     device: Device,
@@ -37,9 +39,18 @@ impl Evaluation {
         threads: usize,
         device: Device,
     ) -> Result<Self> {
-        let classes = images.class_names().to_vec();
-        let config = LoaderConfig::in_order(BATCH, threads, normalization.clone());
-        Ok(Self { loader: Loader::new(images, config)?, classes, normalization, device })
+        let config = LoaderConfig::in_order(BATCH, threads, normalization);
+        Self::with(images, config, device)
+    }
+
+    fn with(images: Arc<ImageSet>, config: LoaderConfig, device: Device) -> Result<Self> {
+        Ok(Self {
+            images: images.len() as u64,
+            classes: images.class_names().to_vec(),
+            normalization: config.normalization.clone(),
+            loader: Loader::new(images, config)?,
+            device,
+        })
     }
 
     /// The scores of `network`, with its running statistics.
@@ -119,7 +130,7 @@ impl Evaluation {
     }
 
     fn check_seen(&self, seen: u64) -> Result<()> {
-        let all = self.loader.images() as u64;
+        let all = self.images;
         ensure!(seen == all, "evaluation saw {seen} of {all} images");
         Ok(())
     }
@@ -132,4 +143,43 @@ pub(crate) fn exit_macs(network: &MultiExit) -> Result<ExitMacs> {
         alone: macs(network.cost_of_exits()?),
         cascade: macs(network.cost_of_cascade()?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Experiment;
+    use sd_layers::Precision;
+    use std::path::Path;
+    use tch::nn;
+
+    /// A loader that leaves out what does not fill a batch, as the one to train with does.
+    #[test]
+    fn a_part_of_the_images_is_refused() {
+        let quick_start =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/quickstart.toml");
+        let changes =
+            ["model.exits.after=[1]", "model.backbone.vgg.width=0.125"].map(str::to_owned);
+        let experiment = Experiment::read(&quick_start, &changes, None).unwrap();
+        let (shape, classes) = experiment.data.input();
+        let names = (0..classes).map(|class| class.to_string()).collect();
+        let images = ImageSet::new(shape, vec![7; 3 * shape.values()], vec![0, 1, 2], names);
+        let images = Arc::new(images.unwrap());
+        let vs = nn::VarStore::new(Device::Cpu);
+        let (model, task) = (&experiment.model, experiment.task());
+        let network = MultiExit::build(&vs.root(), model, task, Precision::F32).unwrap();
+
+        let normalization =
+            Normalization { mean: vec![0.5; shape.channels], deviation: vec![0.5; shape.channels] };
+        let all = LoaderConfig::in_order(2, 1, normalization);
+        let part = LoaderConfig { drop_last: true, ..all.clone() };
+        let on = |config| Evaluation::with(Arc::clone(&images), config, Device::Cpu).unwrap();
+        assert_eq!(on(all.clone()).answers(&network).unwrap().images(), 3);
+        on(all).run(&network).unwrap();
+        let (part, expected) = (on(part), "evaluation saw 2 of 3 images");
+        assert_eq!(part.run(&network).unwrap_err().to_string(), expected);
+        assert_eq!(part.answers(&network).unwrap_err().to_string(), expected);
+        let record = part.record(&network, None, Split::Test, Weights::Last);
+        assert_eq!(record.unwrap_err().to_string(), expected);
+    }
 }

@@ -58,6 +58,7 @@ pub mod evaluate;
 pub mod exchange;
 pub mod exit_kinds;
 pub mod export;
+pub mod fingerprint;
 pub mod folder;
 pub mod logging;
 pub mod lr_range;

@@ -10,10 +10,11 @@ use sd_bench::run_folder::write_atomic;
 use sd_bench::write_json_atomic;
 use serde::Serialize;
 
-use crate::checkpoint::{Fingerprint, Position};
+use crate::checkpoint::Position;
 use crate::cli::ExperimentArgs;
 use crate::cli::lr_range::LrRangeArgs;
 use crate::config::Experiment;
+use crate::fingerprint::Fingerprint;
 use crate::logging;
 use crate::setup::Setup;
 use crate::train::Trainer;

@@ -143,7 +143,20 @@ impl<'a> Predictor<'a> {
 /// The names of the classes, and how images are normalised: as the run's evaluation says, so that
 /// the data set is read only where there is none.
 fn images_of(experiment: &Experiment, args: &PredictArgs) -> Result<(Vec<String>, Normalization)> {
-    if let Some(found) = run_folder::read_evaluation(args.run.join(run_folder::EVALUATION))? {
+    let path = args.run.join(run_folder::EVALUATION);
+    if let Some(found) = run_folder::read_evaluation(&path)? {
+        let (shape, classes) = experiment.data.input();
+        // As many deviations as means, or it would not have been read.
+        for (key, found, expected) in
+            [("classes", found.classes.len(), classes), ("mean", found.mean.len(), shape.channels)]
+        {
+            ensure!(
+                found == expected,
+                "{}: {key} has {found} entries, expected {expected}, as {} says",
+                path.display(),
+                run_folder::CONFIG
+            );
+        }
         let normalization = Normalization { mean: found.mean, deviation: found.deviation };
         return Ok((found.classes, normalization));
     }

@@ -46,10 +46,13 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
     let mut trainer = setup.trainer()?;
 
     let config = experiment.to_toml()?;
-    let mut position = Position::start(config.clone(), setup.data.train.as_ref().into());
+    let mut position = Position::start(config.clone(), (&setup.data).into());
     if args.resume {
         position = checkpoint::load(&folder, &position, &trainer.state())?;
-        position.check(experiment.train.epochs, trainer.loader.batches())?;
+        let (steps, images) = (trainer.steps_per_epoch(), trainer.images_a_step());
+        position
+            .check(experiment.train.epochs, steps, images)
+            .with_context(|| folder.join(run_folder::LAST_CHECKPOINT).display().to_string())?;
         keep_epochs(&folder, position.epoch)?;
         tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
     }
@@ -164,7 +167,6 @@ fn record(setup: &Setup, position: &Position, trainer: &Trainer, status: Status)
         params: cost.params,
         macs: cost.macs,
     };
-    let images_a_step = experiment.train.batch_size * experiment.train.accumulate;
     let steps = trainer.steps_taken(position);
     let seconds = position.seconds + position.epoch_seconds;
     RunRecord {
@@ -185,7 +187,7 @@ fn record(setup: &Setup, position: &Position, trainer: &Trainer, status: Status)
         dense_original: Some(cost(costs.dense_original)),
         best: None,
         images_per_second: if seconds > 0.0 {
-            (steps * images_a_step as u64) as f64 / seconds
+            (steps * trainer.images_a_step() as u64) as f64 / seconds
         } else {
             0.0
         },

@@ -206,6 +206,11 @@ impl Trainer<'_> {
         self.loader.batches() / self.experiment.train.accumulate
     }
 
+    /// Images of a step.
+    pub fn images_a_step(&self) -> usize {
+        self.experiment.train.batch_size * self.experiment.train.accumulate
+    }
+
     /// Steps since the start of the run.
     pub fn steps_taken(&self, position: &Position) -> u64 {
         position.epoch * self.steps_per_epoch() as u64 + position.step_in_epoch as u64

@@ -273,6 +273,30 @@ fn what_cannot_be_predicted_is_told() {
         let said = error(folder, line);
         assert!(said.contains(expected), "{line}: {said}");
     }
+
+    // An evaluation that fits itself and not the network.
+    let path = folder.join("run/evaluation.json");
+    let of = |change: fn(&mut EvaluationRecord)| {
+        let mut record = run_folder::read_evaluation(&path).unwrap().unwrap();
+        change(&mut record);
+        run_folder::write_evaluation(&path, &record).unwrap();
+        error(folder, "predict run a.png")
+    };
+    let said = of(|record| {
+        record.classes.push("fifth".to_owned());
+        for exit in record.exits.iter_mut().chain([&mut record.ensemble]) {
+            exit.class_accuracy.push(None);
+            exit.confusion.iter_mut().for_each(|row| row.push(0));
+            exit.confusion.push(vec![0; 5]);
+        }
+    });
+    let expected = "run/evaluation.json: classes has 5 entries, expected 4, as config.toml says";
+    assert!(said.contains(expected), "{said}");
+    printed(folder, "eval run --device cpu");
+    let said = of(|record| (record.mean, record.deviation) = (vec![0.5; 3], vec![0.5; 3]));
+    let expected = "run/evaluation.json: mean has 3 entries, expected 1, as config.toml says";
+    assert!(said.contains(expected), "{said}");
+
     std::fs::remove_file(folder.join("run/model.safetensors")).unwrap();
     let said = error(folder, "predict run a.png");
     assert!(said.contains("run/model.safetensors: the run has no such weights"), "{said}");

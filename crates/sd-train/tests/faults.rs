@@ -3,12 +3,15 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::tiny;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 /// Small steps, so that there are many places to be killed at.
 const CONFIG: &[&str] = &[
@@ -87,43 +90,56 @@ fn signal(child: &Child, name: &str) {
     assert!(status.unwrap().success());
 }
 
-/// Kills at moments spread evenly, from before the first step to the end, among them such within
-/// the write of a checkpoint: half of a step's time is that. `SD_KILLS` says how many.
+/// A number that the environment may set.
+fn number(variable: &str, unless: u64) -> u64 {
+    std::env::var(variable).map_or(unless, |number| number.parse().unwrap())
+}
+
+/// Kills at random moments, from before the first step to the end, among them such within the write
+/// of a checkpoint: half of a step's time is that. A moment that comes after the end is drawn again.
+/// `SD_KILLS` says how many, `SD_KILL_SEED` which.
 #[test]
 fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
-    let kills: u32 = std::env::var("SD_KILLS").map_or(6, |kills| kills.parse().unwrap());
+    let (kills, seed) = (number("SD_KILLS", 6), number("SD_KILL_SEED", 0));
+    let mut moments = StdRng::seed_from_u64(seed);
     let bench = Bench::new();
     let started = Instant::now();
     let whole = bench.whole();
     let length = started.elapsed();
-    let (mut mid_run, mut unfinished, mut resumed) = (0, 0, 0);
-    for kill in 0..kills {
-        let run = format!("killed{kill}");
+    let (mut killed, mut late, mut unfinished, mut resumed) = (0, 0, 0, 0);
+    while killed < kills {
+        let run = format!("killed{}", killed + late);
         let mut child = bench.start(&run, &[]);
-        sleep(length * kill / kills);
-        mid_run += u32::from(child.try_wait().unwrap().is_none());
+        sleep(length.mul_f64(moments.random()));
+        if child.try_wait().unwrap().is_some() {
+            late += 1;
+            assert!(late <= kills, "most runs end before their moment");
+            continue;
+        }
+        killed += 1;
         child.kill().unwrap();
         child.wait().unwrap();
         let left = fs::read_dir(bench.path(&run, "")).map_or(0, |folder| {
             let names = folder.map(|entry| entry.unwrap().file_name());
             names.filter(|name| name.to_string_lossy().starts_with(".sd-")).count()
         });
-        unfinished += u32::from(left > 0);
+        unfinished += u64::from(left > 0);
         let begun = bench.path(&run, LAST).exists() || bench.path(&run, PREVIOUS).exists();
-        resumed += u32::from(begun);
+        resumed += u64::from(begun);
         let (code, said) = bench.finish(&run, if begun { &["--resume"] } else { &[] });
-        assert_eq!(code, Some(0), "kill {kill}: {said}");
-        assert!(bench.weights(&run) == whole, "kill {kill}: other weights");
+        assert_eq!(code, Some(0), "{run}: {said}");
+        assert!(bench.weights(&run) == whole, "{run}: other weights");
         let run = sd_bench::Run::open(bench.path(&run, "")).unwrap();
         assert_eq!(run.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [1, 2, 3, 4]);
         let hidden = fs::read_dir(&run.folder).unwrap().map(|entry| entry.unwrap().file_name());
         assert!(hidden.into_iter().all(|name| !name.to_string_lossy().starts_with(".sd-")));
     }
     println!(
-        "{kills} kills: {mid_run} before the run's end, {resumed} after its first checkpoint, \
-         {unfinished} within the write of a file; all ended with the bits of the whole run"
+        "{kills} kills at random moments of seed {seed}: {resumed} after the first checkpoint, \
+         {unfinished} within the write of a file; all ended with the bits of the whole run ({late} \
+         moments after its end were drawn again)"
     );
-    assert!(mid_run > kills / 2 && resumed > 0);
+    assert!(resumed > 0);
 }
 
 #[test]
@@ -163,28 +179,85 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
 }
 
 #[test]
-fn other_images_and_another_version_are_refused() {
+fn a_position_that_the_run_does_not_have_and_another_version_are_refused() {
     let bench = Bench::new();
-    assert_eq!(bench.finish("run", &["--max-steps", "2"]).0, Some(130));
-    let file = sd_models::TensorFile::read(&bench.path("run", LAST)).unwrap();
-    let changed = |key: &str, value: serde_json::Value| {
-        let mut position: serde_json::Value =
-            serde_json::from_str(&file.metadata["position"]).unwrap();
-        *position.pointer_mut(key).unwrap() = value;
-        let metadata = [("position".to_owned(), position.to_string())].into();
-        let tensors = file.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.copy()));
-        let changed = sd_models::TensorFile { tensors: tensors.collect(), metadata };
-        fs::write(bench.path("run", LAST), changed.to_bytes().unwrap()).unwrap();
-        let (code, said) = bench.finish("run", &["--resume"]);
-        assert_eq!(code, Some(1), "{said}");
-        said
+    for (run, more, changes) in [
+        (
+            "plain",
+            &[][..],
+            &[
+                ("/images/train/checksum", 7, "images to train on: 96 of checksum 00000007 then"),
+                ("/step_in_epoch", 13, "epoch 0, step 13; the run has 4 epochs of 12 steps"),
+                ("/counts/images", 1_000_000_000, "images in step 2, expected at most 16"),
+                ("/version", 1, "checkpoint version 1, expected"),
+            ][..],
+        ),
+        // More steps than an epoch has, fewer than its batches.
+        (
+            "gathered",
+            &["-s", "train.accumulate=3"],
+            &[("/step_in_epoch", 7, "epoch 0, step 7; the run has 4 epochs of 4 steps")],
+        ),
+    ] {
+        let finish = |last: &[&str]| bench.finish(run, &[more, last].concat());
+        assert_eq!(finish(&["--max-steps", "2"]).0, Some(130));
+        let file = sd_models::TensorFile::read(&bench.path(run, LAST)).unwrap();
+        for &(key, value, expected) in changes {
+            let mut position: serde_json::Value =
+                serde_json::from_str(&file.metadata["position"]).unwrap();
+            *position.pointer_mut(key).unwrap() = value.into();
+            let metadata = [("position".to_owned(), position.to_string())].into();
+            let tensors = file.tensors.iter().map(|(name, tensor)| (name.clone(), tensor.copy()));
+            let changed = sd_models::TensorFile { tensors: tensors.collect(), metadata };
+            fs::write(bench.path(run, LAST), changed.to_bytes().unwrap()).unwrap();
+            // The limit ends a run that was not refused, and otherwise never would.
+            let (code, said) = finish(&["--resume", "--time-limit", "0s"]);
+            assert!(code == Some(1) && said.contains(expected), "{key}: {said}");
+        }
+    }
+}
+
+/// Writes an IDX file of bytes.
+fn write_idx(path: PathBuf, sides: &[u32], bytes: &[u8]) {
+    let magic = [0, 0, 8, sides.len() as u8];
+    let sides = sides.iter().flat_map(|side| side.to_be_bytes());
+    let file: Vec<u8> = magic.into_iter().chain(sides).chain(bytes.iter().copied()).collect();
+    fs::write(path, file).unwrap();
+}
+
+#[test]
+fn another_data_set_of_the_same_name_is_refused_with_what_differs() {
+    let bench = Bench::new();
+    let files = bench.folder.path().join("data").join("made");
+    fs::create_dir_all(&files).unwrap();
+    let write = |split: &str, pixel: u8| {
+        let mut pixels: Vec<u8> = (0..64 * 32 * 32).map(|at| (at * 7 % 251) as u8).collect();
+        pixels[5] = pixel;
+        let labels: Vec<u8> = (0..64).map(|image| image % 4).collect();
+        write_idx(files.join(format!("{split}-images-idx3-ubyte")), &[64, 32, 32], &pixels);
+        write_idx(files.join(format!("{split}-labels-idx1-ubyte")), &[64], &labels);
     };
-    let said = changed("/images/checksum", 7.into());
-    assert!(said.contains("other images: 96 of checksum 00000007"), "{said}");
-    let said = changed("/step_in_epoch", 13.into());
-    assert!(said.contains("epoch 0, step 13; the run has 4 epochs of 12 steps"), "{said}");
-    let said = changed("/version", 1.into());
-    assert!(said.contains("checkpoint version 1, expected"), "{said}");
+    let names = |names: &str| fs::write(files.join("class_names.txt"), names).unwrap();
+    let whole = || {
+        write("train", 0);
+        write("t10k", 0);
+        names("a\nb\nc\nd\n");
+    };
+    whole();
+    let made = "data.dataset={ idx = { folder = \"made\", classes = 4, height = 32, width = 32 } }";
+    assert_eq!(bench.finish("run", &["-s", made, "--max-steps", "2"]).0, Some(130));
+    let changes: [(&dyn Fn(), &str); 3] = [
+        (&|| write("train", 1), "another data set: images to train on: 48 of checksum"),
+        (&|| write("t10k", 1), "another data set: images to test on: 64 of checksum"),
+        (&|| names("a\nb\nd\nc\n"), "another data set: class names: 4 of checksum"),
+    ];
+    for (change, expected) in changes {
+        change();
+        let (code, said) = bench.finish("run", &["-s", made, "--resume"]);
+        assert!(code == Some(1) && said.contains(expected), "{said}");
+        whole();
+    }
+    assert_eq!(bench.finish("run", &["-s", made, "--resume"]).0, Some(0));
 }
 
 #[test]
@@ -204,11 +277,54 @@ fn a_signal_finishes_the_step_and_leaves_a_checkpoint() {
     }
 }
 
+/// As `nohup` starts it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_was_started_to_ignore_the_hang_up_trains_on() {
+    let bench = Bench::new();
+    let direct = bench.command("run", &[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(direct.get_program());
+    shell.args(direct.get_args()).current_dir(bench.folder.path());
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    wait_for(&bench.path("run", LAST), &mut child);
+    signal(&child, "HUP");
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(0) && !said.contains("stopping"), "{said}");
+}
+
+/// The second signal comes within a step of 300 batches, which the first one lets end.
+#[test]
+fn the_second_signal_does_not_wait_for_the_step_and_leaves_the_checkpoint_whole() {
+    let bench = Bench::new();
+    let long = ["-s", "data.dataset.synthetic.train=6400", "-s", "train.accumulate=300"];
+    let mut child = bench.start("twice", &long);
+    wait_for(&bench.path("twice", LAST), &mut child);
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    signal(&child, "INT");
+    let heard = said.by_ref().lines().any(|line| line.unwrap().contains("once more stops at once"));
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    // What a run does that ends its step.
+    assert!(heard && !rest.contains("interrupted"), "{rest}");
+    assert!(!bench.path("twice", "summary.json").exists());
+
+    let checkpoint = sd_models::TensorFile::read(&bench.path("twice", LAST)).unwrap();
+    let position: serde_json::Value =
+        serde_json::from_str(&checkpoint.metadata["position"]).unwrap();
+    assert_eq!((&position["epoch"], &position["step_in_epoch"]), (&0.into(), &1.into()));
+}
+
 #[test]
 fn a_time_limit_stops_like_an_interrupt_and_a_second_run_is_kept_out() {
     let bench = Bench::new();
     assert_eq!(bench.finish("limit", &["--time-limit", "0s"]).0, Some(130));
-    assert_eq!(bench.finish("limit", &["--resume"]).0, Some(0));
+    // What comes with the last step has nothing left to stop.
+    assert_eq!(bench.finish("limit", &["--resume", "--max-steps", "48"]).0, Some(0));
     let (code, said) = bench.finish("limit", &["--time-limit", "soon"]);
     assert!(code == Some(2) && said.contains("--time-limit"), "{said}");
 
@@ -219,11 +335,8 @@ fn a_time_limit_stops_like_an_interrupt_and_a_second_run_is_kept_out() {
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("another run trains in taken"), "{said}");
     }
-    // The second signal does not wait for the step.
     signal(&child, "INT");
-    signal(&child, "INT");
-    let status: ExitStatus = child.wait().unwrap();
-    assert_eq!(status.code(), Some(130));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[test]

@@ -1,29 +1,25 @@
-//! What a run does besides plain steps: clipping, accumulation, averages, early stopping, skipped
-//! steps, and the commands that look before a run.
+//! What a run does besides plain steps: clipping, accumulation, averages, early stopping,
+//! and the commands that look before a run.
 
 mod common;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use clap::Parser;
 use common::tiny;
 use sd_bench::{Run, Status};
-use sd_data::{Data, ImageSet};
-use sd_models::{TensorFile, variables};
+use sd_models::TensorFile;
 use sd_train::batch::Lesson;
-use sd_train::checkpoint::{Best, Fingerprint, Position};
+use sd_train::checkpoint::{Best, Position};
 use sd_train::cli::{Cli, Command as Cmd, Place, Program};
 use sd_train::config::Experiment;
+use sd_train::fingerprint::Fingerprint;
 use sd_train::objective::Targets;
-use sd_train::observe::Observer;
 use sd_train::optim::Optimiser;
 use sd_train::setup::Setup;
 use sd_train::step::Step;
-use sd_train::stop::Stop;
 use tch::{Device, Kind, Tensor, nn};
 
 const VALIDATED: &[&str] = &["data.validation={ fraction = 0.25, seed = 0 }"];
@@ -217,57 +213,6 @@ fn a_run_that_comes_to_its_last_epoch_did_not_stop_early() {
     assert!(!after(1, 1, &mut position) && !after(2, 1, &mut position));
     assert!(after(2, 0, &mut position));
     assert!(!after(3, 1, &mut position));
-}
-
-/// Images that say nothing, and a single one that a batch's numbers overflow with.
-fn one_that_overflows(data: &Data) -> Data {
-    let shape = data.train.shape();
-    let mut pixels = vec![0; 32 * shape.values()];
-    pixels[5 * shape.values()..6 * shape.values()].fill(255);
-    let labels = (0..32).map(|image| image % 4).collect();
-    let names = data.train.class_names().to_vec();
-    let train = Arc::new(ImageSet::new(shape, pixels, labels, names).unwrap());
-    Data { train, ..data.clone() }
-}
-
-#[test]
-fn a_step_that_is_not_finite_stops_the_run_or_is_skipped_without_a_trace() {
-    // Past what an f32 holds.
-    let overflow = "data.normalize={ given = { mean = [0.0], deviation = [1e-39] } }";
-    for (non_finite, finishes) in [("stop", false), ("skip", true)] {
-        let non_finite = format!("train.non_finite={non_finite}");
-        let experiment = tiny(&[overflow, "train.batch_size=8", &non_finite]).unwrap();
-        let mut setup = Setup::new(&experiment, &place()).unwrap();
-        setup.data = one_that_overflows(&setup.data);
-        let mut trainer = setup.trainer().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let mut observer = Observer::new(folder.path(), Stop::default(), Duration::MAX);
-        let images = setup.data.train.as_ref().into();
-        let mut position = Position::start(experiment.to_toml().unwrap(), images);
-        let ended = trainer.run(&mut position, &mut observer);
-        if finishes {
-            ended.unwrap();
-            assert_eq!(position.epoch, 3);
-            for (name, variable) in variables(&setup.variables) {
-                assert!(bool::try_from(variable.isfinite().all()).unwrap(), "{name}");
-            }
-        } else {
-            let error = ended.unwrap_err().to_string();
-            let expected = ["loss is ", "in step ", "learning rate 0.0", "checkpoint is kept"];
-            assert!(expected.iter().all(|part| error.contains(part)), "{error}");
-        }
-    }
-}
-
-#[test]
-fn a_run_that_only_skips_ends_with_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let changes = ["objective.self_distillation.lambda=1e300", "train.non_finite=skip"];
-    let run = sd_train(folder.path(), &changes, &["train", "--out", "run"]).code(1);
-    for expected in ["hint loss is inf in step 1,", "the step is skipped", "nothing is learnt"] {
-        assert!(said(&run).contains(expected), "{}", said(&run));
-    }
-    assert!(!folder.path().join("run/last.ckpt.safetensors").exists());
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn trained(loader_threads: usize) -> (Vec<u8>, Vec<String>) {
     setup.threads = loader_threads;
     let mut trainer = setup.trainer().unwrap();
     let config = experiment.to_toml().unwrap();
-    let mut position = Position::start(config, setup.data.train.as_ref().into());
+    let mut position = Position::start(config, (&setup.data).into());
     let folder = tempfile::tempdir().unwrap();
     let stop = Stop::listen(None, None).unwrap();
     let mut observer = Observer::new(folder.path(), stop, Duration::MAX);

@@ -10,9 +10,10 @@ use sd_data::{DataConfig, DatasetConfig, SyntheticConfig};
 
 use super::step::Steps;
 use super::{Label, Stopwatch, batches};
-use crate::checkpoint::{Fingerprint, Position};
+use crate::checkpoint::Position;
 use crate::cli::BenchArgs;
 use crate::config::Experiment;
+use crate::fingerprint::Fingerprint;
 use crate::observe::Observer;
 use crate::setup::Setup;
 use crate::stop::Stop;
@@ -56,7 +57,7 @@ fn epoch(
     let setup = Setup::new(&experiment, &args.place)?;
     let mut trainer = setup.trainer()?;
     let config = experiment.to_toml()?;
-    let images = Fingerprint::from(setup.data.train.as_ref());
+    let images = Fingerprint::from(&setup.data);
     let mut failed = None;
     let epoch = || {
         let mut position = Position::start(config.clone(), images);
