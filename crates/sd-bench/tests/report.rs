@@ -2,6 +2,7 @@
 
 mod deployed;
 mod evaluated;
+mod well_formed;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,6 +18,7 @@ use sd_bench::{
     RunRecord, SCHEMA_VERSION, SplitScore, Status, append_line, run_folder, write_json_atomic,
     write_report,
 };
+use well_formed::assert_well_formed;
 
 fn accuracy(name: &str, top1: f64) -> ExitAccuracy {
     ExitAccuracy { name: name.to_owned(), top1, top5: top1 + 0.25, loss: 1.5 - top1 }
@@ -259,30 +261,6 @@ fn the_page_is_well_formed() {
     other.epochs[1].loss = f64::NAN;
     assert_well_formed(&pages(&[run()]).0);
     assert_well_formed(&pages(&[run(), other]).0);
-}
-
-/// Every tag that is opened is closed, in order, and every `&` begins a reference.
-fn assert_well_formed(page: &str) {
-    let mut open: Vec<&str> = Vec::new();
-    let body = page.split_once("<body>").unwrap().1;
-    let mut rest = body.rsplit_once("</body>").unwrap().0;
-    while let Some(start) = rest.find('<') {
-        let end = start + rest[start..].find('>').expect("a tag ends");
-        assert!(!rest[..start].contains('>'), "a stray > in {:?}", &rest[..start]);
-        let tag = &rest[start + 1..end];
-        let name = tag.split_whitespace().next().unwrap().trim_end_matches('/');
-        if let Some(name) = name.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name), "in {tag}");
-        } else if !tag.ends_with('/') {
-            open.push(name);
-        }
-        rest = &rest[end + 1..];
-    }
-    assert_eq!(open, Vec::<&str>::new());
-    for reference in body.split('&').skip(1) {
-        let known = ["lt;", "gt;", "amp;", "quot;", "apos;", "#"];
-        assert!(known.iter().any(|name| reference.starts_with(name)), "&{reference:.10}");
-    }
 }
 
 #[test]
