@@ -45,32 +45,31 @@ function triangle(length, { begin, extent }, to) {
   });
 }
 
-// The picture at the network's size, by the rule that its file tells. A value may differ by 1 from
-// sd-infer's, which rounds between the two directions.
+// The picture at the network's size, by the rule that its file tells, and in its runtime's order:
+// first the columns become shorter, then the rows; with `shorter_side`, in whole numbers.
 function resized({ values, width, height, channels }, toWidth, toHeight, { shorter_side }) {
   if (!shorter_side && width === toWidth && height === toHeight) return values;
   const part = (length, to) =>
     shorter_side ? middle(length, Math.min(width, height), shorter_side.pixels, to) : whole(length);
+  const wide = new Float32Array(width * toHeight * channels);
+  triangle(height, part(height, toHeight), toHeight).forEach(({ first, weights }, y) => {
+    for (let at = 0; at < width * channels; at++) {
+      let sum = 0;
+      weights.forEach((weight, row) => (sum += weight * values[(first + row) * width * channels + at]));
+      wide[y * width * channels + at] = shorter_side ? Math.round(sum) : sum;
+    }
+  });
   const columns = triangle(width, part(width, toWidth), toWidth);
-  const rows = triangle(height, part(height, toHeight), toHeight);
-  const tall = new Float32Array(toWidth * height * channels);
-  for (let y = 0; y < height; y++) {
+  const small = new Float32Array(toWidth * toHeight * channels);
+  for (let y = 0; y < toHeight; y++) {
     columns.forEach(({ first, weights }, x) => {
       for (let channel = 0; channel < channels; channel++) {
         let sum = 0;
-        weights.forEach((weight, at) => (sum += weight * values[(y * width + first + at) * channels + channel]));
-        tall[(y * toWidth + x) * channels + channel] = sum;
+        weights.forEach((weight, at) => (sum += weight * wide[(y * width + first + at) * channels + channel]));
+        small[(y * toWidth + x) * channels + channel] = Math.round(sum);
       }
     });
   }
-  const small = new Float32Array(toWidth * toHeight * channels);
-  rows.forEach(({ first, weights }, y) => {
-    for (let at = 0; at < toWidth * channels; at++) {
-      let sum = 0;
-      weights.forEach((weight, row) => (sum += weight * tall[(first + row) * toWidth * channels + at]));
-      small[y * toWidth * channels + at] = Math.round(sum);
-    }
-  });
   return small;
 }
 
