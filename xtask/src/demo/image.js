@@ -46,7 +46,8 @@ function triangle(length, { begin, extent }, to) {
 }
 
 // The picture at the network's size, by the rule that its file tells, and in its runtime's order:
-// first the columns become shorter, then the rows; with `shorter_side`, in whole numbers.
+// first the columns become shorter, then the rows; with `shorter_side`, in whole numbers. There a
+// value may differ by 1: training's weights are of 16 bits.
 function resized({ values, width, height, channels }, toWidth, toHeight, { shorter_side }) {
   if (!shorter_side && width === toWidth && height === toHeight) return values;
   const part = (length, to) =>
