@@ -37,8 +37,8 @@ fn check_windows(model: &TypedModel) -> TractResult<()> {
         let before = window.computed_padding(sides)[axis].pad_before.to_i64()?;
         if reach as i64 - before > sides[axis].to_i64()? {
             return Err(TractError::msg(format!(
-                "tract 0.22 cannot run a window of {:?} on a map of {sides:?}",
-                window.kernel_shape
+                "tract 0.22 cannot run a window of {:?} on a map {} wide",
+                window.kernel_shape, sides[axis]
             )));
         }
     }

@@ -31,7 +31,8 @@ use description::Describe;
 /// layer cannot be written.
 pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
     logging::start(None)?;
-    let experiment = Experiment::read(&args.run.join(run_folder::CONFIG), &[], None)?;
+    let config = args.run.join(run_folder::CONFIG);
+    let experiment = Experiment::read(&config, &[], None)?;
     let data = experiment.open_data(&args.data_dir)?;
     // Whatever it was trained in: the file's numbers are 32-bit floats.
     let Trained { experiment, network } =
