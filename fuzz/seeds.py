@@ -63,6 +63,8 @@ def network():
     for target in ["onnx_metadata", "onnx_network"]:
         put(target, "conv.onnx", model.SerializeToString())
     put("onnx_metadata", "metadata.json", json.dumps(metadata))
+    metadata["input"].update(channels=3, resize={"shorter_side": {"pixels": 3}}, mean=[0.5] * 3, deviation=[0.5] * 3)
+    put("onnx_metadata", "square.json", json.dumps(metadata))
 
 
 def records():

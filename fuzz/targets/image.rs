@@ -1,5 +1,12 @@
-//! A JPEG, PNG or WebP file.
+//! A JPEG, PNG or WebP file of at most a megabyte of pixels, and the square in its middle.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_data::fuzzing::image(bytes));
+use sd_image::{Bounds, Resizer, decode, fit};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(image) = decode(bytes, Bounds { bytes: 1 << 20, side: 65_535 }) {
+        assert!(image.width() > 0 && image.height() > 0);
+        fit(&image.into_rgb8(), 5, 4, &mut Resizer::new(), &mut [0; 48]);
+    }
+});

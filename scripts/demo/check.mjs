@@ -54,11 +54,12 @@ async function shown(page) {
   });
 }
 
-function same(here, there, what) {
+function same(here, there, what, tolerance) {
   assert.equal(here.class, there.class, what);
   assert.equal(here.exit, there.exit, what);
-  assert(Math.abs(here.probability - there.probability) < 2e-3, `${what}: ${here.probability}, ${there.probability}`);
+  assert(Math.abs(here.probability - there.probability) < tolerance, `${what}: ${here.probability}, ${there.probability}`);
 }
+
 
 async function open(address, viewport) {
   const page = await browser.newPage();
@@ -80,6 +81,11 @@ try {
   const { page, complaints } = await open(home, { width: 1280, height: 900 });
   if (screenshots) await page.screenshot({ path: join(screenshots, "desktop.png"), fullPage: true });
 
+  // Where the middle of a picture is cut out, its values may differ by 1 of 255. Decoders of JPEG
+  // differ by more: how they enlarge the colours is not in the standard.
+  const cut = await page.$eval("#about", (line) => line.textContent.includes("shorter side"));
+  const tolerance = (source) => (source.startsWith("data:image/jpeg") ? 2e-2 : cut ? 1e-2 : 2e-3);
+
   const samples = await page.$$eval("#samples img", (images) => images.map((image) => image.src));
   const pictures = samples.map((source, index) => {
     const path = join(work, `${index}.png`);
@@ -91,7 +97,7 @@ try {
     await page.click(`input[value=${value}]`);
     for (const [index, button] of (await page.$$("#samples button")).entries()) {
       await button.click();
-      same(await shown(page), told(pictures[index], rule), `sample ${index}, ${value}`);
+      same(await shown(page), told(pictures[index], rule), `sample ${index}, ${value}`, tolerance(samples[index]));
       compared += 1;
     }
   }
@@ -116,7 +122,7 @@ try {
     await (await page.$("#file")).uploadFile(path);
     await page.waitForFunction((width) => document.getElementById("file").files[0]?.name === `${width}.png`, {}, width);
     await new Promise((later) => setTimeout(later, 300));
-    same(await shown(page), told(path, ["--never"]), `a picture of ${width}×${height}`);
+    same(await shown(page), told(path, ["--never"]), `a picture of ${width}×${height}`, tolerance("data:image/png"));
     compared += 1;
   }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes crates/sd-data/tests/golden/image_files.json: what torchvision makes of images of a file,
-and of a crop of them.
+"""Writes crates/sd-image/tests/golden/fit.json: what torchvision makes of images of any size; and
+crates/sd-data/tests/golden/image_files.json: what it makes of a crop of them.
 
     python3 scripts/golden/image_files.py
 
-Needs torch, torchvision, Pillow and numpy; the file names the versions that made it. The images
+Needs torch, torchvision, Pillow and numpy; the files name the versions that made them. The images
 are made by a formula that the tests have too; the pixels are in hexadecimal.
 """
 
@@ -18,7 +18,7 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-TARGET = Path(__file__).parents[2] / "crates/sd-data/tests/golden/image_files.json"
+CRATES = Path(__file__).parents[2] / "crates"
 
 # Height and width, the shorter side after resizing, the side of the middle.
 FITS = [
@@ -57,8 +57,10 @@ def main():
         parts.append({"channels": channels, "side": side, "part": part,
                       "pixels": numpy.asarray(found).tobytes().hex()})
     versions = {"torchvision": torchvision.__version__.split("+")[0], "Pillow": PIL.__version__}
-    golden = {"versions": versions, "fits": fits, "parts": parts}
-    TARGET.write_text(json.dumps(golden, indent=1) + "\n")
+    for target, golden in [("sd-image/tests/golden/fit.json", {"fits": fits}),
+                           ("sd-data/tests/golden/image_files.json", {"parts": parts})]:
+        golden = {"versions": versions, **golden}
+        (CRATES / target).write_text(json.dumps(golden, indent=1) + "\n")
 
 
 if __name__ == "__main__":

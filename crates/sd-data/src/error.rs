@@ -103,15 +103,6 @@ pub enum Error {
         key: String,
     },
 
-    /// A file is no image that can be read.
-    #[error("`{path}`: {reason}", path = .path.display())]
-    Image {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-
     /// A value of a configuration is out of its range, or does not fit another.
     #[error("`{key}` is {found}, expected {expected}")]
     Value {

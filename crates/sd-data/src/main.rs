@@ -38,7 +38,7 @@ enum Command {
     List,
     /// Draws training images of a configuration beside what its augmentation makes of them.
     Preview(PreviewArgs),
-    /// Writes some test images as PNG files, named by their classes.
+    /// Writes some test images, named by their classes: image files as they are, others as PNG.
     Samples(SamplesArgs),
     /// Counts the images of a configuration and their classes, finds equal images, measures mean
     /// and deviation.
@@ -170,28 +170,49 @@ fn draw(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
     write_png(&args.out, &picture)
 }
 
-/// The images of the test split as the data set has them, without a configuration's border.
+/// The images of the test split as the data set has them, without a configuration's border: image
+/// files as they are, for whoever takes them to resize and cut once.
 fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(&args.config)?;
     config.check()?;
     let some = config.dataset.load(data_dir)?.test.class_by_class(args.images.into());
+    let root = config.dataset.files_root(data_dir)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     for index in 0..some.len() {
         let class = &some.class_names()[some.label(index)];
         let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
         let class: String = class.chars().map(plain).collect();
-        let path = args.out.join(format!("{index:03}-{class}.png"));
-        write_png(&path, &some.shape().picture(some.image(index)))?;
+        let path = args.out.join(format!("{index:03}-{class}"));
+        match (&root, some.file(index)) {
+            (Some(root), Some(file)) => copy(&root.join(file), &path)?,
+            _ => {
+                let picture = some.shape().picture(some.image(index));
+                write_png(&path.with_extension("png"), &picture)?;
+            }
+        }
     }
     Ok(())
+}
+
+/// Copies an image file, named by its content, and tells its file.
+fn copy(file: &Path, to: &Path) -> Result<()> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let [extension, ..] = image::guess_format(&bytes)?.extensions_str() else {
+        bail!("{} is of a format without a name", file.display())
+    };
+    write(&to.with_extension(extension), &bytes)
 }
 
 /// Writes a picture and tells its file.
 fn write_png(path: &Path, picture: &image::RgbImage) -> Result<()> {
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, image::ImageFormat::Png)?;
-    write_whole(path, png.get_ref()).with_context(|| format!("cannot write {}", path.display()))?;
+    write(path, png.get_ref())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     println!("{}", path.display());
     Ok(())
 }

@@ -55,13 +55,19 @@ pub enum Error {
         /// What the metadata promise.
         expected: Vec<usize>,
     },
+    /// A folder without images.
+    #[error("no image in {}, expected files named .jpeg, .jpg, .png or .webp", folder.display())]
+    NoImage {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Bytes that are no image.
     #[error("{name}: {source}")]
     Image {
         /// What the image is called.
         name: String,
-        /// What the reader found.
-        source: image::ImageError,
+        /// What is wrong with them.
+        source: sd_image::Error,
     },
     /// A value outside its range.
     #[error("{key} is {found}, expected {expected}")]

@@ -1,10 +1,11 @@
 //! Images that a command line names.
 
-use std::io::{Cursor, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
-use image::{DynamicImage, ImageReader, Limits};
+use image::DynamicImage;
+use sd_image::{Bounds, decode};
 
 /// Standard input, as written on the command line.
 const STDIN: &str = "-";
@@ -13,14 +14,14 @@ const ENDINGS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
 
 /// Bytes of a file that are read.
 const MAX_BYTES: u64 = 256 << 20;
-/// Rows and columns of an image; those of the largest JPEG.
-const MAX_SIDE: u32 = 65_535;
+/// Bytes of an image's pixels; and its rows and columns, which are those of the largest JPEG.
+const BOUNDS: Bounds = Bounds { bytes: 512 << 20, side: 65_535 };
 
 /// The files named, and those in the folders named that end like JPEG, PNG or WebP, in the order of
 /// their names.
 ///
 /// # Errors
-/// Names the folder that cannot be read.
+/// Names the folder that cannot be read, or has no such file.
 pub fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in paths {
@@ -36,14 +37,17 @@ pub fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
             ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
         });
+        if inside.is_empty() {
+            return Err(Error::NoImage { folder: path.clone() });
+        }
         inside.sort();
         all.extend(inside);
     }
     Ok(all)
 }
 
-/// An image, of whichever format its bytes are: no larger than `MAX_SIDE`, and, as is the
-/// `image` crate's default, than 512 MiB. `-` is standard input.
+/// A JPEG, PNG or WebP image, whatever the file is called, upright as its EXIF data say: of at most
+/// 512 MiB and sides of 65,535. `-` is standard input.
 ///
 /// # Errors
 /// Names the file that cannot be read or is no image.
@@ -60,53 +64,33 @@ pub fn read(path: &Path) -> Result<DynamicImage> {
         return Err(failed(std::io::Error::other(format!("more than {MAX_BYTES} bytes"))));
     }
     let name = path.display().to_string();
-    decode(&bytes).map_err(|source| Error::Image { name, source })
-}
-
-fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    reader.limits(limits);
-    reader.decode()
+    decode(&bytes, BOUNDS).map_err(|source| Error::Image { name, source })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::{GrayImage, ImageFormat};
-    use proptest::prelude::*;
-
-    fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
-        let image = GrayImage::from_fn(width, height, |x, y| image::Luma([(x * 7 + y * 13) as u8]));
-        let mut bytes = Cursor::new(Vec::new());
-        DynamicImage::from(image).to_rgb8().write_to(&mut bytes, format).unwrap();
-        bytes.into_inner()
-    }
+    use image::GrayImage;
 
     /// A pixel wide, it would be resized to four thousand, and then need a thousand times the
     /// memory.
     #[test]
     fn what_is_longer_than_any_photograph_is_refused() {
-        assert!(decode(&encoded(MAX_SIDE, 1, ImageFormat::Png)).is_ok());
-        let long = decode(&encoded(MAX_SIDE + 1, 1, ImageFormat::Png)).unwrap_err().to_string();
-        assert!(long.contains("limit"), "{long}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        GrayImage::new(65_535, 1).save(&path).unwrap();
+        assert_eq!(read(&path).unwrap().width(), 65_535);
+        GrayImage::new(65_536, 1).save(&path).unwrap();
+        let long = read(&path).unwrap_err().to_string();
+        assert!(long.ends_with("65536×1 pixels, expected sides of 1 to 65535"), "{long}");
     }
 
-    proptest! {
-        #[test]
-        fn damaged_images_never_panic(
-            format in prop::sample::select(vec![ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP]),
-            damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-            end in any::<prop::sample::Index>(),
-        ) {
-            let mut bytes = encoded(16, 9, format);
-            for (at, byte) in damage {
-                *at.get_mut(&mut bytes) = byte;
-            }
-            bytes.truncate(end.index(2 * bytes.len()));
-            let _ = decode(&bytes);
-        }
+    #[test]
+    fn a_folder_without_images_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "").unwrap();
+        let said = listed(&[folder.path().to_owned()]).unwrap_err().to_string();
+        let expected = format!("no image in {}", folder.path().display());
+        assert_eq!(said, format!("{expected}, expected files named .jpeg, .jpg, .png or .webp"));
     }
 }

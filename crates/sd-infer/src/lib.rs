@@ -9,15 +9,18 @@
 //! that stay go on as one smaller batch. An [`Answer`] tells the exit and what it cost.
 //!
 //! ```no_run
-//! use sd_infer::{Classifier, Options, Rule};
+//! use std::path::Path;
 //!
+//! use sd_infer::{Classifier, Options, Rule, input};
+//!
+//! let image = input::read(Path::new("shoe.png"))?;
 //! let mut classifier = Classifier::open("runs/quickstart-seed0/deepest.onnx")?;
-//! let answer = classifier.classify(&image::open("shoe.png")?)?;
+//! let answer = classifier.classify(&image)?;
 //! println!("{} ({:.0} %)", answer.labels[0].name, 100.0 * answer.labels[0].probability);
 //!
 //! let options = Options { rule: Rule::Entropy(0.1), ..Options::default() };
 //! let mut staged = Classifier::open_with("runs/quickstart-seed0/staged", options)?;
-//! let answer = staged.classify(&image::open("shoe.png")?)?;
+//! let answer = staged.classify(&image)?;
 //! println!("left at {} for {:.0} % of the whole", answer.exit, 100.0 * answer.share);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

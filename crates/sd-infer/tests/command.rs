@@ -93,6 +93,15 @@ fn what_is_no_image_is_told_and_the_others_are_classified() {
 }
 
 #[test]
+fn a_folder_without_images_is_told() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let done = sd_infer(folder.path(), &["mean.onnx", "images/a.png", "empty"]).code(1);
+    let (out, error) = (text(&done.get_output().stdout), text(&done.get_output().stderr));
+    assert_eq!((&*out, error.starts_with("error: no image in empty, ")), ("", true), "{error}");
+}
+
+#[test]
 fn what_is_no_network_is_told() {
     let folder = folder();
     let done = sd_infer(folder.path(), &["images/a.png", "images/a.png"]).code(1);

@@ -188,6 +188,30 @@ fn the_runtimes_agree() {
     }
 }
 
+/// tract 0.22 would write beyond its memory.
+#[cfg(feature = "tract")]
+#[test]
+fn a_window_that_tract_cannot_run_is_refused() {
+    let opened = |side: i64| {
+        let mut graph = Graph::new("deepest");
+        let images = graph.input("images", &[1, 1, 1]);
+        let count = (2 * side * side) as usize;
+        let weight = graph.weight("weight", &[2, 1, side, side], &vec![1.0; count]);
+        let window = vec![ints("kernel_shape", &[side, side]), ints("pads", &[side / 2; 4])];
+        let logits = graph.node("Conv", &[&images, &weight], window);
+        let rows = graph.node("Flatten", &[&logits], vec![int("axis", 1)]);
+        graph.output(&rows, "deepest", &[2]);
+        let exits = vec![metadata().exits.swap_remove(1)];
+        let bytes = encode(graph.finish(), &Metadata { segment: None, exits, ..metadata() });
+        let options = Options { engine: Engine::Tract, ..Options::default() };
+        Classifier::load(vec![bytes], Path::new("m.onnx"), options)
+    };
+    assert!(opened(3).unwrap().classify(&pixels(&[255])[0]).is_ok());
+    let said = opened(7).unwrap_err().to_string();
+    let expected = "tract 0.22 cannot run a window of [7, 7] on a map 1 wide";
+    assert!(said.contains(expected), "{said}");
+}
+
 /// rten 0.24 would ask for these 2⁴⁹ bytes, and the process end.
 #[test]
 fn a_text_that_is_longer_than_its_file_is_named() {

@@ -83,3 +83,33 @@ impl Block for Box<dyn Block> {
         (**self).onnx(graph, input, shape)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Unwritten;
+
+    impl nn::ModuleT for Unwritten {
+        fn forward_t(&self, input: &Tensor, _: bool) -> Tensor {
+            input.shallow_clone()
+        }
+    }
+
+    impl Block for Unwritten {
+        fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+            Ok((Cost::ZERO, input))
+        }
+    }
+
+    #[test]
+    fn a_block_without_an_onnx_form_is_named() {
+        let shape = FeatureShape::new(1, 2, 2);
+        let mut graph = Graph::new("graph");
+        let input = graph.input("map", &[1, 2, 2]);
+        let blocks = Sequential::new().then(Unwritten);
+        let error = blocks.onnx(&mut graph, &input, shape).unwrap_err().to_string();
+        assert!(error.ends_with("::Unwritten cannot be written as ONNX"), "{error}");
+    }
+}

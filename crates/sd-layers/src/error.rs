@@ -50,9 +50,9 @@ pub enum Error {
         width: i64,
     },
     /// A block that cannot be written into an ONNX graph.
-    #[error("{block} cannot be written as ONNX: it has no `Block::onnx`")]
+    #[error("{block} cannot be written as ONNX")]
     NotWritten {
-        /// The block's type.
+        /// The block's type, or what it would need.
         block: &'static str,
     },
 }

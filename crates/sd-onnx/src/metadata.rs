@@ -44,8 +44,9 @@ pub struct Metadata {
 
 /// The images that a network takes, and how an image becomes one.
 ///
-/// An image is brought to the channels, then resized to the sides without the border, which is
-/// black. Its bytes become `(byte / 255 − mean) / deviation`, channel by channel.
+/// An image is turned upright as its EXIF data say, brought to the channels (transparency is left
+/// out), then by its [`Resize`] to the sides without the border, which is black. Its bytes become
+/// `(byte / 255 − mean) / deviation`, channel by channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
@@ -57,7 +58,7 @@ pub struct Input {
     pub width: usize,
     /// Black pixels on each of the four sides.
     pub border: usize,
-    /// How an image of another size is brought to this one.
+    /// How an image of any size is brought to this one.
     pub resize: Resize,
     /// The order of the numbers.
     pub layout: Layout,
@@ -67,13 +68,21 @@ pub struct Input {
     pub deviation: Vec<f32>,
 }
 
-/// How an image of another size is brought to the network's. The training images have that size.
+/// How an image of any size is brought to the network's, by a triangle filter that widens where the
+/// image shrinks (no aliasing).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Resize {
-    /// The whole image, its sides stretched apart from each other, by a triangle filter that
-    /// widens where the image shrinks (no aliasing).
+    /// The whole image, its sides stretched apart from each other. The training images have the
+    /// network's size, and one of that size stays as it is.
     Triangle,
+    /// The image, its proportions kept, until its shorter side has so many pixels; then the square
+    /// in its middle is cut out, whose side is the input's without the border. The training images
+    /// are files of any size. Of three channels alone.
+    ShorterSide {
+        /// From the side of the square to 4096.
+        pixels: usize,
+    },
 }
 
 /// The order of the numbers of a batch.
@@ -126,7 +135,8 @@ impl Metadata {
             let found = self.metadata_version.to_string();
             return wrong("metadata_version", found, &METADATA_VERSION.to_string());
         }
-        let Input { channels, height, width, border, ref mean, ref deviation, .. } = self.input;
+        let Input { channels, height, width, border, resize, ref mean, ref deviation, .. } =
+            self.input;
         if !matches!(channels, 1 | 3) {
             return wrong("input.channels", channels.to_string(), "1 or 3");
         }
@@ -134,6 +144,14 @@ impl Metadata {
             if side > MAX_SIDE || side <= border.saturating_mul(2) {
                 let expected = format!("more than the border and at most {MAX_SIDE}");
                 return wrong(key, side.to_string(), &expected);
+            }
+        }
+        if let Resize::ShorterSide { pixels } = resize {
+            let side = height - 2 * border;
+            if channels != 3 || height != width || !(side..=MAX_SIDE).contains(&pixels) {
+                let found = format!("{pixels} for {channels}×{height}×{width}, border {border}");
+                let expected = format!("the square's side to {MAX_SIDE}, for a square in colour");
+                return wrong("input.resize.shorter_side.pixels", found, &expected);
             }
         }
         for (key, values) in [("input.mean", mean), ("input.deviation", deviation)] {
@@ -203,6 +221,28 @@ pub(crate) mod tests {
         assert_eq!(Metadata::parse(&text).unwrap(), metadata());
     }
 
+    /// A network on the middle 28×28 pixels of an image.
+    fn square(pixels: usize) -> Metadata {
+        let mut metadata = metadata();
+        metadata.input.channels = 3;
+        metadata.input.resize = Resize::ShorterSide { pixels };
+        metadata.input.mean = vec![0.5; 3];
+        metadata.input.deviation = vec![0.25; 3];
+        metadata
+    }
+
+    #[test]
+    fn a_shorter_side_is_from_the_squares_side_to_4096() {
+        for pixels in [28, 4096] {
+            let text = serde_json::to_string(&square(pixels)).unwrap();
+            let written = format!("\"resize\":{{\"shorter_side\":{{\"pixels\":{pixels}}}}}");
+            assert!(text.contains(&written), "{text}");
+            assert_eq!(Metadata::parse(&text).unwrap(), square(pixels));
+            let more = text.replace("\"pixels\"", "\"margin\":1,\"pixels\"");
+            assert!(Metadata::parse(&more).is_err());
+        }
+    }
+
     #[test]
     fn numbers_that_contradict_each_other_are_named() {
         let message = |change: fn(&mut Metadata)| {
@@ -217,6 +257,18 @@ pub(crate) mod tests {
         assert!(mean.contains("input.mean is [0.5, 0.5, 0.5]"), "{mean}");
         let deviation = message(|metadata| metadata.input.deviation = vec![0.0]);
         assert!(deviation.contains("above zero"), "{deviation}");
+        for (pixels, channels, width) in [(27, 3, 32), (4097, 3, 32), (28, 1, 32), (28, 3, 33)] {
+            let mut changed = square(pixels);
+            changed.input.width = width;
+            if channels == 1 {
+                changed.input = Input { width, resize: changed.input.resize, ..metadata().input };
+            }
+            let text = serde_json::to_string(&changed).unwrap();
+            let said = Metadata::parse(&text).unwrap_err().to_string();
+            let expected =
+                format!("shorter_side.pixels is {pixels} for {channels}×32×{width}, border 2");
+            assert!(said.contains(&expected), "{said}");
+        }
         let segment = message(|metadata| metadata.segment = Some(1));
         assert!(segment.contains("segment is 1"), "{segment}");
         let version = message(|metadata| metadata.metadata_version = 2);

@@ -1,15 +1,13 @@
 //! Images classified by a run's own weights, prepared as the run's own were.
 
-use std::io::Write;
-use std::path::Path;
-
-use anyhow::{Context, Result, bail, ensure};
-use image::{DynamicImage, RgbImage};
+use anyhow::{Context, Result, bail};
+use image::DynamicImage;
 use sd_bench::run_folder;
 use sd_data::Normalization;
 use sd_infer::{Answer, Opinion, Rule, input, prepare, softmax, top};
 use sd_models::MultiExit;
 use sd_onnx::Input;
+use std::io::Write;
 use tch::{Device, Tensor};
 
 use crate::answers::rows;
@@ -25,22 +23,16 @@ use crate::{device, logging};
 /// and the others are classified all the same: false is returned then.
 ///
 /// # Errors
-/// If the folder is no run, it has no weights, there is no such exit, or there is no image.
+/// If the folder is no run, it has no weights, there is no such exit, or a folder has no image.
 pub fn predict(args: &PredictArgs) -> Result<bool> {
     logging::start(None)?;
     let device = device::resolve(args.place.device)?;
     tch::set_num_threads(args.place.threads() as i32);
     let trained = Trained::open(&args.run, args.weights, device)?;
     let predictor = Predictor::new(&trained, args, device)?;
-    let paths = input::listed(&args.images)?;
-    ensure!(
-        !paths.is_empty(),
-        "no image in {}: expected JPEG, PNG or WebP",
-        args.images[0].display()
-    );
     let mut all = true;
-    for path in paths {
-        match predictor.read(&path) {
+    for path in input::listed(&args.images)? {
+        match input::read(&path) {
             Ok(image) => {
                 let (name, answer) = (path.display().to_string(), predictor.classify(&image));
                 let line = if args.json { answer.json(&name) } else { answer.text(&name) };
@@ -57,7 +49,6 @@ pub fn predict(args: &PredictArgs) -> Result<bool> {
 
 /// A run's network, and what it takes.
 struct Predictor<'a> {
-    experiment: &'a Experiment,
     network: &'a MultiExit,
     input: Input,
     classes: Vec<String>,
@@ -86,7 +77,6 @@ impl<'a> Predictor<'a> {
         let names: Vec<String> =
             network.exit_names().into_iter().chain(["ensemble".to_owned()]).collect();
         Ok(Self {
-            experiment,
             network,
             input: description::input(experiment, &normalization),
             classes,
@@ -97,16 +87,6 @@ impl<'a> Predictor<'a> {
             top: args.top as usize,
             device,
         })
-    }
-
-    /// An image file. A run on image files reads, turns, resizes and cuts as it did in training.
-    fn read(&self, path: &Path) -> Result<DynamicImage> {
-        let Some(files) = self.experiment.data.dataset.image_files() else {
-            return Ok(input::read(path)?);
-        };
-        let side = files.side as u32;
-        let image = RgbImage::from_raw(side, side, files.image(path)?);
-        Ok(image.context("an image fills its square")?.into())
     }
 
     fn classify(&self, image: &DynamicImage) -> Answer {

@@ -332,5 +332,5 @@ fn image_files_are_prepared_as_in_training() {
     }
     std::fs::write(folder.join("a.png"), "no image").unwrap();
     let said = error(folder, "predict run a.png");
-    assert!(said.contains("`a.png`: neither JPEG nor PNG nor WebP"), "{said}");
+    assert!(said.contains("a.png: neither JPEG nor PNG nor WebP"), "{said}");
 }

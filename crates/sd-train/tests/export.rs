@@ -2,11 +2,24 @@
 
 mod common;
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use assert_cmd::Command;
 use common::tiny;
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use prost::Message;
+use sd_infer::{Classifier, Options, Rule, input};
+use sd_onnx::proto::ModelProto;
+use sd_onnx::{Exit, Input, Resize, read_metadata};
+use sd_train::cli::Weights;
+use sd_train::evaluate::Evaluation;
+use sd_train::trained::Trained;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tch::Device;
 
 /// Images that are padded before they reach the network.
 const TINY: &[&str] = &[
@@ -32,6 +45,13 @@ fn json(folder: &Path, line: &str) -> Value {
     serde_json::from_str(&printed(folder, line)).unwrap()
 }
 
+/// Batch norms that stand in a file.
+fn batch_norms(file: &Path) -> usize {
+    let model = ModelProto::decode(&*std::fs::read(file).unwrap()).unwrap();
+    let nodes = model.graph.unwrap().node;
+    nodes.iter().filter(|node| node.op_type == "BatchNormalization").count()
+}
+
 #[test]
 fn every_export_scores_as_the_run_does() {
     let folder = tempfile::tempdir().unwrap();
@@ -49,6 +69,8 @@ fn every_export_scores_as_the_run_does() {
         ("--all", "run/all.onnx", top1(&scores["ensemble"])),
     ] {
         assert_eq!(printed(folder, &format!("export run {export}")).trim(), file);
+        let norms = batch_norms(&folder.join(file));
+        assert_eq!(norms > 0, export == "--no-fold", "{file}: {norms} batch norms");
         let score = json(folder, &format!("eval run --json --onnx {file}"));
         assert_eq!(score["images"], 100);
         assert!((top1(&score) - expected).abs() < 1e-9, "{file}: {score}, expected {expected}");
@@ -91,14 +113,85 @@ fn every_export_scores_as_the_run_does() {
     assert!(said.contains("found `exit7`, expected one of exit1, exit2, deepest"), "{said}");
 }
 
+/// Images of several sizes, one of which lies on its side and says so.
+fn write_pets(folder: &Path) {
+    for (split, count) in [("train", 16), ("test", 5)] {
+        for (class, shade) in [("cat", 40), ("dog", 160)] {
+            let place = folder.join("pets").join(split).join(class);
+            std::fs::create_dir_all(&place).unwrap();
+            for number in 0..count {
+                let (width, height) = [(40 + number, 28), (28, 50), (64, 61)][number as usize % 3];
+                let image = RgbImage::from_fn(width, height, |x, y| {
+                    image::Rgb([shade + x as u8, (y * 3) as u8, (number * 5) as u8])
+                });
+                let mut file = File::create(place.join(format!("{number}.png"))).unwrap();
+                let mut encoder = PngEncoder::new(&mut file);
+                if number == 4 {
+                    // EXIF: the right side is up.
+                    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+                    encoder.set_exif_metadata(exif.to_vec()).unwrap();
+                }
+                let color = ExtendedColorType::Rgb8;
+                encoder.write_image(image.as_raw(), width, height, color).unwrap();
+            }
+        }
+    }
+}
+
+/// The file itself, in `sd-infer`, is answered as the run's own weights answer what the loader
+/// made of it.
 #[test]
-fn networks_of_image_files_are_refused() {
+fn networks_of_image_files_take_the_files() {
     let folder = tempfile::tempdir().unwrap();
-    let files = "data.dataset={ image_folder = { folder = \"pets\", classes = 4, images = { side = 32 } } }";
-    let text = tiny(&[files]).unwrap().to_toml().unwrap();
-    std::fs::create_dir(folder.path().join("run")).unwrap();
-    std::fs::write(folder.path().join("run/config.toml"), text).unwrap();
-    let refused = sd_train(folder.path(), "export run").assert().code(1);
-    let said = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
-    assert!(said.contains("run/config.toml: networks trained on image files"), "{said}");
+    let folder = folder.path();
+    write_pets(folder);
+    let files = "data.dataset={ image_folder = { folder = \"pets\", classes = 2, images = { side = 28, shorter_side = 36 } } }";
+    let changes = [files, "data.pad=2", "train.epochs=2", "train.batch_size=8"];
+    std::fs::write(folder.join("pets.toml"), tiny(&changes).unwrap().to_toml().unwrap()).unwrap();
+    printed(folder, "train pets.toml --out run --device cpu --threads 1 --data-dir .");
+    printed(folder, "export run --data-dir .");
+    printed(folder, "export run --staged --data-dir .");
+
+    let Trained { experiment, network } =
+        Trained::open(&folder.join("run"), Weights::Last, Device::Cpu).unwrap();
+    let data = experiment.data.open(folder).unwrap();
+    let test = Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), 1, Device::Cpu);
+    let answers = test.unwrap().answers(&network).unwrap();
+    let mut right = 0;
+    for model in ["run/deepest.onnx", "run/staged"] {
+        let options = Options { rule: Rule::Never, ..Options::default() };
+        let mut classifier = Classifier::open_with(folder.join(model), options).unwrap();
+        assert_eq!(classifier.metadata().input.resize, Resize::ShorterSide { pixels: 36 });
+        for (index, opinion) in answers.exits[2].iter().map(|of| of.opinion).enumerate() {
+            let file = data.test.file(index).unwrap();
+            let image = input::read(&folder.join("pets").join(file)).unwrap();
+            let best = classifier.classify(&image).unwrap().labels.swap_remove(0);
+            assert_eq!(best.class, opinion.class, "{model}, {file}");
+            let difference = (best.probability - opinion.confidence).abs();
+            assert!(difference < 1e-4, "{model}, {file}: {difference}");
+            right += usize::from(best.class == data.test.label(index));
+        }
+    }
+    let score = json(folder, "eval run --json --onnx run/deepest.onnx --data-dir .");
+    assert_eq!(
+        (score["images"].as_u64(), score["top1"].as_f64()),
+        (Some(10), Some(right as f64 / 20.0))
+    );
+
+    // What the file says of itself.
+    let metadata = read_metadata(&std::fs::read(folder.join("run/deepest.onnx")).unwrap()).unwrap();
+    let text = std::fs::read_to_string(folder.join("run/config.toml")).unwrap();
+    let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(metadata.configuration_sha256, digits(&Sha256::digest(&text)));
+    assert_eq!(metadata.configuration, text);
+    assert_eq!((&*metadata.name, &*metadata.version), ("tiny", env!("CARGO_PKG_VERSION")));
+    assert_eq!(metadata.classes, ["cat", "dog"]);
+    let Input { channels, height, width, border, mean, deviation, .. } = metadata.input;
+    assert_eq!((channels, height, width, border), (3, 32, 32, 2));
+    assert_eq!((mean, deviation), (data.normalization.mean, data.normalization.deviation));
+    let cost = network.cost_of_exits().unwrap()[2];
+    let [Exit { name, params, macs, threshold }] = &metadata.exits[..] else {
+        panic!("{:?}", metadata.exits)
+    };
+    assert_eq!((&**name, *params, *macs, *threshold), ("deepest", cost.params, cost.macs, None));
 }

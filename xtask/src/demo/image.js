@@ -1,6 +1,6 @@
 // From a picture to what the network takes, as sd-infer's preprocess.rs does it.
 
-// The picture's pixels, `channels` values each: red, green, blue, or grey (Rec. 709).
+// The upright picture's pixels, `channels` values each: red, green, blue, or grey (Rec. 709).
 async function pixelsOf(blob, channels) {
   const picture = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
   const canvas = new OffscreenCanvas(picture.width, picture.height);
@@ -9,22 +9,33 @@ async function pixelsOf(blob, channels) {
   const { width, height, data } = context.getImageData(0, 0, picture.width, picture.height);
   const values = new Float32Array(width * height * channels);
   for (let pixel = 0; pixel < width * height; pixel++) {
-    const [red, green, blue] = data.subarray(4 * pixel);
+    const [red, green, blue] = [data[4 * pixel], data[4 * pixel + 1], data[4 * pixel + 2]];
     if (channels === 1) values[pixel] = Math.floor((2126 * red + 7152 * green + 722 * blue) / 10000);
     else values.set([red, green, blue], 3 * pixel);
   }
   return { values, width, height, channels };
 }
 
-// For each of `to` places, the places of `from` under a triangle around it, which widens where the
-// picture shrinks, and their weights.
-function triangle(from, to) {
-  const ratio = from / to;
+// All of a side of `length` pixels, and its middle: the part that becomes `side` pixels where the
+// picture's shortest side becomes `pixels`. Rounded as training does: half a pixel to the even one.
+const whole = (length) => ({ begin: 0, extent: length });
+function middle(length, shortest, pixels, side) {
+  const resized = Math.floor((pixels * length) / shortest);
+  const half = (resized - side) / 2;
+  const margin = half % 1 ? 2 * Math.round(half / 2) : half;
+  const scale = length / resized;
+  return { begin: margin * scale, extent: side * scale };
+}
+
+// For each of `to` places, the pixels of a side of `length` under a triangle around it, which widens
+// where the picture shrinks, and their weights. The places are spread over a part of the side.
+function triangle(length, { begin, extent }, to) {
+  const ratio = extent / to;
   const reach = Math.max(ratio, 1);
   return Array.from({ length: to }, (_, place) => {
-    const centre = (place + 0.5) * ratio;
+    const centre = begin + (place + 0.5) * ratio;
     const first = Math.max(0, Math.floor(centre - reach));
-    const last = Math.min(from, Math.max(first + 1, Math.ceil(centre + reach)));
+    const last = Math.min(length, Math.max(first + 1, Math.ceil(centre + reach)));
     const weights = [];
     for (let at = first; at < last; at++) {
       weights.push(Math.max(0, 1 - Math.abs(at + 0.5 - centre) / reach));
@@ -34,35 +45,39 @@ function triangle(from, to) {
   });
 }
 
-function resized({ values, width, height, channels }, toWidth, toHeight) {
-  if (width === toWidth && height === toHeight) return values;
-  const columns = triangle(width, toWidth);
-  const rows = triangle(height, toHeight);
-  const tall = new Float32Array(toWidth * height * channels);
-  for (let y = 0; y < height; y++) {
+// The picture at the network's size, by the rule that its file tells, and in its runtime's order:
+// first the columns become shorter, then the rows; with `shorter_side`, in whole numbers. There a
+// value may differ by 1: training's weights are of 16 bits.
+function resized({ values, width, height, channels }, toWidth, toHeight, { shorter_side }) {
+  if (!shorter_side && width === toWidth && height === toHeight) return values;
+  const part = (length, to) =>
+    shorter_side ? middle(length, Math.min(width, height), shorter_side.pixels, to) : whole(length);
+  const wide = new Float32Array(width * toHeight * channels);
+  triangle(height, part(height, toHeight), toHeight).forEach(({ first, weights }, y) => {
+    for (let at = 0; at < width * channels; at++) {
+      let sum = 0;
+      weights.forEach((weight, row) => (sum += weight * values[(first + row) * width * channels + at]));
+      wide[y * width * channels + at] = shorter_side ? Math.round(sum) : sum;
+    }
+  });
+  const columns = triangle(width, part(width, toWidth), toWidth);
+  const small = new Float32Array(toWidth * toHeight * channels);
+  for (let y = 0; y < toHeight; y++) {
     columns.forEach(({ first, weights }, x) => {
       for (let channel = 0; channel < channels; channel++) {
         let sum = 0;
-        weights.forEach((weight, at) => (sum += weight * values[(y * width + first + at) * channels + channel]));
-        tall[(y * toWidth + x) * channels + channel] = sum;
+        weights.forEach((weight, at) => (sum += weight * wide[(y * width + first + at) * channels + channel]));
+        small[(y * toWidth + x) * channels + channel] = Math.round(sum);
       }
     });
   }
-  const small = new Float32Array(toWidth * toHeight * channels);
-  rows.forEach(({ first, weights }, y) => {
-    for (let at = 0; at < toWidth * channels; at++) {
-      let sum = 0;
-      weights.forEach((weight, row) => (sum += weight * tall[(first + row) * toWidth * channels + at]));
-      small[y * toWidth * channels + at] = Math.round(sum);
-    }
-  });
   return small;
 }
 
 // The network's input [1, C, H, W], and the picture as the network sees it, before normalisation.
-async function prepared(blob, { channels, height, width, border, mean, deviation }) {
+async function prepared(blob, { channels, height, width, border, resize, mean, deviation }) {
   const [innerWidth, innerHeight] = [width - 2 * border, height - 2 * border];
-  const inner = resized(await pixelsOf(blob, channels), innerWidth, innerHeight);
+  const inner = resized(await pixelsOf(blob, channels), innerWidth, innerHeight, resize);
   const tensor = new Float32Array(channels * height * width);
   const seen = new ImageData(width, height);
   for (let y = 0; y < height; y++) {

@@ -74,5 +74,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 fn sample(path: &Path) -> Result<Sample> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let class = stem.split_once('-').map_or(&*stem, |(_, class)| class).replace('_', " ");
-    Ok(Sample { class, png: fs::read(path)? })
+    let format = match path.extension().unwrap_or_default().to_string_lossy() {
+        jpeg if jpeg == "jpg" => "jpeg".into(),
+        same => same,
+    };
+    Ok(Sample { class, media_type: format!("image/{format}"), bytes: fs::read(path)? })
 }

@@ -10,15 +10,22 @@ function make(tag, properties = {}, ...children) {
   return made;
 }
 
+// What becomes of a picture before it enters the network.
+function broughtTo({ width, height, border, resize }) {
+  const size = `${width - 2 * border}×${height - 2 * border}`;
+  if (!resize.shorter_side) return `A picture is brought to ${size} pixels`;
+  const { pixels } = resize.shorter_side;
+  return `A picture is resized until its shorter side has ${pixels} pixels, cut to the ${size} in its middle`;
+}
+
 function showNetwork({ metadata }) {
   const { name, input, exits, classes } = metadata;
   document.title = element("name").textContent = name;
   const params = exits.at(-1).params;
   const size = params < 1e6 ? `${Math.round(params / 1e3)} thousand` : `${(params / 1e6).toFixed(2)} million`;
   element("about").textContent =
-    `${size} parameters, ${classes.length} classes, ${exits.length} exits. A picture is brought to ` +
-    `${input.width - 2 * input.border}×${input.height - 2 * input.border} pixels, goes through the network stage ` +
-    `by stage, and leaves at the first exit that is sure enough; the stages after it do not run. ` +
+    `${size} parameters, ${classes.length} classes, ${exits.length} exits. ${broughtTo(input)}, goes through the ` +
+    `network stage by stage, and leaves at the first exit that is sure enough; the stages after it do not run. ` +
     `All of it happens in this page, and no picture leaves it.`;
   element("exits").replaceChildren(...exits.map((exit) => {
     const share = percent(exit.macs / metadata.deployed_macs);
@@ -102,11 +109,11 @@ async function oneAtATime(work) {
 function showSamples(network) {
   // A file's name is plain; the class may be written otherwise.
   const plain = (text) => text.replace(/[^\p{L}\p{N}]/gu, " ");
-  const samples = embedded.samples.map(({ class: name, png }) => {
+  const samples = embedded.samples.map(({ class: name, media_type, base64 }) => {
     const truth = network.metadata.classes.find((known) => plain(known) === name) ?? name;
-    const blob = new Blob([bytes(png)], { type: "image/png" });
+    const blob = new Blob([bytes(base64)], { type: media_type });
     const button = make("button", { type: "button", title: truth, ariaPressed: "false" },
-      make("img", { src: `data:image/png;base64,${png}`, alt: truth }));
+      make("img", { src: `data:${media_type};base64,${base64}`, alt: truth }));
     const sample = { truth, blob, button };
     button.addEventListener("click", () => oneAtATime(() => take(sample)));
     return sample;

@@ -35,16 +35,19 @@ pub struct Page {
 pub struct Sample {
     /// Its class.
     pub class: String,
+    /// Its format, such as `image/png`.
+    pub media_type: String,
     /// The file.
-    pub png: Vec<u8>,
+    pub bytes: Vec<u8>,
 }
 
 impl Page {
     /// All in one document.
     pub fn html(&self) -> Result<String> {
-        let samples = self.samples.iter().map(
-            |Sample { class, png }| json!({"class": class, "png": BASE64_STANDARD.encode(png)}),
-        );
+        let samples = self.samples.iter().map(|Sample { class, media_type, bytes }| {
+            let base64 = BASE64_STANDARD.encode(bytes);
+            json!({"class": class, "media_type": media_type, "base64": base64})
+        });
         let segments = self.segments.iter().map(|file| packed(file)).collect::<Result<Vec<_>>>()?;
         let embedded = json!({
             "module": packed(&self.runtime.module)?,
@@ -76,7 +79,11 @@ mod tests {
     #[test]
     fn all_is_in_the_page_and_nothing_ends_it_early() {
         let runtime = Runtime { module: b"module".to_vec(), wasm: b"wasm".to_vec() };
-        let sample = Sample { class: "</script>".to_owned(), png: b"png".to_vec() };
+        let sample = Sample {
+            class: "</script>".to_owned(),
+            media_type: "image/png".to_owned(),
+            bytes: b"png".to_vec(),
+        };
         let page = Page { runtime, segments: vec![b"1".to_vec()], samples: vec![sample] };
         let html = page.html().unwrap();
         assert!(!html.contains("{{"), "a place is left empty");
@@ -84,7 +91,8 @@ mod tests {
         let start = "<script id=\"embedded\" type=\"application/json\">";
         let embedded = html.split_once(start).unwrap().1.split_once("</script>").unwrap().0;
         let embedded: serde_json::Value = serde_json::from_str(embedded).unwrap();
-        assert_eq!(embedded["samples"][0], json!({"class": "</script>", "png": "cG5n"}));
+        let expected = json!({"class": "</script>", "media_type": "image/png", "base64": "cG5n"});
+        assert_eq!(embedded["samples"][0], expected);
         assert_eq!(embedded["wasm"], packed(b"wasm").unwrap());
         assert_eq!(embedded["segments"].as_array().unwrap().len(), 1);
         for address in ["http://", "https://", "src=\"", "url("] {

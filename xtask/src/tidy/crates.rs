@@ -5,14 +5,15 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Our crates, which of ours each may use, and whether it may use `tch`.
-const ALLOWED: [(&str, &[&str], bool); 8] = [
+const ALLOWED: [(&str, &[&str], bool); 9] = [
     ("sd-onnx", &[], false),
     ("sd-layers", &["sd-onnx"], true),
     ("sd-models", &["sd-layers", "sd-onnx"], true),
-    ("sd-data", &[], false),
+    ("sd-image", &[], false),
+    ("sd-data", &["sd-image"], false),
     ("sd-bench", &[], false),
     ("sd-train", &["sd-layers", "sd-models", "sd-data", "sd-bench", "sd-onnx", "sd-infer"], true),
-    ("sd-infer", &["sd-onnx"], false),
+    ("sd-infer", &["sd-onnx", "sd-image"], false),
     ("xtask", &[], false),
 ];
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 /// A file of comma-separated values (RFC 4180, UTF-8) that begins with the line `path,label,split`,
 /// in any order and among other columns, which are passed over.
@@ -59,8 +59,7 @@ impl CsvManifestConfig {
                 });
             }
         };
-        let real = path.canonicalize().map_err(Error::read(&path))?;
-        let root = real.parent().unwrap_or(&real);
+        let root = &self.root(data_dir)?;
         let rows = parse(file, &path)?;
         let mut classes: Vec<String> =
             rows.iter().filter(|row| row.split == 0).map(|row| row.label.clone()).collect();
@@ -75,6 +74,14 @@ impl CsvManifestConfig {
         let valid = if valid.is_empty() { None } else { Some(read(valid)?) };
         let test = read(test)?;
         Ok(Splits { train, valid, test, skipped })
+    }
+
+    /// The folder of the table, where no link leads on.
+    pub(super) fn root(&self, data_dir: &Path) -> Result<PathBuf> {
+        let path = data_dir.join(&self.file);
+        let mut root = path.canonicalize().map_err(Error::read(&path))?;
+        root.pop();
+        Ok(root)
     }
 }
 

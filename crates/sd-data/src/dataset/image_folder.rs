@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirEntry};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A folder with `train/CLASS/…`, `test/CLASS/…` and, if there are images to validate on,
 /// `val/CLASS/…`.
@@ -31,16 +31,7 @@ const KEY: &str = "data.dataset.image_folder";
 impl ImageFolderConfig {
     pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
         self.images.check(KEY)?;
-        let folder = data_dir.join(&self.folder);
-        if !folder.is_dir() {
-            return Err(Error::Missing {
-                name: "image folder".to_owned(),
-                folder: data_dir.to_owned(),
-                expected: format!("the folder `{}`", self.folder),
-                advice: "put images there as `train/CLASS/FILE` and `test/CLASS/FILE`".to_owned(),
-            });
-        }
-        let root = folder.canonicalize().map_err(Error::read(&folder))?;
+        let root = self.root(data_dir)?;
         let classes = self.classes(&root)?;
         let list = |split: &str| list(&root, split, &classes);
         let (train, test) = (list("train")?, list("test")?);
@@ -51,6 +42,20 @@ impl ImageFolderConfig {
         let mut read = |files| self.images.read_split(KEY, &root, files, &classes, &mut skipped);
         let (train, valid, test) = (read(train)?, valid.map(&mut read).transpose()?, read(test)?);
         Ok(Splits { train, valid, test, skipped })
+    }
+
+    /// The folder itself, where no link leads on.
+    pub(super) fn root(&self, data_dir: &Path) -> Result<PathBuf> {
+        let folder = data_dir.join(&self.folder);
+        if !folder.is_dir() {
+            return Err(Error::Missing {
+                name: "image folder".to_owned(),
+                folder: data_dir.to_owned(),
+                expected: format!("the folder `{}`", self.folder),
+                advice: "put images there as `train/CLASS/FILE` and `test/CLASS/FILE`".to_owned(),
+            });
+        }
+        folder.canonicalize().map_err(Error::read(&folder))
     }
 
     /// The folders in `train`, sorted, which must be as many as the configuration says.

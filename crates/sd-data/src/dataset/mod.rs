@@ -21,7 +21,7 @@ pub use synthetic::SyntheticConfig;
 use crate::{Error, ImageSet, ImageShape, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A data set, as it is written in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -94,6 +94,18 @@ impl DatasetConfig {
             Self::ImageFolder(config) => Some(&config.images),
             Self::CsvManifest(config) => Some(&config.images),
             Self::Cifar10 | Self::Cifar100 | Self::Idx(_) | Self::Synthetic(_) => None,
+        }
+    }
+
+    /// The folder that [`ImageSet::file`] starts from, where the data set consists of image files.
+    ///
+    /// # Errors
+    /// When it is not in `data_dir`.
+    pub fn files_root(&self, data_dir: &Path) -> Result<Option<PathBuf>> {
+        match self {
+            Self::ImageFolder(config) => config.root(data_dir).map(Some),
+            Self::CsvManifest(config) => config.root(data_dir).map(Some),
+            Self::Cifar10 | Self::Cifar100 | Self::Idx(_) | Self::Synthetic(_) => Ok(None),
         }
     }
 

@@ -45,6 +45,7 @@ impl Rten {
             MaxPool,
             Mean,
             Mul,
+            Pad,
             QuantizeLinear,
             ReduceMax,
             ReduceMean,

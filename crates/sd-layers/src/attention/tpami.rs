@@ -54,10 +54,17 @@ impl Block for TpamiAttention {
             });
         }
         let half = self.0.onnx(graph, input, shape)?;
+        // Before the first row and column tract 0.22 extrapolates, where the others repeat. So they are
+        // repeated, and cut off again.
+        let border = graph.longs("border", &[0, 0, 1, 1, 0, 0, 1, 1]);
+        let half = graph.node("Pad", &[&half, &border], vec![string("mode", "edge")]);
         let scales = graph.weight("scales", &[4], &[1.0, 1.0, 2.0, 2.0]);
         let linear =
             vec![string("mode", "linear"), string("coordinate_transformation_mode", "half_pixel")];
         let map = graph.node("Resize", &[&half, &Value::none(), &scales], linear);
+        let places = [[2, 2], [2 + shape.height, 2 + shape.width], [2, 3]];
+        let [starts, ends, axes] = places.map(|values| graph.longs("cut", &values));
+        let map = graph.node("Slice", &[&map, &starts, &ends, &axes], vec![]);
         let weights = graph.node("Sigmoid", &[&map], vec![]);
         Ok(graph.node("Mul", &[input, &weights], vec![]))
     }

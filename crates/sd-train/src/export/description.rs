@@ -71,7 +71,7 @@ impl Describe<'_> {
     }
 }
 
-/// The images that the experiment's network takes, and how another image becomes one.
+/// The images that the experiment's network takes, and how any image becomes one.
 pub fn input(experiment: &Experiment, normalization: &Normalization) -> Input {
     let (shape, _) = experiment.data.input();
     Input {
@@ -79,7 +79,10 @@ pub fn input(experiment: &Experiment, normalization: &Normalization) -> Input {
         height: shape.height,
         width: shape.width,
         border: experiment.data.pad,
-        resize: Resize::Triangle,
+        resize: match experiment.data.dataset.image_files() {
+            Some(files) => Resize::ShorterSide { pixels: files.resized_side() },
+            None => Resize::Triangle,
+        },
         layout: Layout::Nchw,
         mean: normalization.mean.clone(),
         deviation: normalization.deviation.clone(),

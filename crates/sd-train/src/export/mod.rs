@@ -9,7 +9,7 @@ pub use score::{Score, score};
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use sd_bench::run_folder;
 use sd_layers::Precision;
 use sd_onnx::proto::GraphProto;
@@ -33,12 +33,6 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
     logging::start(None)?;
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
-    ensure!(
-        experiment.data.dataset.image_files().is_none(),
-        "{}: networks trained on image files cannot be exported yet: training keeps an image's \
-         proportions and crops it, an exported network's images are stretched",
-        config.display()
-    );
     let data = experiment.open_data(&args.data_dir)?;
     // Whatever it was trained in: the file's numbers are 32-bit floats.
     let Trained { experiment, network } =

@@ -1,17 +1,12 @@
 //! Image files as images of one size.
 
-pub(super) mod decode;
-mod fit;
-#[cfg(test)]
-mod tests;
-
 use crate::{Error, ImageSet, ImageShape, Result};
-use fast_image_resize::Resizer;
 use rayon::prelude::*;
 use schemars::JsonSchema;
+use sd_image::{Bounds, Resizer, decode, fit};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 use tracing::{info, warn};
 
 /// How JPEG, PNG and WebP files become images of red, green and blue.
@@ -48,6 +43,9 @@ fn sixteen() -> usize {
 }
 
 const MAX_SIDE: usize = 4096;
+/// Bytes of a file, and of the image decoded from it: 89 megapixels of red, green and blue.
+const MAX_BYTES: u64 = 256 << 20;
+const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX };
 
 /// A file that a data set lists.
 #[derive(Debug)]
@@ -92,16 +90,9 @@ impl ImageFilesConfig {
         ImageShape::new(3, self.side, self.side)
     }
 
-    /// The image in a JPEG, PNG or WebP file as the data set's own are: upright, resized, its middle
-    /// cut out, `[side, side, 3]`.
-    ///
-    /// # Errors
-    /// Names the file that is no readable image.
-    pub fn image(&self, path: &Path) -> Result<Vec<u8>> {
-        let mut pixels = vec![0; self.shape().values()];
-        let read = self.read_into(path, &mut Resizer::new(), &mut pixels);
-        read.map_err(|reason| Error::Image { path: path.to_owned(), reason })?;
-        Ok(pixels)
+    /// The shorter side of an image before its middle is cut out.
+    pub fn resized_side(&self) -> usize {
+        self.shorter_side.unwrap_or(self.side)
     }
 
     /// Checks the numbers; `key` is what errors call the data set.
@@ -197,11 +188,23 @@ impl ImageFilesConfig {
         resizer: &mut Resizer,
         target: &mut [u8],
     ) -> std::result::Result<(), String> {
-        let image = decode::decode(&decode::read(path)?)?;
-        let shorter = self.shorter_side.unwrap_or(self.side);
-        fit::fit(&image, shorter, self.side, resizer, target);
+        let image = decode(&read(path)?, BOUNDS).map_err(|error| error.to_string())?;
+        fit(&image.into_rgb8(), self.resized_side(), self.side, resizer, target);
         Ok(())
     }
+}
+
+/// The bytes of a file that is neither too large nor a pipe or a device, from which reading might
+/// never end.
+fn read(path: &Path) -> std::result::Result<Vec<u8>, String> {
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("not a file".to_owned());
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(format!("{} bytes, expected at most {MAX_BYTES}", metadata.len()));
+    }
+    fs::read(path).map_err(|error| error.to_string())
 }
 
 /// Where `path` leads, if that is inside `root`.

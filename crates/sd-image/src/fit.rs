@@ -1,0 +1,123 @@
+//! An image of any size in a square.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+
+/// Writes the middle of `image`, resized until its shorter side is `shorter`, to `target`, which
+/// is `side`×`side` pixels, `[side, side, 3]`.
+///
+/// The resize is bilinear interpolation whose triangle widens where the image shrinks
+/// (torchvision's `Resize` with `antialias`, then `CenterCrop`, within one step of 255). Pixels
+/// outside the square are never made: an image of one row does not become a huge one. Where there is
+/// no pixel, `target` stays as it is.
+///
+/// # Panics
+/// When `side` is zero or more than `shorter`, or `target` has another length.
+pub fn fit(
+    image: &RgbImage,
+    shorter: usize,
+    side: usize,
+    resizer: &mut Resizer,
+    target: &mut [u8],
+) {
+    assert!((1..=shorter).contains(&side), "found the side {side}, expected 1 to {shorter}");
+    let (width, height) = image.dimensions();
+    if width.min(height) == 0 {
+        return;
+    }
+    let (left, across) = middle(width, width.min(height), shorter, side);
+    let (top, down) = middle(height, width.min(height), shorter, side);
+    let source = ImageRef::new(width, height, image.as_raw(), PixelType::U8x3)
+        .expect("an image has its own size");
+    let mut square = Image::from_slice_u8(side as u32, side as u32, target, PixelType::U8x3)
+        .expect("the target has the size of the square");
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(left, top, across, down);
+    resizer.resize(&source, &mut square, &options).expect("the square is inside the image");
+}
+
+/// Where the square begins in a side of `length` pixels, and how far it goes, in pixels of the
+/// source. Rounded as torchvision does: the resized side down, the margin to the even number.
+fn middle(length: u32, shortest: u32, shorter: usize, side: usize) -> (f64, f64) {
+    let resized = shorter as u64 * u64::from(length) / u64::from(shortest);
+    let margin = ((resized - side as u64) as f64 / 2.0).round_ties_even();
+    let scale = f64::from(length) / resized as f64;
+    // Rounding must not carry the far end beyond the image.
+    let begin = margin * scale;
+    (begin, (side as f64 * scale).min(f64::from(length) - begin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    /// The images of `scripts/golden/image_files.py`.
+    fn source(height: u32, width: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            image::Rgb([0, 1, 2].map(|c| (x * 7 + y * 13 + c * 29 + x * y * (c + 1)) as u8))
+        })
+    }
+
+    fn fitted(image: &RgbImage, shorter: usize, side: usize) -> Vec<u8> {
+        let mut fitted = vec![0; 3 * side * side];
+        fit(image, shorter, side, &mut Resizer::new(), &mut fitted);
+        fitted
+    }
+
+    #[test]
+    fn fits_as_torchvision_does() {
+        let golden: Value = serde_json::from_str(include_str!("../tests/golden/fit.json")).unwrap();
+        let number = |value: &Value| value.as_u64().unwrap() as usize;
+        let fits = golden["fits"].as_array().unwrap();
+        assert!(!fits.is_empty());
+        for case in fits {
+            let (height, width) = (number(&case["source"][0]), number(&case["source"][1]));
+            let (shorter, side) = (number(&case["shorter"]), number(&case["side"]));
+            let fitted = fitted(&source(height as u32, width as u32), shorter, side);
+            let hex = case["pixels"].as_str().unwrap();
+            let expected = hex.as_bytes().chunks(2).map(|digits| {
+                u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
+            });
+            // Pillow rounds between the two directions of a resize, in another order.
+            for (at, (&found, expected)) in fitted.iter().zip(expected).enumerate() {
+                assert!(
+                    found.abs_diff(expected) <= 1,
+                    "{height}×{width}, {at}: {found} {expected}"
+                );
+            }
+        }
+    }
+
+    /// An image of one row would be 4 million columns wide, were the whole of it made.
+    #[test]
+    fn a_long_image_needs_only_its_middle() {
+        let slope = RgbImage::from_fn(65_535, 1, |x, _| image::Rgb([(x / 256) as u8; 3]));
+        for (shorter, side) in [(64, 64), (4096, 64), (4096, 1), (1, 1)] {
+            let fitted = fitted(&slope, shorter, side);
+            assert!(fitted.iter().all(|value| (127..=128).contains(value)), "{fitted:?}");
+        }
+    }
+
+    #[test]
+    fn an_image_without_pixels_leaves_the_square_as_it_is() {
+        assert_eq!(fitted(&RgbImage::new(0, 5), 4, 4), [0; 48]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_size_fits(
+            height in 1_u32..300,
+            width in 1_u32..300,
+            side in 1_usize..40,
+            more in 0_usize..40,
+        ) {
+            let gray = RgbImage::from_pixel(width, height, image::Rgb([7, 8, 9]));
+            let fitted = fitted(&gray, side + more, side);
+            prop_assert!(fitted.chunks(3).all(|pixel| pixel == [7, 8, 9]));
+        }
+    }
+}
