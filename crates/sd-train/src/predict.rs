@@ -1,6 +1,6 @@
 //! Images classified by a run's own weights, prepared as the run's own were.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use image::DynamicImage;
 use sd_bench::run_folder;
 use sd_data::Normalization;
