@@ -149,11 +149,12 @@ class Residual(nn.Module):
 
 def resnet18(config):
     """Stem and stages with their channels; images of about 32×32."""
-    depth, stem, conv, attention = take(
-        config, "resnet", "depth", "stem", "conv", "attention"
+    depth, stem, conv, attention, width = take(
+        config, "resnet", "depth", "stem", "conv", "attention", "width"
     )
     for name, found, expected in [
         ("depth", depth, 18),
+        ("width", width or 1, 1),
         ("stem", stem, "small"),
         ("attention", attention, "none"),
     ]:
@@ -170,10 +171,14 @@ def resnet18(config):
 
 def vgg11(config):
     """Stem and stages with their channels; the stem is the first convolution."""
-    depth, head, conv, attention = take(
-        config, "vgg", "depth", "head", "conv", "attention"
+    depth, head, conv, attention, width = take(
+        config, "vgg", "depth", "head", "conv", "attention", "width"
     )
-    for name, found, expected in [("depth", depth, 11), ("head", head, "linear")]:
+    for name, found, expected in [
+        ("depth", depth, 11),
+        ("head", head, "linear"),
+        ("width", width or 1, 1),
+    ]:
         expect(f"vgg.{name}", found, expected)
     stem = nn.Sequential(dense(3, 64), *norm_relu(64))
     stages, inputs = [], 64
