@@ -47,8 +47,7 @@ pub struct ExportedModel {
 impl ExportedModel {
     /// The same in one number: of the first of [`RUNTIMES`] that it was scored in.
     pub fn top1(&self) -> Option<f64> {
-        let known = RUNTIMES.iter().find_map(|runtime| self.top1.get(*runtime));
-        known.or(self.top1.values().next()).copied()
+        RUNTIMES.iter().find_map(|runtime| self.top1.get(*runtime)).copied()
     }
 }
 

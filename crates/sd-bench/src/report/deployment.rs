@@ -51,7 +51,7 @@ fn of_one(record: &DeployRecord) -> Vec<Element> {
         Element::Heading("From a process's start to its first label".to_owned()),
         Element::Table(starts(record)),
     ];
-    let engines = engines(&paces);
+    let engines = engines([&paces]);
     // libtorch and PyTorch measure a whole evaluation too, in batches of its own.
     let exported = paces.keys().filter(|(_, model, _)| record.model(model).is_some());
     let mut batches: Vec<usize> = exported.map(|(batch, ..)| *batch).collect();
@@ -178,9 +178,10 @@ fn rank(name: &str) -> usize {
     known.clone().position(|known| *known == name).unwrap_or(known.count())
 }
 
-/// The engines in the order of their columns.
-fn engines(paces: &Paces) -> Vec<Engine> {
-    let mut engines: Vec<Engine> = paces.keys().map(|(_, _, engine)| engine.clone()).collect();
+/// The engines of all records, in the order of their columns.
+fn engines<'a>(all: impl IntoIterator<Item = &'a Paces>) -> Vec<Engine> {
+    let engines = all.into_iter().flat_map(BTreeMap::keys).map(|(_, _, engine)| engine.clone());
+    let mut engines: Vec<Engine> = engines.collect();
     engines.sort_by(|a, b| (rank(&a.name), a).cmp(&(rank(&b.name), b)));
     engines.dedup();
     engines
@@ -215,16 +216,7 @@ fn grid(
 /// A row for each run: its deepest exit, an image at a time.
 fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
     let all: Vec<Paces> = known.iter().map(|(_, record)| record.paces()).collect();
-    let mut titles: Vec<Engine> = Vec::new();
-    for paces in &all {
-        titles.extend(engines(paces));
-    }
-    let mut seen = Vec::new();
-    titles.retain(|engine| {
-        let new = !seen.contains(engine);
-        seen.push(engine.clone());
-        new
-    });
+    let titles = engines(&all);
     let first = ["Size", "8 bits", "Top-1", "First label"].map(Column::number);
     let engine_columns = titles.iter().map(|engine| Column::number(title(engine)));
     let columns = [Column::text("Run")].into_iter().chain(first).chain(engine_columns);

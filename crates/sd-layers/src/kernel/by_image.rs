@@ -32,10 +32,11 @@ fn mean_in<T: Element>(map: &Tensor) -> Tensor {
         #[inline(always)]
         |(map, means)| images.means(map, share, means),
     );
-    let like = map.detach();
+    // Its size alone: nothing else may need the map by then.
+    let [n, c, h, w] = map.size()[..] else { unreachable!("a feature map has four axes") };
     let backward = move |gradient: &Tensor| {
-        let gradient = gradient.to_kind(like.kind()).contiguous();
-        let mut result = like.empty_like();
+        let gradient = gradient.to_kind(T::KIND).contiguous();
+        let mut result = Tensor::empty([n, h, w, c], (T::KIND, Device::Cpu)).permute([0, 3, 1, 2]);
         for_each(
             images.of_each::<T>(&gradient).zip(values_mut(&mut result).chunks_mut(images.part())),
             #[inline(always)]

@@ -34,7 +34,7 @@ fn depthwise_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Te
         &taps,
         values_mut::<T>(&mut output),
         geometry.output,
-        |at, k| geometry.input_at(at, k),
+        |at, k| geometry.seen_by(at, k),
     );
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
@@ -43,7 +43,7 @@ fn depthwise_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Te
         let mut input = saved.detach().empty_like();
         let outputs = values_mut::<T>(&mut input);
         geometry
-            .gather(gradient, &taps, outputs, geometry.input, |at, k| geometry.output_at(at, k));
+            .gather(gradient, &taps, outputs, geometry.input, |at, k| geometry.that_sees(at, k));
         let weight = geometry.weight_gradient(values::<T>(&saved), gradient);
         vec![input, weight]
     };
@@ -60,14 +60,14 @@ impl Geometry {
     }
 
     /// Each position of a map of size `to` as the weighed sum of the positions of `from` that
-    /// `source` names for its taps, along one axis.
+    /// `source` names for its taps.
     fn gather<T: Element>(
         &self,
         from: &[T],
         taps: &[f32],
         to: &mut [T],
         size: [usize; 2],
-        source: impl Fn(usize, usize) -> Option<usize> + Sync,
+        source: impl Fn([usize; 2], usize) -> Option<usize> + Sync,
     ) {
         let from_size = if size == self.output { self.input } else { self.output };
         let row = size[1] * self.channels;
@@ -84,10 +84,8 @@ impl Geometry {
                     for (x, to) in to.chunks_exact_mut(self.channels).enumerate() {
                         reads.clear();
                         for k in 0..self.kernel() * self.kernel() {
-                            let down = source(y, k / self.kernel()).filter(|&y| y < from_size[0]);
-                            let across = source(x, k % self.kernel()).filter(|&x| x < from_size[1]);
-                            if let (Some(y), Some(x)) = (down, across) {
-                                let position = (image * from_size[0] + y) * from_size[1] + x;
+                            if let Some(position) = source([y, x], k) {
+                                let position = image * from_size[0] * from_size[1] + position;
                                 reads.push((position * self.channels, k * self.channels));
                             }
                         }

@@ -46,13 +46,30 @@ impl Geometry {
         Tensor::empty(size, (kind, Device::Cpu)).permute([0, 3, 1, 2])
     }
 
+    /// The position of an image's input, row by row, that its output at `[y, x]` sees through tap k;
+    /// none in the padding.
+    #[inline(always)]
+    pub fn seen_by(&self, [y, x]: [usize; 2], k: usize) -> Option<usize> {
+        let y = self.input_at(y, k / self.kernel()).filter(|&y| y < self.input[0])?;
+        let x = self.input_at(x, k % self.kernel()).filter(|&x| x < self.input[1])?;
+        Some(y * self.input[1] + x)
+    }
+
+    /// The position of an image's output that sees its input at `[y, x]` through tap k, if one does.
+    #[inline(always)]
+    pub fn that_sees(&self, [y, x]: [usize; 2], k: usize) -> Option<usize> {
+        let y = self.output_at(y, k / self.kernel()).filter(|&y| y < self.output[0])?;
+        let x = self.output_at(x, k % self.kernel()).filter(|&x| x < self.output[1])?;
+        Some(y * self.output[1] + x)
+    }
+
     /// Where tap k of the output at `at` reads, along one axis; it may lie in the padding.
     pub fn input_at(&self, at: usize, k: usize) -> Option<usize> {
         (at * self.window.stride as usize + k).checked_sub(self.window.padding as usize)
     }
 
     /// Which output reads the input at `at` through tap k, along one axis.
-    pub fn output_at(&self, at: usize, k: usize) -> Option<usize> {
+    fn output_at(&self, at: usize, k: usize) -> Option<usize> {
         let (from, stride) = (at + self.window.padding as usize, self.window.stride as usize);
         let distance = from.checked_sub(k)?;
         distance.is_multiple_of(stride).then_some(distance / stride)

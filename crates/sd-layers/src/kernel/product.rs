@@ -102,11 +102,9 @@ impl Geometry {
                 let (image, y) = (line / self.output[0], line % self.output[0]);
                 for (x, window) in windows.chunks_exact_mut(row).enumerate() {
                     for (k, seen) in window.chunks_exact_mut(channels).enumerate() {
-                        let down = self.input_at(y, k / kernel).filter(|&y| y < self.input[0]);
-                        let across = self.input_at(x, k % kernel).filter(|&x| x < self.input[1]);
-                        match down.zip(across) {
-                            Some((y, x)) => {
-                                let at = (image * self.input[0] + y) * self.input[1] + x;
+                        match self.seen_by([y, x], k) {
+                            Some(position) => {
+                                let at = image * self.input[0] * self.input[1] + position;
                                 seen.copy_from_slice(&from[at * channels..][..channels]);
                             }
                             None => seen.fill(T::of(0.0)),
@@ -132,10 +130,8 @@ impl Geometry {
                 for (x, position) in map.chunks_exact_mut(channels).enumerate() {
                     sums.fill(0.0);
                     for k in 0..kernel * kernel {
-                        let down = self.output_at(y, k / kernel).filter(|&y| y < self.output[0]);
-                        let across = self.output_at(x, k % kernel).filter(|&x| x < self.output[1]);
-                        let Some((y, x)) = down.zip(across) else { continue };
-                        let at = (image * self.output[0] + y) * self.output[1] + x;
+                        let Some(position) = self.that_sees([y, x], k) else { continue };
+                        let at = image * self.output[0] * self.output[1] + position;
                         let held = &windows[(at * kernel * kernel + k) * channels..][..channels];
                         for c in 0..channels {
                             sums[c] += held[c].get();

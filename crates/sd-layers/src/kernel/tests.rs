@@ -168,90 +168,64 @@ fn norm_relu_and_pool_are_libtorchs() {
     }
 }
 
-#[test]
-fn products_are_libtorchs_convolution() {
-    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
-        tch::manual_seed(0);
-        for (channels, outputs, side, kernel, stride) in
-            [(3, 8, 4, 3, 1), (16, 5, 2, 3, 1), (8, 8, 4, 3, 2), (7, 9, 3, 2, 2), (4, 6, 1, 5, 1)]
-        {
-            let window = Window { kernel, stride, padding: kernel / 2 };
-            let map = Tensor::randn([6, channels, side, side + 1], CPU).to_kind(kind);
-            let x = channels_last(&map).set_requires_grad(true);
-            let weight =
-                Tensor::randn([outputs, channels, kernel, kernel], CPU).set_requires_grad(true);
-            let (their_x, their_weight) = (
-                x.detach().copy().set_requires_grad(true),
-                weight.detach().copy().set_requires_grad(true),
-            );
-            let found = product(&x, &weight, window);
-            let expected = their_x.to_kind(Kind::Float).conv2d(
-                &their_weight,
-                None::<Tensor>,
-                [stride, stride],
-                [kernel / 2, kernel / 2],
-                [1, 1],
-                1,
-            );
-            assert_eq!((found.size(), found.kind()), (expected.size(), kind));
-            let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
-            (&found * &gradient).sum(Kind::Float).backward();
-            (&expected * &gradient).sum(Kind::Float).backward();
-            for (what, found, expected) in [
-                ("output", found.detach(), expected.detach()),
-                ("map", x.grad(), their_x.grad()),
-                ("weight", weight.grad(), their_weight.grad()),
-            ] {
-                let difference = difference(&found, &expected);
-                assert!(
-                    difference < tolerance,
-                    "{kind:?} {what}, {channels} to {outputs} channels: {difference}"
-                );
-            }
-        }
+/// Holds a convolution of `[40, channels, side, side + 1]` to `outputs` channels against libtorch's.
+fn convolves(
+    ours: fn(&Tensor, &Tensor, Window) -> Tensor,
+    [channels, outputs, groups]: [i64; 3],
+    [side, kernel, stride]: [i64; 3],
+    (kind, tolerance): (Kind, f64),
+) {
+    let window = Window { kernel, stride, padding: kernel / 2 };
+    let map = Tensor::randn([40, channels, side, side + 1], CPU).to_kind(kind);
+    let x = channels_last(&map).set_requires_grad(true);
+    let size = [outputs, channels / groups, kernel, kernel];
+    let weight = Tensor::randn(size, CPU).set_requires_grad(true);
+    let (their_x, their_weight) =
+        (x.detach().copy().set_requires_grad(true), weight.detach().copy().set_requires_grad(true));
+    let found = ours(&x, &weight, window);
+    let expected = their_x.to_kind(Kind::Float).conv2d(
+        &their_weight,
+        None::<Tensor>,
+        [stride, stride],
+        [kernel / 2, kernel / 2],
+        [1, 1],
+        groups,
+    );
+    assert_eq!((found.size(), found.kind()), (expected.size(), kind));
+    assert!(is_channels_last(&found));
+    let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
+    (&found * &gradient).sum(Kind::Float).backward();
+    (&expected * &gradient).sum(Kind::Float).backward();
+    for (what, found, expected) in [
+        ("output", found.detach(), expected.detach()),
+        ("map", x.grad(), their_x.grad()),
+        ("weight", weight.grad(), their_weight.grad()),
+    ] {
+        let difference = difference(&found, &expected);
+        assert!(difference < tolerance, "{kind:?} {what}, {channels} channels: {difference}");
     }
 }
 
 #[test]
 fn depthwise_convolution_is_libtorchs() {
-    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+    for kind in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
         tch::manual_seed(0);
         for (channels, side, kernel, stride) in
             [(1, 5, 3, 1), (40, 7, 3, 2), (64, 2, 3, 1), (8, 2, 3, 2), (33, 8, 5, 1), (3, 4, 2, 2)]
         {
-            let window = Window { kernel, stride, padding: kernel / 2 };
-            let map = Tensor::randn([40, channels, side, side + 1], CPU).to_kind(kind);
-            let x = channels_last(&map).set_requires_grad(true);
-            let weight = Tensor::randn([channels, 1, kernel, kernel], CPU).set_requires_grad(true);
-            let (their_x, their_weight) = (
-                x.detach().copy().set_requires_grad(true),
-                weight.detach().copy().set_requires_grad(true),
-            );
-            let found = depthwise(&x, &weight, window);
-            let expected = their_x.to_kind(Kind::Float).conv2d(
-                &their_weight,
-                None::<Tensor>,
-                [stride, stride],
-                [kernel / 2, kernel / 2],
-                [1, 1],
-                channels,
-            );
-            assert_eq!(found.size(), expected.size());
-            assert!(is_channels_last(&found));
-            let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
-            (&found * &gradient).sum(Kind::Float).backward();
-            (&expected * &gradient).sum(Kind::Float).backward();
-            for (what, found, expected) in [
-                ("output", found.detach(), expected.detach()),
-                ("map", x.grad(), their_x.grad()),
-                ("weight", weight.grad(), their_weight.grad()),
-            ] {
-                let difference = difference(&found, &expected);
-                assert!(
-                    difference < tolerance,
-                    "{kind:?} {what}, {channels} channels: {difference}"
-                );
-            }
+            convolves(depthwise, [channels; 3], [side, kernel, stride], kind);
+        }
+    }
+}
+
+#[test]
+fn products_are_libtorchs_convolution() {
+    for kind in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+        tch::manual_seed(0);
+        for (channels, outputs, side, kernel, stride) in
+            [(3, 8, 4, 3, 1), (16, 5, 2, 3, 1), (8, 8, 4, 3, 2), (7, 9, 3, 2, 2), (4, 6, 1, 5, 1)]
+        {
+            convolves(product, [channels, outputs, 1], [side, kernel, stride], kind);
         }
     }
 }

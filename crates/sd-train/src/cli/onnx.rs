@@ -70,7 +70,8 @@ pub enum Int8 {
     Convinteger,
 }
 
-/// What runs an exported file.
+/// What runs an exported file: `sd-infer`'s runtimes, on which `xtask`, which compiles this file too,
+/// does not depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Engine {
     /// Pure Rust, what `cargo xtask infer` runs
