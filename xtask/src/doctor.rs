@@ -284,6 +284,7 @@ mod tests {
             python: "python3".into(),
             platform: libtorch::Platform::of("linux", "x86_64"),
             of_user: None,
+            free_bytes: libtorch::free_bytes,
         };
         assert_eq!(libtorch(&Ok(setup()), true).state, State::Absent);
         assert_eq!(libtorch(&Ok(setup()), false).state, State::Missing);

@@ -65,6 +65,7 @@ impl Machine {
             python: self.path("python"),
             platform: Platform::of("linux", "x86_64"),
             of_user: None,
+            free_bytes: |_| Ok(1 << 40),
         }
     }
 
@@ -131,6 +132,15 @@ fn a_linked_cuda_is_kept_until_the_cpu_is_asked_for() {
     assert_eq!(machine.downloads(), 1);
     assert_eq!(machine.setup("clone").setup(Flavour::Cpu).unwrap().version, "2.11.0+cpu");
     assert!(!libtorch.folder.join("lib/libtorch_cuda.so").exists());
+}
+
+#[test]
+fn a_small_disk_is_told_before_the_download() {
+    let machine = Machine::new("cp $shelf/*.whl \"$dest\"");
+    let full = Setup { free_bytes: |_| Ok(1 << 20), ..machine.setup("clone") };
+    let error = full.ensure().unwrap_err().to_string();
+    assert!(error.contains("GB free") && error.contains("XDG_CACHE_HOME"), "{error}");
+    assert_eq!(machine.downloads(), 0);
 }
 
 #[test]
