@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sd_data::{
-    AugmentConfig, DatasetConfig, FlipConfig, Loader, LoaderConfig, Normalization, Order,
-    PadCropConfig, SyntheticConfig,
+    AugmentConfig, AutoAugmentConfig, AutoAugmentPolicy, DatasetConfig, FlipConfig, Loader,
+    LoaderConfig, Normalization, Order, PadCropConfig, RandomErasingConfig, SyntheticConfig,
 };
 
 fn epoch(criterion: &mut Criterion) {
@@ -25,8 +25,15 @@ fn epoch(criterion: &mut Criterion) {
     let normalization = Normalization::measure(&images).expect("the images vary");
     let crop = AugmentConfig::PadCrop(PadCropConfig { padding: 4 });
     let flip = AugmentConfig::Flip(FlipConfig { probability: 0.5 });
+    let policy = AutoAugmentConfig { policy: AutoAugmentPolicy::Cifar10, fill: 0 };
+    let search = AugmentConfig::AutoAugment(policy);
+    let erase = AugmentConfig::RandomErasing(RandomErasingConfig::default());
     let mut group = criterion.benchmark_group("loader");
-    for (name, augment) in [("normalize", vec![]), ("crop_flip", vec![crop, flip])] {
+    for (name, augment) in [
+        ("normalize", vec![]),
+        ("crop_flip", vec![crop.clone(), flip.clone()]),
+        ("auto_augment_erasing", vec![crop, flip, search, erase]),
+    ] {
         let config = LoaderConfig {
             batch_size: 128,
             threads: std::thread::available_parallelism().map_or(1, |cores| cores.get()),

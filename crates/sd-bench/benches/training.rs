@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sd_layers::channels_last;
+use sd_layers::{Precision, channels_last};
 use sd_models::{ExitOutput, ExitOutputs, MultiExit};
 use sd_train::batch::Lesson;
 use sd_train::config::Experiment;
 use sd_train::objective::Targets;
-use sd_train::optim::Optimiser;
+use sd_train::optim::{AdamWConfig, Optimiser, OptimiserConfig, SgdConfig};
 use sd_train::step::Step;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -20,7 +20,7 @@ const RATE: f64 = 1e-3;
 
 /// Five exits of a full-size network, forward and backward.
 fn objective(criterion: &mut Criterion) {
-    let experiment = small();
+    let experiment = experiment(0.25, "f32");
     let targets = targets(BATCH);
     let exit = || {
         let rows = |width| Tensor::randn([BATCH, width], (Kind::Float, Device::Cpu));
@@ -34,40 +34,55 @@ fn objective(criterion: &mut Criterion) {
     });
 }
 
-/// An update of every variable of the network at full width.
+/// An update of every variable of the network at full width, by optimiser.
 fn optimiser(criterion: &mut Criterion) {
-    let experiment = experiment(1.0);
-    let (vs, network) = built(&experiment);
-    let optimiser = built_optimiser(&vs, &experiment);
-    let outputs = network.forward_exits(&images(2), true);
-    experiment.objective.get().loss(&outputs, &targets(2)).total().backward();
-    criterion.bench_function("optimiser/sgd", |bencher| bencher.iter(|| optimiser.step(RATE)));
+    let experiment = experiment(1.0, "f32");
+    let sgd = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
+    let adamw = AdamWConfig { weight_decay: 0.05, betas: [0.9, 0.999], eps: 1e-8 };
+    for (name, config) in
+        [("sgd", OptimiserConfig::Sgd(sgd)), ("adamw", OptimiserConfig::AdamW(adamw))]
+    {
+        let (vs, network) = built(&experiment);
+        let optimiser = Optimiser::new(&vs, &config);
+        let outputs = network.forward_exits(&images(2), true);
+        experiment.objective.get().loss(&outputs, &targets(2)).total().backward();
+        criterion.bench_function(&format!("optimiser/{name}"), |bencher| {
+            bencher.iter(|| optimiser.step(RATE));
+        });
+    }
 }
 
+/// `bf16` only where `precision = "auto"` chooses it: elsewhere it has no kernels.
 fn step(criterion: &mut Criterion) {
-    let experiment = small();
-    let (vs, network) = built(&experiment);
-    let optimiser = built_optimiser(&vs, &experiment);
-    let mut lesson = Lesson { images: images(32), partners: None, targets: targets(32) };
-    let step = Step {
-        network: &network,
-        previous: None,
-        objective: &experiment.objective,
-        optimiser: &optimiser,
-        clip: None,
-    };
-    criterion.bench_function("step/vgg11 quarter width", |bencher| {
-        bencher.iter(|| step.take(&mut lesson, RATE, |_| {}));
-    });
+    let mut precisions = vec!["f32"];
+    if Precision::fastest_on(Device::Cpu) == Precision::Bf16 {
+        precisions.push("bf16");
+    }
+    for precision in precisions {
+        let experiment = experiment(0.25, precision);
+        let (vs, network) = built(&experiment);
+        let config = experiment.train.optimiser().expect("the experiment has one");
+        let optimiser = Optimiser::new(&vs, &config);
+        let mut lesson = Lesson { images: images(32), partners: None, targets: targets(32) };
+        let step = Step {
+            network: &network,
+            previous: None,
+            objective: &experiment.objective,
+            optimiser: &optimiser,
+            clip: None,
+        };
+        criterion.bench_function(&format!("step/vgg11 quarter width {precision}"), |bencher| {
+            bencher.iter(|| step.take(&mut lesson, RATE, |_| {}));
+        });
+    }
 }
 
-/// A quarter of the width, so that what is not arithmetic shows.
-fn small() -> Experiment {
-    experiment(0.25)
-}
-
-fn experiment(width: f64) -> Experiment {
-    let changes = [format!("model.backbone.vgg.width={width:?}"), "train.precision=f32".to_owned()];
+/// A quarter of the width shows what is not arithmetic.
+fn experiment(width: f64, precision: &str) -> Experiment {
+    let changes = [
+        format!("model.backbone.vgg.width={width:?}"),
+        format!("train.precision={precision}"),
+    ];
     Experiment::read(Path::new(CONFIG), &changes, None).expect("the experiment is valid")
 }
 
@@ -76,10 +91,6 @@ fn built(experiment: &Experiment) -> (nn::VarStore, MultiExit) {
     let (task, precision) = (experiment.task(), experiment.train.precision.on(Device::Cpu));
     let network = MultiExit::build(&vs.root(), &experiment.model, task, precision);
     (vs, network.expect("the network is valid"))
-}
-
-fn built_optimiser(vs: &nn::VarStore, experiment: &Experiment) -> Optimiser {
-    Optimiser::new(vs, &experiment.train.optimiser().expect("the experiment has one"))
 }
 
 fn images(batch: i64) -> Tensor {
