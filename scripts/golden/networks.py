@@ -90,7 +90,7 @@ class Tpami(nn.Module):
 class Light(nn.Module):
     """Attention, a depthwise-separable reduction, pooled to `side` between its halves, linear."""
 
-    def __init__(self, channels, width, classes, attention, side=4):
+    def __init__(self, channels, width, classes, attention, side=1):
         super().__init__()
         self.attention = attention
         self.reduce = separable(channels, width, 2)

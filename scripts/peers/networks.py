@@ -125,7 +125,7 @@ def exit_kind(config):
     (kind,) = take(config, "exits.kind", "light")
     attention, side = take(kind, "exits.kind.light", "attention", "side")
     expect("exits.kind.light.attention", attention, {"eca": {}})
-    return light(side or 4)
+    return light(side or 1)
 
 
 class Residual(nn.Module):

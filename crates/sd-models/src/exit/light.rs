@@ -30,7 +30,7 @@ impl LightConfig {
     }
 
     fn default_side() -> i64 {
-        4
+        1
     }
 
     /// The classifier for this place.
