@@ -12,7 +12,7 @@ pub fn to_tensors(batch: &Batch, device: Device) -> (Tensor, Tensor) {
     (images(batch, &batch.pixels, device), labels)
 }
 
-/// The loader fills a batch as `[N, H, W, C]`: it is channels-last by a permute, without a copy.
+/// The loader fills a batch as `[N, H, W, C]`: what is copied is channels-last by a permute.
 fn images(batch: &Batch, pixels: &BatchPixels, device: Device) -> Tensor {
     let shape = batch.shape;
     let size = [batch.len() as i64, shape.height as i64, shape.width as i64, shape.channels as i64];
