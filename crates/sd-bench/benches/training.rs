@@ -79,10 +79,8 @@ fn step(criterion: &mut Criterion) {
 
 /// A quarter of the width shows what is not arithmetic.
 fn experiment(width: f64, precision: &str) -> Experiment {
-    let changes = [
-        format!("model.backbone.vgg.width={width:?}"),
-        format!("train.precision={precision}"),
-    ];
+    let changes =
+        [format!("model.backbone.vgg.width={width:?}"), format!("train.precision={precision}")];
     Experiment::read(Path::new(CONFIG), &changes, None).expect("the experiment is valid")
 }
 
