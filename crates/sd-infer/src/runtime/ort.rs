@@ -19,7 +19,14 @@ impl Ort {
             .ok_or_else(|| failed(Engine::Ort, "ORT_DYLIB_PATH names no library"))?;
         let environment = ort::init_from(path).map_err(|error| failed(Engine::Ort, error))?;
         environment.commit();
-        let session = || Session::builder()?.with_intra_threads(threads)?.commit_from_memory(bytes);
+        // A staged network is several sessions, each with threads of its own: those of one that has
+        // ended must not wait by spinning where the next one's are to compute.
+        let session = || {
+            Session::builder()?
+                .with_intra_threads(threads)?
+                .with_config_entry("session.force_spinning_stop", "1")?
+                .commit_from_memory(bytes)
+        };
         Ok(Self(session().map_err(|error: ort::Error| failed(Engine::Ort, error))?))
     }
 }
