@@ -6,17 +6,15 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use sd_layers::{Precision, channels_last};
 use sd_models::{ExitOutput, ExitOutputs, MultiExit};
-use sd_train::batch::Lesson;
+use sd_train::bench::Steps;
 use sd_train::config::Experiment;
 use sd_train::objective::Targets;
-use sd_train::optim::{AdamWConfig, Optimiser, OptimiserConfig, SgdConfig};
-use sd_train::step::Step;
+use sd_train::optim::{AdamWConfig, Optimiser, OptimiserConfig};
 use tch::{Device, Kind, Tensor, nn};
 
 const CONFIG: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/cifar100/vgg11-grouped8-light.toml");
 const BATCH: i64 = 128;
-const RATE: f64 = 1e-3;
 
 /// Five exits of a full-size network, forward and backward.
 fn objective(criterion: &mut Criterion) {
@@ -37,22 +35,21 @@ fn objective(criterion: &mut Criterion) {
 /// An update of every variable of the network at full width, by optimiser.
 fn optimiser(criterion: &mut Criterion) {
     let experiment = experiment(1.0, "f32");
-    let sgd = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
+    let sgd = experiment.train.optimiser().expect("the experiment has one");
     let adamw = AdamWConfig { weight_decay: 0.05, betas: [0.9, 0.999], eps: 1e-8 };
-    for (name, config) in
-        [("sgd", OptimiserConfig::Sgd(sgd)), ("adamw", OptimiserConfig::AdamW(adamw))]
-    {
+    for (name, config) in [("sgd", sgd), ("adamw", OptimiserConfig::AdamW(adamw))] {
         let (vs, network) = built(&experiment);
         let optimiser = Optimiser::new(&vs, &config);
         let outputs = network.forward_exits(&images(2), true);
         experiment.objective.get().loss(&outputs, &targets(2)).total().backward();
         criterion.bench_function(&format!("optimiser/{name}"), |bencher| {
-            bencher.iter(|| optimiser.step(RATE));
+            bencher.iter(|| optimiser.step(1e-3));
         });
     }
 }
 
-/// `bf16` only where `precision = "auto"` chooses it: elsewhere it has no kernels.
+/// A quarter of the width, so that what is not arithmetic shows. `bf16` only where
+/// `precision = "auto"` chooses it: elsewhere it has no kernels.
 fn step(criterion: &mut Criterion) {
     let mut precisions = vec!["f32"];
     if Precision::fastest_on(Device::Cpu) == Precision::Bf16 {
@@ -60,24 +57,14 @@ fn step(criterion: &mut Criterion) {
     }
     for precision in precisions {
         let experiment = experiment(0.25, precision);
-        let (vs, network) = built(&experiment);
-        let config = experiment.train.optimiser().expect("the experiment has one");
-        let optimiser = Optimiser::new(&vs, &config);
-        let mut lesson = Lesson { images: images(32), partners: None, targets: targets(32) };
-        let step = Step {
-            network: &network,
-            previous: None,
-            objective: &experiment.objective,
-            optimiser: &optimiser,
-            clip: None,
-        };
+        let mut steps = Steps::new(&experiment, &experiment.model, 32, Device::Cpu)
+            .expect("the network is valid");
         criterion.bench_function(&format!("step/vgg11 quarter width {precision}"), |bencher| {
-            bencher.iter(|| step.take(&mut lesson, RATE, |_| {}));
+            bencher.iter(|| steps.step(|_| {}));
         });
     }
 }
 
-/// A quarter of the width shows what is not arithmetic.
 fn experiment(width: f64, precision: &str) -> Experiment {
     let changes =
         [format!("model.backbone.vgg.width={width:?}"), format!("train.precision={precision}")];

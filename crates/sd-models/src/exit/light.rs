@@ -17,8 +17,8 @@ use super::{ExitGeometry, Pooled};
 pub struct LightConfig {
     /// Attention before the reduction.
     pub attention: AttentionConfig,
-    /// Largest side of the map on which channels are widened from C to D, at least 1. Most of the
-    /// exit's multiplications and memory are there.
+    /// Largest side of the map on which channels are widened from C to D, at least 1. What that costs
+    /// grows by its square.
     #[serde(default = "LightConfig::default_side")]
     pub side: i64,
 }

@@ -11,6 +11,9 @@ mod overhead;
 mod start;
 mod step;
 
+pub use data::pipelines;
+pub use step::Steps;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
