@@ -6,12 +6,14 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::tiny;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use signal_hook::consts::SIGHUP;
 
 /// Small steps, so that there are many places to be killed at.
 const CONFIG: &[&str] = &[
@@ -263,6 +265,9 @@ fn another_data_set_of_the_same_name_is_refused_with_what_differs() {
 #[test]
 fn a_signal_finishes_the_step_and_leaves_a_checkpoint() {
     let bench = Bench::new();
+    // Where the tests run with SIGHUP ignored, as under `nohup`, a run would inherit that and train
+    // on; what its parent catches is set back to the default for it.
+    signal_hook::flag::register(SIGHUP, Arc::default()).unwrap();
     let whole = bench.whole();
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let mut child = bench.start(name, &[]);
