@@ -23,7 +23,7 @@ pub const SD_TRAIN_ALL: Program = Program { name: "sd-train", features: &["ort",
 /// Reports.
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
 /// Classifies images with an exported network.
-pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli"] };
+pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli", "ort"] };
 /// The same with every runtime.
 pub const SD_INFER_ALL: Program = Program { name: "sd-infer", features: &["cli", "ort", "tract"] };
 /// Fetches, shows and checks data sets.

@@ -73,8 +73,8 @@ fn experiment(width: f64, precision: &str) -> Experiment {
 
 fn built(experiment: &Experiment) -> (nn::VarStore, MultiExit) {
     let vs = nn::VarStore::new(Device::Cpu);
-    let (task, precision) = (experiment.task(), experiment.train.precision.on(Device::Cpu));
-    let network = MultiExit::build(&vs.root(), &experiment.model, task, precision);
+    let precision = experiment.precision(Device::Cpu).expect("the network is valid");
+    let network = MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision);
     (vs, network.expect("the network is valid"))
 }
 

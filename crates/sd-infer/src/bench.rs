@@ -66,7 +66,7 @@ pub fn bench(cli: &Cli, options: Options, seconds: f64) -> Result<Record> {
     }
     Ok(Record {
         model: cli.model.display().to_string(),
-        engine: options.engine.name(),
+        engine: classifier.engine().name(),
         threads: options.threads,
         batch,
         load_seconds,

@@ -15,8 +15,8 @@ use crate::{Batch, Error, Result};
 /// How a classifier runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// What runs the network.
-    pub engine: Engine,
+    /// What runs the network; where none is named, [`Engine::fastest`].
+    pub engine: Option<Engine>,
     /// Threads it runs on, at least 1.
     pub threads: usize,
     /// Classes an answer names, at least 1.
@@ -26,9 +26,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// One thread, five classes, each exit's own threshold.
+    /// The fastest engine, one thread, five classes, each exit's own threshold.
     fn default() -> Self {
-        Self { engine: Engine::default(), threads: 1, top: 5, rule: Rule::default() }
+        Self { engine: None, threads: 1, top: 5, rule: Rule::default() }
     }
 }
 
@@ -38,6 +38,7 @@ pub struct Classifier {
     metadata: Metadata,
     /// One, or one an exit.
     parts: Vec<Box<dyn Runtime>>,
+    engine: Engine,
     options: Options,
 }
 
@@ -86,14 +87,20 @@ impl Classifier {
         files.sort_by_key(|(metadata, _)| metadata.segment);
         let metadata = one_network(&files, path)?;
         let int8 = metadata.int8;
-        let part = |(_, bytes)| options.engine.load(bytes, int8, options.threads);
+        let engine = options.engine.unwrap_or_else(|| Engine::fastest(int8));
+        let part = |(_, bytes)| engine.load(bytes, int8, options.threads);
         let parts = files.into_iter().map(part).collect::<Result<_>>()?;
-        Ok(Self { metadata, parts, options })
+        Ok(Self { metadata, parts, engine, options })
     }
 
     /// What the file says of itself.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// What runs the network.
+    pub fn engine(&self) -> Engine {
+        self.engine
     }
 
     /// Classifies an image.

@@ -26,7 +26,8 @@
 //! ```
 //!
 //! What runs the network is an [`Engine`], each behind a cargo feature of its name: `rten` (the
-//! default), `tract`, or `ort` with ONNX Runtime's own library.
+//! default), `tract`, or `ort` with ONNX Runtime's own library. Where several are there, the fastest
+//! does unless another one is asked for.
 
 mod answer;
 mod batch;

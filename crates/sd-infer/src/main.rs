@@ -38,9 +38,10 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
 
-    /// What runs the network
-    #[arg(long, value_enum, default_value_t = Engine::default())]
-    engine: Engine,
+    /// What runs the network [default: ort where `ORT_DYLIB_PATH` names its library and it is the
+    /// faster one, else rten]
+    #[arg(long, value_enum)]
+    engine: Option<Engine>,
 
     #[command(flatten)]
     rule: RuleArgs,

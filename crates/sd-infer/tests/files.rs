@@ -167,7 +167,7 @@ fn a_number_out_of_range_or_a_file_that_is_not_there_is_named() {
 /// Every runtime that the crate was built with, on one thread. ONNX Runtime needs its library.
 #[test]
 fn the_runtimes_agree() {
-    let mut engines = vec![Engine::default()];
+    let mut engines = vec![Engine::Rten];
     if cfg!(feature = "tract") {
         engines.push(Engine::Tract);
     }
@@ -176,7 +176,7 @@ fn the_runtimes_agree() {
     }
     let images = pixels(&[0, 20, 200]);
     let answers = |engine| {
-        let options = Options { engine, ..Options::default() };
+        let options = Options { engine: Some(engine), ..Options::default() };
         let mut staged = Classifier::load(files(), &PathBuf::new(), options).unwrap();
         let labels = staged.classify_batch(&images).unwrap().into_iter().map(|answer| {
             (answer.exit, answer.labels[0].class, (1e4 * answer.labels[0].probability).round())
@@ -203,7 +203,7 @@ fn a_window_that_tract_cannot_run_is_refused() {
         graph.output(&rows, "deepest", &[2]);
         let exits = vec![metadata().exits.swap_remove(1)];
         let bytes = encode(graph.finish(), &Metadata { segment: None, exits, ..metadata() });
-        let options = Options { engine: Engine::Tract, ..Options::default() };
+        let options = Options { engine: Some(Engine::Tract), ..Options::default() };
         Classifier::load(vec![bytes], Path::new("m.onnx"), options)
     };
     assert!(opened(3).unwrap().classify(&pixels(&[255])[0]).is_ok());

@@ -57,7 +57,8 @@ pub use conv::{
 pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{
-    AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals, forget_gradient,
+    AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals,
+    forget_gradient, tensor_over,
 };
 pub use layout::channels_last;
 pub use linear::Linear;

@@ -40,6 +40,7 @@
 mod backbone;
 mod error;
 mod exit;
+mod inference;
 mod multi_exit;
 mod per_stage;
 mod state_dict;
@@ -50,6 +51,7 @@ pub use backbone::{
 };
 pub use error::{Error, Result};
 pub use exit::*;
+pub use inference::keep_weights_for_inference;
 pub use multi_exit::{ExitOutputs, ModelConfig, MultiExit, Task};
 pub use per_stage::PerStage;
 pub use state_dict::Library;

@@ -1,22 +1,23 @@
 //! A loader's batch as networks take it.
 
-use sd_data::{Batch, BatchPixels};
+use sd_data::{Batch, BatchPixels, ImageShape};
+use sd_layers::tensor_over;
 use tch::{Device, Tensor};
 
 use crate::device;
 use crate::objective::Targets;
 
 /// Images `[N, C, H, W]`, channels last in memory, and labels `[N]`, on `device`.
-pub fn to_tensors(batch: &Batch, device: Device) -> (Tensor, Tensor) {
+pub fn to_tensors(batch: Batch, device: Device) -> (Tensor, Tensor) {
     let labels = device::put(Tensor::from_slice(&batch.labels), device);
-    (images(batch, &batch.pixels, device), labels)
+    (images(batch.pixels, batch.shape, device), labels)
 }
 
-/// The loader fills a batch as `[N, H, W, C]`: what is copied is channels-last by a permute.
-fn images(batch: &Batch, pixels: &BatchPixels, device: Device) -> Tensor {
-    let shape = batch.shape;
-    let size = [batch.len() as i64, shape.height as i64, shape.width as i64, shape.channels as i64];
-    device::put(Tensor::from_slice(pixels), device).view(size).permute([0, 3, 1, 2])
+/// The loader fills a batch as `[N, H, W, C]`: channels-last by a permute, on the CPU without a copy.
+fn images(pixels: BatchPixels, shape: ImageShape, device: Device) -> Tensor {
+    let sides = [shape.height, shape.width, shape.channels].map(|side| side as i64);
+    let size = [&[(pixels.len() / shape.values()) as i64], &sides[..]].concat();
+    device::put(tensor_over(pixels, &size), device).permute([0, 3, 1, 2])
 }
 
 /// A batch to learn from.
@@ -32,13 +33,11 @@ pub struct Lesson {
 
 impl Lesson {
     /// The batch on `device`, not mixed. `progress` is the targets'.
-    pub fn new(batch: &Batch, progress: f64, device: Device) -> Self {
-        let (pixels, labels) = to_tensors(batch, device);
-        Self {
-            images: pixels,
-            partners: batch.partners.as_ref().map(|partners| images(batch, partners, device)),
-            targets: Targets { progress, ..Targets::new(labels) },
-        }
+    pub fn new(mut batch: Batch, progress: f64, device: Device) -> Self {
+        let shape = batch.shape;
+        let partners = batch.partners.take().map(|partners| images(partners, shape, device));
+        let (images, labels) = to_tensors(batch, device);
+        Self { images, partners, targets: Targets { progress, ..Targets::new(labels) } }
     }
 }
 

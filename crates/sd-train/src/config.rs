@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use schemars::JsonSchema;
 use sd_data::{Data, DataConfig};
-use sd_layers::{FeatureShape, Precision};
+use sd_layers::FeatureShape;
 use sd_models::{ModelConfig, Task};
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
 use crate::early_stopping::EarlyStoppingConfig;
 use crate::ema::EmaConfig;
@@ -17,6 +16,7 @@ use crate::non_finite::NonFinite;
 use crate::objective::ObjectiveConfig;
 use crate::optim::{AdamWConfig, OptimiserConfig, SgdConfig};
 use crate::overfit;
+use crate::precision::PrecisionConfig;
 use crate::pretrained::PretrainedConfig;
 use crate::schedule::ScheduleConfig;
 use crate::setting;
@@ -127,29 +127,6 @@ impl TrainConfig {
         self.ema.as_ref().map_or(Ok(()), EmaConfig::check)?;
         self.early_stopping.as_ref().map_or(Ok(()), EarlyStoppingConfig::check)?;
         self.schedule.check(self.epochs)
-    }
-}
-
-/// Number format of feature maps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PrecisionConfig {
-    /// The faster one on the device, see [`Precision::fastest_on`].
-    Auto,
-    /// 32-bit floats.
-    F32,
-    /// bfloat16.
-    Bf16,
-}
-
-impl PrecisionConfig {
-    /// The precision on `device`.
-    pub fn on(self, device: Device) -> Precision {
-        match self {
-            Self::Auto => Precision::fastest_on(device),
-            Self::F32 => Precision::F32,
-            Self::Bf16 => Precision::Bf16,
-        }
     }
 }
 

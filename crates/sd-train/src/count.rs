@@ -63,14 +63,22 @@ impl NetworkCosts {
     /// If the dense original does not build.
     pub fn of(network: &MultiExit, config: &ModelConfig, task: Task) -> Result<Self> {
         let original = ModelConfig { backbone: config.backbone.dense_original(), exits: None };
-        let scratch = nn::VarStore::new(Device::Cpu);
-        let original = MultiExit::build(&scratch.root(), &original, task, Precision::F32)?;
         Ok(Self {
             exits: network.cost_of_exits()?,
             framework: network.framework_cost()?,
-            dense_original: original.framework_cost()?,
+            dense_original: deployed_cost(&original, task)?,
         })
     }
+}
+
+/// The cost of a network up to its deepest exit.
+///
+/// # Errors
+/// If it does not build.
+pub fn deployed_cost(config: &ModelConfig, task: Task) -> Result<Cost> {
+    let config = ModelConfig { backbone: config.backbone.clone(), exits: None };
+    let scratch = nn::VarStore::new(Device::Cpu);
+    Ok(MultiExit::build(&scratch.root(), &config, task, Precision::F32)?.framework_cost()?)
 }
 
 /// Counts an experiment's network; `config` is what the result calls it.

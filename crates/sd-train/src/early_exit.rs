@@ -99,7 +99,8 @@ pub fn outcome(rule: Rule, answers: &Answers, macs: &[u64]) -> Outcome {
     counted(answers, macs, |image| rule.leaves_at(opinions(image)))
 }
 
-fn counted(answers: &Answers, macs: &[u64], left_at: impl Fn(usize) -> usize) -> Outcome {
+/// What comes of images that leave where `left_at` says, for these multiply-accumulates by exit.
+pub fn counted(answers: &Answers, macs: &[u64], left_at: impl Fn(usize) -> usize) -> Outcome {
     let images = answers.images();
     let (mut right, mut left) = (0_u64, vec![0_u64; macs.len()]);
     for image in 0..images {

@@ -124,7 +124,7 @@ impl Evaluation {
         network: &'a MultiExit,
     ) -> impl Iterator<Item = (ExitOutputs, Tensor)> + 'a {
         self.loader.epoch(0, 0).map(|batch| {
-            let (images, labels) = to_tensors(&batch, self.device);
+            let (images, labels) = to_tensors(batch, self.device);
             (network.forward_exits(&images, false), labels)
         })
     }

@@ -70,6 +70,7 @@ pub mod objective;
 pub mod observe;
 pub mod optim;
 pub mod overfit;
+pub mod precision;
 pub mod predict;
 pub mod pretrained;
 pub mod run;

@@ -52,7 +52,7 @@ impl<'a> Setup<'a> {
         tch::set_num_threads(threads as i32);
         let device = device::resolve(place.device)?;
         let data = experiment.open_data(&place.data_dir)?;
-        let precision = experiment.train.precision.on(device);
+        let precision = experiment.precision(device)?;
         tch::manual_seed(experiment.seed as i64);
         let (task, variables) = (experiment.task(), nn::VarStore::new(device));
         let network = MultiExit::build(&variables.root(), &experiment.model, task, precision)?;

@@ -168,13 +168,14 @@ impl Trainer<'_> {
             // Dropout draws from libtorch's one generator: a stream for each batch.
             tch::manual_seed(seed.wrapping_add(number.wrapping_mul(1 << 20)) as i64);
             let progress = (position.epoch + 1) as f64 / train.epochs as f64;
-            let mut lesson = Lesson::new(&batch, progress, self.device);
+            let images = batch.len();
+            let mut lesson = Lesson::new(batch, progress, self.device);
             if let Some(mix) = mix {
                 lesson = mix.apply(lesson, *seed, number);
             }
             let (outputs, parts) = step.learn(&mut lesson, 1.0 / train.accumulate as f64, |_| {});
             meter.add(&outputs, lesson.targets.dominant());
-            meter.add_loss(&parts, batch.len());
+            meter.add_loss(&parts, images);
         }
         let number = self.steps_taken(position) + 1;
         let trace = Trace::new(number, rate, &meter, self.optimiser.gradient_norm());

@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use sd_bench::run_folder;
 use sd_layers::Precision;
-use sd_models::MultiExit;
+use sd_models::{MultiExit, keep_weights_for_inference};
 use tch::{Device, nn};
 
 use crate::cli::Weights;
 use crate::config::Experiment;
 use crate::weights;
 
-/// A network with its weights, and the experiment that they come from.
+/// A network with its weights, for inference, and the experiment that they come from.
 #[derive(Debug)]
 pub struct Trained {
     /// The run's experiment.
@@ -28,7 +28,7 @@ impl Trained {
     /// If the folder is no run, it has no such weights, or they are of another configuration.
     pub fn open(run: &Path, weights: Weights, device: Device) -> Result<Self> {
         let experiment = Experiment::read(&run.join(run_folder::CONFIG), &[], None)?;
-        let precision = experiment.train.precision.on(device);
+        let precision = experiment.precision(device)?;
         Self::of(experiment, run, weights, device, precision)
     }
 
@@ -54,6 +54,7 @@ impl Trained {
         let network =
             MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
         weights::load(&path, &vs, &experiment)?;
+        keep_weights_for_inference(&vs, precision);
         Ok(Self { experiment, network })
     }
 }

@@ -30,7 +30,7 @@ const TINY: &[&str] = &[
 /// What this line leaves behind, started in the folder.
 fn run(folder: &Path, line: &str) -> assert_cmd::assert::Assert {
     let mut command = Command::cargo_bin("sd-train").unwrap();
-    command.current_dir(folder).args(line.split_whitespace()).assert()
+    command.current_dir(folder).env_remove("SD_DATA_DIR").args(line.split_whitespace()).assert()
 }
 
 fn printed(folder: &Path, line: &str) -> String {

@@ -32,7 +32,7 @@ const TINY: &[&str] = &[
 
 fn sd_train(folder: &Path, line: &str) -> Command {
     let mut command = Command::cargo_bin("sd-train").unwrap();
-    command.current_dir(folder).args(line.split_whitespace());
+    command.current_dir(folder).env_remove("SD_DATA_DIR").args(line.split_whitespace());
     command
 }
 

@@ -53,8 +53,8 @@ impl Bench {
         let common =
             ["--device", "cpu", "--threads", "1", "--checkpoint-every", "0s", "--out", run];
         command.args(["train", "small.toml"]).args(common).args(arguments);
-        command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(Stdio::piped());
+        command.current_dir(self.folder.path()).env_remove("SD_DATA_DIR");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
 

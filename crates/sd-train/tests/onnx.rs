@@ -212,7 +212,7 @@ fn networks() -> Vec<(String, ModelConfig, Task)> {
 
 /// The largest difference between the file's logits, output by output, and libtorch's.
 fn difference(file: &Path, images: &Tensor, expected: &[(String, Tensor)], engine: Engine) -> f64 {
-    let options = Options { engine, ..Options::default() };
+    let options = Options { engine: Some(engine), ..Options::default() };
     let mut classifier = Classifier::open_with(file, options).unwrap();
     let numbers = |tensor: &Tensor| Vec::<f32>::try_from(tensor.contiguous().view([-1])).unwrap();
     let shape = images.size().iter().map(|&side| side as usize).collect();

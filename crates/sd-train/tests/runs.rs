@@ -28,7 +28,7 @@ fn sd_train(folder: &Path, arguments: &[&str]) -> Command {
         std::fs::write(&config, tiny(TINY).unwrap().to_toml().unwrap()).unwrap();
     }
     let mut command = Command::cargo_bin("sd-train").unwrap();
-    command.current_dir(folder).args(arguments);
+    command.current_dir(folder).env_remove("SD_DATA_DIR").args(arguments);
     command
 }
 

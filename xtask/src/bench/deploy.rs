@@ -68,7 +68,7 @@ const PIXEL: [u8; 67] = [
 #[derive(Debug)]
 struct Programs {
     sd_train: PathBuf,
-    /// `sd-infer` as it is deployed: stripped, with its default runtime alone.
+    /// `sd-infer` as `cargo xtask infer` builds it, stripped.
     small: PathBuf,
     /// `sd-infer` with every runtime.
     all: PathBuf,
@@ -322,7 +322,8 @@ fn measure(
 fn all_starts(args: &DeployArgs, programs: &Programs, run: &Path, model: &Path) -> Result<Value> {
     let mut all = serde_json::Map::new();
     let mut small = Command::new(&programs.small);
-    all.insert("rten".to_owned(), starts(small.arg(model).arg(&programs.pixel))?.into());
+    small.arg(model).arg(&programs.pixel).args(["--engine", &name(Engine::Rten)]);
+    all.insert(name(Engine::Rten), starts(&mut small)?.into());
     for &engine in args.engines.iter().filter(|&&engine| engine != Engine::Rten) {
         let mut program = Command::new(&programs.all);
         program.arg(model).arg(&programs.pixel).args(["--engine", &name(engine)]);

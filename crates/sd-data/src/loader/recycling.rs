@@ -20,6 +20,12 @@ impl Deref for BatchPixels {
     }
 }
 
+impl AsMut<[f32]> for BatchPixels {
+    fn as_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+}
+
 /// A copy has memory of its own, which no loader waits for.
 impl Clone for BatchPixels {
     fn clone(&self) -> Self {

@@ -38,20 +38,26 @@ pub enum Engine {
     Ort,
 }
 
-impl Default for Engine {
-    /// The first of this list that the crate was built with.
-    fn default() -> Self {
-        if cfg!(feature = "rten") {
-            Self::Rten
-        } else if cfg!(feature = "ort") {
+impl Engine {
+    /// The fastest one for a network whose convolutions have this form, of those that the crate was
+    /// built with: ONNX Runtime where `ORT_DYLIB_PATH` names its library, else rten, else tract.
+    /// [`Form::ConvInteger`] ONNX Runtime computes slowly.
+    pub fn fastest(int8: Option<Form>) -> Self {
+        Self::fastest_where(std::env::var_os("ORT_DYLIB_PATH").is_some(), int8)
+    }
+
+    fn fastest_where(has_library: bool, int8: Option<Form>) -> Self {
+        let ort_is_fast = has_library && int8 != Some(Form::ConvInteger);
+        let other = cfg!(any(feature = "rten", feature = "tract"));
+        if cfg!(feature = "ort") && (ort_is_fast || !other) {
             Self::Ort
+        } else if cfg!(feature = "rten") {
+            Self::Rten
         } else {
             Self::Tract
         }
     }
-}
 
-impl Engine {
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
@@ -118,5 +124,19 @@ fn caught<T, E: std::fmt::Display>(
             let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
             Err(failed(engine, format_args!("panicked: {}", message.unwrap_or("no message"))))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(all(feature = "rten", feature = "ort"))]
+    #[test]
+    fn onnx_runtime_runs_what_it_is_fast_in_where_its_library_is_named() {
+        assert_eq!(Engine::fastest_where(true, None), Engine::Ort);
+        assert_eq!(Engine::fastest_where(true, Some(Form::Qdq)), Engine::Ort);
+        assert_eq!(Engine::fastest_where(true, Some(Form::ConvInteger)), Engine::Rten);
+        assert_eq!(Engine::fastest_where(false, None), Engine::Rten);
     }
 }

@@ -1,12 +1,13 @@
-// What tch does not offer: a node of libtorch's graph whose backward pass is a Rust closure,
-// libtorch's own threads, its fused optimisers, a gradient that is dropped, not zeroed, and the
-// arithmetic of small numbers and of CUDA's matrices.
+// What tch does not offer: a node of libtorch's graph whose backward pass is a Rust closure, a tensor
+// over memory of Rust's, libtorch's own threads, its fused optimisers, a gradient that is dropped, not
+// zeroed, and the arithmetic of small numbers and of CUDA's matrices.
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 
@@ -79,6 +80,12 @@ extern "C" void sd_record(at::Tensor* output, at::Tensor** inputs, size_t count,
   if (!learns || !at::GradMode::is_enabled()) return;
   node->set_next_edges(std::move(edges));
   torch::autograd::set_history(*output, node);
+}
+
+extern "C" at::Tensor* sd_tensor_over(float* values, const int64_t* size, size_t axes, void* owner,
+                                      void (*drop)(void* owner)) {
+  const auto give_back = [owner, drop](void*) { drop(owner); };
+  return new at::Tensor(at::from_blob(values, at::IntArrayRef(size, axes), give_back, at::kFloat));
 }
 
 extern "C" bool sd_flush_denormals() { return at::globalContext().setFlushDenormal(true); }

@@ -1,5 +1,5 @@
-//! The bridge to libtorch: a backward pass that is a Rust closure, libtorch's threads, and the
-//! memory of a tensor.
+//! The bridge to libtorch: a backward pass that is a Rust closure, libtorch's threads, the memory of
+//! a tensor, and a tensor over memory that is there already.
 
 #![allow(unsafe_code, reason = "functions of libtorch, and its tensors' memory")]
 
@@ -24,6 +24,13 @@ struct Closure {
 
 unsafe extern "C" {
     fn sd_record(output: *mut c_void, inputs: *const *mut c_void, count: usize, closure: Closure);
+    fn sd_tensor_over(
+        values: *mut f32,
+        size: *const i64,
+        axes: usize,
+        owner: *mut c_void,
+        drop: extern "C" fn(*mut c_void),
+    ) -> *mut c_void;
     safe fn sd_grad_enabled() -> bool;
     safe fn sd_flush_denormals() -> bool;
     safe fn sd_allow_tf32();
@@ -47,6 +54,31 @@ pub fn record(
     // SAFETY: the pointers are live tensors; the node owns the closure from here on and drops it
     // once.
     unsafe { sd_record(output.as_mut_ptr().cast(), inputs.as_ptr(), inputs.len(), closure) }
+}
+
+/// A tensor of this size on the CPU over `values`, which are not copied. They are dropped with the
+/// last tensor that sees them, by whichever thread drops it.
+///
+/// # Panics
+/// If `values` are not as many as the size says.
+pub fn tensor_over<V: AsMut<[f32]> + Send + 'static>(values: V, size: &[i64]) -> Tensor {
+    extern "C" fn drop_owner<V>(owner: *mut c_void) {
+        // SAFETY: `owner` was made below, and libtorch gives it back once.
+        std::mem::drop(unsafe { Box::from_raw(owner.cast::<V>()) });
+    }
+    let owner = Box::into_raw(Box::new(values));
+    // SAFETY: it was just made, and nothing else sees it.
+    let memory = unsafe { (*owner).as_mut() };
+    let numbers: i64 = size.iter().product();
+    assert_eq!(memory.len() as i64, numbers, "numbers of a tensor of size {size:?}");
+    let memory = memory.as_mut_ptr();
+    // SAFETY: the memory is the owner's, which lives until the last tensor over it drops it, and
+    // nothing but that tensor sees it meanwhile.
+    unsafe {
+        let tensor =
+            sd_tensor_over(memory, size.as_ptr(), size.len(), owner.cast(), drop_owner::<V>);
+        Tensor::from_ptr(tensor.cast())
+    }
 }
 
 /// Whether this thread records a graph.

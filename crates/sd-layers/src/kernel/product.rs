@@ -5,12 +5,12 @@
 
 use tch::{Kind, Tensor};
 
-use super::bridge::{for_each, gradient_as, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
 use super::element::{Bf16, Element};
 use super::geometry::Geometry;
 use crate::shape::Window;
 
-/// The convolution of `map` `[N, C, H, W]`, channels-last, with `weight` `[D, C, K, K]`, `f32`:
+/// The convolution of `map` `[N, C, H, W]`, channels-last, with `weight` `[D, C, K, K]`:
 /// `[N, D, H', W']`, channels-last. The windows take K² times the memory of the output's positions.
 pub fn product(map: &Tensor, weight: &Tensor, window: Window) -> Tensor {
     match map.kind() {
@@ -44,11 +44,15 @@ fn product_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Tens
     output
 }
 
-/// The weights `[D, C, K, K]` as `[D, K · K · C]`, in the order of a window.
+/// The weights `[D, C, K, K]` as `[D, K · K · C]`, in the order of a window. No copy where they lie
+/// so already.
 fn matrix_of<T: Element>(weight: &Tensor) -> Tensor {
     let [outputs, channels, kernel, _] = weight.size()[..] else {
         unreachable!("a weight has four axes")
     };
+    if weight.kind() == T::KIND && is_channels_last(weight) {
+        return weight.permute([0, 2, 3, 1]).reshape([outputs, -1]);
+    }
     let size = (channels * kernel * kernel) as usize;
     let mut matrix = Tensor::empty([outputs, size as i64], (T::KIND, weight.device()));
     let rows = values::<f32>(weight).chunks(size);

@@ -91,7 +91,7 @@ fn one(
 ) -> Result<Vec<Measurement>> {
     tch::set_num_threads(args.place.threads() as i32);
     let experiment = Experiment::read(config, &args.set, None)?;
-    let stopwatch = Stopwatch::new(args, device, experiment.train.precision.on(device));
+    let stopwatch = Stopwatch::new(args, device, experiment.precision(device)?);
     match subject {
         Subject::Data => data::of_config(&stopwatch, &experiment, args),
         Subject::Step => step::measure(&stopwatch, &experiment, args),

@@ -73,10 +73,10 @@ impl Steps {
         batch: usize,
         device: Device,
     ) -> Result<Self> {
+        let precision = experiment.precision(device)?;
         tch::manual_seed(experiment.seed as i64);
         let vs = nn::VarStore::new(device);
         let task = experiment.task();
-        let precision = experiment.train.precision.on(device);
         let network = MultiExit::build(&vs.root(), model, task, precision)?;
         let optimiser = Optimiser::new(&vs, &experiment.train.optimiser()?);
         let needs = experiment.objective.get().needs();

@@ -48,7 +48,7 @@ pub struct OnnxArgs {
     pub tolerance: f64,
 
     /// Multiply-accumulates that an image of the validation split may take on average, in percent
-    /// of the deepest exit's; the most accurate threshold within them follows from it
+    /// of the deepest exit's; the most accurate thresholds within them follow from it
     #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "tolerance")]
     pub budget: Option<f64>,
 
@@ -74,7 +74,7 @@ pub enum Int8 {
 /// does not depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Engine {
-    /// Pure Rust, what `cargo xtask infer` runs
+    /// Pure Rust, what `cargo xtask infer` runs where ONNX Runtime's library is not there
     Rten,
     /// Pure Rust, one thread
     Tract,

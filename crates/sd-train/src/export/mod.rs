@@ -43,9 +43,10 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
             let normalization = data.normalization.clone();
             let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
             let answers = evaluation.answers(&network)?;
+            let macs = exit_macs(&network)?;
             match args.budget {
-                Some(percent) => threshold::within(&answers, &exit_macs(&network)?, percent)?,
-                None => threshold::choose(&answers, args.tolerance),
+                Some(percent) => threshold::within_budget(&answers, &macs, percent)?,
+                None => threshold::within_points(&answers, &macs, args.tolerance),
             }
         }
         None if args.budget.is_some() => bail!(

@@ -46,7 +46,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
         Engine::Tract => (sd_infer::Engine::Tract, 1),
         Engine::Ort => (sd_infer::Engine::Ort, args.place.threads()),
     };
-    let options = Options { engine, threads, top: 1, ..Options::default() };
+    let options = Options { engine: Some(engine), threads, top: 1, ..Options::default() };
     let mut classifier = Classifier::open_with(file, options)?;
     ensure!(
         classifier.metadata().configuration == experiment.to_toml()?,

@@ -1,71 +1,159 @@
 //! Thresholds of early exit by confidence, chosen on the validation split.
 
 use anyhow::{Context, Result};
-use sd_bench::evaluation::ExitRule;
+use sd_bench::evaluation::Outcome;
 
-use crate::answers::{Answers, Said};
-use crate::early_exit::{ExitMacs, early_exit};
+use crate::answers::Answers;
+use crate::early_exit::{ExitMacs, counted};
 
-/// A threshold for each shallow exit: an image leaves at the first exit whose largest probability
-/// is at least its threshold, and never at one without. Early exit then costs at most `points`
-/// points of the deepest exit's top-1 accuracy on these images.
-///
-/// Each exit in turn lets as many of the remaining images go as its share of `points` allows, the
-/// most confident first: those that it gets wrong and the deepest exit right, less those the other
-/// way round.
-pub fn choose(answers: &Answers, points: f64) -> Vec<Option<f32>> {
-    let Some((_, shallow)) = answers.without_ensemble().split_last() else { return vec![] };
-    let (images, deepest) = (answers.images(), shallow.len());
-    let allowed = points / 100.0 * images as f64 / shallow.len().max(1) as f64;
-    let mut remaining: Vec<usize> = (0..images).collect();
-    let mut chosen = Vec::new();
-    for (exit, said) in shallow.iter().enumerate() {
-        let confidence = |image: usize| confidence(said, image);
-        let mut order = remaining.clone();
-        order.sort_by(|&a, &b| confidence(b).total_cmp(&confidence(a)));
-        let (mut threshold, mut lost) = (None, 0);
-        for (rank, &image) in order.iter().enumerate() {
-            lost += i64::from(answers.is_right(deepest, image));
-            lost -= i64::from(answers.is_right(exit, image));
-            let next = order.get(rank + 1).map(|&next| confidence(next));
-            // Images that are equally confident leave together.
-            if lost as f64 <= allowed && next != Some(confidence(image)) {
-                threshold = Some(confidence(image));
-            }
-        }
-        remaining.retain(|&image| threshold.is_none_or(|least| confidence(image) < least));
-        chosen.push(threshold);
-    }
-    chosen
+/// A threshold for each shallow exit: an image leaves at the first exit whose largest probability is
+/// at least its threshold, and never at one without.
+pub type Thresholds = Vec<Option<f32>>;
+
+/// Prices that are tried: so many wrong answers is as bad as the deepest exit's multiply-accumulates
+/// of one image.
+const PRICES: usize = 400;
+/// The least and the highest price, in powers of ten.
+const POWERS: (f64, f64) = (-3.0, 4.0);
+/// Rounds over the exits at most, for one price; most settle in two or three.
+const ROUNDS: usize = 10;
+
+/// The thresholds with the fewest multiply-accumulates, of those that cost at most `points` points of
+/// the deepest exit's top-1 accuracy on these images.
+pub fn within_points(answers: &Answers, macs: &ExitMacs, points: f64) -> Thresholds {
+    let search = Search::new(answers, macs);
+    let never = search.never();
+    let deepest = search.outcome(&never).top1;
+    // A rounding error is no lost image.
+    let keeps = |outcome: &Outcome| 100.0 * (deepest - outcome.top1) <= points + 1e-9;
+    let found = search.tried().filter(|(_, outcome)| keeps(outcome));
+    let fewest = found.min_by(|(_, a), (_, b)| a.macs.total_cmp(&b.macs));
+    fewest.map_or(never, |(thresholds, _)| thresholds)
 }
 
-/// One threshold for all shallow exits: of those with which an image takes on average at most
-/// `percent` of the deepest exit's multiply-accumulates, the one that is the most accurate on these
-/// images.
+/// The thresholds with the highest top-1 accuracy on these images, of those with which an image takes
+/// on average at most `percent` of the deepest exit's multiply-accumulates.
 ///
 /// # Errors
 /// If no early exit is as cheap.
-pub fn within(answers: &Answers, macs: &ExitMacs, percent: f64) -> Result<Vec<Option<f32>>> {
-    let early = early_exit(answers, answers, macs);
-    let setting = early.within(ExitRule::Confidence, percent / 100.0).with_context(|| {
-        let least = 100.0 * early.share(macs.cascade.first().copied().unwrap_or_default() as f64);
+pub fn within_budget(answers: &Answers, macs: &ExitMacs, percent: f64) -> Result<Thresholds> {
+    let search = Search::new(answers, macs);
+    let most = percent / 100.0 * search.deepest_macs;
+    let found = search.tried().filter(|(_, outcome)| outcome.macs <= most);
+    // Of equally accurate ones the last, at the highest price.
+    let best = found.max_by(|(_, a), (_, b)| a.top1.total_cmp(&b.top1));
+    let least = || {
+        let first = macs.cascade.first().copied().unwrap_or_default() as f64;
+        let least = 100.0 * first / search.deepest_macs;
         format!(
             "--budget: found {percent}, expected at least {least:.1}, what the first exit takes"
         )
-    })?;
-    let shallow = macs.cascade.len().saturating_sub(1);
-    Ok(vec![setting.value.map(|value| value as f32); shallow])
+    };
+    best.map(|(thresholds, _)| thresholds).with_context(least)
 }
 
-fn confidence(said: &[Said], image: usize) -> f32 {
-    said[image].opinion.confidence
+/// Thresholds at one price after another. At each, wrong answers and multiply-accumulates are one sum,
+/// and exit by exit the threshold that makes it least is found while the others stay. What lies between
+/// two neighbouring prices is not seen: with thousands of images, a few of them.
+struct Search<'a> {
+    answers: &'a Answers,
+    cascade: &'a [u64],
+    /// Of the network without shallow exits.
+    deepest_macs: f64,
+    /// Of each shallow exit, the images by its confidence, the most confident first.
+    order: Vec<Vec<usize>>,
+}
+
+impl<'a> Search<'a> {
+    fn new(answers: &'a Answers, macs: &'a ExitMacs) -> Self {
+        let deepest_macs = macs.alone.last().copied().unwrap_or_default() as f64;
+        let mut search = Self { answers, cascade: &macs.cascade, deepest_macs, order: vec![] };
+        let by_confidence = |exit: usize| {
+            let mut images: Vec<usize> = (0..answers.images()).collect();
+            let confidence = |image: usize| search.confidence(exit, image);
+            images.sort_by(|&a, &b| confidence(b).total_cmp(&confidence(a)));
+            images
+        };
+        search.order = (0..macs.cascade.len().saturating_sub(1)).map(by_confidence).collect();
+        search
+    }
+
+    /// No image leaves early.
+    fn never(&self) -> Thresholds {
+        vec![None; self.order.len()]
+    }
+
+    /// The thresholds of each price, from low to high, and what comes of them.
+    fn tried(&self) -> impl Iterator<Item = (Thresholds, Outcome)> + '_ {
+        (0..PRICES).map(|step| {
+            let (least, most) = POWERS;
+            let power = least + (most - least) * step as f64 / (PRICES - 1) as f64;
+            let thresholds = self.at_price(10_f64.powf(power));
+            let outcome = self.outcome(&thresholds);
+            (thresholds, outcome)
+        })
+    }
+
+    fn at_price(&self, price: f64) -> Thresholds {
+        let mut thresholds = self.never();
+        for _ in 0..ROUNDS {
+            let before = thresholds.clone();
+            for exit in (0..thresholds.len()).rev() {
+                thresholds[exit] = self.best_threshold(exit, &thresholds, price);
+            }
+            if thresholds == before {
+                break;
+            }
+        }
+        thresholds
+    }
+
+    /// The threshold of this exit that makes the sum least while those of the others stay.
+    fn best_threshold(&self, exit: usize, others: &Thresholds, price: f64) -> Option<f32> {
+        let sum = |exit: usize, image: usize| {
+            let wrong = !self.answers.is_right(exit, image);
+            f64::from(wrong) + price * self.cascade[exit] as f64 / self.deepest_macs
+        };
+        let (mut best, mut saved_at_best, mut saved) = (None, 0.0, 0.0);
+        let coming = self.order[exit].iter().filter(|&&image| {
+            let left = self.leaves_from(0, others, image);
+            left >= exit
+        });
+        let mut coming = coming.peekable();
+        while let Some(&image) = coming.next() {
+            saved += sum(self.leaves_from(exit + 1, others, image), image) - sum(exit, image);
+            let confidence = self.confidence(exit, image);
+            // Images that are equally confident leave together.
+            let next = coming.peek().map(|&&next| self.confidence(exit, next));
+            if saved > saved_at_best && next != Some(confidence) {
+                (best, saved_at_best) = (Some(confidence), saved);
+            }
+        }
+        best
+    }
+
+    /// Where an image leaves that has not left before the exit `from`.
+    fn leaves_from(&self, from: usize, thresholds: &Thresholds, image: usize) -> usize {
+        let leaves = |exit: &usize| {
+            thresholds[*exit].is_some_and(|least| self.confidence(*exit, image) >= least)
+        };
+        (from..thresholds.len()).find(leaves).unwrap_or(thresholds.len())
+    }
+
+    fn outcome(&self, thresholds: &Thresholds) -> Outcome {
+        counted(self.answers, self.cascade, |image| self.leaves_from(0, thresholds, image))
+    }
+
+    fn confidence(&self, exit: usize, image: usize) -> f32 {
+        self.answers.exits[exit][image].opinion.confidence
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use sd_infer::Opinion;
-
     use super::*;
+    use crate::answers::Said;
+    use sd_infer::Opinion;
 
     /// Images of class 0 by exit: how sure it is, and whether it is right. The deepest comes last.
     fn answers(exits: &[&[(f32, bool)]]) -> Answers {
@@ -82,40 +170,57 @@ mod tests {
         Answers { labels, exits: exits.into_iter().chain([ensemble]).collect() }
     }
 
+    /// A shallow exit and the deepest one.
+    fn two_exits() -> ExitMacs {
+        ExitMacs { alone: vec![20, 100], cascade: vec![20, 110] }
+    }
+
     #[test]
     fn as_many_leave_as_the_lost_images_allow() {
         let exit = [(0.9, true), (0.8, false), (0.7, true), (0.6, false), (0.5, false)];
         let deepest = [true, true, false, true, true].map(|right| (1.0, right));
         // Losses add up to 0, 1, 0, 1, 2 images in the order of confidence.
-        for (points, expected) in [(0.0, 0.7), (20.0, 0.6), (40.0, 0.5)] {
-            assert_eq!(choose(&answers(&[&exit, &deepest]), points), [Some(expected)]);
+        for (points, expected) in [(0.0, 0.7), (40.0, 0.5)] {
+            let chosen = within_points(&answers(&[&exit, &deepest]), &two_exits(), points);
+            assert_eq!(chosen, [Some(expected)], "{points}");
         }
     }
 
     #[test]
     fn equally_confident_images_leave_together_or_not_at_all() {
         let exit = [(0.5, true), (0.5, false)];
-        assert_eq!(choose(&answers(&[&exit, &[(1.0, true); 2]]), 0.0), [None]);
+        let answers = answers(&[&exit, &[(1.0, true); 2]]);
+        assert_eq!(within_points(&answers, &two_exits(), 0.0), [None]);
     }
 
     #[test]
-    fn a_budget_takes_the_most_accurate_threshold_within_it() {
+    fn a_budget_takes_the_most_accurate_thresholds_within_it() {
         let exit = [(0.9, true), (0.8, false), (0.4, false)];
         let answers = answers(&[&exit, &[(1.0, true); 3]]);
-        let macs = ExitMacs { alone: vec![20, 100], cascade: vec![20, 110] };
-        let chosen = |percent| within(&answers, &macs, percent);
-        assert_eq!(chosen(50.0).unwrap(), [Some(0.8)], "a third of the images goes on: 50");
-        assert_eq!(chosen(80.0).unwrap(), [Some(0.9)], "and two thirds: 80");
+        let chosen = |percent| within_budget(&answers, &two_exits(), percent);
+        assert_eq!(chosen(80.0).unwrap(), [Some(0.9)], "two thirds of the images go on: 80");
+        assert_eq!(chosen(20.0).unwrap(), [Some(0.4)]);
         let message = chosen(10.0).unwrap_err().to_string();
         assert!(message.contains("found 10, expected at least 20.0"), "{message}");
     }
 
     #[test]
     fn a_later_exit_sees_what_remains() {
+        let macs = ExitMacs { alone: vec![20, 60, 100], cascade: vec![20, 65, 110] };
         let first = [(0.9, true), (0.2, false), (0.1, false)];
         let second = [(0.95, false), (0.6, true), (0.3, false)];
         // The first image is gone before the second exit could lose it.
         let answers = answers(&[&first, &second, &[(1.0, true); 3]]);
-        assert_eq!(choose(&answers, 0.0), [Some(0.9), Some(0.6)]);
+        assert_eq!(within_points(&answers, &macs, 0.0), [Some(0.9), Some(0.6)]);
+    }
+
+    #[test]
+    fn an_exit_that_is_sure_and_wrong_has_none_while_a_later_one_has_its_own() {
+        let macs = ExitMacs { alone: vec![40, 60, 100], cascade: vec![40, 65, 110] };
+        let first = [(0.9, false), (0.8, false), (0.7, true), (0.6, false)];
+        let second = [(0.5, true), (0.4, true), (0.3, true), (0.2, false)];
+        let answers = answers(&[&first, &second, &[(1.0, true); 4]]);
+        // One threshold for both would lose images at the first, whatever it is.
+        assert_eq!(within_budget(&answers, &macs, 80.0).unwrap(), [None, Some(0.3)]);
     }
 }

@@ -1,0 +1,86 @@
+//! Weights as inference reads them.
+
+use sd_layers::{Precision, channels_last};
+use tch::nn;
+
+use crate::variables;
+
+/// Keeps the weights of `vs` that mix channels, nearly all, in `precision` from now on, filters
+/// channels-last: a forward pass casts and rearranges them no more, which for one image alone takes
+/// longer than the convolutions. The network's answers stay the same to the bit; it can be neither
+/// trained nor saved any more.
+pub fn keep_weights_for_inference(vs: &nn::VarStore, precision: Precision) {
+    let _no_grad = tch::no_grad_guard();
+    if precision == Precision::F32 {
+        return;
+    }
+    for mut weight in variables(vs).into_values() {
+        // Depthwise filters and ECA's, few numbers, are read in `f32`; so are those of batch norm.
+        let mixes_channels = matches!(weight.size()[..], [_, inputs, ..] if inputs > 1);
+        if mixes_channels {
+            let cast = weight.to_kind(precision.kind());
+            weight.set_data(&if cast.dim() == 4 { channels_last(&cast) } else { cast });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        BackboneConfig, ExitConfig, ExitsConfig, MobilenetV2Config, ModelConfig, MultiExit,
+        PerStage, ResnetConfig, Stem, Task, VggConfig, VggHead,
+    };
+    use sd_layers::{AttentionConfig, ConvConfig, FeatureShape};
+    use tch::{Device, Kind, Tensor};
+
+    #[test]
+    fn a_network_answers_the_same_to_the_bit_with_its_weights_kept_for_inference() {
+        let convs = ConvConfig::examples().into_iter().map(|conv| (conv, AttentionConfig::None));
+        let attentions = AttentionConfig::examples().into_iter();
+        let attentions = attentions.map(|attention| (ConvConfig::Dense, attention));
+        for (conv, attention) in convs.chain(attentions) {
+            same(vgg(conv, attention), ExitConfig::Byot);
+        }
+        for exit in ExitConfig::examples() {
+            same(vgg(ConvConfig::DepthwiseSeparable, AttentionConfig::None), exit);
+        }
+        let resnet = ResnetConfig {
+            depth: 18,
+            stem: Stem::Small,
+            width: 0.25,
+            conv: PerStage::All(ConvConfig::Dense),
+            attention: PerStage::All(AttentionConfig::None),
+        };
+        same(BackboneConfig::Resnet(resnet), ExitConfig::Byot);
+        let mobilenet = MobilenetV2Config { stem: Stem::Small, width: 0.25 };
+        same(BackboneConfig::MobilenetV2(mobilenet), ExitConfig::Byot);
+    }
+
+    fn vgg(conv: ConvConfig, attention: AttentionConfig) -> BackboneConfig {
+        BackboneConfig::Vgg(VggConfig {
+            depth: 11,
+            head: VggHead::Linear,
+            width: 0.25,
+            conv: PerStage::All(conv),
+            attention: PerStage::All(attention),
+        })
+    }
+
+    fn same(backbone: BackboneConfig, exit: ExitConfig) {
+        let config = ModelConfig { backbone, exits: Some(ExitsConfig::new(vec![2], exit)) };
+        let task = Task { input: FeatureShape::new(3, 32, 32), classes: 10 };
+        let vs = nn::VarStore::new(Device::Cpu);
+        let network = MultiExit::build(&vs.root(), &config, task, Precision::Bf16).unwrap();
+        let images = channels_last(&Tensor::rand([2, 3, 32, 32], (Kind::Float, Device::Cpu)));
+        let logits = || {
+            let outputs = tch::no_grad(|| network.forward_exits(&images, false));
+            Tensor::cat(&outputs.all().map(|exit| &exit.logits).collect::<Vec<_>>(), 0)
+        };
+        let before = logits();
+        keep_weights_for_inference(&vs, Precision::Bf16);
+        let kept = variables(&vs).values().filter(|weight| weight.kind() == Kind::BFloat16).count();
+        assert!(kept > 8, "{kept} weights are kept");
+        assert_eq!(before, logits(), "{}", config.describe());
+    }
+}
