@@ -12,7 +12,7 @@ pub type Thresholds = Vec<Option<f32>>;
 
 /// Prices that are tried: so many wrong answers is as bad as the deepest exit's multiply-accumulates
 /// of one image.
-const PRICES: usize = 400;
+const PRICES: usize = 200;
 /// The least and the highest price, in powers of ten.
 const POWERS: (f64, f64) = (-3.0, 4.0);
 /// Rounds over the exits at most, for one price; most settle in two or three.
@@ -83,19 +83,26 @@ impl<'a> Search<'a> {
         vec![None; self.order.len()]
     }
 
-    /// The thresholds of each price, from low to high, and what comes of them.
+    /// Thresholds of each price, from low to high, and what comes of them. The search begins where no
+    /// image leaves early, and where all leave at one exit, of every exit: it ends in different places.
     fn tried(&self) -> impl Iterator<Item = (Thresholds, Outcome)> + '_ {
-        (0..PRICES).map(|step| {
+        let mut starts = vec![self.never(); self.order.len() + 1];
+        for (exit, thresholds) in starts.iter_mut().take(self.order.len()).enumerate() {
+            thresholds[exit] = Some(0.0);
+        }
+        (0..PRICES).flat_map(move |step| {
             let (least, most) = POWERS;
             let power = least + (most - least) * step as f64 / (PRICES - 1) as f64;
-            let thresholds = self.at_price(10_f64.powf(power));
-            let outcome = self.outcome(&thresholds);
-            (thresholds, outcome)
+            let tried = |start: &Thresholds| {
+                let thresholds = self.at_price(10_f64.powf(power), start.clone());
+                let outcome = self.outcome(&thresholds);
+                (thresholds, outcome)
+            };
+            starts.iter().map(tried).collect::<Vec<_>>()
         })
     }
 
-    fn at_price(&self, price: f64) -> Thresholds {
-        let mut thresholds = self.never();
+    fn at_price(&self, price: f64, mut thresholds: Thresholds) -> Thresholds {
         for _ in 0..ROUNDS {
             let before = thresholds.clone();
             for exit in (0..thresholds.len()).rev() {
