@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use sd_bench::report::{SECTIONS, Section};
 
 #[derive(Parser)]
 #[command(name = "sd-bench", bin_name = "cargo xtask", version, about = "Reports of training runs")]
@@ -30,9 +31,9 @@ struct Report {
     /// Where to write it [default: the run's own folder; of several runs, report/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print the comparison alone as Markdown, and write no file
-    #[arg(long, conflicts_with = "out")]
-    comparison: bool,
+    /// Print one section alone as Markdown, and write no file
+    #[arg(long, value_name = "ID", conflicts_with = "out", value_parser = section)]
+    section: Option<Section>,
 }
 
 #[derive(Args)]
@@ -40,6 +41,11 @@ struct Speed {
     /// The measurements
     #[arg(value_name = "FILE")]
     file: PathBuf,
+}
+
+fn section(id: &str) -> Result<Section, String> {
+    let names = || SECTIONS.iter().map(|section| section.id).collect::<Vec<_>>().join(", ");
+    sd_bench::report::section(id).ok_or_else(|| format!("expected one of {}", names()))
 }
 
 fn main() -> ExitCode {
@@ -61,9 +67,9 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
     let runs =
         arguments.runs.iter().map(sd_bench::Run::open).collect::<sd_bench::Result<Vec<_>>>()?;
     let mut stdout = std::io::stdout().lock();
-    if arguments.comparison {
-        let elements = sd_bench::report::comparison(&runs)?;
-        anyhow::ensure!(!elements.is_empty(), "nothing to compare: expected several finished runs");
+    if let Some(section) = arguments.section {
+        let elements = (section.build)(&runs)?;
+        anyhow::ensure!(!elements.is_empty(), "nothing to say of these runs in {}", section.id);
         let text = sd_bench::format::markdown::render_elements(&elements);
         return write!(stdout, "{text}").context("standard output");
     }

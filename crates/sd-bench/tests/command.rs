@@ -51,16 +51,19 @@ fn one_run_is_reported_in_its_folder_and_several_in_report() {
 }
 
 #[test]
-fn a_comparison_is_printed_and_nothing_written() {
+fn a_section_is_printed_and_nothing_written() {
     let folder = tempfile::tempdir().unwrap();
     write_run(&folder.path().join("a"));
     write_run(&folder.path().join("b"));
-    let printed = sd_bench(&["report", "a", "b", "--comparison"], folder.path()).success();
+    let printed =
+        sd_bench(&["report", "a", "b", "--section", "comparison"], folder.path()).success();
     let markdown = text(&printed.get_output().stdout);
     assert!(markdown.starts_with("### d, 1 epoch\n\n") && markdown.contains("| one seed |"));
     assert!(!folder.path().join("report").exists());
-    let failed = sd_bench(&["report", "a", "--comparison"], folder.path()).code(1);
-    assert!(text(&failed.get_output().stderr).contains("expected several finished runs"));
+    let failed = sd_bench(&["report", "a", "--section", "comparison"], folder.path()).code(1);
+    assert!(text(&failed.get_output().stderr).contains("nothing to say of these runs"));
+    let unknown = sd_bench(&["report", "a", "--section", "x"], folder.path()).code(2);
+    assert!(text(&unknown.get_output().stderr).contains("expected one of overview, "));
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! Sets of runs: compared where they were trained alike, and nowhere else.
 
+use std::collections::BTreeMap;
+
 use sd_bench::report::{self, Element, Table};
-use sd_bench::{Cost, EnsembleScore, ExitScore, Run, RunRecord, SCHEMA_VERSION, Status};
+use sd_bench::{
+    Cost, EnsembleScore, EpochRecord, ExitAccuracy, ExitScore, Run, RunRecord, SCHEMA_VERSION,
+    SplitScore, Status,
+};
 
 const DENSE: &str = "conv = \"dense\"";
 const GROUPED: &str = "conv = { grouped = { groups = 8, shuffle = false } }";
@@ -102,9 +107,50 @@ fn a_set() -> Vec<Run> {
     ]
 }
 
+/// The run, after an epoch with these validation scores of its exits.
+fn validated(mut run: Run, top1: &[f64]) -> Run {
+    let accuracy =
+        |name: &str, top1| ExitAccuracy { name: name.to_owned(), top1, top5: 1.0, loss: 1.0 };
+    let names = run.summary.exits.iter().map(|exit| exit.name.as_str());
+    let exits = names.zip(top1).map(|(name, &top1)| accuracy(name, top1)).collect();
+    let valid = SplitScore { exits, ensemble: accuracy("ensemble", 0.99) };
+    run.epochs.push(EpochRecord {
+        epoch: 1,
+        step: 1,
+        learning_rate: 0.1,
+        seconds: 1.0,
+        images_per_second: 1.0,
+        loss: 1.0,
+        terms: BTreeMap::new(),
+        train: Vec::new(),
+        valid: Some(valid),
+    });
+    run
+}
+
+#[test]
+fn the_validation_images_choose_the_exit_to_deploy_over_all_seeds() {
+    let light = |seed, test| run("light", seed, [GROUPED, LIGHT, DISTILLED], 20, test);
+    let runs = [
+        // Seed 0 alone would choose the deepest, and so would the test images.
+        validated(light(0, 0.60), &[0.50, 0.51]),
+        validated(light(1, 0.62), &[0.56, 0.52]),
+        run("plain", 0, [GROUPED, PLAIN, LABELS], 20, 0.57),
+        validated(run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.65), &[0.66]),
+    ];
+    let [table] = &section(&runs, "deploy-choice")[..] else { panic!("one recipe, one table") };
+    let columns = ["Exit", "Seeds", "Validation", "Test", "− dense", "Params", "of dense"];
+    let expected = [
+        ["deepest", "one seed", "66.0 %", "65.0 %", "–", "1.00 M", "12.5 %"],
+        ["exit1", "2 seeds", "53.0 ± 4.2 %", "51.0 ± 1.4 %", "−14.0", "100 k", "1.2 %"],
+    ];
+    let found: Vec<_> = (0..table.rows.len()).map(|row| cells(table, row, &columns)).collect();
+    assert_eq!(found, expected, "without validation scores nothing is chosen");
+}
+
 #[test]
 fn each_row_says_what_it_is_its_seeds_and_what_it_gains() {
-    let tables = tables(report::comparison(&a_set()).unwrap());
+    let tables = section(&a_set(), "comparison");
     let columns = [
         "Convolution",
         "Framework",
@@ -157,7 +203,7 @@ fn what_was_trained_otherwise_is_not_compared() {
     runs[4] = run("dense", 0, [DENSE, PLAIN, LABELS], 200, 0.70);
     runs.push(run("dense-too", 0, [DENSE, PLAIN, LABELS], 20, 0.5));
     runs[5].summary.status = Status::Interrupted;
-    let tables = tables(report::comparison(&runs).unwrap());
+    let tables = section(&runs, "comparison");
     assert_eq!(tables.len(), 4);
     let all: Vec<_> = (0..3).map(|row| cells(&tables[0], row, &["− dense"])[0]).collect();
     assert_eq!(all, ["–"; 3]);
@@ -169,7 +215,7 @@ fn mixed_images_are_told_with_the_objective_and_are_no_recipe_of_their_own() {
     let mut runs = a_set();
     let mixed = "tf_kd = { alpha = 0.1 }\n[mix.mixup]\nalpha = 0.2";
     runs.push(run("mixed", 0, [GROUPED, PLAIN, mixed], 20, 0.58));
-    let tables = tables(report::comparison(&runs).unwrap());
+    let tables = section(&runs, "comparison");
     assert_eq!(tables[0].rows.len(), 5);
     let objectives: Vec<_> = (0..5).map(|row| cells(&tables[0], row, &["Objective"])[0]).collect();
     assert!(objectives.contains(&"Tf-KD, mixup 0.2"), "{objectives:?}");
@@ -179,7 +225,7 @@ fn mixed_images_are_told_with_the_objective_and_are_no_recipe_of_their_own() {
 fn the_same_seed_twice_counts_once() {
     let mut runs = a_set();
     runs[1] = runs[0].clone();
-    let tables = tables(report::comparison(&runs).unwrap());
+    let tables = section(&runs, "comparison");
     assert_eq!(cells(&tables[0], 3, &["Deepest", "Seeds"]), ["60.0 %", "one seed"]);
 }
 

@@ -6,7 +6,7 @@ use image::DynamicImage;
 use sd_onnx::{Metadata, read_metadata, rewrite};
 
 use crate::answer::{Answer, top};
-use crate::opinion::{Agreement, Opinion, softmax};
+use crate::opinion::{Agreement, Memory, Opinion, softmax};
 use crate::preprocess::prepare;
 use crate::rule::Rule;
 use crate::runtime::{Engine, Runtime};
@@ -79,7 +79,7 @@ impl Classifier {
         }
         options.rule.check()?;
         let described = |bytes: Vec<u8>| {
-            // rten 0.24 takes memory for as long a text as a file says, and ends without it.
+            // rten takes memory for as long a text as a file says, and ends without it.
             let read = read_metadata(&bytes).and_then(|metadata| Ok((metadata, rewrite(&bytes)?)));
             read.map_err(|source| Error::Model { path: path.to_owned(), source })
         };
@@ -143,7 +143,7 @@ impl Classifier {
     }
 
     /// The logits `[N, K]` of every output: the exits, shallow first, then the ensemble where the
-    /// file has it. In a staged network all exits run.
+    /// file has it. In a staged network all exits run, and nothing is carried from one to the next.
     ///
     /// # Errors
     /// See [`classify`](Self::classify).
@@ -203,12 +203,14 @@ impl Classifier {
         // The images still inside, by their place in the batch.
         let mut inside: Vec<usize> = (0..images.len()).collect();
         let mut agreements = vec![Agreement::default(); images.len()];
+        let mut memories = vec![Memory::default(); images.len()];
         let mut map = images;
         for exit in 0..self.parts.len() {
             let (logits, next) = self.segment(exit, map)?;
             let mut stay = Vec::new();
             for (row, &image) in inside.iter().enumerate() {
-                let probabilities = softmax(logits.row(row));
+                let heard = memories[image].hears(logits.row(row), self.metadata.carry);
+                let probabilities = softmax(heard);
                 let opinion = Opinion::of(&probabilities);
                 let agreed = agreements[image].hears(opinion.class);
                 let threshold = self.metadata.exits[exit].threshold;

@@ -43,7 +43,7 @@ pub use answer::{Answer, Label, top};
 pub use batch::Batch;
 pub use classifier::{Classifier, Options};
 pub use error::{Error, Result};
-pub use opinion::{Agreement, Opinion, softmax};
+pub use opinion::{Agreement, Memory, Opinion, softmax};
 pub use preprocess::prepare;
 pub use rule::Rule;
 pub use runtime::Engine;

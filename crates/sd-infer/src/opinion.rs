@@ -41,6 +41,28 @@ impl Agreement {
     }
 }
 
+/// What the exits so far have said of an image. A share of it stays in the answer of the next, which
+/// so recycles work that is done already (Zero Time Waste, Wołczyk et al. 2021,
+/// <https://arxiv.org/abs/2106.05409>, where the shares are learnt).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    logits: Vec<f32>,
+}
+
+impl Memory {
+    /// Hears the next exit's logits z; its answer's, `sᵢ = zᵢ + carry · sᵢ₋₁`.
+    pub fn hears(&mut self, logits: &[f32], carry: f32) -> &[f32] {
+        if self.logits.len() != logits.len() || carry == 0.0 {
+            self.logits = logits.to_vec();
+        } else {
+            for (kept, logit) in self.logits.iter_mut().zip(logits) {
+                *kept = logit + carry * *kept;
+            }
+        }
+        &self.logits
+    }
+}
+
 /// Entropy as a share of that of equal probabilities.
 fn entropy(probabilities: &[f32]) -> f32 {
     let bits = |&p: &f32| if p > 0.0 { -p * p.ln() } else { 0.0 };
@@ -77,6 +99,15 @@ mod tests {
         let mut agreement = Agreement::default();
         let heard = [3, 3, 3, 1, 3, 3].map(|class| agreement.hears(class));
         assert_eq!(heard, [0, 1, 2, 0, 0, 1]);
+    }
+
+    #[test]
+    fn an_answer_keeps_a_share_of_all_before_it() {
+        let mut memory = Memory::default();
+        assert_eq!(memory.hears(&[1.0, -2.0], 0.5), [1.0, -2.0]);
+        assert_eq!(memory.hears(&[0.0, 1.0], 0.5), [0.5, 0.0]);
+        assert_eq!(memory.hears(&[1.0, 1.0], 0.5), [1.25, 1.0]);
+        assert_eq!(memory.hears(&[3.0, f32::NAN], 0.0)[0], 3.0, "nothing is carried");
     }
 
     #[test]

@@ -41,6 +41,7 @@ fn folder() -> tempfile::TempDir {
         classes: vec!["light".to_owned(), "dark".to_owned()],
         exits: vec![Exit { name: "deepest".to_owned(), params: 32, macs: 32, threshold: None }],
         ensemble: false,
+        carry: 0.0,
         deployed_macs: 32,
         segment: None,
         int8: None,

@@ -32,6 +32,7 @@ fn metadata() -> Metadata {
         classes: vec!["light".to_owned(), "dark".to_owned()],
         exits: vec![exit("exit1", 10, Some(0.8)), exit("deepest", 40, None)],
         ensemble: false,
+        carry: 0.0,
         deployed_macs: 40,
         segment: Some(0),
         int8: None,
@@ -156,6 +157,22 @@ fn a_graph_that_breaks_its_metadatas_promise_is_an_error() {
 }
 
 #[test]
+fn a_share_of_what_an_exit_says_is_carried_to_the_next() {
+    let carrying = |(segment, graph)| {
+        encode(graph, &Metadata { segment: Some(segment), carry: 0.5, ..metadata() })
+    };
+    let files = segments().into_iter().enumerate().map(carrying).collect();
+    let mut classifier = open(files, Rule::Never).unwrap();
+    let image = &pixels(&[200])[0];
+    let x = 200.0 / 255.0 * 2.0 - 1.0_f32;
+    // (x, −x) carried into (−10 x, 10 x).
+    let dark = 1.0 / (1.0 + (-19.0 * x).exp());
+    let best = classifier.classify(image).unwrap().labels.swap_remove(0);
+    assert_eq!(best.name, "dark");
+    assert!((best.probability - dark).abs() < 1e-5, "{} {dark}", best.probability);
+}
+
+#[test]
 fn a_number_out_of_range_or_a_file_that_is_not_there_is_named() {
     let options = Options { threads: 0, ..Options::default() };
     let error = Classifier::load(vec![whole()], Path::new("m"), options).unwrap_err();
@@ -212,7 +229,7 @@ fn a_window_that_tract_cannot_run_is_refused() {
     assert!(said.contains(expected), "{said}");
 }
 
-/// rten 0.24 would ask for these 2⁴⁹ bytes, and the process end.
+/// rten would ask for these 2⁴⁹ bytes, and the process end.
 #[test]
 fn a_text_that_is_longer_than_its_file_is_named() {
     use prost::Message;

@@ -28,6 +28,11 @@ pub struct Metadata {
     pub exits: Vec<Exit>,
     /// Whether the file's last output, `ensemble`, is the mean of the exits' logits.
     pub ensemble: bool,
+    /// Share, 0 to 1, of what the exits before have said that stays in an exit's answer: its logits
+    /// are `sᵢ = zᵢ + carry · sᵢ₋₁`, where z are the file's. Chosen on the validation split together
+    /// with the thresholds, which are of the probabilities of s.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub carry: f32,
     /// Multiply-accumulates of the network up to its deepest exit, without shallow ones.
     pub deployed_macs: u64,
     /// Which part of a staged network the file is; none for a whole network.
@@ -111,6 +116,10 @@ pub struct Exit {
     pub threshold: Option<f32>,
 }
 
+fn is_zero(carry: &f32) -> bool {
+    *carry == 0.0
+}
+
 impl Metadata {
     /// The key in the file.
     pub const KEY: &'static str = "selfdistill";
@@ -168,6 +177,9 @@ impl Metadata {
         if self.exits.is_empty() {
             return wrong("exits", "an empty list".to_owned(), "at least one exit");
         }
+        if !(0.0..=1.0).contains(&self.carry) {
+            return wrong("carry", self.carry.to_string(), "a number from 0 to 1");
+        }
         match self.segment {
             Some(segment) if segment >= self.exits.len() => {
                 wrong("segment", segment.to_string(), "a number below that of the exits")
@@ -207,6 +219,7 @@ pub(crate) mod tests {
                 threshold: Some(0.9),
             }],
             ensemble: false,
+            carry: 0.25,
             deployed_macs: 2,
             segment: None,
             int8: None,
@@ -269,6 +282,8 @@ pub(crate) mod tests {
                 format!("shorter_side.pixels is {pixels} for {channels}×32×{width}, border 2");
             assert!(said.contains(&expected), "{said}");
         }
+        let carry = message(|metadata| metadata.carry = 1.5);
+        assert!(carry.contains("carry is 1.5, expected a number from 0 to 1"), "{carry}");
         let segment = message(|metadata| metadata.segment = Some(1));
         assert!(segment.contains("segment is 1"), "{segment}");
         let version = message(|metadata| metadata.metadata_version = 2);

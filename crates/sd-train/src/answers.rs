@@ -1,7 +1,7 @@
 //! What every exit says of each image of a split, collected in one pass over it.
 
 use sd_bench::{ExitEvaluation, evaluation::Guess};
-use sd_infer::{Opinion, softmax};
+use sd_infer::{Memory, Opinion, softmax};
 use sd_models::ExitOutputs;
 use tch::{Kind, Tensor};
 
@@ -48,16 +48,29 @@ impl Said {
 impl Answers {
     /// Adds a batch of outputs for `labels` `[N]`.
     pub fn add(&mut self, outputs: &ExitOutputs, labels: &Tensor) {
+        self.add_carrying(outputs, labels, 0.0);
+    }
+
+    /// The same, where a share of what the exits before have said stays in an exit's answer.
+    pub fn add_carrying(&mut self, outputs: &ExitOutputs, labels: &Tensor, carry: f32) {
         let labels: Vec<i64> = Vec::try_from(labels).expect("labels are whole numbers");
         let labels: Vec<usize> = labels.into_iter().map(|label| label as usize).collect();
-        let ensemble = outputs.ensemble();
-        let logits = outputs.all().map(|exit| &exit.logits).chain([&ensemble]);
-        for (exit, logits) in logits.enumerate() {
-            if self.exits.len() == exit {
-                self.exits.push(Vec::new());
-            }
-            self.exits[exit]
-                .extend(rows(logits).iter().zip(&labels).map(|(row, &label)| Said::of(row, label)));
+        let mut memories = vec![Memory::default(); labels.len()];
+        let exits: Vec<Vec<Said>> = outputs
+            .all()
+            .map(|exit| {
+                let heard = rows(&exit.logits).into_iter().zip(&mut memories).zip(&labels);
+                heard
+                    .map(|((row, memory), &label)| Said::of(memory.hears(&row, carry), label))
+                    .collect()
+            })
+            .collect();
+        let ensemble = rows(&outputs.ensemble());
+        let ensemble = ensemble.iter().zip(&labels).map(|(row, &label)| Said::of(row, label));
+        self.exits.resize(exits.len() + 1, Vec::new());
+        for (all, said) in self.exits.iter_mut().zip(exits.into_iter().chain([ensemble.collect()]))
+        {
+            all.extend(said);
         }
         self.labels.extend(labels);
     }

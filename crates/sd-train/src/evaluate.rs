@@ -74,12 +74,25 @@ impl Evaluation {
     /// # Errors
     /// If not every image was seen.
     pub fn answers(&self, network: &MultiExit) -> Result<Answers> {
+        Ok(self.answers_carrying(network, &[0.0])?.swap_remove(0))
+    }
+
+    /// The same where a share of what the exits before have said stays in an exit's answer
+    /// ([`Memory`](sd_infer::Memory)), for each of these shares.
+    ///
+    /// # Errors
+    /// If not every image was seen.
+    pub fn answers_carrying(&self, network: &MultiExit, carries: &[f32]) -> Result<Vec<Answers>> {
         let _no_grad = tch::no_grad_guard();
-        let mut answers = Answers::default();
+        let mut answers = vec![Answers::default(); carries.len()];
         for (outputs, labels) in self.outputs(network) {
-            answers.add(&outputs, &labels);
+            for (answers, &carry) in answers.iter_mut().zip(carries) {
+                answers.add_carrying(&outputs, &labels, carry);
+            }
         }
-        self.check_seen(answers.images() as u64)?;
+        for answers in &answers {
+            self.check_seen(answers.images() as u64)?;
+        }
         Ok(answers)
     }
 

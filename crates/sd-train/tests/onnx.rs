@@ -144,6 +144,7 @@ fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
         classes: (0..task.classes).map(|class| class.to_string()).collect(),
         ensemble: exits.len() > 1,
         exits,
+        carry: 0.0,
         deployed_macs: network.cost_of_exits().unwrap().last().unwrap().macs,
         segment: None,
         int8: None,

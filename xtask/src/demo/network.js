@@ -67,11 +67,14 @@ function softmax(logits) {
 async function* answers({ ort, segments, metadata }, tensor, least) {
   const { channels, height, width } = metadata.input;
   let map = new ort.Tensor("float32", tensor, [1, channels, height, width]);
+  // A share of what the exits before have said stays in the answer of the next.
+  let heard = null;
   for (const [index, exit] of metadata.exits.entries()) {
     const start = performance.now();
     const outputs = await segments[index].run({ [segments[index].inputNames[0]]: map });
     const milliseconds = performance.now() - start;
-    const probabilities = softmax(outputs[exit.name].data);
+    heard = Array.from(outputs[exit.name].data, (logit, label) => logit + (heard ? (metadata.carry ?? 0) * heard[label] : 0));
+    const probabilities = softmax(heard);
     const enough = least(exit);
     const deepest = index + 1 === metadata.exits.length;
     const leaves = deepest || (enough !== null && Math.max(...probabilities) >= enough);

@@ -98,21 +98,11 @@ fn accuracies(trials: &[Trial], what: &Words) -> Table {
     for (trial, name) in trials.iter().zip(names) {
         let first = what.named.then_some(name).into_iter().chain(what.cells(trial, ALL));
         let deepest = [trial.deepest_score(), trial.seeds()];
-        let gains = [dense_original(trial, trials), byot(trial, trials)];
+        let gains = [trial.dense_original(trials), byot(trial, trials)];
         let gains = gains.map(|other| trial.gain_over(other));
         table.push(first.chain(deepest).chain(gains).chain(trial.scores(&exits)));
     }
     table
-}
-
-/// The plain dense trial of the same network that differs least from this one; not this one.
-fn dense_original<'t, 'a>(trial: &Trial, trials: &'t [Trial<'a>]) -> Option<&'t Trial<'a>> {
-    if trial.model.is_plain_dense() {
-        return None;
-    }
-    let original =
-        |other: &&Trial| other.model.is_plain_dense() && other.model.network == trial.model.network;
-    nearest(trial, trials.iter().filter(original))
 }
 
 /// The trial with BYOT's exits on the same backbone that differs least; not this one.
@@ -124,14 +114,7 @@ fn byot<'t, 'a>(trial: &Trial, trials: &'t [Trial<'a>]) -> Option<&'t Trial<'a>>
     let baseline = |other: &&Trial| {
         other.model.has_byot_exits() && other.setting.at(&backbone) == trial.setting.at(&backbone)
     };
-    nearest(trial, trials.iter().filter(baseline))
-}
-
-fn nearest<'t, 'a: 't>(
-    trial: &Trial,
-    others: impl Iterator<Item = &'t Trial<'a>>,
-) -> Option<&'t Trial<'a>> {
-    others.min_by_key(|other| other.setting.differences(&trial.setting).len())
+    trial.nearest(trials.iter().filter(baseline))
 }
 
 fn costs(trials: &[Trial], what: &Words) -> Table {

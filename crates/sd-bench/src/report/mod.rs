@@ -15,6 +15,7 @@ mod configuration;
 mod confusion;
 mod costs;
 mod curves;
+mod deploy_choice;
 mod deployment;
 mod document;
 mod early_exit;
@@ -63,6 +64,7 @@ pub struct Section {
 /// The parts of a report, in order.
 pub const SECTIONS: &[Section] = &[
     overview::SECTION,
+    deploy_choice::SECTION,
     comparison::SECTION,
     frontier::SECTION,
     ablations::SECTION,
@@ -115,13 +117,9 @@ pub fn document(runs: &[Run]) -> Result<Document> {
     Ok(Document { title, lead, blocks })
 }
 
-/// The section that compares the runs, alone: what a document quotes. Empty unless there are
-/// several runs, of which one has finished.
-///
-/// # Errors
-/// Where a configuration is not TOML.
-pub fn comparison(runs: &[Run]) -> Result<Vec<Element>> {
-    (comparison::SECTION.build)(runs)
+/// The section of this name, whose `build` gives what a document quotes.
+pub fn section(id: &str) -> Option<Section> {
+    SECTIONS.iter().find(|section| section.id == id).copied()
 }
 
 /// What a terminal is told of an evaluation: every exit's scores, and early exit at the budgets.

@@ -7,17 +7,31 @@ use crate::run_folder::Run;
 /// A name for each run that tells it from the others: the experiment's, with the seed and then
 /// the folder where that is needed.
 pub(super) fn names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
-    let tries: [fn(&Run) -> String; 3] = [
-        |run| run.summary.name.clone(),
-        |run| format!("{} (seed {})", run.summary.name, run.summary.seed),
-        |run| {
-            let folder = run.folder.file_name().unwrap_or(run.folder.as_os_str());
-            let folder = folder.to_string_lossy();
-            format!("{} (seed {}, {folder})", run.summary.name, run.summary.seed)
-        },
-    ];
+    let with_seed = |run: &Run| format!("{} (seed {})", run.summary.name, run.summary.seed);
+    let with_folder = |run: &Run| {
+        format!("{} (seed {}, {})", run.summary.name, run.summary.seed, folder_name(run))
+    };
+    distinct(runs, &[&|run| run.summary.name.clone(), &with_seed, &with_folder])
+}
+
+/// A name for what each run is one seed of: the experiment's, or where another has it too, that of
+/// the folder, without the seed.
+pub(super) fn trial_names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
+    let folder = |run: &Run| {
+        let name = folder_name(run);
+        name.strip_suffix(&format!("-seed{}", run.summary.seed)).unwrap_or(&name).to_owned()
+    };
+    distinct(runs, &[&|run| run.summary.name.clone(), &folder, &folder_name])
+}
+
+fn folder_name(run: &Run) -> String {
+    run.folder.file_name().unwrap_or(run.folder.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The first of these names that no other run has; the whole path where each has several owners.
+fn distinct<R: Borrow<Run>>(runs: &[R], tries: &[&dyn Fn(&Run) -> String]) -> Vec<String> {
     let name = |run: &Run| {
-        let alone = |name: &&fn(&Run) -> String| {
+        let alone = |name: &&&dyn Fn(&Run) -> String| {
             runs.iter().filter(|other| name((*other).borrow()) == name(run)).count() == 1
         };
         tries.iter().find(alone).map_or_else(|| run.folder.display().to_string(), |name| name(run))

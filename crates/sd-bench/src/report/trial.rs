@@ -1,7 +1,7 @@
 //! A configuration with all the runs of it, and how it scored.
 
 use super::model::Model;
-use super::names::names;
+use super::names::trial_names;
 use super::setting::Setting;
 use crate::error::Result;
 use crate::format::number::{NONE, percent, points};
@@ -44,7 +44,7 @@ impl<'a> Trial<'a> {
             }
         }
         let firsts: Vec<&Run> = trials.iter().map(|trial| trial.runs[0]).collect();
-        for (trial, name) in trials.iter_mut().zip(names(&firsts)) {
+        for (trial, name) in trials.iter_mut().zip(trial_names(&firsts)) {
             trial.name = name;
         }
         Ok(trials)
@@ -98,6 +98,25 @@ impl<'a> Trial<'a> {
         gain().map_or_else(|| NONE.to_owned(), points)
     }
 
+    /// The plain dense trial of the same network that differs least from this one; not this one.
+    pub(super) fn dense_original<'t, 'b>(&self, trials: &'t [Trial<'b>]) -> Option<&'t Trial<'b>> {
+        if self.model.is_plain_dense() {
+            return None;
+        }
+        let original = |other: &&Trial| {
+            other.model.is_plain_dense() && other.model.network == self.model.network
+        };
+        self.nearest(trials.iter().filter(original))
+    }
+
+    /// The one whose configuration differs least.
+    pub(super) fn nearest<'t, 'b: 't>(
+        &self,
+        others: impl Iterator<Item = &'t Trial<'b>>,
+    ) -> Option<&'t Trial<'b>> {
+        others.min_by_key(|other| other.setting.differences(&self.setting).len())
+    }
+
     /// `one seed`, or `3 seeds`.
     pub(super) fn seeds(&self) -> String {
         match self.runs.len() {
@@ -116,7 +135,7 @@ pub(super) fn shallow_exits<'a>(trials: &[Trial<'a>]) -> Vec<&'a str> {
 }
 
 /// An accuracy of one seed, or the mean and the sample standard deviation of several.
-fn score(values: &[f64]) -> String {
+pub(super) fn score(values: &[f64]) -> String {
     match (mean(values), deviation(values)) {
         (None, _) => NONE.to_owned(),
         (Some(mean), None) => percent(mean),

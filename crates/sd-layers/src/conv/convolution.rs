@@ -57,6 +57,13 @@ fn is_small(map: &Tensor) -> bool {
     map.size()[2..].iter().product::<i64>() <= 16
 }
 
+/// Whether the map is so small, of one image or a few, that a convolution waits for its weights
+/// alone: then in `f32` too a product of matrices is the faster way, if they lie in its order
+/// already.
+fn is_one_small(map: &Tensor) -> bool {
+    map.size()[0] * map.size()[2] * map.size()[3] <= 16
+}
+
 impl nn::Module for Convolution {
     fn forward(&self, input: &Tensor) -> Tensor {
         let ConvGeometry { inputs, outputs, window } = self.geometry;
@@ -65,13 +72,12 @@ impl nn::Module for Convolution {
             return kernel::depthwise(input, &self.weight, window);
         }
         let dense = self.groups == 1 && kernel::is_channels_last(input);
-        if dense && input.kind() == Kind::BFloat16 {
-            if window == Window::same(1, 1) {
-                return self.at_each_position(input);
-            }
-            if is_small(input) {
-                return kernel::product(input, &self.weight, window);
-            }
+        let bf16 = input.kind() == Kind::BFloat16;
+        if dense && bf16 && window == Window::same(1, 1) {
+            return self.at_each_position(input);
+        }
+        if dense && (bf16 && is_small(input) || !kernel::grad_enabled() && is_one_small(input)) {
+            return kernel::product(input, &self.weight, window);
         }
         input.conv2d(
             &like(&self.weight, input),

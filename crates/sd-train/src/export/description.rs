@@ -6,6 +6,7 @@ use sd_models::MultiExit;
 use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
 use sha2::{Digest, Sha256};
 
+use super::threshold::Leaving;
 use crate::config::Experiment;
 
 /// What there is to tell.
@@ -31,9 +32,9 @@ impl Describe<'_> {
     }
 
     /// Of the network with all its exits. An exit's multiply-accumulates are those of an image
-    /// that leaves there, after the exits before it have looked at it. `thresholds` has one for
+    /// that leaves there, after the exits before it have looked at it. `leaving` has a threshold for
     /// each shallow exit, or none.
-    pub fn exits(&self, thresholds: &[Option<f32>]) -> Result<Metadata> {
+    pub fn exits(&self, leaving: &Leaving) -> Result<Metadata> {
         let alone = self.network.cost_of_exits()?;
         let names = self.network.exit_names().into_iter();
         let costs = alone.iter().zip(self.network.cost_of_cascade()?);
@@ -44,11 +45,11 @@ impl Describe<'_> {
                 name,
                 params: alone.params,
                 macs: cascade.macs,
-                threshold: thresholds.get(index).copied().flatten(),
+                threshold: leaving.thresholds.get(index).copied().flatten(),
             })
             .collect();
         let several = exits.len() > 1;
-        self.with(exits, several)
+        Ok(Metadata { carry: leaving.carry, ..self.with(exits, several)? })
     }
 
     fn with(&self, exits: Vec<Exit>, ensemble: bool) -> Result<Metadata> {
@@ -62,6 +63,7 @@ impl Describe<'_> {
             classes: self.classes.to_vec(),
             exits,
             ensemble,
+            carry: 0.0,
             deployed_macs: deployed.last().map_or(0, |cost| cost.macs),
             segment: None,
             int8: None,

@@ -23,6 +23,7 @@ use crate::logging;
 use crate::trained::Trained;
 use calibrate::Calibrator;
 use description::Describe;
+use threshold::{Carried, Leaving};
 
 /// Writes the files that the command line asks for, and tells their names.
 ///
@@ -38,22 +39,23 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
     let Trained { experiment, network } =
         Trained::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;
 
-    let thresholds = match data.valid.clone() {
+    let leaving = match data.valid.clone() {
         Some(images) if args.all || args.staged => {
             let normalization = data.normalization.clone();
             let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
-            let answers = evaluation.answers(&network)?;
+            let answers = evaluation.answers_carrying(&network, &threshold::CARRIES)?;
+            let carried = Carried::of(&threshold::CARRIES, &answers);
             let macs = exit_macs(&network)?;
             match args.budget {
-                Some(percent) => threshold::within_budget(&answers, &macs, percent)?,
-                None => threshold::within_points(&answers, &macs, args.tolerance),
+                Some(percent) => threshold::within_budget(&carried, &macs, percent)?,
+                None => threshold::within_points(&carried, &macs, args.tolerance),
             }
         }
         None if args.budget.is_some() => bail!(
             "--budget: {} has no validation split (data.validation) to choose a threshold on",
             config.display()
         ),
-        _ => vec![],
+        _ => Leaving::default(),
     };
     let describe = Describe {
         experiment: &experiment,
@@ -66,7 +68,7 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
             args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "staged")));
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let metadata = describe.exits(&thresholds)?;
+        let metadata = describe.exits(&leaving)?;
         let segments = network.onnx_segments()?.into_iter().enumerate();
         let file = |(segment, graph): (usize, GraphProto)| {
             let name = format!("{}-{}.onnx", segment + 1, graph.name);
@@ -75,7 +77,7 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
         segments.map(file).collect()
     } else if args.all {
         let path = args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "all")));
-        vec![(path, network.onnx_all()?, describe.exits(&thresholds)?)]
+        vec![(path, network.onnx_all()?, describe.exits(&leaving)?)]
     } else {
         let names = network.exit_names();
         let asked = args.exit.as_ref().or(names.last()).context("the network has no exit")?;

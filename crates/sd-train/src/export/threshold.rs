@@ -1,6 +1,7 @@
-//! Thresholds of early exit by confidence, chosen on the validation split.
+//! Thresholds of early exit by confidence, and what exits carry on, chosen on the validation split.
 
 use anyhow::{Context, Result};
+use rayon::prelude::*;
 use sd_bench::evaluation::Outcome;
 
 use crate::answers::Answers;
@@ -10,6 +11,17 @@ use crate::early_exit::{ExitMacs, counted};
 /// at least its threshold, and never at one without.
 pub type Thresholds = Vec<Option<f32>>;
 
+/// How images leave a staged network: without thresholds at the deepest exit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Leaving {
+    /// Share of what the exits before have said that stays in an exit's answer.
+    pub carry: f32,
+    /// Of the probabilities of those answers.
+    pub thresholds: Thresholds,
+}
+
+/// Shares that are tried. The first is of exits that answer each by itself.
+pub const CARRIES: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Prices that are tried: so many wrong answers is as bad as the deepest exit's multiply-accumulates
 /// of one image.
 const PRICES: usize = 200;
@@ -18,38 +30,67 @@ const POWERS: (f64, f64) = (-3.0, 4.0);
 /// Rounds over the exits at most, for one price; most settle in two or three.
 const ROUNDS: usize = 10;
 
-/// The thresholds with the fewest multiply-accumulates, of those that cost at most `points` points of
-/// the deepest exit's top-1 accuracy on these images.
-pub fn within_points(answers: &Answers, macs: &ExitMacs, points: f64) -> Thresholds {
-    let search = Search::new(answers, macs);
+/// What every exit answers where it carries this share.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried<'a> {
+    carry: f32,
+    answers: &'a Answers,
+}
+
+impl<'a> Carried<'a> {
+    /// The answers of each share.
+    pub fn of(carries: &[f32], answers: &'a [Answers]) -> Vec<Self> {
+        let carried = |(&carry, answers)| Self { carry, answers };
+        carries.iter().zip(answers).map(carried).collect()
+    }
+
+    /// Ways to leave, and what comes of each.
+    fn tried(self, macs: &ExitMacs) -> Vec<(Leaving, Outcome)> {
+        let leaving = |thresholds| Leaving { carry: self.carry, thresholds };
+        let search = Search::new(self.answers, macs);
+        search.tried().map(|(thresholds, outcome)| (leaving(thresholds), outcome)).collect()
+    }
+}
+
+/// The way to leave with the fewest multiply-accumulates, of those that cost at most `points` points
+/// of the top-1 accuracy that the deepest exit has by itself on these images. The first of `carried`
+/// is of exits that answer each by itself.
+pub fn within_points(carried: &[Carried], macs: &ExitMacs, points: f64) -> Leaving {
+    let Some(alone) = carried.first() else { return Leaving::default() };
+    let search = Search::new(alone.answers, macs);
     let never = search.never();
     let deepest = search.outcome(&never).top1;
     // A rounding error is no lost image.
     let keeps = |outcome: &Outcome| 100.0 * (deepest - outcome.top1) <= points + 1e-9;
-    let found = search.tried().filter(|(_, outcome)| keeps(outcome));
+    let found = tried(carried, macs).into_iter().filter(|(_, outcome)| keeps(outcome));
     let fewest = found.min_by(|(_, a), (_, b)| a.macs.total_cmp(&b.macs));
-    fewest.map_or(never, |(thresholds, _)| thresholds)
+    fewest.map_or(Leaving { carry: 0.0, thresholds: never }, |(leaving, _)| leaving)
 }
 
-/// The thresholds with the highest top-1 accuracy on these images, of those with which an image takes
+/// The way to leave with the highest top-1 accuracy on these images, of those with which an image takes
 /// on average at most `percent` of the deepest exit's multiply-accumulates.
 ///
 /// # Errors
 /// If no early exit is as cheap.
-pub fn within_budget(answers: &Answers, macs: &ExitMacs, percent: f64) -> Result<Thresholds> {
-    let search = Search::new(answers, macs);
-    let most = percent / 100.0 * search.deepest_macs;
-    let found = search.tried().filter(|(_, outcome)| outcome.macs <= most);
+pub fn within_budget(carried: &[Carried], macs: &ExitMacs, percent: f64) -> Result<Leaving> {
+    let deepest = macs.alone.last().copied().unwrap_or_default() as f64;
+    let most = percent / 100.0 * deepest;
+    let found = tried(carried, macs).into_iter().filter(|(_, outcome)| outcome.macs <= most);
     // Of equally accurate ones the last, at the highest price.
     let best = found.max_by(|(_, a), (_, b)| a.top1.total_cmp(&b.top1));
     let least = || {
         let first = macs.cascade.first().copied().unwrap_or_default() as f64;
-        let least = 100.0 * first / search.deepest_macs;
+        let least = 100.0 * first / deepest;
         format!(
             "--budget: found {percent}, expected at least {least:.1}, what the first exit takes"
         )
     };
-    best.map(|(thresholds, _)| thresholds).with_context(least)
+    best.map(|(leaving, _)| leaving).with_context(least)
+}
+
+/// Ways to leave with every share, in the order of the shares.
+fn tried(carried: &[Carried], macs: &ExitMacs) -> Vec<(Leaving, Outcome)> {
+    carried.par_iter().flat_map_iter(|carried| carried.tried(macs)).collect()
 }
 
 /// Thresholds at one price after another. At each, wrong answers and multiply-accumulates are one sum,
@@ -177,6 +218,11 @@ mod tests {
         Answers { labels, exits: exits.into_iter().chain([ensemble]).collect() }
     }
 
+    /// Exits that answer each by itself.
+    fn alone(answers: &Answers) -> Vec<Carried<'_>> {
+        Carried::of(&[0.0], std::slice::from_ref(answers))
+    }
+
     /// A shallow exit and the deepest one.
     fn two_exits() -> ExitMacs {
         ExitMacs { alone: vec![20, 100], cascade: vec![20, 110] }
@@ -188,8 +234,9 @@ mod tests {
         let deepest = [true, true, false, true, true].map(|right| (1.0, right));
         // Losses add up to 0, 1, 0, 1, 2 images in the order of confidence.
         for (points, expected) in [(0.0, 0.7), (40.0, 0.5)] {
-            let chosen = within_points(&answers(&[&exit, &deepest]), &two_exits(), points);
-            assert_eq!(chosen, [Some(expected)], "{points}");
+            let answers = answers(&[&exit, &deepest]);
+            let chosen = within_points(&alone(&answers), &two_exits(), points);
+            assert_eq!(chosen.thresholds, [Some(expected)], "{points}");
         }
     }
 
@@ -197,16 +244,17 @@ mod tests {
     fn equally_confident_images_leave_together_or_not_at_all() {
         let exit = [(0.5, true), (0.5, false)];
         let answers = answers(&[&exit, &[(1.0, true); 2]]);
-        assert_eq!(within_points(&answers, &two_exits(), 0.0), [None]);
+        assert_eq!(within_points(&alone(&answers), &two_exits(), 0.0).thresholds, [None]);
     }
 
     #[test]
     fn a_budget_takes_the_most_accurate_thresholds_within_it() {
         let exit = [(0.9, true), (0.8, false), (0.4, false)];
         let answers = answers(&[&exit, &[(1.0, true); 3]]);
-        let chosen = |percent| within_budget(&answers, &two_exits(), percent);
-        assert_eq!(chosen(80.0).unwrap(), [Some(0.9)], "two thirds of the images go on: 80");
-        assert_eq!(chosen(20.0).unwrap(), [Some(0.4)]);
+        let chosen = |percent| within_budget(&alone(&answers), &two_exits(), percent);
+        let thresholds = |percent| chosen(percent).unwrap().thresholds;
+        assert_eq!(thresholds(80.0), [Some(0.9)], "two thirds of the images go on: 80");
+        assert_eq!(thresholds(20.0), [Some(0.4)]);
         let message = chosen(10.0).unwrap_err().to_string();
         assert!(message.contains("found 10, expected at least 20.0"), "{message}");
     }
@@ -218,7 +266,8 @@ mod tests {
         let second = [(0.95, false), (0.6, true), (0.3, false)];
         // The first image is gone before the second exit could lose it.
         let answers = answers(&[&first, &second, &[(1.0, true); 3]]);
-        assert_eq!(within_points(&answers, &macs, 0.0), [Some(0.9), Some(0.6)]);
+        let chosen = within_points(&alone(&answers), &macs, 0.0);
+        assert_eq!(chosen.thresholds, [Some(0.9), Some(0.6)]);
     }
 
     #[test]
@@ -228,6 +277,24 @@ mod tests {
         let second = [(0.5, true), (0.4, true), (0.3, true), (0.2, false)];
         let answers = answers(&[&first, &second, &[(1.0, true); 4]]);
         // One threshold for both would lose images at the first, whatever it is.
-        assert_eq!(within_budget(&answers, &macs, 80.0).unwrap(), [None, Some(0.3)]);
+        let chosen = within_budget(&alone(&answers), &macs, 80.0).unwrap();
+        assert_eq!(chosen.thresholds, [None, Some(0.3)]);
+    }
+
+    #[test]
+    fn what_exits_carry_on_is_chosen_with_the_thresholds_and_held_to_the_deepest_exit_by_itself() {
+        let right = |rights: [bool; 4]| rights.map(|right| (0.5, right));
+        let by_itself = answers(&[&right([true, false, false, false]), &right([true; 4])]);
+        let carried = answers(&[&right([true, true, true, false]), &right([true; 4])]);
+        let both = [by_itself, carried];
+        let both = Carried::of(&[0.0, 0.5], &both);
+        let all_leave = Leaving { carry: 0.5, thresholds: vec![Some(0.5)] };
+        assert_eq!(within_budget(&both, &two_exits(), 50.0).unwrap(), all_leave);
+        assert_eq!(within_points(&both, &two_exits(), 25.0), all_leave);
+        // A memory that misleads the deepest exit does not lower what it is held to.
+        let misled = answers(&[&right([false; 4]), &right([false; 4])]);
+        let both = [both[0].answers.clone(), misled];
+        let both = Carried::of(&[0.0, 0.5], &both);
+        assert_eq!(within_points(&both, &two_exits(), 0.0).carry, 0.0);
     }
 }

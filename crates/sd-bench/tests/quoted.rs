@@ -1,0 +1,59 @@
+//! Tables that documents quote from reports are those that the records in this repository give.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sd_bench::format::markdown;
+use sd_bench::report;
+use sd_bench::{Result, Run};
+
+/// What stands before a quoted table: the command that prints it, with folders of the repository.
+const START: &str = "<!-- cargo xtask report ";
+const END: &str = "<!-- end -->";
+/// Set, the documents are written anew instead of checked.
+const WRITE: &str = "SD_WRITE_QUOTES";
+
+#[test]
+fn quoted_tables_are_what_their_commands_print() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut quotes = 0;
+    for document in ["README.md"] {
+        let path = root.join(document);
+        let text = fs::read_to_string(&path).unwrap();
+        let mut anew = String::new();
+        let mut rest = text.as_str();
+        while let Some(start) = rest.find(START) {
+            let (before, quote) = rest.split_at(start);
+            let (command, quote) = quote.split_once("-->\n").expect("the comment ends its line");
+            let after = quote.find(END).expect("a quoted table ends with a comment");
+            let printed = printed(&root, command.trim_start_matches(START).trim());
+            anew += &format!("{before}{command}-->\n{printed}\n{END}");
+            rest = &quote[after + END.len()..];
+            quotes += 1;
+        }
+        anew += rest;
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(&path, &anew).unwrap();
+        } else {
+            assert_eq!(text, anew, "{document}: `{WRITE}=1 cargo test --test quoted` mends it");
+        }
+    }
+    assert!(quotes > 0);
+}
+
+/// What the command prints. `FOLDER/*` stands for the folders in it.
+fn printed(root: &Path, arguments: &str) -> String {
+    let (folders, id) = arguments.split_once(" --section ").expect("one section is quoted");
+    let all = folders.split(' ').flat_map(|folder| match folder.strip_suffix("/*") {
+        None => vec![root.join(folder)],
+        Some(folder) => {
+            let entries = fs::read_dir(root.join(folder)).unwrap();
+            let mut runs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+            runs.sort();
+            runs
+        }
+    });
+    let runs = all.map(Run::open).collect::<Result<Vec<_>>>().unwrap();
+    let section = report::section(id).expect("a section of the report");
+    markdown::render_elements(&(section.build)(&runs).unwrap())
+}
