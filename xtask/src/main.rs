@@ -129,7 +129,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::SdTrain(command) => {
             let libtorch = Setup::from_environment()?.ensure()?;
             let program = match command {
-                sd_train_cli::Command::Eval(args) if args.engine != Engine::Rten => {
+                sd_train_cli::Command::Eval(args)
+                    if matches!(args.engine, Some(Engine::Tract | Engine::Ort)) =>
+                {
                     &run::SD_TRAIN_ALL
                 }
                 _ => &run::SD_TRAIN,

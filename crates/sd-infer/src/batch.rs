@@ -48,6 +48,26 @@ impl Batch {
         &self.values[index * each..][..each]
     }
 
+    /// The outputs of parts of a batch, each output of all of them as one. None if there is no part,
+    /// or they differ in more than the number of images.
+    pub(crate) fn join(parts: Vec<Vec<Self>>) -> Option<Vec<Self>> {
+        let mut parts = parts.into_iter();
+        let mut whole = parts.next()?;
+        for part in parts {
+            if part.len() != whole.len() {
+                return None;
+            }
+            for (whole, part) in whole.iter_mut().zip(part) {
+                if whole.shape[1..] != part.shape[1..] {
+                    return None;
+                }
+                whole.shape[0] += part.shape[0];
+                whole.values.extend(part.values);
+            }
+        }
+        Some(whole)
+    }
+
     /// These images alone, in this order.
     ///
     /// # Panics
@@ -70,6 +90,18 @@ mod tests {
         for (shape, count) in [(vec![2, 3], 5), (vec![], 1), (vec![usize::MAX, 4], 4)] {
             assert!(Batch::new(shape, vec![0.0; count]).is_none());
         }
+    }
+
+    #[test]
+    fn parts_join_where_they_differ_in_their_images_alone() {
+        let part = |images: usize, each: usize| {
+            vec![Batch::new(vec![images, each], vec![images as f32; images * each]).unwrap()]
+        };
+        let whole = Batch::join(vec![part(1, 2), part(2, 2)]).unwrap();
+        let expected = Batch::new(vec![3, 2], vec![1.0, 1.0, 2.0, 2.0, 2.0, 2.0]).unwrap();
+        assert_eq!(whole, [expected]);
+        assert!(Batch::join(vec![part(1, 2), part(1, 3)]).is_none());
+        assert!(Batch::join(vec![part(1, 2), vec![]]).is_none());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{Batch, Error, Result};
 /// How a classifier runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// What runs the network; where none is named, [`Engine::fastest`].
+    /// What runs the network; where none is named, as [`Engine::load_fastest`] chooses.
     pub engine: Option<Engine>,
     /// Threads it runs on, at least 1.
     pub threads: usize,
@@ -87,9 +87,14 @@ impl Classifier {
         files.sort_by_key(|(metadata, _)| metadata.segment);
         let metadata = one_network(&files, path)?;
         let int8 = metadata.int8;
-        let engine = options.engine.unwrap_or_else(|| Engine::fastest(int8));
-        let part = |(_, bytes)| engine.load(bytes, int8, options.threads);
-        let parts = files.into_iter().map(part).collect::<Result<_>>()?;
+        let files: Vec<Vec<u8>> = files.into_iter().map(|(_, bytes)| bytes).collect();
+        let (engine, parts) = match options.engine {
+            None => Engine::load_fastest(files, int8, options.threads)?,
+            Some(engine) => {
+                let part = |bytes| engine.load(bytes, int8, options.threads);
+                (engine, files.into_iter().map(part).collect::<Result<_>>()?)
+            }
+        };
         Ok(Self { metadata, parts, engine, options })
     }
 

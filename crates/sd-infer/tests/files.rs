@@ -53,8 +53,8 @@ fn segments() -> [GraphProto; 2] {
     let mut first = Graph::new("exit1");
     let images = first.input("images", &[1, 1, 1]);
     classifier(&mut first, &images, 1.0, "exit1");
-    let zero = first.weight("zero", &[1], &[0.0]);
-    let map = first.node("Add", &[&images, &zero], vec![]);
+    let one = first.weight("one", &[1, 1, 1, 1], &[1.0]);
+    let map = first.node("Conv", &[&images, &one], vec![ints("kernel_shape", &[1, 1])]);
     first.output(&map, "map1", &[1, 1, 1]);
     let mut second = Graph::new("deepest");
     let map = second.input("map1", &[1, 1, 1]);
@@ -184,7 +184,7 @@ fn a_number_out_of_range_or_a_file_that_is_not_there_is_named() {
 /// Every runtime that the crate was built with, on one thread. ONNX Runtime needs its library.
 #[test]
 fn the_runtimes_agree() {
-    let mut engines = vec![Engine::Rten];
+    let mut engines = vec![Engine::Rten, Engine::Own];
     if cfg!(feature = "tract") {
         engines.push(Engine::Tract);
     }
@@ -202,6 +202,20 @@ fn the_runtimes_agree() {
     };
     for engine in &engines {
         assert_eq!(answers(*engine), answers(engines[0]), "{engine:?}");
+    }
+}
+
+/// More images than go through the network together, and a thread with fewer of them.
+#[test]
+fn threads_share_the_images_of_a_batch() {
+    let shades: Vec<u8> = (0..21).map(|image| image * 12).collect();
+    let images = pixels(&shades);
+    for engine in [Engine::Own, Engine::Rten] {
+        let options = Options { engine: Some(engine), threads: 2, ..Options::default() };
+        let mut staged = Classifier::load(files(), &PathBuf::new(), options).unwrap();
+        let together = staged.classify_batch(&images).unwrap();
+        let alone: Vec<_> = images.iter().map(|image| staged.classify(image).unwrap()).collect();
+        assert_eq!(together, alone, "{engine:?}");
     }
 }
 

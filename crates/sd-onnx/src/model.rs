@@ -41,6 +41,16 @@ pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
     Metadata::parse(&entry.ok_or(Error::NoMetadata { key: Metadata::KEY })?.value)
 }
 
+/// The graph of a file.
+///
+/// # Errors
+/// If the bytes are no ONNX file, or its nodes are not in the order that [`rewrite`] asks for.
+pub fn read_graph(bytes: &[u8]) -> Result<GraphProto> {
+    let graph = ModelProto::decode(bytes)?.graph.unwrap_or_default();
+    check_order(&graph)?;
+    Ok(graph)
+}
+
 /// The file again, of the fields in [`proto`](crate::proto) alone: all that [`encode`] writes, and
 /// no length that reaches beyond what it is the length of. Each node comes after those whose
 /// values it takes, and no value is given twice: there is no circle.

@@ -235,9 +235,9 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "weights")]
     pub onnx: Option<PathBuf>,
 
-    /// What runs the exported file
-    #[arg(long, value_enum, default_value_t = Engine::Rten, requires = "onnx")]
-    pub engine: Engine,
+    /// What runs the exported file [default: the fastest that can]
+    #[arg(long, value_enum, requires = "onnx")]
+    pub engine: Option<Engine>,
 
     /// Print one JSON document
     #[arg(long)]

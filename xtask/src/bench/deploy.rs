@@ -25,7 +25,7 @@ pub struct DeployArgs {
     images: u16,
 
     /// Runtimes
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Engine::Rten, Engine::Tract, Engine::Ort])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Engine::Own, Engine::Rten, Engine::Tract, Engine::Ort])]
     engines: Vec<Engine>,
 
     /// Threads, in turn
@@ -278,7 +278,7 @@ fn meant(args: &DeployArgs, exported: &Exported) -> impl Iterator<Item = Engine>
     args.engines.iter().copied().filter(move |&engine| match form {
         None => true,
         Some("qdq") => engine == Engine::Ort,
-        Some(_) => engine != Engine::Ort,
+        Some(_) => matches!(engine, Engine::Rten | Engine::Tract),
     })
 }
 
@@ -321,11 +321,9 @@ fn measure(
 /// Seconds from a start to the first label, by what computes it.
 fn all_starts(args: &DeployArgs, programs: &Programs, run: &Path, model: &Path) -> Result<Value> {
     let mut all = serde_json::Map::new();
-    let mut small = Command::new(&programs.small);
-    small.arg(model).arg(&programs.pixel).args(["--engine", &name(Engine::Rten)]);
-    all.insert(name(Engine::Rten), starts(&mut small)?.into());
-    for &engine in args.engines.iter().filter(|&&engine| engine != Engine::Rten) {
-        let mut program = Command::new(&programs.all);
+    for &engine in &args.engines {
+        let is_in_small = matches!(engine, Engine::Own | Engine::Rten);
+        let mut program = Command::new(if is_in_small { &programs.small } else { &programs.all });
         program.arg(model).arg(&programs.pixel).args(["--engine", &name(engine)]);
         all.insert(name(engine), starts(&mut program)?.into());
     }

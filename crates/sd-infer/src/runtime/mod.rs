@@ -1,11 +1,13 @@
 //! What runs a network.
 //!
-//! A new runtime is a file here, a cargo feature, and a variant of [`Engine`].
+//! A new runtime is a file here, a cargo feature, and a variant of [`Engine`]. Our own kernels are
+//! always there, and run what they have a kernel for.
 
 #[cfg(feature = "rten")]
 mod one_by_one;
 #[cfg(feature = "ort")]
 mod ort;
+mod own;
 #[cfg(feature = "rten")]
 mod rten;
 #[cfg(feature = "tract")]
@@ -26,10 +28,12 @@ pub trait Runtime: std::fmt::Debug + Send {
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>>;
 }
 
-/// The runtimes there are. Each needs the cargo feature of its name.
+/// The runtimes there are. Each but our own needs the cargo feature of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Engine {
+    /// Kernels of our own, for convolutional networks in floats
+    Own,
     /// rten: pure Rust
     Rten,
     /// tract: pure Rust, one thread
@@ -39,28 +43,57 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// The fastest one for a network whose convolutions have this form, of those that the crate was
-    /// built with: ONNX Runtime where `ORT_DYLIB_PATH` names its library, else rten, else tract.
-    /// [`Form::ConvInteger`] ONNX Runtime computes slowly.
-    pub fn fastest(int8: Option<Form>) -> Self {
-        Self::fastest_where(std::env::var_os("ORT_DYLIB_PATH").is_some(), int8)
+    /// Loads the files of a network, whose convolutions have this form, into the fastest runtime of
+    /// those that the crate was built with: ONNX Runtime where `ORT_DYLIB_PATH` names its library,
+    /// else our own kernels where they have all that it takes, else rten, else tract.
+    ///
+    /// # Errors
+    /// See [`load`](Self::load).
+    pub fn load_fastest(
+        files: Vec<Vec<u8>>,
+        int8: Option<Form>,
+        threads: usize,
+    ) -> Result<(Self, Vec<Box<dyn Runtime>>)> {
+        let has_library = std::env::var_os("ORT_DYLIB_PATH").is_some();
+        let mut engine = Self::fastest_where(has_library, int8);
+        if engine == Self::Own {
+            let part = |bytes: &Vec<u8>| -> Result<Box<dyn Runtime>> {
+                Ok(Box::new(own::Own::load(bytes, threads)?))
+            };
+            match files.iter().map(part).collect() {
+                Ok(parts) => return Ok((engine, parts)),
+                // That there is no such kernel is no error.
+                Err(_) => engine = Self::fastest_other(),
+            }
+        }
+        let part = |bytes| engine.load(bytes, int8, threads);
+        Ok((engine, files.into_iter().map(part).collect::<Result<_>>()?))
     }
 
+    /// ONNX Runtime computes [`Form::ConvInteger`] slowly, our own kernels no 8 bits at all.
     fn fastest_where(has_library: bool, int8: Option<Form>) -> Self {
-        let ort_is_fast = has_library && int8 != Some(Form::ConvInteger);
-        let other = cfg!(any(feature = "rten", feature = "tract"));
-        if cfg!(feature = "ort") && (ort_is_fast || !other) {
-            Self::Ort
-        } else if cfg!(feature = "rten") {
+        match int8 {
+            None | Some(Form::Qdq) if cfg!(feature = "ort") && has_library => Self::Ort,
+            None => Self::Own,
+            Some(_) => Self::fastest_other(),
+        }
+    }
+
+    /// Of those that run every network.
+    const fn fastest_other() -> Self {
+        if cfg!(feature = "rten") {
             Self::Rten
-        } else {
+        } else if cfg!(feature = "tract") {
             Self::Tract
+        } else {
+            Self::Ort
         }
     }
 
     /// Its name.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Own => "own",
             Self::Rten => "rten",
             Self::Tract => "tract",
             Self::Ort => "ort",
@@ -79,6 +112,7 @@ impl Engine {
         threads: usize,
     ) -> Result<Box<dyn Runtime>> {
         match self {
+            Self::Own => Ok(Box::new(own::Own::load(&bytes, threads)?)),
             #[cfg(feature = "rten")]
             Self::Rten => {
                 let runtime = Box::new(rten::Rten::load(bytes, threads)?);
@@ -111,7 +145,6 @@ fn failed(engine: Engine, error: impl std::fmt::Display) -> Error {
 
 /// What `work` gives, its panics as errors: a file that a runtime did not think of is no reason
 /// for a program to end.
-#[cfg(any(feature = "rten", feature = "tract"))]
 fn caught<T, E: std::fmt::Display>(
     engine: Engine,
     work: impl FnOnce() -> std::result::Result<T, E>,
@@ -127,16 +160,16 @@ fn caught<T, E: std::fmt::Display>(
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "rten", feature = "ort"))]
 mod tests {
     use super::*;
 
-    #[cfg(all(feature = "rten", feature = "ort"))]
     #[test]
     fn onnx_runtime_runs_what_it_is_fast_in_where_its_library_is_named() {
         assert_eq!(Engine::fastest_where(true, None), Engine::Ort);
         assert_eq!(Engine::fastest_where(true, Some(Form::Qdq)), Engine::Ort);
         assert_eq!(Engine::fastest_where(true, Some(Form::ConvInteger)), Engine::Rten);
-        assert_eq!(Engine::fastest_where(false, None), Engine::Rten);
+        assert_eq!(Engine::fastest_where(false, None), Engine::Own);
+        assert_eq!(Engine::fastest_where(false, Some(Form::Qdq)), Engine::Rten);
     }
 }

@@ -12,22 +12,9 @@ pub struct OneByOne(pub Box<dyn Runtime>);
 
 impl Runtime for OneByOne {
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
-        let mut all: Vec<(Vec<usize>, Vec<f32>)> = Vec::new();
-        for image in 0..batch.len() {
-            let outputs = self.0.run(batch.select(&[image]))?;
-            for (place, output) in outputs.into_iter().enumerate() {
-                let (shape, values) = output.into_parts();
-                match all.get_mut(place) {
-                    None => all.push((shape, values)),
-                    Some((so_far, numbers)) => {
-                        so_far[0] += shape[0];
-                        numbers.extend(values);
-                    }
-                }
-            }
-        }
-        let whole = all.into_iter().map(|(shape, values)| Batch::new(shape, values));
+        let images = 0..batch.len();
+        let outputs = images.map(|image| self.0.run(batch.select(&[image])));
         let unfit = || failed(Engine::Rten, "the network gives images of several shapes");
-        whole.collect::<Option<_>>().ok_or_else(unfit)
+        Batch::join(outputs.collect::<Result<_>>()?).ok_or_else(unfit)
     }
 }

@@ -74,7 +74,9 @@ pub enum Int8 {
 /// does not depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Engine {
-    /// Pure Rust, what `cargo xtask infer` runs where ONNX Runtime's library is not there
+    /// Our own kernels, what `cargo xtask infer` runs where ONNX Runtime's library is not there
+    Own,
+    /// Pure Rust, for what our own kernels do not take
     Rten,
     /// Pure Rust, one thread
     Tract,

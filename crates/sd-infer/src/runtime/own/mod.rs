@@ -1,0 +1,72 @@
+//! Kernels of our own, for what compressed networks in floats are made of: convolutions dense, in
+//! groups and depthwise, pools, linear layers, ECA and squeeze-excite.
+//!
+//! The runtimes in pure Rust take such a network's convolutions for what they are not: rten 0.27
+//! computes a depthwise one number by number, and packs the weights of every other one anew for each
+//! image, which on a small map is most of its time. Here weights are packed once, when the file is
+//! loaded, and maps lie channels-last, so that every kernel runs along the channels. A graph with
+//! another operator is refused, and left to rten.
+
+mod convolution;
+mod maps;
+mod plan;
+mod product;
+
+use std::num::NonZero;
+
+use super::{Engine, Runtime, caught, failed};
+use crate::{Batch, Result};
+use maps::Maps;
+use plan::Plan;
+
+/// Images that go through the network together: more would not stay in the processor's cache.
+const TOGETHER: usize = 8;
+
+/// A network, run by our own kernels. Several threads share a batch's images.
+#[derive(Debug)]
+pub struct Own {
+    plan: Plan,
+    threads: usize,
+}
+
+impl Own {
+    /// Loads a file.
+    pub fn load(bytes: &[u8], threads: usize) -> Result<Self> {
+        Ok(Self { plan: caught(Engine::Own, || Plan::read(bytes))?, threads })
+    }
+
+    /// The outputs of some images, in the file's order.
+    fn part(&self, images: &Batch) -> std::result::Result<Vec<Batch>, String> {
+        let maps = Maps::of(images).ok_or("a batch of images has four sides")?;
+        let outputs = self.plan.run(maps)?;
+        outputs.into_iter().map(|maps| maps.into_batch().ok_or("no batch".to_owned())).collect()
+    }
+}
+
+impl Runtime for Own {
+    fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
+        let all: Vec<usize> = (0..batch.len()).collect();
+        let share = all.len().div_ceil(self.threads).clamp(1, TOGETHER);
+        let parts: Vec<&[usize]> = all.chunks(share).collect();
+        let work = |parts: &[&[usize]]| {
+            let part = |images: &&[usize]| self.part(&batch.select(images));
+            parts.iter().map(part).collect::<std::result::Result<Vec<_>, String>>()
+        };
+        let outputs = if parts.len() == 1 || self.threads == 1 {
+            caught(Engine::Own, || work(&parts))?
+        } else {
+            let each = NonZero::new(parts.len().div_ceil(self.threads)).map_or(1, NonZero::get);
+            let work = &work;
+            let done = std::thread::scope(|scope| {
+                let start = |parts| scope.spawn(move || caught(Engine::Own, || work(parts)));
+                let threads: Vec<_> = parts.chunks(each).map(start).collect();
+                let died = |_| Err(failed(Engine::Own, "a thread died"));
+                let join =
+                    |thread: std::thread::ScopedJoinHandle<_>| thread.join().unwrap_or_else(died);
+                threads.into_iter().map(join).collect::<Result<Vec<_>>>()
+            })?;
+            done.into_iter().flatten().collect()
+        };
+        Batch::join(outputs).ok_or_else(|| failed(Engine::Own, "images of several shapes"))
+    }
+}

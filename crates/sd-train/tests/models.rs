@@ -1,0 +1,48 @@
+//! The trained networks that the repository holds are what their records say.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use sd_bench::Run;
+use sd_train::cli::Weights;
+use sd_train::evaluate::Evaluation;
+use sd_train::trained::Trained;
+use tch::Device;
+
+/// What top-1 may differ by on another processor, which computes in another number format.
+const APART: f64 = 0.003;
+
+#[test]
+fn each_model_has_the_exits_costs_and_accuracy_of_its_summary() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut models = 0;
+    for entry in fs::read_dir(root.join("models")).unwrap() {
+        let folder = entry.unwrap().path();
+        if !folder.is_dir() {
+            continue;
+        }
+        models += 1;
+        let summary = Run::open(&folder).unwrap().summary;
+        let Trained { experiment, network } =
+            Trained::open(&folder, Weights::Last, Device::Cpu).unwrap();
+        let names: Vec<&str> = summary.exits.iter().map(|exit| exit.name.as_str()).collect();
+        assert_eq!(network.exit_names(), names, "{}", folder.display());
+        for (exit, cost) in summary.exits.iter().zip(network.cost_of_exits().unwrap()) {
+            assert_eq!((exit.params, exit.macs), (cost.params, cost.macs), "{}", exit.name);
+        }
+
+        let Ok(data) = experiment.data.open(&root.join("data")) else {
+            eprintln!("{}: its images are not in data/, so not scored", folder.display());
+            continue;
+        };
+        let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 2, Device::Cpu);
+        let scores = test.unwrap().run(&network).unwrap();
+        for (exit, scored) in summary.exits.iter().zip(scores.exits) {
+            let told = exit.test_top1.unwrap();
+            let apart = (told - scored.top1).abs();
+            assert!(apart <= APART, "{}: {}, told {told}", exit.name, scored.top1);
+        }
+    }
+    assert!(models > 0);
+}
