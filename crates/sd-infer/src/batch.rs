@@ -74,7 +74,8 @@ impl Batch {
     /// When one is not below [`len`](Self::len).
     #[must_use]
     pub fn select(&self, images: &[usize]) -> Self {
-        let values = images.iter().flat_map(|&image| self.row(image)).copied().collect();
+        let mut values = Vec::with_capacity(self.values.len() / self.len() * images.len());
+        images.iter().for_each(|&image| values.extend_from_slice(self.row(image)));
         let shape = [images.len()].into_iter().chain(self.shape[1..].iter().copied()).collect();
         Self { shape, values }
     }

@@ -4,6 +4,8 @@ use crate::Batch;
 
 /// Numbers that a map of one image has at most: a file that asks for more is refused.
 const LARGEST: usize = 1 << 26;
+/// Rows and columns that are exchanged together.
+const SQUARE: usize = 16;
 
 /// Feature maps of a batch, channels-last: `[N, H, W, C]`.
 #[derive(Debug, Clone)]
@@ -135,9 +137,15 @@ fn exchange(from: &[f32], to: &mut [f32], rows: usize, columns: usize) {
     if rows == 1 || columns == 1 {
         return to.copy_from_slice(from);
     }
-    for (row, numbers) in from.chunks_exact(columns).enumerate() {
-        for (column, number) in numbers.iter().enumerate() {
-            to[column * rows + row] = *number;
+    // By squares: one way or the other, neighbours lie far apart, but a square stays in the cache.
+    for first in (0..rows).step_by(SQUARE) {
+        let height = SQUARE.min(rows - first);
+        for start in (0..columns).step_by(SQUARE) {
+            for column in start..columns.min(start + SQUARE) {
+                let to = &mut to[column * rows + first..][..height];
+                let from = from[first * columns + column..].iter().step_by(columns);
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            }
         }
     }
 }
@@ -157,6 +165,15 @@ mod tests {
         assert_eq!(maps.flattened().values, batch().values());
         assert_eq!(maps.averaged().values, [1.5, 5.5, 9.5, 13.5, 17.5, 21.5]);
         assert_eq!(maps.into_batch().unwrap(), batch());
+    }
+
+    #[test]
+    fn maps_larger_than_a_square_come_back() {
+        let values = (0..2 * 37 * 5 * 7).map(|value| value as f32).collect();
+        let batch = Batch::new(vec![2, 37, 5, 7], values).unwrap();
+        let maps = Maps::of(&batch).unwrap();
+        assert_eq!(maps.values[36], batch.values()[36 * 35]);
+        assert_eq!(maps.into_batch().unwrap(), batch);
     }
 
     #[test]

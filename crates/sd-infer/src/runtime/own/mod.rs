@@ -12,8 +12,6 @@ mod maps;
 mod plan;
 mod product;
 
-use std::num::NonZero;
-
 use super::{Engine, Runtime, caught, failed};
 use crate::{Batch, Result};
 use maps::Maps;
@@ -45,17 +43,20 @@ impl Own {
 
 impl Runtime for Own {
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
+        let share = batch.len().div_ceil(self.threads).clamp(1, TOGETHER);
+        if share >= batch.len() {
+            return caught(Engine::Own, || self.part(&batch));
+        }
         let all: Vec<usize> = (0..batch.len()).collect();
-        let share = all.len().div_ceil(self.threads).clamp(1, TOGETHER);
         let parts: Vec<&[usize]> = all.chunks(share).collect();
         let work = |parts: &[&[usize]]| {
             let part = |images: &&[usize]| self.part(&batch.select(images));
             parts.iter().map(part).collect::<std::result::Result<Vec<_>, String>>()
         };
-        let outputs = if parts.len() == 1 || self.threads == 1 {
+        let outputs = if self.threads == 1 {
             caught(Engine::Own, || work(&parts))?
         } else {
-            let each = NonZero::new(parts.len().div_ceil(self.threads)).map_or(1, NonZero::get);
+            let each = parts.len().div_ceil(self.threads);
             let work = &work;
             let done = std::thread::scope(|scope| {
                 let start = |parts| scope.spawn(move || caught(Engine::Own, || work(parts)));

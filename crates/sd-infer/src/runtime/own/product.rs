@@ -121,6 +121,22 @@ impl Job<'_> {
     #[inline(always)]
     fn run<L: Lanes, const R: usize>(&self, to: &mut [f32]) {
         let size = PANEL * (self.packed.depth + 1);
+        // A sum waits for the one before it: of few rows, several panels are summed at once.
+        if self.rows.count < 4 {
+            for (index, panels) in self.packed.panels.chunks(4 * size).enumerate() {
+                for row in 0..self.rows.count {
+                    let at = 4 * index * PANEL;
+                    match panels.len() / size {
+                        4 => self.strip::<L, 4>(panels, row, at, to),
+                        count => (0..count).for_each(|panel| {
+                            let of = &panels[panel * size..][..size];
+                            self.strip::<L, 1>(of, row, at + panel * PANEL, to);
+                        }),
+                    }
+                }
+            }
+            return;
+        }
         for (index, panel) in self.packed.panels.chunks_exact(size).enumerate() {
             let at = index * PANEL;
             let mut row = 0;
@@ -160,12 +176,43 @@ impl Job<'_> {
         }
         let columns = PANEL.min(self.packed.outputs - at);
         for r in 0..R {
-            let sums = if self.rectify { sums[r].rectified() } else { sums[r] }.store();
-            let to = &mut to[(row + r) * self.stride + at..][..columns];
-            match <&mut [f32; PANEL]>::try_from(&mut *to) {
-                Ok(whole) => *whole = sums,
-                Err(_) => to.copy_from_slice(&sums[..columns]),
+            self.write(sums[r], &mut to[(row + r) * self.stride + at..][..columns]);
+        }
+    }
+
+    /// One row, of `P` panels one behind the other.
+    #[inline(always)]
+    fn strip<L: Lanes, const P: usize>(
+        &self,
+        panels: &[f32],
+        row: usize,
+        at: usize,
+        to: &mut [f32],
+    ) {
+        let depth = self.packed.depth;
+        let from = &self.rows.values[row * self.rows.stride..][..depth];
+        let (lines, _) = panels.as_chunks::<PANEL>();
+        let panel = |p: usize| &lines[p * (depth + 1)..][..depth + 1];
+        let panels: [&[[f32; PANEL]]; P] = std::array::from_fn(panel);
+        let mut sums = panels.map(|lines| L::load(&lines[0]));
+        for place in 0..depth {
+            for p in 0..P {
+                sums[p] = sums[p].plus_product(from[place], L::load(&panels[p][place + 1]));
             }
+        }
+        for p in 0..P {
+            let at = at + p * PANEL;
+            let columns = PANEL.min(self.packed.outputs - at);
+            self.write(sums[p], &mut to[row * self.stride + at..][..columns]);
+        }
+    }
+
+    #[inline(always)]
+    fn write<L: Lanes>(&self, sums: L, to: &mut [f32]) {
+        let sums = if self.rectify { sums.rectified() } else { sums }.store();
+        match <&mut [f32; PANEL]>::try_from(&mut *to) {
+            Ok(whole) => *whole = sums,
+            Err(_) => to.copy_from_slice(&sums[..to.len()]),
         }
     }
 }
@@ -273,7 +320,8 @@ mod tests {
 
     #[test]
     fn rows_and_panels_of_every_size_are_multiplied_on_every_processor() {
-        for (count, depth, outputs) in [(1, 1, 1), (13, 5, 16), (12, 3, 17), (31, 9, 40), (6, 0, 2)]
+        for (count, depth, outputs) in
+            [(1, 1, 1), (3, 6, 100), (13, 5, 16), (12, 3, 17), (31, 9, 40), (6, 0, 2)]
         {
             let stride = depth + 2;
             let values: Vec<f32> = (0..count * stride).map(number).collect();
