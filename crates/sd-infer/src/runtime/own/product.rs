@@ -200,10 +200,10 @@ impl Job<'_> {
                 sums[p] = sums[p].plus_product(from[place], L::load(&panels[p][place + 1]));
             }
         }
-        for p in 0..P {
+        for (p, sums) in sums.into_iter().enumerate() {
             let at = at + p * PANEL;
             let columns = PANEL.min(self.packed.outputs - at);
-            self.write(sums[p], &mut to[row * self.stride + at..][..columns]);
+            self.write(sums, &mut to[row * self.stride + at..][..columns]);
         }
     }
 
