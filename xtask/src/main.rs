@@ -123,15 +123,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether an exported file is scored in a runtime that `sd-train` has as a feature alone: asked for,
+/// or chosen as `cargo xtask infer` chooses.
+fn takes_every_runtime(args: &sd_train_cli::EvalArgs) -> bool {
+    match args.engine {
+        Some(engine) => matches!(engine, Engine::Tract | Engine::Ort),
+        None => args.onnx.is_some() && std::env::var_os("ORT_DYLIB_PATH").is_some(),
+    }
+}
+
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         // The arguments are right; the program gets them as they were written.
         Command::SdTrain(command) => {
             let libtorch = Setup::from_environment()?.ensure()?;
             let program = match command {
-                sd_train_cli::Command::Eval(args)
-                    if matches!(args.engine, Some(Engine::Tract | Engine::Ort)) =>
-                {
+                sd_train_cli::Command::Eval(args) if takes_every_runtime(&args) => {
                     &run::SD_TRAIN_ALL
                 }
                 _ => &run::SD_TRAIN,

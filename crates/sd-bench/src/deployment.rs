@@ -11,8 +11,8 @@ use crate::timing::Timing;
 /// Version of the records in this module; `deploy.json` carries it as `schema_version`.
 pub const DEPLOY_VERSION: u32 = 1;
 
-/// Runtimes of exported files, the default one first.
-pub const RUNTIMES: [&str; 3] = ["rten", "tract", "ort"];
+/// Runtimes of exported files, the default one first; records of before have none of the first.
+pub const RUNTIMES: [&str; 4] = ["own", "rten", "tract", "ort"];
 
 /// A run's exports, measured in turns with the same network in libtorch and in PyTorch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ pub struct DeployRound {
 pub struct ExportedTiming {
     /// [`ExportedModel::name`].
     pub model: String,
-    /// Name of the runtime: `rten`, `tract`, `ort`.
+    /// Name of the runtime: `own`, `rten`, `tract`, `ort`.
     pub engine: String,
     /// Threads that it computed with.
     pub threads: usize,
@@ -89,7 +89,7 @@ pub struct ExportedTiming {
 /// What computed, and with how many threads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Engine {
-    /// `rten`, `tract`, `ort`, `libtorch`, `PyTorch eager`.
+    /// `own`, `rten`, `tract`, `ort`, `libtorch`, `PyTorch eager`.
     pub name: String,
     /// Its threads.
     pub threads: usize,
@@ -150,6 +150,12 @@ impl DeployRecord {
         }
         let median = |(name, seconds): (_, Vec<f64>)| Some((name, stats::median(&seconds)?));
         starts.into_iter().filter_map(median).collect()
+    }
+
+    /// The same of the first of [`RUNTIMES`] that was started.
+    pub fn first_label(&self) -> Option<f64> {
+        let starts = self.first_label_seconds();
+        RUNTIMES.iter().find_map(|runtime| starts.get(runtime)).copied()
     }
 
     /// The export of this name.

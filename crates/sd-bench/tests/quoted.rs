@@ -26,7 +26,7 @@ fn quoted_tables_are_what_their_commands_print() {
             let (before, quote) = rest.split_at(start);
             let (command, quote) = quote.split_once("-->\n").expect("the comment ends its line");
             let after = quote.find(END).expect("a quoted table ends with a comment");
-            let printed = printed(&root, command.trim_start_matches(START).trim());
+            let printed = printed(&root, command.strip_prefix(START).unwrap_or(command).trim());
             anew += &format!("{before}{command}-->\n{printed}\n{END}");
             rest = &quote[after + END.len()..];
             quotes += 1;
@@ -49,11 +49,14 @@ fn printed(root: &Path, arguments: &str) -> String {
         Some(folder) => {
             let entries = fs::read_dir(root.join(folder)).unwrap();
             let mut runs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+            runs.retain(|path| path.is_dir());
             runs.sort();
             runs
         }
     });
     let runs = all.map(Run::open).collect::<Result<Vec<_>>>().unwrap();
     let section = report::section(id).expect("a section of the report");
-    markdown::render_elements(&(section.build)(&runs).unwrap())
+    let elements = (section.build)(&runs).unwrap();
+    assert!(!elements.is_empty(), "{arguments}: an empty section");
+    markdown::render_elements(&elements)
 }

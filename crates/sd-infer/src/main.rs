@@ -39,7 +39,7 @@ struct Cli {
     threads: usize,
 
     /// What runs the network [default: ort where `ORT_DYLIB_PATH` names its library and it is the
-    /// faster one, else rten]
+    /// faster one, else own where it has kernels for the network, else rten]
     #[arg(long, value_enum)]
     engine: Option<Engine>,
 
@@ -68,7 +68,7 @@ struct RuleArgs {
     #[arg(long, value_name = "N")]
     patience: Option<usize>,
 
-    /// Leave at the deepest exit alone
+    /// Leave at the deepest exit alone, with what the exits before it carry on to it
     #[arg(long)]
     never: bool,
 }

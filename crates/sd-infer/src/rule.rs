@@ -15,7 +15,7 @@ pub enum Rule {
     /// This many exits one after another have given the class of the one before, at least 1
     /// (PABEE, Zhou et al. 2020, <https://arxiv.org/abs/2006.04152>).
     Patience(usize),
-    /// No image leaves early.
+    /// No image leaves early; the deepest exit answers with what is carried to it.
     Never,
 }
 

@@ -205,6 +205,21 @@ fn the_runtimes_agree() {
     }
 }
 
+#[test]
+fn what_our_own_kernels_do_not_take_another_runtime_runs() {
+    assert_eq!(open(files(), Rule::Never).unwrap().engine(), Engine::Own);
+    let mut graph = Graph::new("deepest");
+    let images = graph.input("images", &[1, 1, 1]);
+    let zero = graph.weight("zero", &[1], &[0.0]);
+    let same = graph.node("Add", &[&images, &zero], vec![]);
+    classifier(&mut graph, &same, -10.0, "deepest");
+    let exits = vec![metadata().exits.swap_remove(1)];
+    let bytes = encode(graph.finish(), &Metadata { segment: None, exits, ..metadata() });
+    let mut other = open(vec![bytes], Rule::Never).unwrap();
+    assert_eq!(other.engine(), Engine::Rten);
+    assert_eq!(other.classify(&pixels(&[255])[0]).unwrap().labels[0].name, "dark");
+}
+
 /// More images than go through the network together, and a thread with fewer of them.
 #[test]
 fn threads_share_the_images_of_a_batch() {

@@ -109,7 +109,8 @@ pub struct Exit {
     /// Multiply-accumulates for an image that leaves here: the stages up to the exit and, where
     /// the exits before it ran too, those.
     pub macs: u64,
-    /// An image leaves here if its largest probability is at least this, chosen on the validation
+    /// An image leaves here if the largest probability of the exit's answer, what is carried to it
+    /// included, is at least this, chosen on the validation
     /// split. None where no image is to leave: no value keeps the accuracy that was asked for, or
     /// there was no such split. The deepest exit needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

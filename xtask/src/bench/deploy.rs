@@ -94,7 +94,7 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
     let ort = args.engines.contains(&Engine::Ort);
     ensure!(
         !ort || std::env::var_os("ORT_DYLIB_PATH").is_some(),
-        "ORT_DYLIB_PATH names no library of ONNX Runtime; --engines rten,tract does without"
+        "ORT_DYLIB_PATH names no library of ONNX Runtime; --engines own,rten,tract does without"
     );
     let folder = tempfile::tempdir()?;
     let programs = Programs::build(args, setup, libtorch, folder.path())?;

@@ -99,8 +99,11 @@ fn highlights(record: &DeployRecord, paces: &Paces) -> Vec<Highlight> {
     let model = record.model(DEEPEST);
     add("Model", model.map(|model| bytes(model.bytes)), "the deepest exit's file".to_owned());
     add("Program", Some(bytes(record.program_bytes)), "stripped, nothing beside it".to_owned());
-    let start = record.first_label_seconds().get(RUNTIMES[0]).copied().map(time);
-    add("First label", start, "from the program's start to its end".to_owned());
+    add(
+        "First label",
+        record.first_label().map(time),
+        "from the program's start to its end".to_owned(),
+    );
     for (name, limit) in STAGED {
         let Some((ratio, engine)) = over_whole(name, paces) else { continue };
         let top1 = |model: Option<&ExportedModel>| model.and_then(ExportedModel::top1);
@@ -230,10 +233,7 @@ fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
             size(record.model(DEEPEST)),
             size(record.model("deepest-convinteger")),
             percent_or_none(record.model(DEEPEST).and_then(ExportedModel::top1)),
-            record
-                .first_label_seconds()
-                .get(RUNTIMES[0])
-                .map_or_else(|| NONE.to_owned(), |&it| time(it)),
+            record.first_label().map_or_else(|| NONE.to_owned(), time),
         ];
         let times = titles.iter().map(|engine| {
             let pace = paces.get(&(1, DEEPEST.to_owned(), engine.clone()));

@@ -62,7 +62,10 @@ impl Engine {
             };
             match files.iter().map(part).collect() {
                 Ok(parts) => return Ok((engine, parts)),
-                // That there is no such kernel is no error.
+                // That there is no such kernel is no error where another runtime is there.
+                Err(error) if !cfg!(any(feature = "rten", feature = "tract", feature = "ort")) => {
+                    return Err(error);
+                }
                 Err(_) => engine = Self::fastest_other(),
             }
         }
@@ -79,7 +82,7 @@ impl Engine {
         }
     }
 
-    /// Of those that run every network.
+    /// Of those that run every network; ONNX Runtime where there is no other.
     const fn fastest_other() -> Self {
         if cfg!(feature = "rten") {
             Self::Rten

@@ -6,7 +6,7 @@ use crate::{Batch, Result};
 /// A runtime that is given one image at a time.
 ///
 /// rten 0.24 gave wrong sums for `ConvInteger` on a batch of several images where the
-/// window is larger than a pixel: the kernel that it packs for all of them loses its zero points. Not looked at again in 0.27.
+/// window is larger than a pixel: the kernel that it packs for all of them loses its zero points.
 #[derive(Debug)]
 pub struct OneByOne(pub Box<dyn Runtime>);
 

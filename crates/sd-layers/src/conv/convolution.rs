@@ -41,6 +41,12 @@ impl Convolution {
         Ok(Self { weight, geometry, groups })
     }
 
+    /// Whether nothing is learnt, and the weights lie as a product of matrices takes them.
+    fn is_kept_for(&self, input: &Tensor) -> bool {
+        let alike = self.weight.kind() == input.kind();
+        !kernel::grad_enabled() && alike && kernel::is_channels_last(&self.weight)
+    }
+
     /// A window of one position, as the product of matrices that it is. In `bf16` libtorch's
     /// convolution takes up to twenty times as long, for it brings the weights into another order
     /// at each step; in `f32` it is as fast on large maps.
@@ -58,8 +64,7 @@ fn is_small(map: &Tensor) -> bool {
 }
 
 /// Whether the map is so small, of one image or a few, that a convolution waits for its weights
-/// alone: then in `f32` too a product of matrices is the faster way, if they lie in its order
-/// already.
+/// alone: then in `f32` too a product of matrices is the faster way.
 fn is_one_small(map: &Tensor) -> bool {
     map.size()[0] * map.size()[2] * map.size()[3] <= 16
 }
@@ -76,7 +81,7 @@ impl nn::Module for Convolution {
         if dense && bf16 && window == Window::same(1, 1) {
             return self.at_each_position(input);
         }
-        if dense && (bf16 && is_small(input) || !kernel::grad_enabled() && is_one_small(input)) {
+        if dense && (bf16 && is_small(input) || self.is_kept_for(input) && is_one_small(input)) {
             return kernel::product(input, &self.weight, window);
         }
         input.conv2d(

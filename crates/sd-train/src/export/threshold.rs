@@ -76,8 +76,11 @@ pub fn within_budget(carried: &[Carried], macs: &ExitMacs, percent: f64) -> Resu
     let deepest = macs.alone.last().copied().unwrap_or_default() as f64;
     let most = percent / 100.0 * deepest;
     let found = tried(carried, macs).into_iter().filter(|(_, outcome)| outcome.macs <= most);
-    // Of equally accurate ones the last, at the highest price.
-    let best = found.max_by(|(_, a), (_, b)| a.top1.total_cmp(&b.top1));
+    // Of equally accurate ones the cheapest.
+    let better = |a: &Outcome, b: &Outcome| {
+        a.top1.total_cmp(&b.top1).then_with(|| b.macs.total_cmp(&a.macs))
+    };
+    let best = found.max_by(|(_, a), (_, b)| better(a, b));
     let least = || {
         let first = macs.cascade.first().copied().unwrap_or_default() as f64;
         let least = 100.0 * first / deepest;

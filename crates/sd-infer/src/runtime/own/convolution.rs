@@ -113,6 +113,14 @@ impl Convolution {
         Some(Self { window, inputs: each.checked_mul(groups)?, weights })
     }
 
+    /// Numbers of its weights, as they are packed.
+    pub fn numbers(&self) -> usize {
+        match &self.weights {
+            Weights::Depthwise { taps, .. } => taps.len(),
+            Weights::Groups(groups) => groups.iter().map(Packed::numbers).sum(),
+        }
+    }
+
     /// The convolution, nothing below zero if `rectified`; none where the maps do not fit.
     pub fn run(&self, maps: &Maps, rectified: bool) -> Option<Maps> {
         let [height, width] = self.window.output(maps).filter(|_| maps.channels == self.inputs)?;

@@ -107,7 +107,8 @@ impl Maps {
     pub fn with(mut self, other: &Self, of: impl Fn(f32, f32) -> f32) -> Option<Self> {
         let fits = |(side, other)| other == side || other == 1;
         let sides = self.sides().into_iter().zip(other.sides());
-        if self.images != other.images || !sides.clone().all(fits) {
+        let alike = self.images == other.images && self.flat == other.flat;
+        if !alike || !sides.clone().all(fits) {
             return None;
         }
         if self.sides() == other.sides() {
@@ -194,5 +195,7 @@ mod tests {
         assert_eq!(sum.into_batch().unwrap().row(0), expected);
         let other = Maps::of(&Batch::new(vec![2, 2, 1, 1], vec![0.0; 4]).unwrap()).unwrap();
         assert!(maps().with(&other, |a, _| a).is_none());
+        let vectors = Maps { flat: true, ..maps().averaged() };
+        assert!(maps().with(&vectors, |a, _| a).is_none(), "ONNX aligns vectors otherwise");
     }
 }

@@ -29,13 +29,21 @@ pub struct Own {
 
 impl Own {
     /// Loads a file.
+    ///
+    /// A black image goes through it: a graph whose maps do not fit our kernels is refused here.
     pub fn load(bytes: &[u8], threads: usize) -> Result<Self> {
-        Ok(Self { plan: caught(Engine::Own, || Plan::read(bytes))?, threads })
+        let load = || {
+            let plan = Plan::read(bytes)?;
+            plan.run(plan.image()?)?;
+            Ok::<_, String>(plan)
+        };
+        Ok(Self { plan: caught(Engine::Own, load)?, threads })
     }
 
     /// The outputs of some images, in the file's order.
     fn part(&self, images: &Batch) -> std::result::Result<Vec<Batch>, String> {
-        let maps = Maps::of(images).ok_or("a batch of images has four sides")?;
+        let wrong = || format!("a batch of {:?}, expected four sides", images.shape());
+        let maps = Maps::of(images).ok_or_else(wrong)?;
         let outputs = self.plan.run(maps)?;
         outputs.into_iter().map(|maps| maps.into_batch().ok_or("no batch".to_owned())).collect()
     }
@@ -43,7 +51,9 @@ impl Own {
 
 impl Runtime for Own {
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
-        let share = batch.len().div_ceil(self.threads).clamp(1, TOGETHER);
+        // As many for each thread as for the others, in parts of at most `TOGETHER`.
+        let rounds = batch.len().div_ceil(self.threads.saturating_mul(TOGETHER)).max(1);
+        let share = batch.len().div_ceil(self.threads.saturating_mul(rounds)).max(1);
         if share >= batch.len() {
             return caught(Engine::Own, || self.part(&batch));
         }

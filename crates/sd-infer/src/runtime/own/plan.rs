@@ -2,22 +2,31 @@
 
 use std::collections::HashMap;
 
-use sd_onnx::proto::{AttributeProto, GraphProto, NodeProto, TensorProto};
+use sd_onnx::proto::{
+    AttributeProto, Dimension, GraphProto, NodeProto, TensorProto, ValueInfoProto,
+};
 use sd_onnx::read_graph;
 
 use super::convolution::{Convolution, Pool, Window};
 use super::maps::Maps;
 use super::product::{Packed, Rows, rectify};
 
+/// Numbers that a network may hold at once, its weights and its maps each: 1 GiB.
+const MOST: usize = 1 << 28;
+
 /// Steps in order. Values are numbered: the input is 0, each step gives the next one.
 #[derive(Debug)]
 pub struct Plan {
+    /// Sides of the input: channels, rows, columns.
+    input: [usize; 3],
     steps: Vec<Step>,
     outputs: Vec<usize>,
 }
 
 #[derive(Debug)]
 struct Step {
+    /// The operator and the node's name.
+    name: String,
     operation: Operation,
     inputs: Vec<usize>,
     /// Whether a ReLU follows.
@@ -53,9 +62,10 @@ impl Plan {
         for name in names.chain(graph.output.iter().map(|output| &output.name)) {
             *taken.entry(name).or_default() += 1;
         }
-        let mut steps: Vec<Step> = Vec::new();
+        let (mut steps, mut packed): (Vec<Step>, usize) = (Vec::new(), 0);
         for node in &graph.node {
-            let unknown = || format!("{} {}: no kernel of ours", node.op_type, node.name);
+            let name = format!("{} {}", node.op_type, node.name);
+            let unknown = || format!("{name}: no kernel of ours");
             let [output] = &node.output[..] else { return Err(unknown()) };
             let weights = match node.op_type.as_str() {
                 "Conv" | "Gemm" => 1,
@@ -77,13 +87,19 @@ impl Plan {
                 continue;
             }
             let operation = Operation::of(node, &graph).ok_or_else(unknown)?;
-            steps.push(Step { operation, inputs, rectified: false, done: Vec::new() });
+            // One weight may be named, and packed, by many nodes.
+            packed = packed.saturating_add(operation.numbers());
+            if packed > MOST {
+                return Err(format!("{name}: more than {MOST} weights"));
+            }
+            steps.push(Step { name, operation, inputs, rectified: false, done: Vec::new() });
             values.insert(output, steps.len());
         }
         let outputs = graph.output.iter().map(|output| values.get(output.name.as_str()).copied());
         let outputs: Vec<usize> =
             outputs.collect::<Option<_>>().ok_or("an output that nothing gives")?;
-        let mut plan = Self { steps, outputs };
+        let mut plan =
+            Self { input: sides_of(input).ok_or("an input of unknown sides")?, steps, outputs };
         plan.find_done();
         Ok(plan)
     }
@@ -92,14 +108,21 @@ impl Plan {
     fn find_done(&mut self) {
         let mut seen: Vec<bool> = vec![false; self.steps.len() + 1];
         self.outputs.iter().for_each(|&output| seen[output] = true);
-        for step in self.steps.iter_mut().rev() {
-            for &input in &step.inputs {
-                if !seen[input] {
-                    seen[input] = true;
-                    step.done.push(input);
+        for (index, step) in self.steps.iter_mut().enumerate().rev() {
+            // What it gives itself is done at once if nothing takes it.
+            for &value in step.inputs.iter().chain([&(index + 1)]) {
+                if !seen[value] {
+                    seen[value] = true;
+                    step.done.push(value);
                 }
             }
         }
+    }
+
+    /// A black image.
+    pub fn image(&self) -> Result<Maps, String> {
+        let [channels, height, width] = self.input;
+        Maps::zeros(1, [height, width, channels]).ok_or("an image too large".to_owned())
     }
 
     /// The outputs for some maps.
@@ -109,9 +132,18 @@ impl Plan {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
             let inputs = inputs.collect::<Option<Vec<&Maps>>>().unwrap_or_default();
             let output = step.operation.run(&inputs, step.rectified);
-            values.push(Some(output.ok_or_else(|| format!("maps do not fit {:?}", step.inputs))?));
+            let unfit = || {
+                let sides: Vec<_> = inputs.iter().map(|maps| maps.sides()).collect();
+                format!("{}: does not take maps [H, W, C] of {sides:?}", step.name)
+            };
+            let output = output.ok_or_else(unfit)?;
+            values.push(Some(output));
             for &done in &step.done {
                 values[done] = None;
+            }
+            let held: usize = values.iter().flatten().map(|maps| maps.values.len()).sum();
+            if held > MOST {
+                return Err(format!("{}: more than {MOST} numbers in its maps", step.name));
             }
         }
         let output = |&output: &usize| values[output].clone().ok_or("a value is gone".to_owned());
@@ -176,8 +208,24 @@ impl Operation {
         })
     }
 
+    /// Numbers of its weights, as they are packed.
+    fn numbers(&self) -> usize {
+        match self {
+            Self::Convolution(convolution) => convolution.numbers(),
+            Self::Linear(packed) => packed.numbers(),
+            _ => 0,
+        }
+    }
+
     fn run(&self, inputs: &[&Maps], rectified: bool) -> Option<Maps> {
         let &first = inputs.first()?;
+        let takes_maps = matches!(
+            self,
+            Self::Convolution(_) | Self::Pool(..) | Self::GlobalAverage | Self::Turn
+        );
+        if takes_maps && first.flat {
+            return None;
+        }
         let mut output = match self {
             Self::Convolution(convolution) => return convolution.run(first, rectified),
             Self::Linear(packed) => {
@@ -227,6 +275,14 @@ impl Operation {
 
 fn either(a: &Maps, b: &Maps, of: impl Fn(f32, f32) -> f32) -> Option<Maps> {
     a.clone().with(b, &of).or_else(|| b.clone().with(a, of))
+}
+
+/// The sides of images `[N, C, H, W]`, where the file tells them.
+fn sides_of(input: &ValueInfoProto) -> Option<[usize; 3]> {
+    let dims = &input.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim;
+    let [_, sides @ ..] = &dims[..] else { return None };
+    let side = |dim: &Dimension| usize::try_from(dim.dim_value?).ok();
+    sides.iter().map(side).collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 /// The biases of a node, zeros where it names none.
@@ -285,5 +341,84 @@ impl Attributes<'_> {
             after: [pads[2], pads[3]],
         };
         (all_known && plain && window.is_sound()).then_some(window)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+    use sd_onnx::proto::ModelProto;
+    use sd_onnx::{Graph, float, int, ints};
+
+    fn bytes(graph: Graph) -> Vec<u8> {
+        ModelProto { graph: Some(graph.finish()), ..ModelProto::default() }.encode_to_vec()
+    }
+
+    /// What is said of a graph that sends images `[2, 4, 4]` through one such node.
+    fn refusal(operator: &str, weights: &[&[i64]], attributes: Vec<AttributeProto>) -> String {
+        let mut graph = Graph::new("one");
+        let images = graph.input("images", &[2, 4, 4]);
+        let weights: Vec<_> = weights
+            .iter()
+            .map(|dims| {
+                let count = dims.iter().product::<i64>() as usize;
+                graph.weight("weight", dims, &vec![0.5; count])
+            })
+            .collect();
+        let inputs: Vec<_> = [&images].into_iter().chain(&weights).collect();
+        let output = graph.node(operator, &inputs, attributes);
+        graph.output(&output, "output", &[1]);
+        let read = Plan::read(&bytes(graph));
+        read.and_then(|plan| plan.run(plan.image()?)).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn what_has_no_kernel_is_refused() {
+        let kernel = || ints("kernel_shape", &[3, 3]);
+        let conv: &[&[i64]] = &[&[2, 2, 3, 3]];
+        assert_eq!(refusal("Conv", conv, vec![kernel()]), "");
+        assert_eq!(refusal("MaxPool", &[], vec![kernel()]), "");
+        for (operator, weights, attributes) in [
+            ("Conv", conv, vec![kernel(), ints("dilations", &[2, 2])]),
+            ("Conv", conv, vec![kernel(), int("auto_pad", 1)]),
+            ("MaxPool", &[], vec![kernel(), int("ceil_mode", 1)]),
+            ("AveragePool", &[], vec![kernel(), ints("pads", &[1; 4])]),
+            ("Gemm", &[&[3, 2]], vec![float("alpha", 0.5)]),
+            ("Softmax", &[], vec![]),
+            ("Add", &[&[1]], vec![]),
+            ("Transpose", &[], vec![ints("perm", &[0, 1, 3, 2])]),
+        ] {
+            let said = refusal(operator, weights, attributes);
+            assert!(said.starts_with(operator) && said.contains("no kernel of ours"), "{said}");
+        }
+        let said = refusal("Gemm", &[&[2, 3]], vec![]);
+        assert!(said.contains("does not take maps [H, W, C] of [[4, 4, 2]]"), "{said}");
+    }
+
+    /// `images` + 1, its ReLU, and the sum of both if `twice`.
+    fn relu(twice: bool) -> Vec<Vec<f32>> {
+        let mut graph = Graph::new("relu");
+        let images = graph.input("images", &[1, 1, 2]);
+        let (weight, bias) =
+            (graph.weight("w", &[1, 1, 1, 1], &[-1.0]), graph.weight("b", &[1], &[1.0]));
+        let window = vec![ints("kernel_shape", &[1, 1])];
+        let sum = graph.node("Conv", &[&images, &weight, &bias], window);
+        let above = graph.node("Relu", &[&sum], vec![]);
+        if twice {
+            graph.output(&sum, "sum", &[1, 1, 2]);
+        }
+        graph.output(&above, "above", &[1, 1, 2]);
+        let plan = Plan::read(&bytes(graph)).unwrap();
+        assert_eq!(plan.steps.len(), if twice { 2 } else { 1 });
+        let mut image = plan.image().unwrap();
+        image.values = vec![0.5, 3.0];
+        plan.run(image).unwrap().into_iter().map(|maps| maps.values).collect()
+    }
+
+    #[test]
+    fn a_relu_is_a_part_of_the_step_before_unless_that_is_an_output_too() {
+        assert_eq!(relu(false), [[0.5, 0.0]]);
+        assert_eq!(relu(true), [[0.5, -2.0], [0.5, 0.0]]);
     }
 }

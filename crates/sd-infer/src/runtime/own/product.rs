@@ -38,6 +38,11 @@ impl Packed {
         Self { depth, outputs, panels }
     }
 
+    /// Numbers that it holds.
+    pub fn numbers(&self) -> usize {
+        self.panels.len()
+    }
+
     /// Numbers of a row that goes in.
     pub fn depth(&self) -> usize {
         self.depth
