@@ -127,6 +127,7 @@ impl Plan {
 
     /// The outputs for some maps.
     pub fn run(&self, maps: Maps) -> Result<Vec<Maps>, String> {
+        let mut held = maps.values.len();
         let mut values: Vec<Option<Maps>> = vec![Some(maps)];
         for step in &self.steps {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
@@ -137,13 +138,13 @@ impl Plan {
                 format!("{}: does not take maps [H, W, C] of {sides:?}", step.name)
             };
             let output = output.ok_or_else(unfit)?;
-            values.push(Some(output));
-            for &done in &step.done {
-                values[done] = None;
-            }
-            let held: usize = values.iter().flatten().map(|maps| maps.values.len()).sum();
+            held += output.values.len();
             if held > MOST {
                 return Err(format!("{}: more than {MOST} numbers in its maps", step.name));
+            }
+            values.push(Some(output));
+            for &done in &step.done {
+                held -= values[done].take().map_or(0, |maps| maps.values.len());
             }
         }
         let output = |&output: &usize| values[output].clone().ok_or("a value is gone".to_owned());
