@@ -5,13 +5,27 @@
 pub struct Batch {
     shape: Vec<usize>,
     values: Vec<f32>,
+    /// Whether the values of a map `[N, C, H, W]` lie as `[N, H, W, C]`: between the segments of a
+    /// network that our own kernels run.
+    channels_last: bool,
 }
 
 impl Batch {
     /// A batch of this shape; none if `values` does not fill it or it has no side for the images.
     pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Option<Self> {
         let count = shape.iter().try_fold(1usize, |count, &side| count.checked_mul(side))?;
-        (!shape.is_empty() && count == values.len()).then_some(Self { shape, values })
+        let fits = !shape.is_empty() && count == values.len();
+        fits.then_some(Self { shape, values, channels_last: false })
+    }
+
+    /// A batch `[N, C, H, W]` whose values lie as `[N, H, W, C]`.
+    pub(crate) fn channels_last(shape: Vec<usize>, values: Vec<f32>) -> Option<Self> {
+        Self::new(shape, values).map(|batch| Self { channels_last: true, ..batch })
+    }
+
+    /// Whether its values lie as `[N, H, W, C]`.
+    pub(crate) fn is_channels_last(&self) -> bool {
+        self.channels_last
     }
 
     /// Its sides, that of the images first.
@@ -58,7 +72,8 @@ impl Batch {
                 return None;
             }
             for (whole, part) in whole.iter_mut().zip(part) {
-                if whole.shape[1..] != part.shape[1..] {
+                if whole.shape[1..] != part.shape[1..] || whole.channels_last != part.channels_last
+                {
                     return None;
                 }
                 whole.shape[0] += part.shape[0];
@@ -77,7 +92,7 @@ impl Batch {
         let mut values = Vec::with_capacity(self.values.len() / self.len() * images.len());
         images.iter().for_each(|&image| values.extend_from_slice(self.row(image)));
         let shape = [images.len()].into_iter().chain(self.shape[1..].iter().copied()).collect();
-        Self { shape, values }
+        Self { shape, values, channels_last: self.channels_last }
     }
 }
 

@@ -30,18 +30,28 @@ impl TensorProto {
         let bytes = count.and_then(|count| count.checked_mul(4));
         if self.data_type != ElementType::Float as i32 || bytes != Some(self.raw_data.len() as i64)
         {
-            return Err(Error::Tensor {
-                name: self.name.clone(),
-                found: format!(
-                    "type {}, shape {:?}, {} bytes",
-                    self.data_type,
-                    self.dims,
-                    self.raw_data.len()
-                ),
-            });
+            return Err(self.holds_something_else());
         }
         let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         Ok(self.raw_data.chunks_exact(4).map(float).collect())
+    }
+
+    /// The bytes of a tensor of 8-bit numbers, with or without a sign as `element` says.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if it holds something else, or not as much as its shape says.
+    pub fn to_bytes(&self, element: ElementType) -> Result<&[u8]> {
+        let count = self.dims.iter().try_fold(1i64, |product, &side| product.checked_mul(side));
+        if self.data_type != element as i32 || count != Some(self.raw_data.len() as i64) {
+            return Err(self.holds_something_else());
+        }
+        Ok(&self.raw_data)
+    }
+
+    fn holds_something_else(&self) -> Error {
+        let Self { data_type, dims, raw_data, .. } = self;
+        let found = format!("type {data_type}, shape {dims:?}, {} bytes", raw_data.len());
+        Error::Tensor { name: self.name.clone(), found }
     }
 }
 
@@ -58,5 +68,16 @@ mod tests {
         let huge = TensorProto { dims: vec![i64::MAX, 4], ..tensor };
         assert!(huge.to_floats().is_err());
         assert!(TensorProto::longs("b".to_owned(), &[7]).to_floats().is_err());
+    }
+
+    #[test]
+    fn bytes_come_back_with_their_own_sign_alone() {
+        let data_type = ElementType::Int8 as i32;
+        let tensor =
+            TensorProto { dims: vec![2], data_type, name: "a".to_owned(), raw_data: vec![1, 255] };
+        assert_eq!(tensor.to_bytes(ElementType::Int8).unwrap(), [1, 255]);
+        assert!(tensor.to_bytes(ElementType::Uint8).is_err());
+        let short = TensorProto { dims: vec![3], ..tensor };
+        assert!(short.to_bytes(ElementType::Int8).is_err());
     }
 }

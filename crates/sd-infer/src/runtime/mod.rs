@@ -73,12 +73,12 @@ impl Engine {
         Ok((engine, files.into_iter().map(part).collect::<Result<_>>()?))
     }
 
-    /// ONNX Runtime computes [`Form::ConvInteger`] slowly, our own kernels no 8 bits at all.
+    /// ONNX Runtime computes [`Form::ConvInteger`] slowly, our own kernels no [`Form::Qdq`].
     fn fastest_where(has_library: bool, int8: Option<Form>) -> Self {
         match int8 {
             None | Some(Form::Qdq) if cfg!(feature = "ort") && has_library => Self::Ort,
-            None => Self::Own,
-            Some(_) => Self::fastest_other(),
+            None | Some(Form::ConvInteger) => Self::Own,
+            Some(Form::Qdq) => Self::fastest_other(),
         }
     }
 
@@ -171,7 +171,7 @@ mod tests {
     fn onnx_runtime_runs_what_it_is_fast_in_where_its_library_is_named() {
         assert_eq!(Engine::fastest_where(true, None), Engine::Ort);
         assert_eq!(Engine::fastest_where(true, Some(Form::Qdq)), Engine::Ort);
-        assert_eq!(Engine::fastest_where(true, Some(Form::ConvInteger)), Engine::Rten);
+        assert_eq!(Engine::fastest_where(true, Some(Form::ConvInteger)), Engine::Own);
         assert_eq!(Engine::fastest_where(false, None), Engine::Own);
         assert_eq!(Engine::fastest_where(false, Some(Form::Qdq)), Engine::Rten);
     }

@@ -7,18 +7,22 @@
 
 use std::collections::HashSet;
 
-use super::{Ranges, node, numbers, quantised, range_of};
+use super::{Form, KERNEL, Ranges, is_depthwise, node, numbers, quantised, range_of};
 use crate::fold::find;
-use crate::proto::{ElementType, GraphProto, NodeProto, TensorProto};
+use crate::proto::{AttributeProto, ElementType, GraphProto, NodeProto, TensorProto};
 use crate::{Result, int};
 
 /// `x` becomes `Add(Mul(Cast(ConvInteger(QuantizeLinear(x), w, 0ₓ)), sₓ · s_w), b)`.
 pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
-    let chosen: HashSet<usize> = quantised(graph).into_iter().collect();
+    let chosen: HashSet<usize> = quantised(graph, Form::ConvInteger).into_iter().collect();
     let (mut nodes, mut weights, mut done) = (Vec::new(), Vec::new(), HashSet::new());
     for (index, old) in graph.node.iter().enumerate() {
         if !chosen.contains(&index) {
-            nodes.push(old.clone());
+            let new = match is_stored_in_bytes(graph, old) {
+                true => stored_in_bytes(graph, old, &mut nodes, &mut weights)?,
+                false => old.clone(),
+            };
+            nodes.push(new);
             continue;
         }
         let (input, output) = (&*old.input[0], &*old.output[0]);
@@ -30,7 +34,7 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
             weights.push(numbers::byte(&zero, range.zero()));
             nodes.push(node("QuantizeLinear", &[input, &scale, &zero], &bytes, vec![]));
         }
-        let kernel = numbers::kernel(find(graph, &old.input[1])?)?;
+        let kernel = numbers::kernel(find(graph, &old.input[1])?, numbers::MULTIPLIED)?;
         let channels = kernel.scales.len() as i64;
         let scales: Vec<f32> = kernel.scales.iter().map(|scale| scale * range.scale()).collect();
         let bias = match old.input.get(2) {
@@ -54,6 +58,37 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
     Ok(())
 }
 
+/// Whether a node computes in floats from weights that the file has in bytes: depthwise
+/// convolutions and classifiers.
+fn is_stored_in_bytes(graph: &GraphProto, node: &NodeProto) -> bool {
+    let by_output =
+        |attribute: &AttributeProto| attribute.name == "transB" && attribute.i == Some(1);
+    match &*node.op_type {
+        "Conv" => node.input[1].starts_with(KERNEL) && is_depthwise(graph, node),
+        "Gemm" => node.attribute.iter().any(by_output) && find(graph, &node.input[1]).is_ok(),
+        _ => false,
+    }
+}
+
+/// The node, whose weights `DequantizeLinear` makes floats.
+fn stored_in_bytes(
+    graph: &GraphProto,
+    old: &NodeProto,
+    nodes: &mut Vec<NodeProto>,
+    weights: &mut Vec<TensorProto>,
+) -> Result<NodeProto> {
+    let kernel = numbers::kernel(find(graph, &old.input[1])?, numbers::STORED)?;
+    let named = |what: &str| format!("{}_{what}", old.output[0]);
+    let (scales, floats) = (named("kernel_scales"), named("kernel"));
+    let by_output = vec![int("axis", 0)];
+    nodes.push(node("DequantizeLinear", &[&kernel.values.name, &scales], &floats, by_output));
+    weights.push(TensorProto::floats(scales, &[kernel.scales.len() as i64], &kernel.scales));
+    weights.push(kernel.values);
+    let mut new = old.clone();
+    new.input[1] = floats;
+    Ok(new)
+}
+
 /// The sums of a convolution of `bytes`, whose 0 is `zero`.
 fn integer(
     old: &NodeProto,
@@ -70,8 +105,7 @@ fn integer(
         }
     }
     let (outputs, inputs) = (kernel.dims[0], kernel.dims.get(1).copied().unwrap_or(0));
-    let depthwise = inputs == 1 && groups > 1;
-    if depthwise || outputs % groups != 0 {
+    if outputs % groups != 0 {
         let attributes = old.attribute.clone();
         nodes.push(node("ConvInteger", &[bytes, &kernel.name, zero], sums, attributes));
         weights.push(kernel.clone());

@@ -5,7 +5,7 @@
 //! two products u8 · i8 in 16 bits: weights stay within ±64, so that no such sum overflows.
 //!
 //! The runtimes take different forms as 8-bit arithmetic, see [`Form`]. In both, the first
-//! convolution (it sees the images, and has few weights) and the classifiers stay floats.
+//! convolution (it sees the images, and has few weights) and the classifiers compute in floats.
 
 mod conv_integer;
 mod numbers;
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fold::drop_unused;
+use crate::fold::{drop_unused, find};
 use crate::proto::{
     AttributeProto, ElementType, GraphProto, NodeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
@@ -32,7 +32,8 @@ pub enum Form {
     /// Float convolutions between `QuantizeLinear` and `DequantizeLinear`, which ONNX Runtime
     /// joins. The Rust runtimes compute them in floats, slower than the float file.
     Qdq,
-    /// `ConvInteger`, which rten and tract compute in whole numbers.
+    /// `ConvInteger`, which our own kernels, rten and tract compute in whole numbers. Depthwise
+    /// convolutions and classifiers compute in floats, from weights that the file has in bytes.
     ConvInteger,
 }
 
@@ -42,7 +43,7 @@ pub type Ranges = BTreeMap<String, Range>;
 /// The values whose ranges [`quantize`] needs.
 pub fn values_to_measure(graph: &GraphProto, form: Form) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for index in quantised(graph) {
+    for index in quantised(graph, form) {
         names.insert(graph.node[index].input[0].clone());
         if form == Form::Qdq {
             names.insert(activated(graph, index).to_owned());
@@ -76,8 +77,10 @@ pub fn quantize(graph: &mut GraphProto, ranges: &Ranges, form: Form) -> Result<(
     Ok(())
 }
 
-/// Places of the convolutions to quantise.
-fn quantised(graph: &GraphProto) -> Vec<usize> {
+/// Places of the convolutions to quantise. Depthwise ones, which take two of a hundred operations, are
+/// no faster in bytes where nothing joins them with the rounding: as [`Form::ConvInteger`] they
+/// stay floats.
+fn quantised(graph: &GraphProto, form: Form) -> Vec<usize> {
     let of_images = |node: &NodeProto| {
         graph.input.iter().any(|input| input.name == node.input[0] && input.name == "images")
     };
@@ -86,9 +89,20 @@ fn quantised(graph: &GraphProto) -> Vec<usize> {
         node.op_type == "Conv"
             && kernel.is_some_and(|name| name.starts_with(KERNEL))
             && !of_images(node)
+            && (form == Form::Qdq || !is_depthwise(graph, node))
     };
     let nodes = graph.node.iter().enumerate();
     nodes.filter(|(_, node)| chosen(node)).map(|(index, _)| index).collect()
+}
+
+/// Whether a convolution has one input channel a group, and more groups than one.
+fn is_depthwise(graph: &GraphProto, node: &NodeProto) -> bool {
+    let grouped = |attribute: &AttributeProto| {
+        attribute.name == "group" && attribute.i.is_some_and(|groups| groups > 1)
+    };
+    let kernel = node.input.get(1).and_then(|name| find(graph, name).ok());
+    node.attribute.iter().any(grouped)
+        && kernel.is_some_and(|kernel| kernel.dims.get(1) == Some(&1))
 }
 
 /// What the convolution gives after its ReLU, if one alone follows it.

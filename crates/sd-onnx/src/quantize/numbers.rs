@@ -3,8 +3,10 @@
 use crate::proto::{ElementType, TensorProto};
 use crate::{Error, Result};
 
-/// The largest magnitude of a weight, see [the module](super).
-const WEIGHT: f32 = 64.0;
+/// The largest magnitude of a weight that is multiplied in bytes, see [the module](super).
+pub(super) const MULTIPLIED: f32 = 64.0;
+/// The largest magnitude of a weight that is stored in bytes alone.
+pub(super) const STORED: f32 = 127.0;
 
 /// The values that a feature map takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,8 +63,8 @@ pub(super) struct Kernel {
     pub scales: Vec<f32>,
 }
 
-/// Each output channel's weights as multiples of its own scale.
-pub(super) fn kernel(weight: &TensorProto) -> Result<Kernel> {
+/// Each output channel's weights as multiples of its own scale, at most `most` of them.
+pub(super) fn kernel(weight: &TensorProto, most: f32) -> Result<Kernel> {
     let floats = weight.to_floats()?;
     let channels = weight.dims.first().map_or(0, |&channels| channels as usize);
     if channels == 0 || floats.is_empty() {
@@ -72,7 +74,7 @@ pub(super) fn kernel(weight: &TensorProto) -> Result<Kernel> {
     let (mut bytes, mut scales) = (Vec::with_capacity(floats.len()), Vec::new());
     for channel in floats.chunks_exact(floats.len() / channels) {
         let largest = channel.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        let scale = if largest > 0.0 { largest / WEIGHT } else { 1.0 };
+        let scale = if largest > 0.0 { largest / most } else { 1.0 };
         bytes.extend(channel.iter().map(|value| (value / scale).round() as i8 as u8));
         scales.push(scale);
     }
@@ -127,7 +129,7 @@ mod tests {
     fn each_channel_has_its_scale() {
         let weight =
             TensorProto::floats("w".to_owned(), &[3, 2], &[0.5, -1.0, 8.0, 64.0, 0.0, 0.0]);
-        let kernel = kernel(&weight).unwrap();
+        let kernel = kernel(&weight, MULTIPLIED).unwrap();
         assert_eq!(kernel.scales, [1.0 / 64.0, 1.0, 1.0]);
         let values: Vec<i8> = kernel.values.raw_data.iter().map(|&byte| byte as i8).collect();
         assert_eq!(values, [32, -64, 8, 64, 0, 0]);

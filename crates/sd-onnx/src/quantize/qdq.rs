@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Ranges, activated, node, numbers, quantised, range_of};
+use super::{Form, Ranges, activated, node, numbers, quantised, range_of};
 use crate::fold::find;
 use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::{Result, int};
@@ -10,7 +10,7 @@ use crate::{Result, int};
 /// Every feature map that a chosen convolution takes or gives, after its ReLU, goes through bytes;
 /// so do its kernel and, as 32-bit whole numbers, its bias.
 pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
-    let chosen: HashSet<usize> = quantised(graph).into_iter().collect();
+    let chosen: HashSet<usize> = quantised(graph, Form::Qdq).into_iter().collect();
     // The maps that go through bytes, and what they are called behind it.
     let mut maps = BTreeMap::new();
     for &index in &chosen {
@@ -91,7 +91,7 @@ fn quantise_weights(
     nodes: &mut Vec<NodeProto>,
     weights: &mut Vec<TensorProto>,
 ) -> Result<()> {
-    let kernel = numbers::kernel(find(graph, &convolution.input[1])?)?;
+    let kernel = numbers::kernel(find(graph, &convolution.input[1])?, numbers::MULTIPLIED)?;
     let channels = kernel.scales.len() as i64;
     let named = |what: &str| format!("{}_{what}", convolution.output[0]);
     let (scales, floats) = (named("kernel_scales"), named("kernel"));

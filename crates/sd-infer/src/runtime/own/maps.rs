@@ -7,6 +7,11 @@ const LARGEST: usize = 1 << 26;
 /// Rows and columns that are exchanged together.
 const SQUARE: usize = 16;
 
+/// Numbers of a map of these sides; none where they were more than a network can ask for.
+pub fn size([height, width, channels]: [usize; 3]) -> Option<usize> {
+    height.checked_mul(width)?.checked_mul(channels).filter(|&each| each <= LARGEST)
+}
+
 /// Feature maps of a batch, channels-last: `[N, H, W, C]`.
 #[derive(Debug, Clone)]
 pub struct Maps {
@@ -22,32 +27,34 @@ pub struct Maps {
 impl Maps {
     /// Zeros; none where they were more than a network can ask for.
     pub fn zeros(images: usize, [height, width, channels]: [usize; 3]) -> Option<Self> {
-        let each = height.checked_mul(width)?.checked_mul(channels)?;
-        if each > LARGEST {
-            return None;
-        }
+        let each = size([height, width, channels])?;
         let values = vec![0.0; images.checked_mul(each)?];
         Some(Self { images, height, width, channels, values, flat: false })
     }
 
     /// Of a batch `[N, C, H, W]`.
-    pub fn of(batch: &Batch) -> Option<Self> {
+    pub fn of(batch: Batch) -> Option<Self> {
         let &[images, channels, height, width] = batch.shape() else { return None };
-        let mut maps = Self::zeros(images, [height, width, channels])?;
-        let each = height * width * channels;
-        for (image, map) in maps.values.chunks_exact_mut(each.max(1)).enumerate() {
-            exchange(batch.row(image), map, channels, height * width);
+        let each = size([height, width, channels])?.max(1);
+        let channels_last = batch.is_channels_last();
+        let (_, mut values) = batch.into_parts();
+        if !channels_last {
+            let mut exchanged = vec![0.0; values.len()];
+            for (from, to) in values.chunks_exact(each).zip(exchanged.chunks_exact_mut(each)) {
+                exchange(from, to, channels, height * width);
+            }
+            values = exchanged;
         }
-        Some(maps)
+        Some(Self { images, height, width, channels, values, flat: false })
     }
 
-    /// As a batch `[N, C]` or `[N, C, H, W]`.
+    /// As a batch `[N, C]`, or `[N, C, H, W]` that stays channels-last for the next segment.
     pub fn into_batch(self) -> Option<Batch> {
         if self.flat {
             return Batch::new(vec![self.images, self.channels], self.values);
         }
         let shape = vec![self.images, self.channels, self.height, self.width];
-        Batch::new(shape, self.channels_first())
+        Batch::channels_last(shape, self.values)
     }
 
     /// The sides of a map.
@@ -159,41 +166,49 @@ mod tests {
         Batch::new(vec![2, 3, 2, 2], (0..24).map(|value| value as f32).collect()).unwrap()
     }
 
+    /// Values in the order of `[N, C, H, W]`.
+    fn in_order(maps: &Maps) -> Vec<f32> {
+        maps.flattened().values
+    }
+
     #[test]
-    fn a_batch_comes_back_and_is_flattened_in_its_own_order() {
-        let maps = Maps::of(&batch()).unwrap();
+    fn a_batch_comes_back_channels_last_and_is_flattened_in_its_own_order() {
+        let maps = Maps::of(batch()).unwrap();
         assert_eq!(maps.values[..6], [0.0, 4.0, 8.0, 1.0, 5.0, 9.0]);
-        assert_eq!(maps.flattened().values, batch().values());
+        assert_eq!(in_order(&maps), batch().values());
         assert_eq!(maps.averaged().values, [1.5, 5.5, 9.5, 13.5, 17.5, 21.5]);
-        assert_eq!(maps.into_batch().unwrap(), batch());
+        let between = maps.clone().into_batch().unwrap();
+        assert_eq!((between.shape(), between.is_channels_last()), (batch().shape(), true));
+        let again = Maps::of(between).unwrap();
+        assert_eq!((again.sides(), again.values), (maps.sides(), maps.values));
     }
 
     #[test]
     fn maps_larger_than_a_square_come_back() {
         let values = (0..2 * 37 * 5 * 7).map(|value| value as f32).collect();
         let batch = Batch::new(vec![2, 37, 5, 7], values).unwrap();
-        let maps = Maps::of(&batch).unwrap();
+        let maps = Maps::of(batch.clone()).unwrap();
         assert_eq!(maps.values[36], batch.values()[36 * 35]);
-        assert_eq!(maps.into_batch().unwrap(), batch);
+        assert!(in_order(&maps) == batch.values());
     }
 
     #[test]
     fn channels_and_rows_are_exchanged() {
-        let turned = Maps::of(&batch()).unwrap().turned().into_batch().unwrap();
-        assert_eq!(turned.shape(), [2, 2, 3, 2]);
-        assert_eq!(turned.row(0), [0., 1., 4., 5., 8., 9., 2., 3., 6., 7., 10., 11.]);
+        let turned = Maps::of(batch()).unwrap().turned();
+        assert_eq!(turned.sides(), [3, 2, 2]);
+        assert_eq!(in_order(&turned)[..12], [0., 1., 4., 5., 8., 9., 2., 3., 6., 7., 10., 11.]);
     }
 
     #[test]
     fn a_side_of_one_stands_for_every_place_and_others_do_not_fit() {
-        let maps = || Maps::of(&batch()).unwrap();
+        let maps = || Maps::of(batch()).unwrap();
         let product = maps().with(&maps().averaged(), |a, b| a * b).unwrap();
         assert_eq!(product.values[..4], [0.0, 22.0, 76.0, 1.5]);
         let column = Batch::new(vec![2, 1, 2, 1], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
-        let sum = maps().with(&Maps::of(&column).unwrap(), |a, b| a + b).unwrap();
+        let sum = maps().with(&Maps::of(column).unwrap(), |a, b| a + b).unwrap();
         let expected = [1., 2., 4., 5., 5., 6., 8., 9., 9., 10., 12., 13.];
-        assert_eq!(sum.into_batch().unwrap().row(0), expected);
-        let other = Maps::of(&Batch::new(vec![2, 2, 1, 1], vec![0.0; 4]).unwrap()).unwrap();
+        assert_eq!(in_order(&sum)[..12], expected);
+        let other = Maps::of(Batch::new(vec![2, 2, 1, 1], vec![0.0; 4]).unwrap()).unwrap();
         assert!(maps().with(&other, |a, _| a).is_none());
         let vectors = Maps { flat: true, ..maps().averaged() };
         assert!(maps().with(&vectors, |a, _| a).is_none(), "ONNX aligns vectors otherwise");

@@ -1,5 +1,5 @@
-//! Kernels of our own, for what compressed networks in floats are made of: convolutions dense, in
-//! groups and depthwise, pools, linear layers, ECA and squeeze-excite.
+//! Kernels of our own, for what compressed networks are made of: convolutions dense, in groups and
+//! depthwise, in floats or 8 bits, pools, linear layers, ECA and squeeze-excite.
 //!
 //! The runtimes in pure Rust take such a network's convolutions for what they are not: rten 0.27
 //! computes a depthwise one number by number, and packs the weights of every other one anew for each
@@ -7,10 +7,17 @@
 //! loaded, and maps lie channels-last, so that every kernel runs along the channels. A graph with
 //! another operator is refused, and left to rten.
 
+mod bytes;
 mod convolution;
+mod depthwise;
+mod lanes;
 mod maps;
 mod plan;
+mod pool;
 mod product;
+mod shelf;
+mod slide;
+mod window;
 
 use super::{Engine, Runtime, caught, failed};
 use crate::{Batch, Result};
@@ -41,9 +48,9 @@ impl Own {
     }
 
     /// The outputs of some images, in the file's order.
-    fn part(&self, images: &Batch) -> std::result::Result<Vec<Batch>, String> {
-        let wrong = || format!("a batch of {:?}, expected four sides", images.shape());
-        let maps = Maps::of(images).ok_or_else(wrong)?;
+    fn part(&self, images: Batch) -> std::result::Result<Vec<Batch>, String> {
+        let wrong = format!("a batch of {:?}, expected four sides", images.shape());
+        let maps = Maps::of(images).ok_or(wrong)?;
         let outputs = self.plan.run(maps)?;
         outputs.into_iter().map(|maps| maps.into_batch().ok_or("no batch".to_owned())).collect()
     }
@@ -55,12 +62,12 @@ impl Runtime for Own {
         let rounds = batch.len().div_ceil(self.threads.saturating_mul(TOGETHER)).max(1);
         let share = batch.len().div_ceil(self.threads.saturating_mul(rounds)).max(1);
         if share >= batch.len() {
-            return caught(Engine::Own, || self.part(&batch));
+            return caught(Engine::Own, || self.part(batch));
         }
         let all: Vec<usize> = (0..batch.len()).collect();
         let parts: Vec<&[usize]> = all.chunks(share).collect();
         let work = |parts: &[&[usize]]| {
-            let part = |images: &&[usize]| self.part(&batch.select(images));
+            let part = |images: &&[usize]| self.part(batch.select(images));
             parts.iter().map(part).collect::<std::result::Result<Vec<_>, String>>()
         };
         let outputs = if self.threads == 1 {

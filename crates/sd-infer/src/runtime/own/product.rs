@@ -1,46 +1,53 @@
 //! A product of matrices, whose right one is packed once.
 
-#![allow(unsafe_code, reason = "the processor's vectors; each use says why it is sound")]
+#![allow(unsafe_code, reason = "no bounds are checked in the innermost loop")]
+#![allow(
+    clippy::needless_range_loop,
+    reason = "closures of iterators may be compiled without the processor's vectors"
+)]
 
-/// Columns of a panel.
-const PANEL: usize = 16;
+use super::lanes::{LANES, Sums};
 
-/// Weights `[outputs, depth]` and biases, in panels of 16 outputs: first their biases, then their
-/// weights for each place of the depth. What is missing in the last one is zeros.
+/// Weights `[outputs, depth]` and what each output's sum starts from, in panels of 16 outputs: one
+/// line of weights for each place of the depth. What is missing in the last panel is zeros.
 #[derive(Debug)]
-pub struct Packed {
+pub struct Packed<Right, Start> {
     depth: usize,
     outputs: usize,
-    panels: Vec<f32>,
+    lines: Vec<[Right; LANES]>,
+    starts: Vec<[Start; LANES]>,
 }
 
-/// Rows of a matrix: each `stride` numbers after the one before.
+/// Rows of a matrix, each of which lies in pieces of the same length.
 #[derive(Debug, Clone, Copy)]
-pub struct Rows<'a> {
-    pub values: &'a [f32],
-    pub stride: usize,
-    pub count: usize,
+pub struct Rows<'a, Left> {
+    pub values: &'a [Left],
+    /// Where each row starts.
+    pub starts: &'a [usize],
+    /// Where each piece of a row starts, counted from the row's start.
+    pub pieces: &'a [usize],
+    /// Numbers of a piece.
+    pub length: usize,
 }
 
-impl Packed {
+impl<Right: Copy + Default, Start: Copy + Default> Packed<Right, Start> {
     /// Packs the rows of weights that `fill(output, row)` writes.
-    pub fn new(bias: &[f32], depth: usize, fill: impl Fn(usize, &mut [f32])) -> Self {
-        let outputs = bias.len();
-        let size = PANEL * (depth + 1);
-        let mut panels = vec![0.0; outputs.div_ceil(PANEL) * size];
-        let mut row = vec![0.0; depth];
-        for (output, &bias) in bias.iter().enumerate() {
+    pub fn new(starts: &[Start], depth: usize, fill: impl Fn(usize, &mut [Right])) -> Self {
+        let outputs = starts.len();
+        let panels = outputs.div_ceil(LANES);
+        let mut lines = vec![[Right::default(); LANES]; panels * depth];
+        let mut row = vec![Right::default(); depth];
+        for output in 0..outputs {
             fill(output, &mut row);
-            let lane = panels[output / PANEL * size..][..size].iter_mut().skip(output % PANEL);
-            let numbers = std::iter::once(&bias).chain(&row);
-            lane.step_by(PANEL).zip(numbers).for_each(|(packed, number)| *packed = *number);
+            let lines = &mut lines[output / LANES * depth..][..depth];
+            lines.iter_mut().zip(&row).for_each(|(line, weight)| line[output % LANES] = *weight);
         }
-        Self { depth, outputs, panels }
+        Self { depth, outputs, lines, starts: sixteens(starts) }
     }
 
     /// Numbers that it holds.
     pub fn numbers(&self) -> usize {
-        self.panels.len()
+        (self.lines.len() + self.starts.len()) * LANES
     }
 
     /// Numbers of a row that goes in.
@@ -53,311 +60,124 @@ impl Packed {
         self.outputs
     }
 
-    /// Each row times the weights, plus the biases, and nothing below zero if `rectify`; written to
-    /// `to`, each row `stride` numbers after the one before.
-    pub fn multiply(&self, rows: Rows, rectify: bool, to: &mut [f32], stride: usize) {
-        let job = Job { packed: self, rows, rectify, stride };
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                // SAFETY: the processor has it.
-                return unsafe { x86::with_avx512(&job, to) };
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                // SAFETY: the processor has them.
-                return unsafe { x86::with_avx2(&job, to) };
-            }
-        }
-        job.run::<[f32; PANEL], 4>(to);
-    }
-}
-
-/// Nothing below zero. What is no number stays none.
-#[inline(always)]
-pub fn rectify(number: &mut f32) {
-    // An assignment in either case, so that no branch is needed.
-    *number = if *number < 0.0 { 0.0 } else { *number };
-}
-
-struct Job<'a> {
-    packed: &'a Packed,
-    rows: Rows<'a>,
-    rectify: bool,
-    stride: usize,
-}
-
-/// The numbers of a panel's width, as a processor holds them.
-trait Lanes: Copy {
-    fn load(from: &[f32; PANEL]) -> Self;
-    fn plus_product(self, factor: f32, other: Self) -> Self;
-    /// See [`rectify`].
-    fn rectified(self) -> Self;
-    fn store(self) -> [f32; PANEL];
-}
-
-impl Lanes for [f32; PANEL] {
+    /// Each row times the weights: `write(row, panel, sums)` takes the sums of sixteen outputs, of
+    /// this row and the ones after it.
+    ///
+    /// # Panics
+    /// Where the pieces of a row are not as long as the depth, or lie outside the values.
     #[inline(always)]
-    fn load(from: &[f32; PANEL]) -> Self {
-        *from
-    }
-
-    #[inline(always)]
-    fn plus_product(mut self, factor: f32, other: Self) -> Self {
-        for lane in 0..PANEL {
-            self[lane] += factor * other[lane];
-        }
-        self
-    }
-
-    #[inline(always)]
-    fn rectified(mut self) -> Self {
-        self.iter_mut().for_each(rectify);
-        self
-    }
-
-    #[inline(always)]
-    fn store(self) -> [f32; PANEL] {
-        self
-    }
-}
-
-impl Job<'_> {
-    /// `R` rows at once, as many as fit the processor's registers.
-    #[inline(always)]
-    fn run<L: Lanes, const R: usize>(&self, to: &mut [f32]) {
-        let size = PANEL * (self.packed.depth + 1);
+    pub fn multiply<S: Sums<Right = Right, Start = Start>>(
+        &self,
+        rows: &Rows<S::Left>,
+        mut write: impl FnMut(usize, usize, &[S]),
+    ) {
+        assert_eq!(rows.pieces.len() * rows.length, self.depth, "numbers of a row");
+        let count = rows.starts.len();
+        let extent = rows.pieces.iter().max().map_or(0, |last| last + rows.length);
+        let ends = rows.starts.iter().max().map_or(0, |last| last + extent);
+        assert!(ends <= rows.values.len(), "rows among the values");
         // A sum waits for the one before it: of few rows, several panels are summed at once.
-        if self.rows.count < 4 {
-            for (index, panels) in self.packed.panels.chunks(4 * size).enumerate() {
-                for row in 0..self.rows.count {
-                    let at = 4 * index * PANEL;
-                    match panels.len() / size {
-                        4 => self.strip::<L, 4>(panels, row, at, to),
-                        count => (0..count).for_each(|panel| {
-                            let of = &panels[panel * size..][..size];
-                            self.strip::<L, 1>(of, row, at + panel * PANEL, to);
-                        }),
-                    }
+        if count < 4 {
+            let whole = self.starts.len() / 4 * 4;
+            for row in 0..count {
+                for panel in (0..whole).step_by(4) {
+                    self.tile::<S, 1, 4>(rows, row, panel, &mut write);
+                }
+                for panel in whole..self.starts.len() {
+                    self.tile::<S, 1, 1>(rows, row, panel, &mut write);
                 }
             }
             return;
         }
-        for (index, panel) in self.packed.panels.chunks_exact(size).enumerate() {
-            let at = index * PANEL;
-            let mut row = 0;
-            while row + R <= self.rows.count {
-                self.tile::<L, R>(panel, row, at, to);
-                row += R;
+        let mut panel = 0;
+        while panel + S::PANELS <= self.starts.len() {
+            match S::PANELS {
+                2 => self.panels::<S, 2>(rows, panel, &mut write),
+                _ => self.panels::<S, 1>(rows, panel, &mut write),
             }
-            if row + 8 <= self.rows.count {
-                self.tile::<L, 8>(panel, row, at, to);
-                row += 8;
-            }
-            if row + 4 <= self.rows.count {
-                self.tile::<L, 4>(panel, row, at, to);
-                row += 4;
-            }
-            while row < self.rows.count {
-                self.tile::<L, 1>(panel, row, at, to);
-                row += 1;
-            }
+            panel += S::PANELS;
+        }
+        if panel < self.starts.len() {
+            self.panels::<S, 1>(rows, panel, &mut write);
         }
     }
 
+    /// All rows of `P` panels.
     #[inline(always)]
-    fn tile<L: Lanes, const R: usize>(&self, panel: &[f32], row: usize, at: usize, to: &mut [f32]) {
-        let depth = self.packed.depth;
-        let from = |r: usize| &self.rows.values[(row + r) * self.rows.stride..][..depth];
-        let from: [&[f32]; R] = std::array::from_fn(from);
-        let (lines, _) = panel.as_chunks::<PANEL>();
-        let Some((bias, lines)) = lines.split_first() else { return };
-        let lines = &lines[..depth];
-        let mut sums = [L::load(bias); R];
-        for place in 0..depth {
-            let weights = L::load(&lines[place]);
-            for r in 0..R {
-                sums[r] = sums[r].plus_product(from[r][place], weights);
-            }
-        }
-        let columns = PANEL.min(self.packed.outputs - at);
-        for r in 0..R {
-            self.write(sums[r], &mut to[(row + r) * self.stride + at..][..columns]);
-        }
-    }
-
-    /// One row, of `P` panels one behind the other.
-    #[inline(always)]
-    fn strip<L: Lanes, const P: usize>(
+    fn panels<S: Sums<Right = Right, Start = Start>, const P: usize>(
         &self,
-        panels: &[f32],
-        row: usize,
-        at: usize,
-        to: &mut [f32],
+        rows: &Rows<S::Left>,
+        panel: usize,
+        write: &mut impl FnMut(usize, usize, &[S]),
     ) {
-        let depth = self.packed.depth;
-        let from = &self.rows.values[row * self.rows.stride..][..depth];
-        let (lines, _) = panels.as_chunks::<PANEL>();
-        let panel = |p: usize| &lines[p * (depth + 1)..][..depth + 1];
-        let panels: [&[[f32; PANEL]]; P] = std::array::from_fn(panel);
-        let mut sums = panels.map(|lines| L::load(&lines[0]));
-        for place in 0..depth {
-            for p in 0..P {
-                sums[p] = sums[p].plus_product(from[place], L::load(&panels[p][place + 1]));
+        let (count, mut row) = (rows.starts.len(), 0);
+        while row + S::ROWS <= count {
+            match S::ROWS {
+                12 => self.tile::<S, 12, P>(rows, row, panel, write),
+                6 => self.tile::<S, 6, P>(rows, row, panel, write),
+                _ => self.tile::<S, 4, P>(rows, row, panel, write),
             }
+            row += S::ROWS;
         }
-        for (p, sums) in sums.into_iter().enumerate() {
-            let at = at + p * PANEL;
-            let columns = PANEL.min(self.packed.outputs - at);
-            self.write(sums, &mut to[row * self.stride + at..][..columns]);
+        if row + 4 <= count {
+            self.tile::<S, 4, P>(rows, row, panel, write);
+            row += 4;
+        }
+        if row + 4 <= count {
+            self.tile::<S, 4, P>(rows, row, panel, write);
+            row += 4;
+        }
+        for row in row..count {
+            self.tile::<S, 1, P>(rows, row, panel, write);
         }
     }
 
+    /// `R` rows of `P` panels.
     #[inline(always)]
-    fn write<L: Lanes>(&self, sums: L, to: &mut [f32]) {
-        let sums = if self.rectify { sums.rectified() } else { sums }.store();
-        match <&mut [f32; PANEL]>::try_from(&mut *to) {
-            Ok(whole) => *whole = sums,
-            Err(_) => to.copy_from_slice(&sums[..to.len()]),
+    fn tile<S: Sums<Right = Right, Start = Start>, const R: usize, const P: usize>(
+        &self,
+        rows: &Rows<S::Left>,
+        row: usize,
+        panel: usize,
+        write: &mut impl FnMut(usize, usize, &[S]),
+    ) {
+        let mut sums = [[S::start(&self.starts[panel]); R]; P];
+        for p in 1..P {
+            sums[p] = [S::start(&self.starts[panel + p]); R];
+        }
+        let starts: &[usize; R] = rows.starts[row..].first_chunk().expect("so many rows");
+        let mut from = [rows.values.as_ptr(); R];
+        for r in 0..R {
+            from[r] = from[r].wrapping_add(starts[r]);
+        }
+        let mut lines: [&[[Right; LANES]]; P] = [&[]; P];
+        for p in 0..P {
+            lines[p] = &self.lines[(panel + p) * self.depth..][..self.depth];
+        }
+        let mut at = 0;
+        for piece in rows.pieces {
+            for place in *piece..piece + rows.length {
+                for p in 0..P {
+                    for r in 0..R {
+                        // SAFETY: `multiply` has seen that every piece of every row is among the
+                        // values, and that all pieces together are as long as the depth.
+                        let (left, line) =
+                            unsafe { (*from[r].add(place), lines[p].get_unchecked(at)) };
+                        sums[p][r] = sums[p][r].plus_product(left, line);
+                    }
+                }
+                at += 1;
+            }
+        }
+        for p in 0..P {
+            write(row, panel + p, &sums[p]);
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::{Job, Lanes, PANEL};
-
-    #[derive(Clone, Copy)]
-    struct Avx512(__m512);
-
-    #[derive(Clone, Copy)]
-    struct Avx2([__m256; 2]);
-
-    #[target_feature(enable = "avx512f")]
-    pub fn with_avx512(job: &Job, to: &mut [f32]) {
-        job.run::<Avx512, 12>(to);
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    pub fn with_avx2(job: &Job, to: &mut [f32]) {
-        job.run::<Avx2, 6>(to);
-    }
-
-    impl Lanes for Avx512 {
-        #[inline(always)]
-        fn load(from: &[f32; PANEL]) -> Self {
-            // SAFETY: 16 numbers are there, and `with_avx512` alone comes here.
-            Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
-        }
-
-        #[inline(always)]
-        fn plus_product(self, factor: f32, other: Self) -> Self {
-            // SAFETY: `with_avx512` alone comes here.
-            Self(unsafe { _mm512_fmadd_ps(_mm512_set1_ps(factor), other.0, self.0) })
-        }
-
-        #[inline(always)]
-        fn rectified(self) -> Self {
-            // Of two the second one, where one of them is no number.
-            // SAFETY: `with_avx512` alone comes here.
-            Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
-        }
-
-        #[inline(always)]
-        fn store(self) -> [f32; PANEL] {
-            let mut to = [0.0; PANEL];
-            // SAFETY: there is room for 16 numbers, and `with_avx512` alone comes here.
-            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) };
-            to
-        }
-    }
-
-    impl Lanes for Avx2 {
-        #[inline(always)]
-        fn load(from: &[f32; PANEL]) -> Self {
-            let (low, high) = from.split_at(8);
-            // SAFETY: 8 numbers are in each, and `with_avx2` alone comes here.
-            Self(unsafe { [_mm256_loadu_ps(low.as_ptr()), _mm256_loadu_ps(high.as_ptr())] })
-        }
-
-        #[inline(always)]
-        fn plus_product(self, factor: f32, other: Self) -> Self {
-            // SAFETY: `with_avx2` alone comes here.
-            unsafe {
-                let factor = _mm256_set1_ps(factor);
-                let low = _mm256_fmadd_ps(factor, other.0[0], self.0[0]);
-                Self([low, _mm256_fmadd_ps(factor, other.0[1], self.0[1])])
-            }
-        }
-
-        #[inline(always)]
-        fn rectified(self) -> Self {
-            // SAFETY: `with_avx2` alone comes here.
-            unsafe {
-                let zero = _mm256_setzero_ps();
-                Self([_mm256_max_ps(zero, self.0[0]), _mm256_max_ps(zero, self.0[1])])
-            }
-        }
-
-        #[inline(always)]
-        fn store(self) -> [f32; PANEL] {
-            let mut to = [0.0; PANEL];
-            let (low, high) = to.split_at_mut(8);
-            // SAFETY: there is room for 8 numbers in each, and `with_avx2` alone comes here.
-            unsafe {
-                _mm256_storeu_ps(low.as_mut_ptr(), self.0[0]);
-                _mm256_storeu_ps(high.as_mut_ptr(), self.0[1]);
-            }
-            to
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Small whole numbers: sums are exact in any order.
-    fn number(seed: usize) -> f32 {
-        (seed * 7919 % 13) as f32 - 6.0
-    }
-
-    #[test]
-    fn rows_and_panels_of_every_size_are_multiplied_on_every_processor() {
-        for (count, depth, outputs) in
-            [(1, 1, 1), (3, 6, 100), (13, 5, 16), (12, 3, 17), (31, 9, 40), (6, 0, 2)]
-        {
-            let stride = depth + 2;
-            let values: Vec<f32> = (0..count * stride).map(number).collect();
-            let weight = |output: usize, place: usize| number(output * 31 + place * 17 + 3);
-            let bias: Vec<f32> = (0..outputs).map(|output| number(output + 5)).collect();
-            let packed = Packed::new(&bias, depth, |output, row| {
-                row.iter_mut()
-                    .enumerate()
-                    .for_each(|(place, number)| *number = weight(output, place));
-            });
-            let sum = |row: usize, output: usize| {
-                let terms = (0..depth).map(|p| values[row * stride + p] * weight(output, p));
-                (bias[output] + terms.sum::<f32>()).max(0.0)
-            };
-            let rows = Rows { values: &values, stride, count };
-            let mut found = vec![-1.0; count * outputs];
-            packed.multiply(rows, true, &mut found, outputs);
-            let mut plain = vec![-1.0; count * outputs];
-            let job = Job { packed: &packed, rows, rectify: true, stride: outputs };
-            job.run::<[f32; PANEL], 4>(&mut plain);
-            let expected: Vec<f32> =
-                (0..count * outputs).map(|at| sum(at / outputs, at % outputs)).collect();
-            assert_eq!(found, expected);
-            assert_eq!(plain, expected);
-            #[cfg(target_arch = "x86_64")]
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                let mut narrower = vec![-1.0; count * outputs];
-                // SAFETY: the processor has them.
-                unsafe { x86::with_avx2(&job, &mut narrower) };
-                assert_eq!(narrower, expected);
-            }
-        }
-    }
+/// Numbers sixteen by sixteen, zeros behind the last.
+pub fn sixteens<T: Copy + Default>(numbers: &[T]) -> Vec<[T; LANES]> {
+    let sixteen =
+        |numbers: &[T]| std::array::from_fn(|lane| numbers.get(lane).copied().unwrap_or_default());
+    numbers.chunks(LANES).map(sixteen).collect()
 }

@@ -1,5 +1,6 @@
 //! Convolutions and pools beside the sums that define them.
 
+use super::super::pool::Pool;
 use super::*;
 use crate::Batch;
 
@@ -10,7 +11,7 @@ fn numbers(count: usize, seed: usize) -> Vec<f32> {
 
 fn maps([images, channels, height, width]: [usize; 4]) -> Maps {
     let values = numbers(images * channels * height * width, 1);
-    Maps::of(&Batch::new(vec![images, channels, height, width], values).unwrap()).unwrap()
+    Maps::of(Batch::new(vec![images, channels, height, width], values).unwrap()).unwrap()
 }
 
 /// What the window sees of a channel at an output position: the window's places that lie on the
@@ -65,7 +66,7 @@ fn convolutions_are_the_sums_that_define_them() {
             let bias = numbers(outputs, 5);
             let sides = [outputs, each];
             let convolution = Convolution::new(window, groups, &weights, sides, &bias).unwrap();
-            let found = convolution.run(&maps, true).unwrap();
+            let found = convolution.run(&maps, true, &Shelf::default()).unwrap();
             for (at, &value) in found.values.iter().enumerate() {
                 let (place, output) = (at / outputs, at % outputs);
                 let position = [
@@ -90,7 +91,8 @@ fn convolutions_are_the_sums_that_define_them() {
 fn pools_take_the_largest_on_the_map_and_the_mean_with_zeros_around_it() {
     let maps = maps([2, 3, 7, 5]);
     for window in windows() {
-        let [max, mean] = [Pool::Max, Pool::Mean].map(|pool| pool.run(&window, &maps).unwrap());
+        let [max, mean] = [Pool::Max, Pool::Mean]
+            .map(|pool| pool.run(&window, &maps, &Shelf::default()).unwrap());
         for at in 0..max.values.len() {
             let (place, channel) = (at / 3, at % 3);
             let position = [
@@ -118,5 +120,7 @@ fn numbers_that_do_not_fit_are_no_convolution() {
     assert!(!new(Window { stride: [0, 1], ..window }, 1, 3));
     assert!(!new(Window { before: [1, 0], ..window }, 1, 3));
     let small = maps([1, 2, 1, 1]);
-    assert!(Pool::Max.run(&Window { kernel: [2, 2], ..window }, &small).is_none());
+    assert!(
+        Pool::Max.run(&Window { kernel: [2, 2], ..window }, &small, &Shelf::default()).is_none()
+    );
 }

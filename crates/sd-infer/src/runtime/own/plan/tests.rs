@@ -2,7 +2,8 @@
 
 use super::*;
 use prost::Message;
-use sd_onnx::proto::ModelProto;
+use sd_onnx::proto::{AttributeProto, ModelProto};
+use sd_onnx::quantize::{Form, KERNEL, Range, quantize, values_to_measure};
 use sd_onnx::{Graph, float, int, ints};
 
 fn bytes(graph: Graph) -> Vec<u8> {
@@ -74,4 +75,90 @@ fn relu(twice: bool) -> Vec<Vec<f32>> {
 fn a_relu_is_a_part_of_the_step_before_unless_that_is_an_output_too() {
     assert_eq!(relu(false), [[0.5, 0.0]]);
     assert_eq!(relu(true), [[0.5, -2.0], [0.5, 0.0]]);
+}
+
+/// `images` [2, 4, 4] → 1×1 → ReLU → depthwise 3×3 → 1×1 → pooled → linear, as `form` has it.
+fn network(form: Option<Form>) -> Vec<u8> {
+    let mut graph = Graph::new("network");
+    let images = graph.input("images", &[2, 4, 4]);
+    let mut seed = 0;
+    let mut weight = |graph: &mut Graph, name: &str, dims: &[i64]| {
+        seed += 1;
+        let count = dims.iter().product::<i64>() as usize;
+        let number = |at: usize| ((at * 7919 + seed) % 13) as f32 / 6.0 - 1.0;
+        graph.weight(name, dims, &(0..count).map(number).collect::<Vec<_>>())
+    };
+    let mut value = images;
+    for (dims, groups) in [([6, 2, 1, 1], 1), ([6, 1, 3, 3], 6), ([20, 6, 1, 1], 1)] {
+        let kernel = weight(&mut graph, KERNEL, &dims);
+        let bias = weight(&mut graph, "bias", &dims[..1]);
+        let (sides, border) = (dims[2], dims[2] / 2);
+        let attributes = vec![
+            int("group", groups),
+            ints("kernel_shape", &[sides, sides]),
+            ints("pads", &[border; 4]),
+        ];
+        let map = graph.node("Conv", &[&value, &kernel, &bias], attributes);
+        value = graph.node("Relu", &[&map], vec![]);
+    }
+    let mean = graph.node("GlobalAveragePool", &[&value], vec![]);
+    let vector = graph.node("Flatten", &[&mean], vec![int("axis", 1)]);
+    let matrix = weight(&mut graph, "matrix", &[3, 20]);
+    let bias = weight(&mut graph, "bias", &[3]);
+    let logits = graph.node("Gemm", &[&vector, &matrix, &bias], vec![int("transB", 1)]);
+    graph.output(&logits, "logits", &[3]);
+    let mut graph = graph.finish();
+    if let Some(form) = form {
+        let names = values_to_measure(&graph, form);
+        let ranges = names.into_iter().map(|name| (name, Range::new(0.0, 12.0))).collect();
+        quantize(&mut graph, &ranges, form).unwrap();
+    }
+    ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec()
+}
+
+fn logits(plan: &Plan) -> Vec<f32> {
+    let mut image = plan.image().unwrap();
+    image.values = (0..32).map(|at| (at * 31 % 17) as f32 / 8.0 - 1.0).collect();
+    plan.run(image).unwrap()[0].values.clone()
+}
+
+#[test]
+fn a_network_in_whole_numbers_says_nearly_what_it_says_in_floats() {
+    let floats = Plan::read(&network(None)).unwrap();
+    let bytes = Plan::read(&network(Some(Form::ConvInteger))).unwrap();
+    // Rounding, scaling and ReLUs are parts of other steps.
+    assert_eq!((floats.steps.len(), bytes.steps.len()), (6, 6));
+    let of_bytes = |step: &&Step| matches!(step.operation, Operation::Bytes(_));
+    assert_eq!(bytes.steps.iter().filter(of_bytes).count(), 1, "the last convolution");
+    let (exact, rounded) = (logits(&floats), logits(&bytes));
+    assert_ne!(exact, rounded);
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        assert!((exact - rounded).abs() < 0.05 * exact.abs(), "{exact} {rounded}");
+    }
+    let said = Plan::read(&network(Some(Form::Qdq))).unwrap_err();
+    assert!(said.contains("no kernel of ours"), "{said}");
+}
+
+#[test]
+fn whole_numbers_that_nothing_scales_are_refused() {
+    let decode = || ModelProto::decode(&*network(Some(Form::ConvInteger))).unwrap();
+    let place = |model: &ModelProto, operator: &str| {
+        let nodes = &model.graph.as_ref().unwrap().node;
+        nodes.iter().position(|node| node.op_type == operator).unwrap()
+    };
+    for operator in ["QuantizeLinear", "Cast", "Mul", "Add"] {
+        let mut model = decode();
+        let at = place(&model, operator);
+        let node = &mut model.graph.as_mut().unwrap().node[at];
+        node.op_type = "Identity".to_owned();
+        let said = Plan::read(&model.encode_to_vec()).unwrap_err();
+        assert!(said.contains("no kernel of ours"), "{operator}: {said}");
+    }
+    // Sums that are an output as well cannot be a part of a step.
+    let mut model = decode();
+    let at = place(&model, "Cast");
+    let graph = model.graph.as_mut().unwrap();
+    graph.output[0].name = graph.node[at].output[0].clone();
+    let said = Plan::read(&model.encode_to_vec()).unwrap_err();
+    assert!(said.starts_with("ConvInteger"), "{said}");
 }
