@@ -91,6 +91,11 @@ impl ByteConvolution {
         })
     }
 
+    /// What slides over the maps.
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
     /// Numbers of its weights, as they are packed, in floats' sizes.
     pub fn numbers(&self) -> usize {
         self.weights.numbers() + 2 * self.factor.len() * LANES
@@ -226,6 +231,7 @@ mod tests {
                 &floats,
                 [outputs, channels],
                 &shift,
+                None,
             );
             let expected = exact.unwrap().run(&maps(seen), true, &shelf).unwrap();
             assert_eq!(found.values, expected.values, "{channels} channels");

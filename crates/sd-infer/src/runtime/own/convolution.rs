@@ -7,6 +7,7 @@ use super::product::{Packed, Rows};
 use super::shelf::Shelf;
 use super::slide::slide;
 use super::window::{Bordered, Window};
+use super::winograd::Winograd;
 
 /// A convolution with biases.
 #[derive(Debug)]
@@ -23,18 +24,22 @@ pub type Matrix = Packed<f32, f32>;
 enum Weights {
     /// Each channel by itself.
     Depthwise(Depthwise),
+    /// All channels together, in fewer products.
+    Winograd(Winograd),
     /// Of each group of channels.
     Groups(Vec<Matrix>),
 }
 
 impl Convolution {
-    /// Of weights `[outputs, inputs / groups, rows, columns]`; none where the numbers do not fit.
+    /// Of weights `[outputs, inputs / groups, rows, columns]`, for maps that give so many output
+    /// `places` if that is known; none where the numbers do not fit.
     pub fn new(
         window: Window,
         groups: usize,
         weights: &[f32],
         sides: [usize; 2],
         bias: &[f32],
+        places: Option<[usize; 2]>,
     ) -> Option<Self> {
         let ([outputs, each], taps) = (sides, window.kernel[0] * window.kernel[1]);
         let fits = groups > 0
@@ -48,6 +53,9 @@ impl Convolution {
         }
         let weights = if each == 1 && groups == outputs && groups > 1 {
             Weights::Depthwise(Depthwise::new(weights, bias))
+        } else if groups == 1 && places.is_some_and(|places| Winograd::pays(&window, sides, places))
+        {
+            Weights::Winograd(Winograd::new(window, weights, each, bias))
         } else {
             let share = outputs / groups;
             let packed = |group: usize| {
@@ -67,10 +75,16 @@ impl Convolution {
         Some(Self { window, inputs: each.checked_mul(groups)?, weights })
     }
 
+    /// What slides over the maps.
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
     /// Numbers of its weights, as they are packed.
     pub fn numbers(&self) -> usize {
         match &self.weights {
             Weights::Depthwise(depthwise) => depthwise.numbers(),
+            Weights::Winograd(winograd) => winograd.numbers(),
             Weights::Groups(groups) => groups.iter().map(Packed::numbers).sum(),
         }
     }
@@ -82,6 +96,7 @@ impl Convolution {
         }
         match &self.weights {
             Weights::Depthwise(depthwise) => slide(&self.window, depthwise, maps, rectified, shelf),
+            Weights::Winograd(winograd) => winograd.run(maps, rectified, shelf),
             Weights::Groups(groups) => self.groups(groups, maps, rectified, shelf),
         }
     }

@@ -1,5 +1,7 @@
 //! Feature maps, and what is done to their numbers one by one.
 
+use super::lanes::{Floats, Work, with_floats};
+use super::shelf::Shelf;
 use crate::Batch;
 
 /// Numbers that a map of one image has at most: a file that asks for more is refused.
@@ -97,46 +99,85 @@ impl Maps {
 
     /// The mean of each channel: `[N, C, 1, 1]`.
     pub fn averaged(&self) -> Self {
-        let positions = self.height * self.width;
-        let mut values = Vec::with_capacity(self.images * self.channels);
-        for map in self.values.chunks_exact(self.each().max(1)) {
-            let mut sums = vec![0.0; self.channels];
-            for position in map.chunks_exact(self.channels) {
-                sums.iter_mut().zip(position).for_each(|(sum, value)| *sum += value);
-            }
-            values.extend(sums.into_iter().map(|sum: f32| sum / positions as f32));
-        }
+        let mut values = vec![0.0; self.images * self.channels];
+        with_floats(Average { maps: self, to: &mut values });
         Self { height: 1, width: 1, values, ..*self }
     }
 
     /// `of(number, other)` of each; a side of 1 of `other` stands for every place along it. None
     /// where the sides do not fit.
-    pub fn with(mut self, other: &Self, of: impl Fn(f32, f32) -> f32) -> Option<Self> {
+    pub fn with(&self, other: &Self, of: impl Fn(f32, f32) -> f32, shelf: &Shelf) -> Option<Self> {
         let fits = |(side, other)| other == side || other == 1;
-        let sides = self.sides().into_iter().zip(other.sides());
+        let mut sides = self.sides().into_iter().zip(other.sides());
         let alike = self.images == other.images && self.flat == other.flat;
-        if !alike || !sides.clone().all(fits) {
+        if !alike || !sides.all(fits) {
             return None;
         }
-        if self.sides() == other.sides() {
-            let pairs = self.values.iter_mut().zip(&other.values);
-            pairs.for_each(|(number, other)| *number = of(*number, *other));
-            return Some(self);
-        }
-        let [rows, columns, channels] = other.sides();
-        let lines = self.values.chunks_exact_mut(self.channels.max(1)).enumerate();
-        for (line, numbers) in lines {
-            let (image, y) = (line / (self.height * self.width), line / self.width % self.height);
-            let x = line % self.width;
-            let at = (image * rows + y.min(rows - 1)) * columns + x.min(columns - 1);
-            let others = &other.values[at * channels..][..channels];
-            if let [one] = others {
-                numbers.iter_mut().for_each(|number| *number = of(*number, *one));
-            } else {
-                numbers.iter_mut().zip(others).for_each(|(n, other)| *n = of(*n, *other));
+        let mut output = shelf.take(self.images, self.sides())?;
+        output.flat = self.flat;
+        with_floats(Both { maps: self, other, of, to: &mut output.values });
+        Some(output)
+    }
+}
+
+struct Average<'a> {
+    maps: &'a Maps,
+    to: &'a mut [f32],
+}
+
+impl Work for Average<'_> {
+    #[inline(always)]
+    fn run<F: Floats>(self) {
+        let Self { maps, to } = self;
+        let (channels, positions) = (maps.channels.max(1), maps.height * maps.width);
+        let images = maps.values.chunks_exact((positions * channels).max(1));
+        for (map, sums) in images.zip(to.chunks_exact_mut(channels)) {
+            for position in map.chunks_exact(channels) {
+                for (sum, value) in sums.iter_mut().zip(position) {
+                    *sum += value;
+                }
+            }
+            for sum in sums {
+                *sum /= positions as f32;
             }
         }
-        Some(self)
+    }
+}
+
+struct Both<'a, Of> {
+    maps: &'a Maps,
+    other: &'a Maps,
+    of: Of,
+    to: &'a mut [f32],
+}
+
+impl<Of: Fn(f32, f32) -> f32> Work for Both<'_, Of> {
+    #[inline(always)]
+    fn run<F: Floats>(self) {
+        let Self { maps, other, of, to } = self;
+        let width = maps.width.max(1);
+        let lines = maps.values.chunks_exact(maps.channels.max(1));
+        let lines = lines.zip(to.chunks_exact_mut(maps.channels.max(1)));
+        let (mut row, mut x) = (0, 0);
+        for (numbers, to) in lines {
+            let (image, y) = (row / maps.height, row % maps.height);
+            let line = image * other.height + y.min(other.height - 1);
+            let at = line * other.width + x.min(other.width - 1);
+            let others = &other.values[at * other.channels..][..other.channels];
+            if let [one] = others {
+                for (number, to) in numbers.iter().zip(to) {
+                    *to = of(*number, *one);
+                }
+            } else {
+                for ((number, other), to) in numbers.iter().zip(others).zip(to) {
+                    *to = of(*number, *other);
+                }
+            }
+            x += 1;
+            if x == width {
+                (row, x) = (row + 1, 0);
+            }
+        }
     }
 }
 
@@ -144,6 +185,13 @@ impl Maps {
 fn exchange(from: &[f32], to: &mut [f32], rows: usize, columns: usize) {
     if rows == 1 || columns == 1 {
         return to.copy_from_slice(from);
+    }
+    if rows < 4 {
+        for (row, from) in from.chunks_exact(columns).enumerate() {
+            let to = to[row..].iter_mut().step_by(rows);
+            to.zip(from).for_each(|(to, from)| *to = *from);
+        }
+        return;
     }
     // By squares: one way or the other, neighbours lie far apart, but a square stays in the cache.
     for first in (0..rows).step_by(SQUARE) {
@@ -201,16 +249,16 @@ mod tests {
 
     #[test]
     fn a_side_of_one_stands_for_every_place_and_others_do_not_fit() {
-        let maps = || Maps::of(batch()).unwrap();
-        let product = maps().with(&maps().averaged(), |a, b| a * b).unwrap();
+        let (maps, shelf) = (|| Maps::of(batch()).unwrap(), Shelf::default());
+        let product = maps().with(&maps().averaged(), |a, b| a * b, &shelf).unwrap();
         assert_eq!(product.values[..4], [0.0, 22.0, 76.0, 1.5]);
         let column = Batch::new(vec![2, 1, 2, 1], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
-        let sum = maps().with(&Maps::of(column).unwrap(), |a, b| a + b).unwrap();
+        let sum = maps().with(&Maps::of(column).unwrap(), |a, b| a + b, &shelf).unwrap();
         let expected = [1., 2., 4., 5., 5., 6., 8., 9., 9., 10., 12., 13.];
         assert_eq!(in_order(&sum)[..12], expected);
         let other = Maps::of(Batch::new(vec![2, 2, 1, 1], vec![0.0; 4]).unwrap()).unwrap();
-        assert!(maps().with(&other, |a, _| a).is_none());
+        assert!(maps().with(&other, |a, _| a, &shelf).is_none());
         let vectors = Maps { flat: true, ..maps().averaged() };
-        assert!(maps().with(&vectors, |a, _| a).is_none(), "ONNX aligns vectors otherwise");
+        assert!(maps().with(&vectors, |a, _| a, &shelf).is_none(), "ONNX aligns vectors otherwise");
     }
 }

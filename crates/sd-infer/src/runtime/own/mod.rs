@@ -18,6 +18,7 @@ mod product;
 mod shelf;
 mod slide;
 mod window;
+mod winograd;
 
 use super::{Engine, Runtime, caught, failed};
 use crate::{Batch, Result};

@@ -122,6 +122,20 @@ impl Plan {
 }
 
 impl Operation {
+    /// Rows and columns of what it gives for such inputs, where they are known.
+    fn places(&self, inputs: &[Option<[usize; 2]>]) -> Option<[usize; 2]> {
+        match self {
+            Self::Convolution(convolution) => convolution.window().places(inputs[0]?),
+            Self::Bytes(convolution) => convolution.window().places(inputs[0]?),
+            Self::Pool(_, window) => window.places(inputs[0]?),
+            // The larger one's.
+            Self::Relu | Self::Sigmoid | Self::Add | Self::Multiply | Self::Mean => {
+                inputs.iter().copied().flatten().max()
+            }
+            Self::Linear(_) | Self::GlobalAverage | Self::Flatten | Self::Turn => None,
+        }
+    }
+
     /// Numbers of its weights, as they are packed.
     fn numbers(&self) -> usize {
         match self {
@@ -176,12 +190,12 @@ impl Operation {
                 output
             }
             // Which of the two is the larger one is not said.
-            Self::Add => either(first, inputs.get(1)?, |a, b| a + b)?,
-            Self::Multiply => either(first, inputs.get(1)?, |a, b| a * b)?,
+            Self::Add => either(first, inputs.get(1)?, |a, b| a + b, shelf)?,
+            Self::Multiply => either(first, inputs.get(1)?, |a, b| a * b, shelf)?,
             Self::Mean => {
                 let mut sum = first.clone();
                 for other in &inputs[1..] {
-                    sum = sum.with(other, |a, b| a + b)?;
+                    sum = sum.with(other, |a, b| a + b, shelf)?;
                 }
                 let share = inputs.len() as f32;
                 sum.values.iter_mut().for_each(|value| *value /= share);
@@ -195,8 +209,8 @@ impl Operation {
     }
 }
 
-fn either(a: &Maps, b: &Maps, of: impl Fn(f32, f32) -> f32) -> Option<Maps> {
-    a.clone().with(b, &of).or_else(|| b.clone().with(a, of))
+fn either(a: &Maps, b: &Maps, of: impl Fn(f32, f32) -> f32, shelf: &Shelf) -> Option<Maps> {
+    a.with(b, &of, shelf).or_else(|| b.with(a, of, shelf))
 }
 
 #[cfg(test)]

@@ -17,9 +17,14 @@ impl Shelf {
     pub fn take(&self, images: usize, sides: [usize; 3]) -> Option<Maps> {
         let count = images.checked_mul(size(sides)?)?;
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = kept.iter().enumerate().filter(|(_, values)| values.capacity() >= count);
-        let smallest = fits.min_by_key(|(_, values)| values.capacity()).map(|(index, _)| index);
-        let mut values = smallest.map(|index| kept.swap_remove(index)).unwrap_or_default();
+        // The shortest that is long enough; else one that has to be filled up.
+        let fits = |values: &Vec<f32>| match values.len() >= count {
+            true => Some((false, values.len())),
+            false => (values.capacity() >= count).then_some((true, values.capacity())),
+        };
+        let fitting = kept.iter().enumerate().filter_map(|(at, values)| Some((fits(values)?, at)));
+        let index = fitting.min().map(|(_, index)| index);
+        let mut values = index.map(|index| kept.swap_remove(index)).unwrap_or_default();
         values.resize(count, 0.0);
         let [height, width, channels] = sides;
         Some(Maps { images, height, width, channels, values, flat: false })
@@ -43,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_smallest_memory_that_is_large_enough_is_taken_again() {
+    fn the_shortest_memory_that_is_long_enough_is_taken_again() {
         let shelf = Shelf::default();
         let maps = [40, 10, 20].map(|side| shelf.take(1, [side, 1, 1]).unwrap());
         let of_twenty = maps[2].values.as_ptr();

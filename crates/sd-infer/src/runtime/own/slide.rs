@@ -1,5 +1,7 @@
 //! A window that slides over each channel by itself.
 
+#![allow(unsafe_code, reason = "no bounds are checked in the innermost loop")]
+
 use super::lanes::{Floats, LANES, Work, sixteen, with_floats, write};
 use super::maps::Maps;
 use super::shelf::Shelf;
@@ -133,10 +135,15 @@ impl<K: Kernel> Slide<'_, K> {
         let (start, step) = (start.wrapping_add(line * LANES), self.window.stride[1] * channels);
         let of_line = self.kernel.line(line);
         let mut so_far = [F::start(&K::start(of_line)); P];
+        let at = |tap: Option<&Tap>| start.wrapping_add(tap.map_or(0, |tap| tap.offset));
+        let (first, last) = (at(taps.first()), at(taps.last()));
+        assert!(first <= last && last + (P - 1) * step + width <= values.len(), "taps on the map");
         for tap in taps {
             let at = start.wrapping_add(tap.offset);
             for p in 0..P {
-                let seen = sixteen(&values[at + p * step..][..width]);
+                let from = at + p * step;
+                // SAFETY: taps are in order, and the first and the last one lie among the values.
+                let seen = sixteen(unsafe { values.get_unchecked(from..from + width) });
                 so_far[p] = K::next(of_line, so_far[p], tap.place, &seen);
             }
         }

@@ -31,11 +31,16 @@ impl Window {
 
     /// The output's rows and columns; none where the window is larger than the map.
     pub fn output(&self, maps: &Maps) -> Option<[usize; 2]> {
+        self.places([maps.height, maps.width])
+    }
+
+    /// The output's rows and columns for maps with so many.
+    pub fn places(&self, [height, width]: [usize; 2]) -> Option<[usize; 2]> {
         let side = |axis: usize, side: usize| {
-            let whole = side + self.before[axis] + self.after[axis];
+            let whole = side.checked_add(self.before[axis] + self.after[axis])?;
             Some(whole.checked_sub(self.kernel[axis])? / self.stride[axis] + 1)
         };
-        Some([side(0, maps.height)?, side(1, maps.width)?])
+        Some([side(0, height)?, side(1, width)?])
     }
 
     /// The places of the window at this output place along an axis that lie on the map, of `side`

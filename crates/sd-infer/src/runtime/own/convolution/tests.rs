@@ -65,7 +65,8 @@ fn convolutions_are_the_sums_that_define_them() {
             let weights = numbers(outputs * each * taps, 3);
             let bias = numbers(outputs, 5);
             let sides = [outputs, each];
-            let convolution = Convolution::new(window, groups, &weights, sides, &bias).unwrap();
+            let convolution =
+                Convolution::new(window, groups, &weights, sides, &bias, None).unwrap();
             let found = convolution.run(&maps, true, &Shelf::default()).unwrap();
             for (at, &value) in found.values.iter().enumerate() {
                 let (place, output) = (at / outputs, at % outputs);
@@ -113,7 +114,7 @@ fn pools_take_the_largest_on_the_map_and_the_mean_with_zeros_around_it() {
 fn numbers_that_do_not_fit_are_no_convolution() {
     let [window, ..] = windows();
     let new = |window, groups, outputs| {
-        Convolution::new(window, groups, &[0.0; 6], [outputs, 2], &[0.0; 3]).is_some()
+        Convolution::new(window, groups, &[0.0; 6], [outputs, 2], &[0.0; 3], None).is_some()
     };
     assert!(new(window, 1, 3) && new(window, 3, 3));
     assert!(!new(window, 2, 3) && !new(window, 0, 3) && !new(window, 1, 4));

@@ -27,6 +27,8 @@ pub struct Reader<'a> {
     /// Weights in bytes that become floats, by the name of the floats.
     dequantised: HashMap<&'a str, Weight>,
     steps: Vec<Step>,
+    /// Rows and columns of each value's maps, where they are known.
+    places: Vec<Option<[usize; 2]>>,
     /// Weights that are packed so far.
     packed: usize,
 }
@@ -54,6 +56,7 @@ impl<'a> Reader<'a> {
             rounded: HashMap::new(),
             dequantised: HashMap::new(),
             steps: Vec::new(),
+            places: vec![sides_of(input).map(|[_, height, width]| [height, width])],
             packed: 0,
         })
     }
@@ -100,6 +103,8 @@ impl<'a> Reader<'a> {
     fn push(&mut self, output: &'a str, name: &str, operation: Operation, inputs: Vec<usize>) {
         // One weight may be named, and packed, by many nodes.
         self.packed = self.packed.saturating_add(operation.numbers());
+        let of: Vec<_> = inputs.iter().map(|&input| self.places[input]).collect();
+        self.places.push(operation.places(&of));
         let (name, done) = (name.to_owned(), Vec::new());
         self.steps.push(Step { name, operation, inputs, rectified: false, done });
         self.values.insert(output, self.steps.len());
@@ -117,7 +122,7 @@ impl<'a> Reader<'a> {
         if inputs.is_empty() {
             return None;
         }
-        let operation = self.operation(node)?;
+        let operation = self.operation(node, inputs[0])?;
         self.push(Self::output(node)?, name, operation, inputs);
         Some(())
     }
@@ -226,7 +231,7 @@ impl<'a> Reader<'a> {
     }
 
     /// What a node does; none without a kernel of ours.
-    fn operation(&self, node: &NodeProto) -> Option<Operation> {
+    fn operation(&self, node: &NodeProto, input: usize) -> Option<Operation> {
         let attributes = Attributes(&node.attribute);
         Some(match node.op_type.as_str() {
             "Conv" => {
@@ -235,8 +240,9 @@ impl<'a> Reader<'a> {
                 let window = attributes.window([rows, columns])?;
                 let groups = usize::try_from(attributes.whole("group", 1)).ok()?;
                 let bias = self.bias(node, outputs)?;
-                let convolution =
-                    Convolution::new(window, groups, &numbers, [outputs, each], &bias)?;
+                let places = self.places[input].and_then(|places| window.places(places));
+                let sides = [outputs, each];
+                let convolution = Convolution::new(window, groups, &numbers, sides, &bias, places)?;
                 Operation::Convolution(Box::new(convolution))
             }
             "Gemm" => {
