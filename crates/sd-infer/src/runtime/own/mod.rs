@@ -7,6 +7,11 @@
 //! loaded, and maps lie channels-last, so that every kernel runs along the channels. A graph with
 //! another operator is refused, and left to rten.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "closures of iterators may be compiled without the processor's vectors"
+)]
+
 mod bytes;
 mod convolution;
 mod depthwise;

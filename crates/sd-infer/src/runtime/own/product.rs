@@ -1,11 +1,6 @@
 //! A product of matrices, whose right one is packed once.
 
 #![allow(unsafe_code, reason = "no bounds are checked in the innermost loop")]
-#![allow(
-    clippy::needless_range_loop,
-    reason = "closures of iterators may be compiled without the processor's vectors"
-)]
-
 use super::lanes::{LANES, Sums};
 
 /// Weights `[outputs, depth]` and what each output's sum starts from, in panels of 16 outputs: one

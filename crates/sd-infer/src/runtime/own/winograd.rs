@@ -4,11 +4,6 @@
 //! 4×4 numbers `d` that a tile sees ([Lavin and Gray 2015](https://arxiv.org/abs/1509.09308),
 //! section 4.1). Over all channels, each of the 16 places is a product of matrices.
 
-#![allow(
-    clippy::needless_range_loop,
-    reason = "closures of iterators may be compiled without the processor's vectors"
-)]
-
 use super::convolution::{Matrix, multiply};
 use super::lanes::{Floats, LANES, Work, rectify, with_floats};
 use super::maps::Maps;
