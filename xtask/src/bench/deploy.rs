@@ -167,7 +167,7 @@ fn measure_all(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> R
         for job in jobs(args, file) {
             match measure(args, &programs.all, &deployed.images, file, job) {
                 Ok(record) => exported.push(record),
-                Err(error) if file.form.is_some() => eprintln!("{}: {error:#}", file.name),
+                Err(error) if may_refuse(job.0, file) => eprintln!("{}: {error:#}", file.name),
                 Err(error) => return Err(error),
             }
         }
@@ -249,8 +249,7 @@ fn scored(
         eval.arg("eval").arg(run).arg("--onnx").arg(&exported.path).arg("--json");
         eval.args(["--engine", &name(engine)]).arg("--data-dir").arg(&args.data_dir);
         let score = match document(&mut eval) {
-            // Not every runtime takes every 8-bit convolution.
-            Err(error) if exported.form.is_some() => {
+            Err(error) if may_refuse(engine, exported) => {
                 eprintln!("{} in {}: {error:#}", exported.name, name(engine));
                 continue;
             }
@@ -278,8 +277,13 @@ fn meant(args: &DeployArgs, exported: &Exported) -> impl Iterator<Item = Engine>
     args.engines.iter().copied().filter(move |&engine| match form {
         None => true,
         Some("qdq") => engine == Engine::Ort,
-        Some(_) => matches!(engine, Engine::Rten | Engine::Tract),
+        Some(_) => engine != Engine::Ort,
     })
+}
+
+/// Not every runtime takes every 8-bit convolution, and our own kernels not every network.
+fn may_refuse(engine: Engine, exported: &Exported) -> bool {
+    exported.form.is_some() || engine == Engine::Own
 }
 
 fn size(path: &Path) -> Result<u64> {
@@ -325,7 +329,10 @@ fn all_starts(args: &DeployArgs, programs: &Programs, run: &Path, model: &Path) 
         let is_in_small = matches!(engine, Engine::Own | Engine::Rten);
         let mut program = Command::new(if is_in_small { &programs.small } else { &programs.all });
         program.arg(model).arg(&programs.pixel).args(["--engine", &name(engine)]);
-        all.insert(name(engine), starts(&mut program)?.into());
+        match starts(&mut program) {
+            Err(error) if engine == Engine::Own => eprintln!("own: {error:#}"),
+            seconds => drop(all.insert(name(engine), seconds?.into())),
+        }
     }
     let mut ours = Command::new(&programs.sd_train);
     ours.arg("predict").arg(run).arg(&programs.pixel).args(["--device", "cpu", "--threads", "1"]);

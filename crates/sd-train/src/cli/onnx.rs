@@ -66,7 +66,7 @@ pub struct OnnxArgs {
 pub enum Int8 {
     /// Between QuantizeLinear and DequantizeLinear, for ONNX Runtime
     Qdq,
-    /// ConvInteger, for rten (`cargo xtask infer`) and tract
+    /// ConvInteger, for `cargo xtask infer`, rten and tract
     Convinteger,
 }
 

@@ -1,6 +1,7 @@
 //! A product of matrices, whose right one is packed once.
 
 #![allow(unsafe_code, reason = "no bounds are checked in the innermost loop")]
+
 use super::lanes::{LANES, Sums};
 
 /// Weights `[outputs, depth]` and what each output's sum starts from, in panels of 16 outputs: one
