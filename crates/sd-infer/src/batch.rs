@@ -23,8 +23,9 @@ impl Batch {
         Self::new(shape, values).map(|batch| Self { channels_last: true, ..batch })
     }
 
-    /// Whether its values lie as `[N, H, W, C]`.
-    pub(crate) fn is_channels_last(&self) -> bool {
+    /// Whether its values lie as `[N, H, W, C]`: of a map that our own kernels give to the next
+    /// segment of a network.
+    pub fn is_channels_last(&self) -> bool {
         self.channels_last
     }
 
@@ -43,7 +44,7 @@ impl Batch {
         self.len() == 0
     }
 
-    /// All numbers.
+    /// All numbers, see [`is_channels_last`](Self::is_channels_last).
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -118,6 +119,18 @@ mod tests {
         assert_eq!(whole, [expected]);
         assert!(Batch::join(vec![part(1, 2), part(1, 3)]).is_none());
         assert!(Batch::join(vec![part(1, 2), vec![]]).is_none());
+    }
+
+    #[test]
+    fn maps_stay_channels_last_where_images_are_selected_and_parts_joined() {
+        let maps = Batch::channels_last(vec![2, 2, 1, 2], (0..8).map(|at| at as f32).collect());
+        let maps = maps.unwrap();
+        let second = maps.select(&[1]);
+        assert!(second.is_channels_last());
+        let both = Batch::join(vec![vec![maps.select(&[0])], vec![second]]).unwrap();
+        assert_eq!(both, std::slice::from_ref(&maps));
+        let plain = Batch::new(vec![1, 2, 1, 2], vec![0.0; 4]).unwrap();
+        assert!(Batch::join(vec![vec![maps], vec![plain]]).is_none());
     }
 
     #[test]

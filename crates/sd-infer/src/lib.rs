@@ -25,7 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What runs the network is an [`Engine`]: kernels of our own for compressed networks in floats, and
+//! What runs the network is an [`Engine`]: kernels of our own for compressed networks, and
 //! behind a cargo feature of its name each, `rten` (the default) for all others, `tract`, or `ort` with
 //! ONNX Runtime's own library. Where several are there, the fastest does unless another one is asked
 //! for.

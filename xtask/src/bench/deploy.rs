@@ -227,24 +227,33 @@ fn export(
             }
             run::finish(&mut command)?;
             let exported = Exported { name, path, form };
-            models.push(scored(args, programs, run, &exported)?);
-            files.push(exported);
+            match scored(args, programs, run, &exported)? {
+                Some(model) => {
+                    models.push(model);
+                    files.push(exported);
+                }
+                None => eprintln!("{}: none of the runtimes takes it", exported.name),
+            }
         }
     }
     Ok((files, models))
 }
 
 /// What an export weighs, and scores on the test images: the deepest exit's in every runtime that is
-/// meant for it, the others in the first of these.
+/// meant for it, the others in the first of these that takes it. None
+/// where none does.
 fn scored(
     args: &DeployArgs,
     programs: &Programs,
     run: &Path,
     exported: &Exported,
-) -> Result<Value> {
+) -> Result<Option<Value>> {
     let most = if exported.name.starts_with("deepest") { args.engines.len() } else { 1 };
-    let (mut top1, mut macs_share) = (serde_json::Map::new(), Value::Null);
-    for engine in meant(args, exported).take(most) {
+    let (mut top1, mut macs_share) = (serde_json::Map::new(), None);
+    for engine in meant(args, exported) {
+        if top1.len() == most {
+            break;
+        }
         let mut eval = Command::new(&programs.sd_train);
         eval.arg("eval").arg(run).arg("--onnx").arg(&exported.path).arg("--json");
         eval.args(["--engine", &name(engine)]).arg("--data-dir").arg(&args.data_dir);
@@ -256,14 +265,15 @@ fn scored(
             score => score?,
         };
         top1.insert(name(engine), score["top1"].clone());
-        macs_share = score["macs_share"].clone();
+        macs_share = Some(score["macs_share"].clone());
     }
-    Ok(json!({
+    let Some(macs_share) = macs_share else { return Ok(None) };
+    Ok(Some(json!({
         "name": exported.name,
         "bytes": size(&exported.path)?,
         "top1": top1,
         "macs_share": macs_share,
-    }))
+    })))
 }
 
 /// As on the command line.

@@ -21,7 +21,8 @@ use one_by_one::OneByOne;
 
 /// A loaded network, or a segment of one.
 pub trait Runtime: std::fmt::Debug + Send {
-    /// All outputs, in the file's order.
+    /// All outputs, in the file's order. A map is for the same engine alone, whose next segment
+    /// takes it: our own kernels give it [channels last](Batch::is_channels_last).
     ///
     /// # Errors
     /// [`Error::Runtime`] if the network does not take such a batch.
@@ -32,7 +33,7 @@ pub trait Runtime: std::fmt::Debug + Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Engine {
-    /// Kernels of our own, for convolutional networks in floats
+    /// Kernels of our own, for convolutional networks
     Own,
     /// rten: pure Rust
     Rten,
@@ -152,7 +153,8 @@ fn caught<T, E: std::fmt::Display>(
     engine: Engine,
     work: impl FnOnce() -> std::result::Result<T, E>,
 ) -> Result<T> {
-    // Nothing that the work leaves half done is used after a panic but the model, which it reads.
+    // Nothing that the work leaves half done is used after a panic: it reads the model, and the
+    // memory of maps that it gives back is written before it is read.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
         Ok(done) => done.map_err(|error| failed(engine, error)),
         Err(panic) => {

@@ -63,9 +63,10 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
 fn is_stored_in_bytes(graph: &GraphProto, node: &NodeProto) -> bool {
     let by_output =
         |attribute: &AttributeProto| attribute.name == "transB" && attribute.i == Some(1);
+    let Some(weight) = node.input.get(1) else { return false };
     match &*node.op_type {
-        "Conv" => node.input[1].starts_with(KERNEL) && is_depthwise(graph, node),
-        "Gemm" => node.attribute.iter().any(by_output) && find(graph, &node.input[1]).is_ok(),
+        "Conv" => weight.starts_with(KERNEL) && is_depthwise(graph, node),
+        "Gemm" => node.attribute.iter().any(by_output) && find(graph, weight).is_ok(),
         _ => false,
     }
 }
@@ -105,14 +106,9 @@ fn integer(
         }
     }
     let (outputs, inputs) = (kernel.dims[0], kernel.dims.get(1).copied().unwrap_or(0));
-    if outputs % groups != 0 {
-        let attributes = old.attribute.clone();
+    if groups == 1 || outputs % groups != 0 {
+        let attributes = if groups == 1 { whole } else { old.attribute.clone() };
         nodes.push(node("ConvInteger", &[bytes, &kernel.name, zero], sums, attributes));
-        weights.push(kernel.clone());
-        return;
-    }
-    if groups == 1 {
-        nodes.push(node("ConvInteger", &[bytes, &kernel.name, zero], sums, whole));
         weights.push(kernel.clone());
         return;
     }

@@ -64,7 +64,7 @@ impl ByteConvolution {
         }
         // A byte counts from the one that stands for 0.
         let start = |weights: &[i8]| {
-            let sum: i32 = weights.iter().map(|&weight| i32::from(weight)).sum();
+            let sum = weights.iter().fold(0i32, |sum, &weight| sum.wrapping_add(weight.into()));
             sum.wrapping_mul(-i32::from(rounding.zero))
         };
         let starts: Vec<i32> = weights.chunks_exact(each).map(start).collect();

@@ -116,7 +116,8 @@ impl Convolution {
         let (starts, (pieces, length)) = (bordered.starts(sides), bordered.pieces(each));
         let (mut from, mut to) = (0, 0);
         for matrix in groups {
-            let values = &bordered.values[from..];
+            // Nothing where there is no image.
+            let values = bordered.values.get(from..).unwrap_or_default();
             let rows = Rows { values, starts: &starts, pieces: &pieces, length };
             multiply(matrix, &rows, rectified, &mut output.values[to..], channels);
             from += each;

@@ -13,9 +13,8 @@ pub trait Sums: Copy {
     type Right: Copy;
     /// What a sum starts from.
     type Start: Copy;
-    /// Rows of sums that the processor's registers hold: 4, 6 or 12; and of how many panels, 1 or 2.
+    /// Rows of sums that the processor's registers hold: 4, 6 or 12.
     const ROWS: usize;
-    const PANELS: usize;
 
     fn start(from: &[Self::Start; LANES]) -> Self;
     fn plus_product(self, left: Self::Left, right: &[Self::Right; LANES]) -> Self;
@@ -111,7 +110,6 @@ impl Sums for [f32; LANES] {
     type Right = f32;
     type Start = f32;
     const ROWS: usize = 4;
-    const PANELS: usize = 1;
 
     #[inline(always)]
     fn start(from: &[f32; LANES]) -> Self {
@@ -156,7 +154,6 @@ impl Sums for [i32; LANES] {
     type Right = [i8; 4];
     type Start = i32;
     const ROWS: usize = 4;
-    const PANELS: usize = 1;
 
     #[inline(always)]
     fn start(from: &[i32; LANES]) -> Self {

@@ -9,9 +9,10 @@ const LARGEST: usize = 1 << 26;
 /// Rows and columns that are exchanged together.
 const SQUARE: usize = 16;
 
-/// Numbers of a map of these sides; none where they were more than a network can ask for.
+/// Numbers of a map of these sides; none where it had none, or more than a network can ask for.
 pub fn size([height, width, channels]: [usize; 3]) -> Option<usize> {
-    height.checked_mul(width)?.checked_mul(channels).filter(|&each| each <= LARGEST)
+    let each = height.checked_mul(width)?.checked_mul(channels)?;
+    (1..=LARGEST).contains(&each).then_some(each)
 }
 
 /// Feature maps of a batch, channels-last: `[N, H, W, C]`.
@@ -37,7 +38,7 @@ impl Maps {
     /// Of a batch `[N, C, H, W]`.
     pub fn of(batch: Batch) -> Option<Self> {
         let &[images, channels, height, width] = batch.shape() else { return None };
-        let each = size([height, width, channels])?.max(1);
+        let each = size([height, width, channels])?;
         let channels_last = batch.is_channels_last();
         let (_, mut values) = batch.into_parts();
         if !channels_last {
@@ -70,7 +71,7 @@ impl Maps {
 
     fn channels_first(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.values.len()];
-        let each = self.each().max(1);
+        let each = self.each();
         for (from, to) in self.values.chunks_exact(each).zip(values.chunks_exact_mut(each)) {
             exchange(from, to, self.height * self.width, self.channels);
         }
@@ -87,7 +88,7 @@ impl Maps {
     pub fn turned(&self) -> Self {
         let [height, width, channels] = self.sides();
         let mut values = Vec::with_capacity(self.values.len());
-        for map in self.values.chunks_exact(self.each().max(1)) {
+        for map in self.values.chunks_exact(self.each()) {
             for c in 0..channels {
                 for x in 0..width {
                     values.extend((0..height).map(|y| map[(y * width + x) * channels + c]));
@@ -129,8 +130,8 @@ impl Work for Average<'_> {
     #[inline(always)]
     fn run<F: Floats>(self) {
         let Self { maps, to } = self;
-        let (channels, positions) = (maps.channels.max(1), maps.height * maps.width);
-        let images = maps.values.chunks_exact((positions * channels).max(1));
+        let (channels, positions) = (maps.channels, maps.height * maps.width);
+        let images = maps.values.chunks_exact(positions * channels);
         for (map, sums) in images.zip(to.chunks_exact_mut(channels)) {
             for position in map.chunks_exact(channels) {
                 for (sum, value) in sums.iter_mut().zip(position) {
@@ -155,9 +156,8 @@ impl<Of: Fn(f32, f32) -> f32> Work for Both<'_, Of> {
     #[inline(always)]
     fn run<F: Floats>(self) {
         let Self { maps, other, of, to } = self;
-        let width = maps.width.max(1);
-        let lines = maps.values.chunks_exact(maps.channels.max(1));
-        let lines = lines.zip(to.chunks_exact_mut(maps.channels.max(1)));
+        let lines = maps.values.chunks_exact(maps.channels);
+        let lines = lines.zip(to.chunks_exact_mut(maps.channels));
         let (mut row, mut x) = (0, 0);
         for (numbers, to) in lines {
             let (image, y) = (row / maps.height, row % maps.height);
@@ -174,7 +174,7 @@ impl<Of: Fn(f32, f32) -> f32> Work for Both<'_, Of> {
                 }
             }
             x += 1;
-            if x == width {
+            if x == maps.width {
                 (row, x) = (row + 1, 0);
             }
         }

@@ -28,15 +28,17 @@ mod winograd;
 use super::{Engine, Runtime, caught, failed};
 use crate::{Batch, Result};
 use maps::Maps;
-use plan::Plan;
+use plan::{MOST, Plan};
 
-/// Images that go through the network together: more would not stay in the processor's cache.
+/// Images that go through the network together at most: more would not stay in the processor's cache.
 const TOGETHER: usize = 8;
 
 /// A network, run by our own kernels. Several threads share a batch's images.
 #[derive(Debug)]
 pub struct Own {
     plan: Plan,
+    /// Images that go through together.
+    together: usize,
     threads: usize,
 }
 
@@ -47,25 +49,25 @@ impl Own {
     pub fn load(bytes: &[u8], threads: usize) -> Result<Self> {
         let load = || {
             let plan = Plan::read(bytes)?;
-            plan.run(plan.image()?)?;
-            Ok::<_, String>(plan)
+            let (_, numbers) = plan.run(plan.image()?)?;
+            let together = (MOST / numbers).clamp(1, TOGETHER);
+            Ok::<_, String>(Self { plan, together, threads: threads.max(1) })
         };
-        Ok(Self { plan: caught(Engine::Own, load)?, threads })
+        caught(Engine::Own, load)
     }
 
     /// The outputs of some images, in the file's order.
     fn part(&self, images: Batch) -> std::result::Result<Vec<Batch>, String> {
-        let wrong = format!("a batch of {:?}, expected four sides", images.shape());
-        let maps = Maps::of(images).ok_or(wrong)?;
-        let outputs = self.plan.run(maps)?;
+        let wrong = "a batch without four sides, or too large";
+        let (outputs, _) = self.plan.run(Maps::of(images).ok_or(wrong)?)?;
         outputs.into_iter().map(|maps| maps.into_batch().ok_or("no batch".to_owned())).collect()
     }
 }
 
 impl Runtime for Own {
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
-        // As many for each thread as for the others, in parts of at most `TOGETHER`.
-        let rounds = batch.len().div_ceil(self.threads.saturating_mul(TOGETHER)).max(1);
+        // As many for each thread as for the others, in parts of so many at most.
+        let rounds = batch.len().div_ceil(self.threads.saturating_mul(self.together)).max(1);
         let share = batch.len().div_ceil(self.threads.saturating_mul(rounds)).max(1);
         if share >= batch.len() {
             return caught(Engine::Own, || self.part(batch));

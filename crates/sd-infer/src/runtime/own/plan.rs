@@ -14,8 +14,10 @@ use super::shelf::Shelf;
 use super::window::Window;
 use read::Reader;
 
-/// Numbers that a network may hold at once, its weights and its maps each: 1 GiB.
-const MOST: usize = 1 << 28;
+/// Numbers that a network may hold at once, its weights and, in each thread, its maps: 1 GiB. A step
+/// is counted when it is read or done; until then, a weight of few outputs takes up to 16 times its
+/// size, and a map as much as [`size`](super::maps::size) allows.
+pub const MOST: usize = 1 << 28;
 
 /// Steps in order. Values are numbered: the input is 0, each step gives the next one.
 #[derive(Debug)]
@@ -86,9 +88,10 @@ impl Plan {
         Maps::zeros(1, [height, width, channels]).ok_or("an image too large".to_owned())
     }
 
-    /// The outputs for some maps.
-    pub fn run(&self, maps: Maps) -> Result<Vec<Maps>, String> {
+    /// The outputs for some maps, and how many numbers there were at once.
+    pub fn run(&self, maps: Maps) -> Result<(Vec<Maps>, usize), String> {
         let mut held = maps.values.len();
+        let mut most = held;
         let mut values: Vec<Option<Maps>> = vec![Some(maps)];
         for step in &self.steps {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
@@ -100,6 +103,7 @@ impl Plan {
             };
             let output = output.ok_or_else(unfit)?;
             held += output.values.len();
+            most = most.max(held);
             if held > MOST {
                 return Err(format!("{}: more than {MOST} numbers in its maps", step.name));
             }
@@ -111,13 +115,8 @@ impl Plan {
                 }
             }
         }
-        let mut outputs = Vec::new();
-        for (index, &output) in self.outputs.iter().enumerate() {
-            let again = self.outputs[index + 1..].contains(&output);
-            let maps = if again { values[output].clone() } else { values[output].take() };
-            outputs.push(maps.ok_or("a value is gone")?);
-        }
-        Ok(outputs)
+        let output = |&output: &usize| values[output].take().ok_or("a value is gone".to_owned());
+        Ok((self.outputs.iter().map(output).collect::<Result<_, _>>()?, most))
     }
 }
 

@@ -67,11 +67,16 @@ impl<Right: Copy + Default, Start: Copy + Default> Packed<Right, Start> {
         rows: &Rows<S::Left>,
         mut write: impl FnMut(usize, usize, &[S]),
     ) {
-        assert_eq!(rows.pieces.len() * rows.length, self.depth, "numbers of a row");
         let count = rows.starts.len();
-        let extent = rows.pieces.iter().max().map_or(0, |last| last + rows.length);
-        let ends = rows.starts.iter().max().map_or(0, |last| last + extent);
-        assert!(ends <= rows.values.len(), "rows among the values");
+        let largest = |numbers: &[usize]| numbers.iter().max().copied().unwrap_or_default();
+        let end = largest(rows.pieces).checked_add(rows.length);
+        let end = end.and_then(|end| end.checked_add(largest(rows.starts)));
+        let depth = rows.pieces.len().checked_mul(rows.length);
+        assert_eq!(depth, Some(self.depth), "numbers of a row");
+        assert!(
+            end.is_some_and(|end| count == 0 || end <= rows.values.len()),
+            "rows among the values"
+        );
         // A sum waits for the one before it: of few rows, several panels are summed at once.
         if count < 4 {
             let whole = self.starts.len() / 4 * 4;
@@ -85,22 +90,14 @@ impl<Right: Copy + Default, Start: Copy + Default> Packed<Right, Start> {
             }
             return;
         }
-        let mut panel = 0;
-        while panel + S::PANELS <= self.starts.len() {
-            match S::PANELS {
-                2 => self.panels::<S, 2>(rows, panel, &mut write),
-                _ => self.panels::<S, 1>(rows, panel, &mut write),
-            }
-            panel += S::PANELS;
-        }
-        if panel < self.starts.len() {
-            self.panels::<S, 1>(rows, panel, &mut write);
+        for panel in 0..self.starts.len() {
+            self.panel(rows, panel, &mut write);
         }
     }
 
-    /// All rows of `P` panels.
+    /// All rows of a panel.
     #[inline(always)]
-    fn panels<S: Sums<Right = Right, Start = Start>, const P: usize>(
+    fn panel<S: Sums<Right = Right, Start = Start>>(
         &self,
         rows: &Rows<S::Left>,
         panel: usize,
@@ -109,22 +106,22 @@ impl<Right: Copy + Default, Start: Copy + Default> Packed<Right, Start> {
         let (count, mut row) = (rows.starts.len(), 0);
         while row + S::ROWS <= count {
             match S::ROWS {
-                12 => self.tile::<S, 12, P>(rows, row, panel, write),
-                6 => self.tile::<S, 6, P>(rows, row, panel, write),
-                _ => self.tile::<S, 4, P>(rows, row, panel, write),
+                12 => self.tile::<S, 12, 1>(rows, row, panel, write),
+                6 => self.tile::<S, 6, 1>(rows, row, panel, write),
+                _ => self.tile::<S, 4, 1>(rows, row, panel, write),
             }
             row += S::ROWS;
         }
         if row + 4 <= count {
-            self.tile::<S, 4, P>(rows, row, panel, write);
+            self.tile::<S, 4, 1>(rows, row, panel, write);
             row += 4;
         }
         if row + 4 <= count {
-            self.tile::<S, 4, P>(rows, row, panel, write);
+            self.tile::<S, 4, 1>(rows, row, panel, write);
             row += 4;
         }
         for row in row..count {
-            self.tile::<S, 1, P>(rows, row, panel, write);
+            self.tile::<S, 1, 1>(rows, row, panel, write);
         }
     }
 

@@ -4,8 +4,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::maps::{Maps, size};
 
-/// Vectors that are kept at most.
+/// Vectors that are kept at most, and their numbers: 256 MiB.
 const KEPT: usize = 8;
+const NUMBERS: usize = 1 << 26;
 
 /// The memory of maps that are done, for later ones: fresh memory would be filled with zeros first.
 #[derive(Debug, Default)]
@@ -25,6 +26,8 @@ impl Shelf {
         let fitting = kept.iter().enumerate().filter_map(|(at, values)| Some((fits(values)?, at)));
         let index = fitting.min().map(|(_, index)| index);
         let mut values = index.map(|index| kept.swap_remove(index)).unwrap_or_default();
+        // Other threads do not wait until it is filled.
+        drop(kept);
         values.resize(count, 0.0);
         let [height, width, channels] = sides;
         Some(Maps { images, height, width, channels, values, flat: false })
@@ -33,6 +36,10 @@ impl Shelf {
     /// Keeps the memory of maps that are done.
     pub fn keep(&self, maps: Maps) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let numbers: usize = kept.iter().map(Vec::capacity).sum();
+        if numbers + maps.values.capacity() > NUMBERS {
+            return;
+        }
         kept.push(maps.values);
         if kept.len() > KEPT {
             let sizes = kept.iter().enumerate();

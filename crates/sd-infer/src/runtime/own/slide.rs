@@ -67,13 +67,13 @@ impl<K: Kernel> Work for Slide<'_, K> {
         let all: Vec<Tap> = (0..window.kernel[0] * columns).map(tap).collect();
         let mut some = Vec::with_capacity(all.len());
         // Those that see all columns of their window.
-        let whole = |x: &usize| window.on_map(1, *x, maps.width).0.len() == columns;
+        let whole = |x: &usize| window.on_map(1, *x, maps.width).len() == columns;
         let first_whole = (0..width).find(whole).unwrap_or(width);
         let end = (first_whole..width).find(|x| !whole(x)).unwrap_or(width);
         let mut to = std::mem::take(&mut self.to);
         for line in 0..maps.images * height {
             let y = line % height;
-            let rows = window.on_map(0, y, maps.height).0;
+            let rows = window.on_map(0, y, maps.height);
             let of_rows = &all[rows.start * columns..rows.end * columns];
             // Where the window starts, which may be before the map: what it sees is not.
             let top = (line / height * maps.height + y * window.stride[0])
@@ -89,7 +89,7 @@ impl<K: Kernel> Work for Slide<'_, K> {
                     true if x + 2 <= end => (2, of_rows),
                     true => (1, of_rows),
                     false => {
-                        let seen = window.on_map(1, x, maps.width).0;
+                        let seen = window.on_map(1, x, maps.width);
                         let seen = |tap: &&Tap| seen.contains(&(tap.place % columns));
                         some.clear();
                         some.extend(of_rows.iter().filter(seen));
@@ -137,7 +137,8 @@ impl<K: Kernel> Slide<'_, K> {
         let mut so_far = [F::start(&K::start(of_line)); P];
         let at = |tap: Option<&Tap>| start.wrapping_add(tap.map_or(0, |tap| tap.offset));
         let (first, last) = (at(taps.first()), at(taps.last()));
-        assert!(first <= last && last + (P - 1) * step + width <= values.len(), "taps on the map");
+        let most = values.len().checked_sub((P - 1) * step + width);
+        assert!(first <= last && most.is_some_and(|most| last <= most), "taps on the map");
         for tap in taps {
             let at = start.wrapping_add(tap.offset);
             for p in 0..P {

@@ -44,12 +44,12 @@ impl Window {
     }
 
     /// The places of the window at this output place along an axis that lie on the map, of `side`
-    /// places, and where the first of them lies.
-    pub fn on_map(&self, axis: usize, place: usize, side: usize) -> (Range<usize>, usize) {
+    /// places.
+    pub fn on_map(&self, axis: usize, place: usize, side: usize) -> Range<usize> {
         let start = place * self.stride[axis];
         let first = self.before[axis].saturating_sub(start);
         let end = (side + self.before[axis]).saturating_sub(start).min(self.kernel[axis]);
-        (first..end.max(first), start + first - self.before[axis])
+        first..end.max(first)
     }
 }
 
@@ -90,7 +90,7 @@ impl<'a, T: Copy> Bordered<'a, T> {
         let [height, width] = [side(0, maps.height), side(1, maps.width)];
         let each = size([height, width, channels])?;
         let mut values = vec![outside; maps.images.checked_mul(each)?];
-        let rows = maps.values.chunks_exact((maps.width * maps.channels).max(1)).enumerate();
+        let rows = maps.values.chunks_exact(maps.width * maps.channels).enumerate();
         for (index, from) in rows {
             let (image, y) = (index / maps.height, index % maps.height + window.before[0]);
             let at = ((image * height + y) * width + window.before[1]) * channels;
@@ -114,7 +114,7 @@ impl<'a, T: Copy> Bordered<'a, T> {
     }
 
     /// Where each place of the window lies behind its start.
-    pub fn places(&self) -> Vec<usize> {
+    fn places(&self) -> Vec<usize> {
         let [rows, columns] = self.window.kernel;
         let place = |tap: usize| (tap / columns * self.width + tap % columns) * self.channels;
         (0..rows * columns).map(place).collect()

@@ -2,7 +2,8 @@
 //!
 //! Winograd's minimal filtering F(2×2, 3×3), `Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A` for a filter `g` and the
 //! 4×4 numbers `d` that a tile sees ([Lavin and Gray 2015](https://arxiv.org/abs/1509.09308),
-//! section 4.1). Over all channels, each of the 16 places is a product of matrices.
+//! section 4.1). Over all channels, each of the 16 places is a product of matrices. A number that is
+//! not finite spoils all places of its tile, also those whose window does not see it.
 
 use super::convolution::{Matrix, multiply};
 use super::lanes::{Floats, LANES, Work, rectify, with_floats};
@@ -39,7 +40,7 @@ impl Winograd {
         window.kernel == [3; 2]
             && window.stride == [1; 2]
             && [outputs, inputs].iter().all(|channels| channels.is_multiple_of(LANES))
-            && places[0].div_ceil(2) * places[1].div_ceil(2) >= FEWEST
+            && places[0].div_ceil(2).saturating_mul(places[1].div_ceil(2)) >= FEWEST
     }
 
     /// Of weights `[outputs, inputs, 3, 3]`, both multiples of 16.

@@ -50,7 +50,7 @@ fn windows() -> [Window; 5] {
 
 #[test]
 fn convolutions_are_the_sums_that_define_them() {
-    // More output positions than one block, panels that are not full, and few of both.
+    // Panels that are not full, and more rows and fewer than are summed together.
     for (size, groups, outputs) in [
         ([2, 6, 7, 5], 1, 20),
         ([2, 6, 7, 5], 2, 8),

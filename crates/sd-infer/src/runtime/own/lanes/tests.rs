@@ -84,6 +84,43 @@ fn sums_of_floats_are_the_same_on_every_processor() {
     }
 }
 
+/// Sixteen numbers plus products, the larger ones of these and others, and nothing below zero.
+struct OneByOne<'a>([[f32; LANES]; 4], &'a mut [[f32; LANES]; 2]);
+
+impl Work for OneByOne<'_> {
+    fn run<F: Floats>(self) {
+        let [start, left, right, other] = self.0;
+        let sums = F::start(&start).plus_products(&left, &right);
+        *self.1 = [sums.largest(&other).store(), sums.rectified().store()];
+    }
+}
+
+#[test]
+fn sixteen_numbers_are_the_same_on_every_processor() {
+    let numbers = |seed: usize| std::array::from_fn(|lane| number(lane * 31 + seed));
+    let mut of: [[f32; LANES]; 4] = std::array::from_fn(numbers);
+    // What is no number stays none in a sum, and is not taken from others.
+    (of[0][3], of[3][5]) = (f32::NAN, f32::NAN);
+    let [start, left, right, other] = of;
+    let sum = |lane: usize| start[lane] + left[lane] * right[lane];
+    let larger = |lane: usize| if other[lane] > sum(lane) { other[lane] } else { sum(lane) };
+    let above = |lane: usize| if sum(lane) < 0.0 { 0.0 } else { sum(lane) };
+    let expected = [std::array::from_fn(larger), std::array::from_fn(above)];
+    let bits = |lines: [[f32; LANES]; 2]| lines.map(|line| line.map(f32::to_bits));
+    let check = |name: &str, run: &dyn Fn(OneByOne)| {
+        let mut found = [[-1.0; LANES]; 2];
+        run(OneByOne(of, &mut found));
+        assert_eq!(bits(found), bits(expected), "{name}");
+    };
+    check("widest", &|work| with_floats(work));
+    check("plain", &|work| work.run::<[f32; LANES]>());
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        // SAFETY: the processor has them.
+        check("AVX2", &|work| unsafe { x86::floats_of_avx2(work) });
+    }
+}
+
 #[test]
 fn sums_of_bytes_are_the_same_on_every_processor() {
     for [count, depth, outputs] in SIZES {

@@ -33,7 +33,6 @@ impl Sums for Avx512 {
     type Right = f32;
     type Start = f32;
     const ROWS: usize = 12;
-    const PANELS: usize = 1;
 
     #[inline(always)]
     fn start(from: &[f32; LANES]) -> Self {
@@ -99,7 +98,6 @@ impl Sums for Avx2 {
     type Right = f32;
     type Start = f32;
     const ROWS: usize = 6;
-    const PANELS: usize = 1;
 
     #[inline(always)]
     fn start(from: &[f32; LANES]) -> Self {
@@ -167,7 +165,6 @@ impl Sums for Vnni {
     type Right = [i8; 4];
     type Start = i32;
     const ROWS: usize = 12;
-    const PANELS: usize = 1;
 
     #[inline(always)]
     fn start(from: &[i32; LANES]) -> Self {
@@ -204,7 +201,6 @@ impl Sums for Avx2Bytes {
     type Right = [i8; 4];
     type Start = i32;
     const ROWS: usize = 4;
-    const PANELS: usize = 1;
 
     #[inline(always)]
     fn start(from: &[i32; LANES]) -> Self {

@@ -1,6 +1,6 @@
 //! What a file's nodes mean to our kernels.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sd_onnx::proto::{
     AttributeProto, Dimension, ElementType, GraphProto, NodeProto, TensorProto, ValueInfoProto,
@@ -24,8 +24,8 @@ pub struct Reader<'a> {
     /// Values in bytes: which value they are of, and how it is rounded. The convolution that takes
     /// them rounds it itself.
     rounded: HashMap<&'a str, (usize, Rounding)>,
-    /// Weights in bytes that become floats, by the name of the floats.
-    dequantised: HashMap<&'a str, Weight>,
+    /// Weights in bytes and their scales, by the name of the floats that they become.
+    dequantised: HashMap<&'a str, [&'a TensorProto; 2]>,
     steps: Vec<Step>,
     /// Rows and columns of each value's maps, where they are known.
     places: Vec<Option<[usize; 2]>>,
@@ -34,7 +34,6 @@ pub struct Reader<'a> {
 }
 
 /// Sides and numbers of a weight.
-#[derive(Clone)]
 struct Weight {
     sides: Vec<usize>,
     numbers: Vec<f32>,
@@ -85,10 +84,14 @@ impl<'a> Reader<'a> {
             }
         }
         let output = |output: &ValueInfoProto| self.values.get(output.name.as_str()).copied();
-        let outputs = graph.output.iter().map(output).collect::<Option<_>>();
+        let outputs = graph.output.iter().map(output).collect::<Option<Vec<_>>>();
+        let outputs = outputs.ok_or("an output that nothing gives")?;
+        if outputs.iter().collect::<HashSet<_>>().len() < outputs.len() {
+            return Err("a value that is two outputs".to_owned());
+        }
         Ok(Plan {
             input: sides_of(&graph.input[0]).ok_or("an input of unknown sides")?,
-            outputs: outputs.ok_or("an output that nothing gives")?,
+            outputs,
             steps: self.steps,
             shelf: Shelf::default(),
         })
@@ -158,17 +161,11 @@ impl<'a> Reader<'a> {
     /// `DequantizeLinear` of a weight, with a scale for each output, around 0.
     fn dequantise(&mut self, node: &'a NodeProto) -> Option<()> {
         let [bytes, scales] = &node.input[..] else { return None };
-        let (bytes, scales) = (self.initializer(bytes)?, self.initializer(scales)?);
-        let (sides, scales) = (sides(&bytes.dims)?, scales.to_floats().ok()?);
-        if Attributes(&node.attribute).whole("axis", 1) != 0 || sides.first() != Some(&scales.len())
-        {
+        let weight = [self.initializer(bytes)?, self.initializer(scales)?];
+        if Attributes(&node.attribute).whole("axis", 1) != 0 {
             return None;
         }
-        let bytes = bytes.to_bytes(ElementType::Int8).ok()?;
-        let each = bytes.len() / scales.len();
-        let number = |(at, &byte): (usize, &u8)| f32::from(byte as i8) * scales[at / each];
-        let numbers = bytes.iter().enumerate().map(number).collect();
-        self.dequantised.insert(Self::output(node)?, Weight { sides, numbers });
+        self.dequantised.insert(Self::output(node)?, weight);
         Some(())
     }
 
@@ -223,8 +220,12 @@ impl<'a> Reader<'a> {
 
     /// A weight in floats.
     fn weight(&self, name: &str) -> Option<Weight> {
-        if let Some(weight) = self.dequantised.get(name) {
-            return Some(weight.clone());
+        if let Some([bytes, scales]) = self.dequantised.get(name) {
+            let (sides, scales) = (sides(&bytes.dims)?, scales.to_floats().ok()?);
+            let bytes = bytes.to_bytes(ElementType::Int8).ok()?;
+            let each = bytes.len() / sides.first().filter(|&&side| side == scales.len())?;
+            let number = |(at, &byte): (usize, &u8)| f32::from(byte as i8) * scales[at / each];
+            return Some(Weight { sides, numbers: bytes.iter().enumerate().map(number).collect() });
         }
         let tensor = self.initializer(name)?;
         Some(Weight { sides: sides(&tensor.dims)?, numbers: tensor.to_floats().ok()? })

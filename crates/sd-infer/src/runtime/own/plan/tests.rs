@@ -68,7 +68,7 @@ fn relu(twice: bool) -> Vec<Vec<f32>> {
     assert_eq!(plan.steps.len(), if twice { 2 } else { 1 });
     let mut image = plan.image().unwrap();
     image.values = vec![0.5, 3.0];
-    plan.run(image).unwrap().into_iter().map(|maps| maps.values).collect()
+    plan.run(image).unwrap().0.into_iter().map(|maps| maps.values).collect()
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn network(form: Option<Form>) -> Vec<u8> {
 fn logits(plan: &Plan) -> Vec<f32> {
     let mut image = plan.image().unwrap();
     image.values = (0..32).map(|at| (at * 31 % 17) as f32 / 8.0 - 1.0).collect();
-    plan.run(image).unwrap()[0].values.clone()
+    plan.run(image).unwrap().0[0].values.clone()
 }
 
 #[test]
@@ -161,4 +161,55 @@ fn whole_numbers_that_nothing_scales_are_refused() {
     graph.output[0].name = graph.node[at].output[0].clone();
     let said = Plan::read(&model.encode_to_vec()).unwrap_err();
     assert!(said.starts_with("ConvInteger"), "{said}");
+}
+
+#[test]
+fn maps_without_numbers_are_refused() {
+    let no_kernel = |operator: &str, sides: [i64; 3], attributes: Vec<AttributeProto>| {
+        let mut graph = Graph::new("empty");
+        let images = graph.input("images", &sides);
+        let output = graph.node(operator, &[&images], attributes);
+        graph.output(&output, "output", &[1]);
+        Plan::read(&bytes(graph)).and_then(|plan| plan.image()).unwrap_err()
+    };
+    let window = vec![ints("kernel_shape", &[1, 1])];
+    for (operator, sides, attributes) in
+        [("MaxPool", [0, 1 << 31, 1 << 31], window), ("GlobalAveragePool", [1 << 40, 0, 1], vec![])]
+    {
+        let said = no_kernel(operator, sides, attributes);
+        assert!(said.contains("too large"), "{said}");
+    }
+}
+
+#[test]
+fn a_value_that_is_two_outputs_is_refused() {
+    let mut graph = Graph::new("twice");
+    let images = graph.input("images", &[1, 1, 2]);
+    let above = graph.node("Relu", &[&images], vec![]);
+    graph.output(&above, "above", &[1, 1, 2]);
+    let mut graph = graph.finish();
+    graph.output.push(graph.output[0].clone());
+    let model = ModelProto { graph: Some(graph), ..ModelProto::default() };
+    let said = Plan::read(&model.encode_to_vec()).unwrap_err();
+    assert!(said.contains("two outputs"), "{said}");
+}
+
+#[test]
+fn dense_convolutions_of_large_maps_are_computed_in_tiles() {
+    // The size of the map reaches the convolution through a pool and a product.
+    let tiles = |side: i64| {
+        let mut graph = Graph::new("dense");
+        let images = graph.input("images", &[16, side, side]);
+        let two = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+        let pooled = graph.node("MaxPool", &[&images], two);
+        let mean = graph.node("GlobalAveragePool", &[&pooled], vec![]);
+        let scaled = graph.node("Mul", &[&pooled, &mean], vec![]);
+        let weight = graph.weight("w", &[16, 16, 3, 3], &[0.5; 16 * 16 * 9]);
+        let three = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1; 4])];
+        let map = graph.node("Conv", &[&scaled, &weight], three);
+        graph.output(&map, "map", &[16, side / 2, side / 2]);
+        let plan = Plan::read(&bytes(graph)).unwrap();
+        format!("{:?}", plan.steps.last().unwrap().operation).contains("Winograd")
+    };
+    assert!(tiles(16) && !tiles(8));
 }
