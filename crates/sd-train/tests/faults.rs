@@ -107,7 +107,7 @@ fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
     let bench = Bench::new();
     let started = Instant::now();
     let whole = bench.whole();
-    let length = started.elapsed();
+    let mut length = started.elapsed();
     let (mut killed, mut late, mut unfinished, mut resumed) = (0, 0, 0, 0);
     while killed < kills {
         let run = format!("killed{}", killed + late);
@@ -116,6 +116,8 @@ fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
         if child.try_wait().unwrap().is_some() {
             late += 1;
             assert!(late <= kills, "most runs end before their moment");
+            // The machine may be less busy than it was for the whole run.
+            length = length.mul_f64(0.7);
             continue;
         }
         killed += 1;
