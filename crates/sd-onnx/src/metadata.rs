@@ -110,8 +110,7 @@ pub struct Exit {
     /// the exits before it ran too, those.
     pub macs: u64,
     /// An image leaves here if the largest probability of the exit's answer, what is carried to it
-    /// included, is at least this, chosen on the validation
-    /// split. None where no image is to leave: no value keeps the accuracy that was asked for, or
+    /// included, is at least this, chosen on the validation split. None where no image is to leave: no value keeps the accuracy that was asked for, or
     /// there was no such split. The deepest exit needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,

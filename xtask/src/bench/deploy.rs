@@ -240,8 +240,7 @@ fn export(
 }
 
 /// What an export weighs, and scores on the test images: the deepest exit's in every runtime that is
-/// meant for it, the others in the first of these that takes it. None
-/// where none does.
+/// meant for it, the others in the first of these that takes it. None where none does.
 fn scored(
     args: &DeployArgs,
     programs: &Programs,
