@@ -1,6 +1,6 @@
 //! Sets of runs: compared where they were trained alike, and nowhere else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sd_bench::report::{self, Element, Table};
 use sd_bench::{
@@ -146,6 +146,30 @@ fn the_validation_images_choose_the_exit_to_deploy_over_all_seeds() {
     ];
     let found: Vec<_> = (0..table.rows.len()).map(|row| cells(table, row, &columns)).collect();
     assert_eq!(found, expected, "without validation scores nothing is chosen");
+}
+
+#[test]
+fn a_network_whose_best_exit_is_large_has_its_best_small_one_below() {
+    let large = |name, conv, exits| {
+        let mut run = run(name, 0, [conv, exits, DISTILLED], 20, 0.60);
+        run.summary.exits[1].params = 1_600_001;
+        run
+    };
+    let mut fifth = large("fifth", DENSE, LIGHT);
+    fifth.summary.exits[1].params -= 1;
+    let runs = [
+        validated(large("large", GROUPED, LIGHT), &[0.50, 0.51]),
+        validated(fifth, &[0.50, 0.51]),
+        // Its best exit is small.
+        validated(large("early", GROUPED, BYOT), &[0.52, 0.51]),
+    ];
+    let [table] = &section(&runs, "deploy-choice")[..] else { panic!("one recipe, one table") };
+    let rows = (0..table.rows.len()).map(|row| cells(table, row, &["Run", "Exit"]));
+    let found: BTreeSet<_> = rows.map(|row| row.join(" ")).collect();
+    let expected = ["large deepest", "large exit1", "fifth deepest", "early exit1"];
+    assert_eq!(found, expected.map(str::to_owned).into());
+    let at = table.rows.iter().position(|row| row.cells[..2] == ["large", "exit1"]).unwrap();
+    assert_eq!(table.rows[at - 1].cells[..2], ["large", "deepest"], "the best one comes first");
 }
 
 #[test]

@@ -12,9 +12,14 @@ use crate::stats::mean;
 pub(super) const SECTION: Section =
     Section { id: "deploy-choice", title: "The exit to deploy", build };
 
+/// A compressed network has at most the dense original's parameters over this.
+const COMPRESSION: u64 = 5;
+
 const EXPLANATION: &str = "Of each network the exit that was most accurate on the validation images \
-    after the last epoch, in the mean of the seeds; the test images chose nothing. Parameters and \
-    MACs are of the network that ends there, and their shares those of the dense original's. \
+    after the last epoch, in the mean of the seeds; the test images chose nothing. Where that one has \
+    more than a fifth of the dense original's parameters, the most accurate of those with at most a \
+    fifth follows, if there is one. Parameters and MACs are of the network that ends at the exit, \
+    and their shares those of the dense original's. \
     − dense is how much more accurate it is on the test images, in points, than the dense plain \
     original. Accuracies are of one seed, or the mean ± sample standard deviation over several.";
 
@@ -36,46 +41,58 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// A row for each trial that has a validation split.
+/// Each trial that has a validation split: its best exit, and its best small one.
 fn choices(trials: &[Trial]) -> Table {
     let numbers = ["Validation", "Test", "− dense", "Params", "of dense", "MACs", "of dense"];
     let columns = ["Run", "Exit", "Seeds"].map(Column::text);
     let mut table = Table::new(columns.into_iter().chain(numbers.map(Column::number)));
     let names = names::shortened(trials.iter().map(|trial| trial.name.clone()).collect());
     for (trial, name) in trials.iter().zip(names) {
-        let Some((exit, valid)) = chosen(trial) else { continue };
-        let test = trial.top1(|record| record.exits.iter().find(|other| other.name == exit.name));
-        let gain = || Some(mean(&test)? - mean(&trial.dense_original(trials)?.deepest())?);
         let dense = trial.record().dense_original;
-        let of_dense = |part: u64, whole: Option<u64>| {
-            whole.map_or_else(|| NONE.to_owned(), |whole| share(part, whole))
-        };
-        table.push([
-            name,
-            exit.name.clone(),
-            trial.seeds(),
-            score(&valid),
-            score(&test),
-            gain().map_or_else(|| NONE.to_owned(), points),
-            count(exit.params),
-            of_dense(exit.params, dense.map(|dense| dense.params)),
-            count(exit.macs),
-            of_dense(exit.macs, dense.map(|dense| dense.macs)),
-        ]);
+        for (exit, valid) in worth_deploying(trial) {
+            let test =
+                trial.top1(|record| record.exits.iter().find(|other| other.name == exit.name));
+            let gain = || Some(mean(&test)? - mean(&trial.dense_original(trials)?.deepest())?);
+            let of_dense = |part: u64, whole: Option<u64>| {
+                whole.map_or_else(|| NONE.to_owned(), |whole| share(part, whole))
+            };
+            table.push([
+                name.clone(),
+                exit.name.clone(),
+                trial.seeds(),
+                score(&valid),
+                score(&test),
+                gain().map_or_else(|| NONE.to_owned(), points),
+                count(exit.params),
+                of_dense(exit.params, dense.map(|dense| dense.params)),
+                count(exit.macs),
+                of_dense(exit.macs, dense.map(|dense| dense.macs)),
+            ]);
+        }
     }
     table
 }
 
-/// The exit with the highest mean validation top-1, the cheaper of equals, and its top-1 of each
-/// seed.
-fn chosen<'a>(trial: &Trial<'a>) -> Option<(&'a ExitScore, Vec<f64>)> {
+/// The best exit and, where that is too large for a compressed network, the best that is not.
+fn worth_deploying<'a>(trial: &Trial<'a>) -> Vec<(&'a ExitScore, Vec<f64>)> {
+    let best = chosen(trial, u64::MAX);
+    let most = trial.record().dense_original.map(|dense| dense.params / COMPRESSION);
+    let too_large = |most: &u64| best.as_ref().is_some_and(|(exit, _)| exit.params > *most);
+    let small = most.filter(too_large).and_then(|most| chosen(trial, most));
+    best.into_iter().chain(small).collect()
+}
+
+/// Of the exits with at most `most` parameters the one with the highest mean validation top-1, the
+/// cheaper of equals, and its top-1 of each seed.
+fn chosen<'a>(trial: &Trial<'a>, most: u64) -> Option<(&'a ExitScore, Vec<f64>)> {
     let valid = |name: &str| -> Vec<f64> {
         let last = trial.runs.iter().filter_map(|run| run.epochs.last()?.valid.as_ref());
         last.filter_map(|valid| valid.exits.iter().find(|exit| exit.name == name))
             .map(|exit| exit.top1)
             .collect()
     };
-    let exits = trial.record().exits.iter().map(|exit| (exit, valid(&exit.name)));
+    let exits = trial.record().exits.iter().filter(|exit| exit.params <= most);
+    let exits = exits.map(|exit| (exit, valid(&exit.name)));
     let mut best: Option<(&ExitScore, Vec<f64>)> = None;
     for (exit, scores) in exits {
         let better = mean(&scores) > best.as_ref().and_then(|(_, scores)| mean(scores));
