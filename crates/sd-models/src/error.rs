@@ -39,6 +39,16 @@ pub enum Error {
     /// A width multiplier that is not a positive number, or would not fit into memory.
     #[error("width is {0}, expected a number above 0, at most {MAX_WIDTH}")]
     Width(f64),
+    /// An output stride that is no power of two, or out of what the stem and the stages allow.
+    #[error("resnet.output_stride is {found}, expected a power of two from {least} to {most}")]
+    OutputStride {
+        /// The stride found.
+        found: i64,
+        /// The stem's.
+        least: i64,
+        /// That of a network whose stages all halve.
+        most: i64,
+    },
     /// Stages of exits, or exits with adapters, that are not increasing numbers of such.
     #[error("{key} is {found:?}, expected increasing numbers from 1 to {last}")]
     Exits {

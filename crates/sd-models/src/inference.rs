@@ -45,6 +45,7 @@ mod tests {
         let resnet = ResnetConfig {
             depth: 18,
             stem: Stem::Small,
+            output_stride: None,
             width: 0.25,
             conv: PerStage::All(ConvConfig::Dense),
             attention: PerStage::All(AttentionConfig::None),

@@ -85,6 +85,7 @@ fn resnet(depth: u32, width: f64, conv: ConvConfig, attention: AttentionConfig) 
     BackboneConfig::Resnet(ResnetConfig {
         depth,
         stem: Stem::Small,
+        output_stride: None,
         width,
         conv: PerStage::All(conv),
         attention: PerStage::All(attention),

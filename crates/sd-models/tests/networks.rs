@@ -30,6 +30,7 @@ fn resnet_with(stem: Stem, depth: u32, width: f64, conv: ConvConfig) -> Backbone
     BackboneConfig::Resnet(ResnetConfig {
         depth,
         stem,
+        output_stride: None,
         width,
         conv: PerStage::All(conv),
         attention: PerStage::All(sd_layers::AttentionConfig::None),
@@ -302,6 +303,7 @@ fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both
     let mut config = ResnetConfig {
         depth: 18,
         stem: Stem::Large,
+        output_stride: None,
         width: 1.0,
         conv: PerStage::Each(vec![ConvConfig::Dense; 3]),
         attention: PerStage::All(sd_layers::AttentionConfig::None),

@@ -21,6 +21,7 @@ fn resnet(depth: u32, stem: Stem) -> BackboneConfig {
     BackboneConfig::Resnet(ResnetConfig {
         depth,
         stem,
+        output_stride: None,
         width: 1.0,
         conv: PerStage::All(ConvConfig::Dense),
         attention: PerStage::All(AttentionConfig::None),

@@ -182,6 +182,7 @@ fn networks() -> Vec<(String, ModelConfig, Task)> {
         BackboneConfig::Resnet(ResnetConfig {
             depth,
             stem,
+            output_stride: None,
             width: 0.25,
             conv: PerStage::All(ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: true })),
             attention: PerStage::All(attention),

@@ -83,13 +83,16 @@ impl BackboneConfig {
         format!("{family}{depth} {conv}")
     }
 
-    /// The same network with dense convolutions: what a compressed one replaces. MobileNetV2
-    /// replaces none, and stays what it is.
+    /// The same network with dense convolutions, halving its maps in each stage: what a compressed
+    /// one replaces. MobileNetV2 replaces none, and stays what it is.
     #[must_use]
     pub fn dense_original(&self) -> Self {
         let mut original = self.clone();
         let conv = match &mut original {
-            Self::Resnet(config) => &mut config.conv,
+            Self::Resnet(config) => {
+                config.output_stride = None;
+                &mut config.conv
+            }
             Self::Vgg(config) => &mut config.conv,
             Self::MobilenetV2(_) => return original,
         };

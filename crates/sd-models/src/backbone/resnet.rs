@@ -25,6 +25,11 @@ pub struct ResnetConfig {
     /// Multiplier of every stage's channels, to the nearest multiple of 8.
     #[serde(default = "super::full_width")]
     pub width: f64,
+    /// The most pixels of the image, along a side, between two positions of the last map, a power of
+    /// two; 8 with the small stem and 32 with the large one where it is left out. A stage that would
+    /// go beyond keeps its resolution: no parameter more, four times the multiply-accumulates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_stride: Option<i64>,
     /// Kind of the 3×3 convolutions but the stem's. 1×1 convolutions stay dense.
     pub conv: PerStage<ConvConfig>,
     /// Attention inside the blocks.
@@ -46,8 +51,8 @@ impl ResnetConfig {
     /// The backbone for images with `channels` channels.
     ///
     /// # Errors
-    /// For a depth that there is not, a list by stage of another length than four, and layers
-    /// whose numbers do not fit.
+    /// For a depth or an output stride that there is not, a list by stage of another length than
+    /// four, and layers whose numbers do not fit.
     pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let (bottleneck, blocks) = (self.has_bottlenecks(), self.blocks()?);
         let convs = self.conv.resolve("resnet.conv", blocks.len())?;
@@ -55,6 +60,8 @@ impl ResnetConfig {
 
         let mut inputs = scaled(64, self.width)?;
         let (stem, mut stride) = self.stem(&(vs / "stem"), channels, inputs).at("stem")?;
+        let most = stride << (blocks.len() - 1);
+        let output_stride = self.checked_output_stride(stride, most)?;
         let mut stages = Vec::new();
         for (index, &count) in blocks.iter().enumerate() {
             let place = format!("stage{}", index + 1);
@@ -63,7 +70,8 @@ impl ResnetConfig {
             let mut sequence = Sequential::new();
             for block in 0..count {
                 let vs = vs / &place / block;
-                let step = if block == 0 && index > 0 { 2 } else { 1 };
+                let halves = block == 0 && index > 0 && stride < output_stride;
+                let step = if halves { 2 } else { 1 };
                 let residual = if bottleneck {
                     Residual::bottleneck(&vs, style, inputs, width, step)
                 } else {
@@ -95,6 +103,14 @@ impl ResnetConfig {
     /// Whether the blocks are bottlenecks: three convolutions, not two.
     pub(crate) fn has_bottlenecks(&self) -> bool {
         self.depth >= 50
+    }
+
+    fn checked_output_stride(&self, least: i64, most: i64) -> Result<i64> {
+        match self.output_stride {
+            None => Ok(most),
+            Some(found) if found.count_ones() == 1 && (least..=most).contains(&found) => Ok(found),
+            Some(found) => Err(Error::OutputStride { found, least, most }),
+        }
     }
 
     fn stem(

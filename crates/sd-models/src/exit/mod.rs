@@ -1,18 +1,20 @@
 //! Classifiers on feature maps: the shallow ones, and the head after the last stage.
 
 mod byot;
+mod chain;
 mod head;
 mod light;
 mod pooled;
 mod scan;
 mod tpami;
 
+pub use chain::ChainConfig;
 pub use head::Head;
 pub use light::LightConfig;
 pub use pooled::Pooled;
 
 use schemars::JsonSchema;
-use sd_layers::{AttentionConfig, Cost, FeatureShape};
+use sd_layers::{AttentionConfig, Cost, EcaConfig, FeatureShape};
 use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
@@ -49,7 +51,7 @@ pub trait Exit: std::fmt::Debug + Send {
 }
 
 /// A kind of shallow classifier. In TOML: `"byot"`, `"scan"`, `"tpami"`,
-/// `{ light = { attention = { eca = {} } } }`.
+/// `{ light = { attention = { eca = {} } } }`, `{ chain = { attention = { eca = {} } } }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitConfig {
@@ -61,6 +63,8 @@ pub enum ExitConfig {
     Tpami,
     /// Attention, a cheap reduction, global pool, linear.
     Light(LightConfig),
+    /// Attention, a separable convolution for each stage passed over, global pool, linear.
+    Chain(ChainConfig),
 }
 
 /// What a shallow classifier is built for.
@@ -85,6 +89,7 @@ impl ExitConfig {
             Self::Scan => Box::new(scan::scan(vs, geometry)?),
             Self::Tpami => Box::new(tpami::tpami(vs, geometry)?),
             Self::Light(config) => Box::new(config.build(vs, geometry)?),
+            Self::Chain(config) => Box::new(config.build(vs, geometry)?),
         })
     }
 
@@ -95,6 +100,7 @@ impl ExitConfig {
             Self::Scan => "scan".to_owned(),
             Self::Tpami => "tpami".to_owned(),
             Self::Light(config) => format!("light ({})", config.attention.name()),
+            Self::Chain(config) => format!("chain ({})", config.attention.name()),
         }
     }
 
@@ -105,16 +111,19 @@ impl ExitConfig {
             Self::Scan => AttentionConfig::Scan,
             Self::Tpami => AttentionConfig::Tpami,
             Self::Light(config) => config.attention.clone(),
+            Self::Chain(config) => config.attention.clone(),
         }
     }
 
-    /// One of each kind, the light one with each attention, for tests that hold for all and for
-    /// tables of costs.
+    /// One of each kind, the light one with each attention and the chain with ECA, for tests that
+    /// hold for all and for tables of costs.
     pub fn examples() -> Vec<Self> {
         let light = |attention| Self::Light(LightConfig::new(attention));
         let attentions = AttentionConfig::examples();
         let parents = [Self::Byot, Self::Scan, Self::Tpami];
-        parents.into_iter().chain(attentions.into_iter().map(light)).collect()
+        let eca = AttentionConfig::Eca(EcaConfig::default());
+        let chain = Self::Chain(ChainConfig { attention: eca });
+        parents.into_iter().chain(attentions.into_iter().map(light)).chain([chain]).collect()
     }
 }
 
