@@ -30,7 +30,7 @@ from attention import (
 )
 from cases import write_json
 from layers import DepthwiseSeparable
-from networks import Byot, Light, Scan, Tpami
+from networks import Byot, Chain, Light, Scan, Tpami
 from state_dicts import for_cifar, mobilenet_v2
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -66,6 +66,12 @@ def without_biases(network):
     for module in network.features:
         if isinstance(module, nn.Conv2d):
             module.bias = None
+    return network
+
+
+def not_beyond_stride_4(network):
+    """Stage 4 of a ResNet keeps the resolution of stage 3."""
+    network.layer4[0].conv1.stride = network.layer4[0].downsample[0].stride = (1, 1)
     return network
 
 
@@ -140,7 +146,15 @@ def exits(places):
     for name, attention in ATTENTIONS.items():
         light = [Light(c, width, CLASSES, attention(c)) for c, _ in maps]
         kinds[f"light ({name})"] = light
+    eca = ATTENTIONS["eca"]
+    kinds["chain (eca)"] = [Chain(c, late(c, side // last, width), CLASSES, eca(c)) for c, side in maps]
     return kinds
+
+
+def late(channels, ratio, width):
+    """Channels after each halving: kept by the first, then doubled, `width` after the last."""
+    halvings = ratio.bit_length() - 1
+    return [min(channels << number, width) for number in range(halvings - 1)] + [width]
 
 
 def cost_of_exits(modules, places):
@@ -159,6 +173,7 @@ if __name__ == "__main__":
         "resnet18/dense": resnet(18),
         "resnet18/grouped8": compressed(resnet(18), grouped8),
         "resnet18/depthwise_separable": compressed(resnet(18), separable),
+        "resnet18/output_stride4": not_beyond_stride_4(resnet(18)),
         "resnet34/dense": resnet(34),
         "resnet50/dense": resnet(50),
         "resnet101/dense": resnet(101),

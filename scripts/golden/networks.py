@@ -106,6 +106,28 @@ class Light(nn.Module):
         return feature, self.linear(feature)
 
 
+class Chain(nn.Module):
+    """Attention, and depthwise-separable convolutions that halve the map, `widths` after each,
+    linear."""
+
+    def __init__(self, channels, widths, classes, attention):
+        super().__init__()
+        self.attention = attention
+        self.chain = len(widths)
+        for number, width in enumerate(widths, 1):
+            step = {"conv": separable(channels, width, 2), "norm": BatchNormRelu(width)}
+            self.add_module(f"separable{number}", nn.ModuleDict(step))
+            channels = width
+        self.linear = nn.Linear(channels, classes)
+
+    def forward(self, x):
+        x = self.attention(x)
+        for number in range(1, self.chain + 1):
+            x = through(getattr(self, f"separable{number}"), x)
+        feature = x.mean((2, 3))
+        return feature, self.linear(feature)
+
+
 class Residual(nn.Module):
     """Basic block or bottleneck: `layers` by name, attention before the sum."""
 
@@ -253,6 +275,9 @@ if __name__ == "__main__":
     add(exits, "light", Light(8, 16, 5, Eca(3)), 4, 8, 8, 8)
     add(exits, "light_side_2", Light(8, 16, 5, Eca(3), side=2), 4, 8, 8, 8)
     add(exits, "light_squeeze_excite", Light(8, 16, 5, SqueezeExcite(8, 4)), 4, 8, 8, 8)
+    add(exits, "chain", Chain(8, [8, 16, 16], 5, Eca(3)), 4, 8, 16, 16)
+    add(exits, "chain_odd", Chain(8, [8, 16], 5, Eca(3)), 4, 8, 7, 7)
+    add(exits, "chain_at_the_last_size", Chain(8, [16], 5, Eca(3)), 4, 8, 2, 2)
     exits.write("sd-models", "exits")
 
     stages = Cases()

@@ -10,8 +10,8 @@ use sd_layers::{
     SqueezeExciteConfig,
 };
 use sd_models::{
-    BackboneConfig, ExitConfig, ExitGeometry, ExitsConfig, LightConfig, ModelConfig, MultiExit,
-    PerStage, ResnetConfig, Stem, Task, VggConfig, VggHead,
+    BackboneConfig, ChainConfig, ExitConfig, ExitGeometry, ExitsConfig, LightConfig, ModelConfig,
+    MultiExit, PerStage, ResnetConfig, Stem, Task, VggConfig, VggHead,
 };
 use tch::nn::ModuleT;
 use tch::{Device, Tensor, nn};
@@ -54,6 +54,7 @@ fn grouped4() -> ConvConfig {
 #[test]
 fn exits_are_those_of_pytorch() {
     let last = FeatureShape::new(16, 2, 2);
+    let chain = ExitConfig::Chain(ChainConfig { attention: eca() });
     let exits = [
         ("byot", ExitConfig::Byot, 8),
         ("byot_at_the_last_size", ExitConfig::Byot, 2),
@@ -65,6 +66,9 @@ fn exits_are_those_of_pytorch() {
         ("light", light(eca()), 8),
         ("light_side_2", ExitConfig::Light(LightConfig { side: 2, ..LightConfig::new(eca()) }), 8),
         ("light_squeeze_excite", light(squeeze_excite()), 8),
+        ("chain", chain.clone(), 16),
+        ("chain_odd", chain.clone(), 7),
+        ("chain_at_the_last_size", chain, 2),
     ];
     for (name, kind, side) in exits {
         let case = case("exits.safetensors", name);

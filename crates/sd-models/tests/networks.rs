@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use sd_layers::{ConvConfig, Cost, FeatureShape, GroupedConfig, Precision};
 use sd_models::{
-    BackboneConfig, ExitConfig, ExitsConfig, LightConfig, MobilenetV2Config, ModelConfig,
-    MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead, variables,
+    BackboneConfig, ChainConfig, ExitConfig, ExitsConfig, LightConfig, MobilenetV2Config,
+    ModelConfig, MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead,
+    variables,
 };
 use tch::{Device, Kind, Tensor, nn};
 
@@ -41,6 +42,14 @@ fn resnet(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
     resnet_with(Stem::Small, depth, width, conv)
 }
 
+fn resnet18_of_output_stride(output_stride: i64) -> BackboneConfig {
+    let mut backbone = resnet(18, 1.0, ConvConfig::Dense);
+    if let BackboneConfig::Resnet(config) = &mut backbone {
+        config.output_stride = Some(output_stride);
+    }
+    backbone
+}
+
 fn mobilenet_v2(stem: Stem, width: f64) -> BackboneConfig {
     BackboneConfig::MobilenetV2(MobilenetV2Config { stem, width })
 }
@@ -67,6 +76,7 @@ fn costs_are_those_that_pytorch_counts() {
         ("resnet18/dense", resnet(18, 1.0, ConvConfig::Dense)),
         ("resnet18/grouped8", resnet(18, 1.0, grouped8())),
         ("resnet18/depthwise_separable", resnet(18, 1.0, ConvConfig::DepthwiseSeparable)),
+        ("resnet18/output_stride4", resnet18_of_output_stride(4)),
         ("resnet34/dense", resnet(34, 1.0, ConvConfig::Dense)),
         ("resnet50/dense", resnet(50, 1.0, ConvConfig::Dense)),
         ("resnet101/dense", resnet(101, 1.0, ConvConfig::Dense)),
@@ -135,7 +145,8 @@ fn exits_hang_on_any_stages() {
     let task = Task { input: FeatureShape::new(3, 32, 32), classes: 7 };
     let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
     let light = ExitConfig::Light(LightConfig::new(sd_layers::AttentionConfig::None));
-    let kinds = [ExitConfig::Byot, ExitConfig::Scan, ExitConfig::Tpami, light];
+    let chain = ExitConfig::Chain(ChainConfig { attention: sd_layers::AttentionConfig::None });
+    let kinds = [ExitConfig::Byot, ExitConfig::Scan, ExitConfig::Tpami, light, chain];
     let families = [(vgg(11, 0.125, grouped8()), 4), (resnet(18, 0.125, grouped8()), 3)];
     for (kind, (backbone, last)) in
         kinds.iter().flat_map(|kind| families.iter().map(move |family| (kind, family)))
@@ -314,6 +325,21 @@ fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both
     config.depth = 20;
     let error = config.build(&vs.root(), 3).unwrap_err().to_string();
     assert!(error.contains("20") && error.contains("[18, 34, 50, 101, 152]"), "{error}");
+}
+
+#[test]
+fn an_output_stride_that_the_stages_do_not_have_is_refused() {
+    for found in [0, -4, 3, 16] {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let error = resnet18_of_output_stride(found).build(&vs.root(), 3).unwrap_err().to_string();
+        let expected = "expected a power of two from 1 to 8";
+        assert_eq!(error, format!("resnet.output_stride is {found}, {expected}"));
+    }
+    assert_eq!(
+        resnet18_of_output_stride(4).dense_original(),
+        resnet(18, 1.0, ConvConfig::Dense),
+        "what is replaced halves its maps in every stage"
+    );
 }
 
 #[test]
