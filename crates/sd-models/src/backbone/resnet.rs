@@ -27,7 +27,8 @@ pub struct ResnetConfig {
     pub width: f64,
     /// The most pixels of the image, along a side, between two positions of the last map, a power of
     /// two; 8 with the small stem and 32 with the large one where it is left out. A stage that would
-    /// go beyond keeps its resolution: no parameter more, four times the multiply-accumulates.
+    /// go beyond has stride 1, without dilation: no parameter more, four times the
+    /// multiply-accumulates, sixteen times those of a second such stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_stride: Option<i64>,
     /// Kind of the 3×3 convolutions but the stem's. 1×1 convolutions stay dense.
