@@ -119,23 +119,35 @@ def byot(channels, width, ratio, classes):
     return Classifier(body, width, classes)
 
 
+def chain(channels, width, ratio, classes):
+    layers, widest = [Eca(channels)], channels
+    for left in reversed(range(max(1, int(log2(ratio))))):
+        outputs = min(widest, width) if left else width
+        layers += [separable(channels, outputs, stride=2), *norm_relu(outputs)]
+        channels, widest = outputs, 2 * outputs
+    return Classifier(nn.Sequential(*layers), width, classes)
+
+
 def exit_kind(config):
-    if config == "byot":
+    if isinstance(config, str):
+        expect("exits.kind", config, "byot")
         return byot
-    (kind,) = take(config, "exits.kind", "light")
-    attention, side = take(kind, "exits.kind.light", "attention", "side")
-    expect("exits.kind.light.attention", attention, {"eca": {}})
-    return light(side or 1)
+    light_exit, chain_exit = take(config, "exits.kind", "light", "chain")
+    kind, values = ("light", light_exit) if light_exit else ("chain", chain_exit)
+    attention, side = take(values, f"exits.kind.{kind}", "attention", "side")
+    expect(f"exits.kind.{kind}.attention", attention, {"eca": {}})
+    return light(side or 1) if light_exit else chain
 
 
 class Residual(nn.Module):
-    def __init__(self, conv, inputs, outputs, stride):
+    def __init__(self, conv, attention, inputs, outputs, stride):
         super().__init__()
         self.branch = nn.Sequential(
             conv(inputs, outputs, stride=stride),
             *norm_relu(outputs),
             conv(outputs, outputs),
             nn.BatchNorm2d(outputs),
+            *attention(outputs),
         )
         self.shortcut = nn.Sequential()
         if inputs != outputs or stride != 1:
@@ -148,29 +160,33 @@ class Residual(nn.Module):
 
 
 def resnet18(config):
-    """Stem and stages with their channels; images of about 32×32."""
-    depth, stem, conv, attention, width = take(
-        config, "resnet", "depth", "stem", "conv", "attention", "width"
+    """Stem and stages with their channels and strides; images of about 32×32."""
+    depth, stem, conv, attention, width, output_stride = take(
+        config, "resnet", "depth", "stem", "conv", "attention", "width", "output_stride"
     )
     for name, found, expected in [
         ("depth", depth, 18),
         ("width", width or 1, 1),
         ("stem", stem, "small"),
-        ("attention", attention, "none"),
     ]:
         expect(f"resnet.{name}", found, expected)
-    conv = convolution(conv)
     stem = nn.Sequential(dense(3, 64), *norm_relu(64))
-    stages, inputs = [], 64
-    for index, outputs in enumerate((64, 128, 256, 512)):
-        first = Residual(conv, inputs, outputs, 1 if index == 0 else 2)
-        stages.append((nn.Sequential(first, Residual(conv, outputs, outputs, 1)), outputs))
+    stages, inputs, reached = [], 64, 1
+    sizes = zip((64, 128, 256, 512), by_stage(conv, 4), by_stage(attention, 4))
+    for index, (outputs, conv, weighs) in enumerate(sizes):
+        stride = 2 if index > 0 and reached < (output_stride or 8) else 1
+        reached *= stride
+        weigh = attention_layers("resnet.attention", weighs)
+        conv = convolution(conv)
+        first = Residual(conv, weigh, inputs, outputs, stride)
+        blocks = nn.Sequential(first, Residual(conv, weigh, outputs, outputs, 1))
+        stages.append((blocks, outputs, reached))
         inputs = outputs
     return stem, stages
 
 
 def vgg11(config):
-    """Stem and stages with their channels; the stem is the first convolution."""
+    """Stem and stages with their channels and strides; the stem is the first convolution."""
     depth, head, conv, attention, width = take(
         config, "vgg", "depth", "head", "conv", "attention", "width"
     )
@@ -183,21 +199,28 @@ def vgg11(config):
     stem = nn.Sequential(dense(3, 64), *norm_relu(64))
     stages, inputs = [], 64
     sizes = ((64, 0), (128, 1), (256, 2), (512, 2), (512, 2))
-    for (outputs, count), conv, weighs in zip(sizes, by_stage(conv), by_stage(attention)):
+    sizes = zip(sizes, by_stage(conv, 5), by_stage(attention, 5))
+    for index, ((outputs, count), conv, weighs) in enumerate(sizes):
         layers = []
         for _ in range(count):
             layers += [convolution(conv)(inputs, outputs), *norm_relu(outputs)]
             inputs = outputs
-        if weighs != "none":
-            expect("vgg.attention", weighs, {"eca": {}})
-            layers.append(Eca(outputs))
-        stages.append((nn.Sequential(*layers, nn.MaxPool2d(2)), outputs))
+        layers += attention_layers("vgg.attention", weighs)(outputs)
+        stages.append((nn.Sequential(*layers, nn.MaxPool2d(2)), outputs, 2 ** (index + 1)))
     return stem, stages
 
 
-def by_stage(value):
-    """One value for all of VGG's five stages, or a list of five."""
-    return value if isinstance(value, list) else [value] * 5
+def by_stage(value, stages):
+    """One value for all stages, or a list with one for each."""
+    return value if isinstance(value, list) else [value] * stages
+
+
+def attention_layers(context, attention):
+    """What makes the layers of an attention for a number of channels: none, or ECA."""
+    if attention == "none":
+        return lambda channels: ()
+    expect(context, attention, {"eca": {}})
+    return lambda channels: (Eca(channels),)
 
 
 class MultiExit(nn.Module):
@@ -208,17 +231,15 @@ class MultiExit(nn.Module):
         backbone, exits = take(config, "model", "backbone", "exits")
         resnet, vgg = take(backbone, "model.backbone", "resnet", "vgg")
         self.stem, stages = resnet18(resnet) if resnet else vgg11(vgg)
-        self.stages = nn.ModuleList(stage for stage, _ in stages)
-        channels = [channels for _, channels in stages]
-        width = channels[-1]
+        self.stages = nn.ModuleList(stage for stage, _, _ in stages)
+        _, width, last = stages[-1]
         self.classifiers = nn.ModuleDict()
         if exits:
             after, kind = take(exits, "model.exits", "after", "kind")
             make = exit_kind(kind)
             for stage in after:
-                # Both families halve the map from each stage to the next.
-                ratio = 2 ** (len(stages) - stage)
-                exit = make(channels[stage - 1], width, ratio, classes)
+                _, channels, stride = stages[stage - 1]
+                exit = make(channels, width, last // stride, classes)
                 self.classifiers[str(stage - 1)] = exit
         head = Classifier(nn.Identity(), width, classes)
         self.classifiers[str(len(stages) - 1)] = head
