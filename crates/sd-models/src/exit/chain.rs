@@ -1,5 +1,5 @@
 //! The deeper of the light shallow classifiers: attention of nearly no cost, and one separable
-//! convolution for each stage that the exit passes over.
+//! convolution for each halving of the map that the exit passes over.
 
 use schemars::JsonSchema;
 use sd_layers::{
@@ -15,8 +15,8 @@ use super::{ExitGeometry, Pooled};
 /// until the map is no larger than the last stage's, at least one; global pool, linear.
 ///
 /// The first keeps the C channels, each later one doubles them, and the last has D. So the
-/// channels grow a step later than the network's own, on maps of a quarter of the positions, and
-/// a chain costs a quarter of one that grows with them.
+/// channels grow a step later than the network's own, for less than half of the
+/// multiply-accumulates of a chain that grows with them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChainConfig {

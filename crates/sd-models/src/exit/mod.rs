@@ -63,7 +63,7 @@ pub enum ExitConfig {
     Tpami,
     /// Attention, a cheap reduction, global pool, linear.
     Light(LightConfig),
-    /// Attention, a separable convolution for each stage passed over, global pool, linear.
+    /// Attention, a separable convolution for each halving passed over, global pool, linear.
     Chain(ChainConfig),
 }
 
