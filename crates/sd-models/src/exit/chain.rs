@@ -3,8 +3,8 @@
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNormRelu, Block, ConvGeometry, DepthwiseSeparable, Linear, Sequential,
-    Window,
+    AttentionConfig, BatchNormRelu, ConvGeometry, DepthwiseSeparable, FeatureShape, Linear,
+    Sequential, Window,
 };
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -41,12 +41,13 @@ impl ChainConfig {
             let outputs = if ends { last.channels } else { wider.min(last.channels) };
             let vs = vs / format!("separable{number}");
             let geometry = ConvGeometry { inputs: map.channels, outputs, window };
-            let step = DepthwiseSeparable::new(&(&vs / "conv"), geometry)?;
-            map = step.cost(map)?.1;
-            body = body.then(step).then(BatchNormRelu::new(&(&vs / "norm"), outputs));
+            body = body
+                .then(DepthwiseSeparable::new(&(&vs / "conv"), geometry)?)
+                .then(BatchNormRelu::new(&(&vs / "norm"), outputs));
             if ends {
                 break;
             }
+            map = FeatureShape { channels: outputs, ..halved };
             wider = 2 * outputs;
         }
         Ok(Pooled { body, linear: Linear::new(&(vs / "linear"), last.channels, classes) })
