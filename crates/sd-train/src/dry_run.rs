@@ -13,6 +13,7 @@ use crate::count::{Count, table};
 use crate::fingerprint::Fingerprint;
 use crate::logging;
 use crate::non_finite::Broken;
+use crate::output::print;
 use crate::setup::Setup;
 use crate::trace::StepRecord;
 use crate::train::Trainer;
@@ -31,7 +32,7 @@ pub fn dry_run(experiment: &Experiment, place: &Place) -> Result<()> {
     timing::reset_peak_memory();
     let before = timing::peak_memory_bytes();
     let step = first_step(&trainer)?;
-    println!("{}", describe(&setup, &trainer, &counted, &step, before)?);
+    print(describe(&setup, &trainer, &counted, &step, before)?)?;
     if let Some(broken) = Broken::in_step(&step) {
         bail!("{broken}");
     }

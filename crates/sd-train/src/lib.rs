@@ -69,6 +69,7 @@ pub mod non_finite;
 pub mod objective;
 pub mod observe;
 pub mod optim;
+pub mod output;
 pub mod overfit;
 pub mod precision;
 pub mod predict;

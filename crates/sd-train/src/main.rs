@@ -10,6 +10,7 @@ use sd_train::cli::lr_range::LrRangeArgs;
 use sd_train::cli::onnx::OnnxArgs;
 use sd_train::cli::{Bench, Cli, Command, ConfigText, CountArgs, EvalArgs, Exchange, Program};
 use sd_train::config::Experiment;
+use sd_train::output::print;
 use sd_train::train::Ended;
 use sd_train::{
     bench, configuration, count, exchange, exit_kinds, export, lr_range, memory, predict, run,
@@ -53,16 +54,14 @@ fn eval(args: &EvalArgs) -> Result<()> {
         let score = export::score(args, file)?;
         let text =
             if args.json { serde_json::to_string_pretty(&score)? } else { score.to_string() };
-        println!("{text}");
-        return Ok(());
+        return print(text);
     }
     let evaluation = run::eval(args)?;
     if args.json {
-        println!("{}", serde_json::to_string(&evaluation)?);
+        print(serde_json::to_string(&evaluation)?)
     } else {
-        println!("{}", sd_bench::report::evaluation_text(&evaluation));
+        print(sd_bench::report::evaluation_text(&evaluation))
     }
-    Ok(())
 }
 
 fn count(args: &CountArgs) -> Result<()> {
@@ -86,31 +85,28 @@ fn print_counts<C: Serialize>(
     };
     let counts = args.configs.iter().map(of_file).collect::<Result<Vec<_>>>()?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&counts)?);
+        print(serde_json::to_string_pretty(&counts)?)
     } else {
-        println!("{}", text(&counts).trim_end());
+        print(text(&counts).trim_end())
     }
-    Ok(())
 }
 
 fn config_text(text: ConfigText) -> Result<()> {
     let text = match text {
-        ConfigText::Schema => serde_json::to_string_pretty(&configuration::schema())? + "\n",
+        ConfigText::Schema => serde_json::to_string_pretty(&configuration::schema())?,
         ConfigText::Reference => configuration::reference(),
     };
-    print!("{text}");
-    Ok(())
+    print(text.trim_end())
 }
 
 fn lr_range(args: &LrRangeArgs) -> Result<()> {
     let (folder, found) = lr_range::lr_range(args)?;
-    println!("{found}\n{}", folder.join("lr-range.svg").display());
-    Ok(())
+    print(format!("{found}\n{}", folder.join("lr-range.svg").display()))
 }
 
 fn export(args: &OnnxArgs) -> Result<()> {
     for file in export::export(args)? {
-        println!("{}", file.display());
+        print(file.display())?;
     }
     Ok(())
 }
@@ -120,16 +116,14 @@ fn weights(exchange: &Exchange) -> Result<()> {
         Exchange::Import(args) => (exchange::import(args)?, &args.out),
         Exchange::Export(args) => (exchange::export(args)?, &args.out),
     };
-    println!("{}: {tensors} tensors", file.display());
-    Ok(())
+    print(format!("{}: {tensors} tensors", file.display()))
 }
 
 fn bench(subject: &Bench) -> Result<()> {
     let (record, json) = bench::bench(subject)?;
     if json {
-        println!("{}", serde_json::to_string(&record)?);
+        print(serde_json::to_string(&record)?)
     } else {
-        println!("{}", sd_bench::speed::text(&record));
+        print(sd_bench::speed::text(&record))
     }
-    Ok(())
 }

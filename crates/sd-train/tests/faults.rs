@@ -1,4 +1,4 @@
-//! What can happen to a run on a shared machine, done to the binary: kills, signals, damage.
+//! What can happen to a command on a shared machine, done to the binary: kills, signals, damage.
 
 mod common;
 
@@ -359,4 +359,15 @@ fn a_folder_that_vanishes_stops_the_run_with_its_name() {
         sd_models::TensorFile::read(&bench.path("moved", LAST)).is_ok()
             || sd_models::TensorFile::read(&bench.path("moved", PREVIOUS)).is_ok()
     );
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_error() {
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sd-train"));
+    command.args(["config", "reference"]).stdout(closed).stderr(Stdio::piped());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{:?}: {said}", output.status);
 }
