@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use sd_bench::report::{SECTIONS, Section};
+use sd_bench::{Error, Run};
 
 #[derive(Parser)]
 #[command(name = "sd-bench", bin_name = "cargo xtask", version, about = "Reports of training runs")]
@@ -25,7 +26,7 @@ enum Command {
 
 #[derive(Args)]
 struct Report {
-    /// Folder of a run
+    /// Folder of a run; of several, those without a run that has ended are left out
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
     /// Where to write it [default: the run's own folder; of several runs, report/]
@@ -64,8 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn report(arguments: &Report) -> anyhow::Result<()> {
-    let runs =
-        arguments.runs.iter().map(sd_bench::Run::open).collect::<sd_bench::Result<Vec<_>>>()?;
+    let runs = open(&arguments.runs)?;
     let mut stdout = std::io::stdout().lock();
     if let Some(section) = arguments.section {
         let elements = (section.build)(&runs)?;
@@ -83,6 +83,24 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
         writeln!(stdout, "{}", path.display()).context("standard output")?;
     }
     Ok(())
+}
+
+/// The runs in the folders. Of several, as `runs/*` names them, those are left out that hold a
+/// sweep or a run that goes on.
+fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for folder in folders {
+        match Run::open(folder) {
+            Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. }))
+                if folders.len() > 1 =>
+            {
+                eprintln!("left out: {error}");
+            }
+            run => runs.push(run?),
+        }
+    }
+    anyhow::ensure!(!runs.is_empty(), "none of these folders holds a run that has ended");
+    Ok(runs)
 }
 
 fn speed(arguments: &Speed) -> anyhow::Result<()> {

@@ -74,7 +74,7 @@ pub struct RunRecord {
     /// Training throughput over the whole run.
     #[serde(deserialize_with = "null_is_nan")]
     pub images_per_second: f64,
-    /// Wall-clock seconds from the first step to the end, evaluation included.
+    /// Seconds of training alone, over all epochs, without evaluation.
     #[serde(deserialize_with = "null_is_nan")]
     pub seconds: f64,
 }

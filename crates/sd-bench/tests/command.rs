@@ -67,6 +67,23 @@ fn a_section_is_printed_and_nothing_written() {
 }
 
 #[test]
+fn of_several_folders_those_without_a_run_that_has_ended_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(&folder.path().join("a"));
+    fs::create_dir(folder.path().join("sweep")).unwrap();
+    fs::create_dir(folder.path().join("training")).unwrap();
+    fs::write(folder.path().join("training/config.toml"), "").unwrap();
+    let done = sd_bench(&["report", "a", "sweep", "training"], folder.path()).success();
+    let said = text(&done.get_output().stderr);
+    assert!(said.contains("left out: sweep is not a run"), "{said}");
+    assert!(said.contains("left out: training has not"), "{said}");
+    let none = sd_bench(&["report", "sweep", "training"], folder.path()).code(1);
+    assert!(text(&none.get_output().stderr).contains("none of these folders"));
+    // A wrong path is no run that goes on.
+    sd_bench(&["report", "a", "gone"], folder.path()).code(1);
+}
+
+#[test]
 fn a_folder_that_is_no_run_fails_and_bad_usage_is_2() {
     let folder = tempfile::tempdir().unwrap();
     let failed = sd_bench(&["report", "."], folder.path()).code(1);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sd_bench::report::{self, Element, Table};
 use sd_bench::{
-    Cost, EnsembleScore, EpochRecord, ExitAccuracy, ExitScore, Run, RunRecord, SCHEMA_VERSION,
-    SplitScore, Status,
+    Cost, EnsembleScore, Environment, EpochRecord, ExitAccuracy, ExitScore, Run, RunRecord,
+    SCHEMA_VERSION, SplitScore, Status,
 };
 
 const DENSE: &str = "conv = \"dense\"";
@@ -278,6 +278,151 @@ fn an_ablation_changes_one_value_of_its_base() {
     assert_eq!(of("model.exits.kind"), kinds);
     assert_eq!(of("model.backbone.vgg.conv").len(), 2);
     assert!(!format!("{tables:?}").contains("10.0 %"), "far is two values away");
+}
+
+#[test]
+fn every_configuration_that_is_one_value_from_another_is_in_an_ablation() {
+    let with = |name, objective: &str, top1| run(name, 0, [GROUPED, LIGHT, objective], 20, top1);
+    let mixed = |objective: &str| format!("{objective}\n[mix.mixup]\nalpha = 1.0");
+    let supervised = "deep_supervision = { label_smoothing = 0.0 }";
+    let smooth = "deep_supervision = { label_smoothing = 0.1 }";
+    let runs = [
+        // Every value of self-distillation is one choice away from it.
+        with("supervised", supervised, 0.50),
+        with("base", DISTILLED, 0.60),
+        with("a1", &DISTILLED.replace("0.3", "0.1"), 0.61),
+        with("a5", &DISTILLED.replace("0.3", "0.5"), 0.62),
+        with("smooth", smooth, 0.51),
+        with("mixed", &mixed(supervised), 0.52),
+    ];
+    let blocks = report::document(&runs).unwrap().blocks;
+    let block = blocks.into_iter().find(|block| block.id == "ablations").unwrap();
+    let mut found = Vec::new();
+    for element in &block.elements {
+        match element {
+            Element::Heading(title) => found.push(title.split("; ").last().unwrap().to_owned()),
+            Element::Table(table) => {
+                let values = table.rows.iter().map(|row| row.cells[0].as_str());
+                found.push(format!(
+                    "{}: {}",
+                    table.columns[0].title,
+                    values.collect::<Vec<_>>().join(", ")
+                ));
+            }
+            _ => {}
+        }
+    }
+    let expected = [
+        "base: base",
+        "objective: deep_supervision (label_smoothing = 0), self_distillation (alpha = 0.3, label_smoothing = 0) (base)",
+        "objective.self_distillation.alpha: 0.1, 0.3 (base), 0.5",
+        "base: supervised",
+        "mix: mixup (alpha = 1), none (base)",
+        "objective.deep_supervision.label_smoothing: 0 (base), 0.1",
+    ];
+    assert_eq!(found, expected);
+}
+
+fn environment(precision: &str) -> Environment {
+    let unknown = String::new;
+    Environment {
+        version: unknown(),
+        commit: None,
+        command: unknown(),
+        started: unknown(),
+        os: unknown(),
+        cpu: unknown(),
+        cores: 1,
+        threads: 1,
+        memory_bytes: None,
+        device: unknown(),
+        precision: precision.to_owned(),
+        libtorch: unknown(),
+    }
+}
+
+/// Notices of a section.
+fn notices(runs: &[Run], id: &str) -> Vec<String> {
+    let blocks = report::document(runs).unwrap().blocks;
+    let elements =
+        blocks.into_iter().filter(|block| block.id == id).flat_map(|block| block.elements);
+    let notice = |element| match element {
+        Element::Notice(text) => Some(text),
+        _ => None,
+    };
+    elements.filter_map(notice).collect()
+}
+
+#[test]
+fn what_a_reader_of_the_numbers_has_to_know_stands_with_them() {
+    let mut runs = a_set();
+    assert_eq!(notices(&runs, "comparison"), Vec::<String>::new());
+    for (run, precision) in runs.iter_mut().zip(["bf16", "bf16", "f32"]) {
+        run.environment = Some(environment(precision));
+    }
+    runs.push(run("light", 1, [GROUPED, LIGHT, DISTILLED], 20, 0.9));
+    let expected = [
+        "These runs were computed in bf16 and f32, which may differ.",
+        "Left out, for an earlier run has the same configuration and seed: runs/light-seed1.",
+    ];
+    assert_eq!(notices(&runs, "comparison"), expected);
+    runs[0].summary.stopped_early = true;
+    let [stopped] = &notices(&runs, "overview")[..] else { panic!("one stopped") };
+    assert!(stopped.contains("stopped after 20 epochs"), "{stopped}");
+}
+
+#[test]
+fn recipes_that_read_the_same_are_told_apart() {
+    let decay = |name, decay: &str| {
+        let mut run = run(name, 0, [GROUPED, PLAIN, LABELS], 20, 0.5);
+        run.config += &format!("sgd = {{ weight_decay = {decay} }}\n");
+        run
+    };
+    let blocks = report::document(&[decay("a", "5e-4"), decay("b", "1e-4")]).unwrap().blocks;
+    let block = blocks.into_iter().find(|block| block.id == "comparison").unwrap();
+    let title = |element| match element {
+        Element::Heading(title) => Some(title),
+        _ => None,
+    };
+    let titles: Vec<String> = block.elements.into_iter().filter_map(title).collect();
+    assert_eq!(
+        titles,
+        [
+            "cifar100, 20 epochs, batch 128, train.sgd.weight_decay 0.0005",
+            "cifar100, 20 epochs, batch 128, train.sgd.weight_decay 0.0001",
+        ]
+    );
+}
+
+#[test]
+fn a_dense_network_that_is_not_plain_is_no_original() {
+    let mut runs = a_set();
+    runs[4].config = runs[4].config.replace("attention = \"none\"", "attention = { eca = {} }");
+    let tables = section(&runs, "comparison");
+    let dense: Vec<_> = (0..4).map(|row| cells(&tables[0], row, &["− dense"])[0]).collect();
+    assert_eq!(dense, ["–"; 4]);
+}
+
+#[test]
+fn exits_on_other_stages_and_larger_maps_are_other_networks_in_words() {
+    let after = |stages| LIGHT.replace("after = [1]", stages);
+    let sided = LIGHT.replace("light = {", "light = { side = 4,");
+    let strided = format!("{GROUPED}\noutput_stride = 4");
+    let runs = [
+        run("first", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.6),
+        run("later", 0, [GROUPED, &after("after = [3, 4]"), DISTILLED], 20, 0.6),
+        run("side", 0, [GROUPED, &sided, DISTILLED], 20, 0.6),
+        run("stride", 0, [&strided, LIGHT, DISTILLED], 20, 0.6),
+    ];
+    let tables = section(&runs, "comparison");
+    let words = (0..4).map(|row| cells(&tables[0], row, &["Convolution", "Framework"]).join("; "));
+    let expected = [
+        "grouped 8; light exits",
+        "grouped 8; light exits after 3 and 4",
+        "grouped 8; light exits, side 4",
+        "grouped 8, output stride 4; light exits",
+    ];
+    assert_eq!(words.collect::<Vec<_>>(), expected);
 }
 
 #[test]

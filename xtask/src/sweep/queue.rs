@@ -61,7 +61,8 @@ impl fmt::Display for Ended {
             Self::Finished(1) => write!(f, "the run has finished"),
             Self::Finished(runs) => write!(f, "all {runs} runs have finished"),
             Self::Failed(names) => {
-                write!(f, "failed: {}; the same command tries again", names.join(", "))
+                let names = names.join(", ");
+                write!(f, "failed: {names}; the same command tries again what has not finished")
             }
             Self::Interrupted => write!(f, "stopped; the same command goes on"),
         }

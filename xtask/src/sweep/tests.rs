@@ -17,6 +17,7 @@ use std::time::Duration;
 const FAKE: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 echo "$@" >> "$here/calls"
+readlink /proc/$$/fd/0 > "$here/stdin"
 while [ $# -gt 0 ]; do
   [ "$1" = --out ] && out=$2
   shift
@@ -206,6 +207,15 @@ fn another_configuration_in_the_folder_is_an_error_before_anything_runs() {
     fs::remove_file(bench.out().join("a-seed0").join(ASKED)).unwrap();
     let error = queue.is_done().unwrap_err().to_string();
     assert!(error.contains("a run that no sweep started"), "{error}");
+}
+
+#[test]
+fn a_run_holds_the_lock_too_and_so_outlives_a_sweep_that_is_killed() {
+    let bench = Bench::new();
+    let sweep = bench.sweep(&[""]);
+    bench.run(&sweep);
+    let held = fs::read_to_string(bench.path("stdin")).unwrap();
+    assert_eq!(Path::new(held.trim_end()), bench.out().join(".sweep.lock"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::recipe::Group;
+use super::setting::Difference;
 use super::trial::{Trial, shallow_exits};
 use super::{Column, Element, Section, Table};
 use crate::error::Result;
@@ -10,31 +11,33 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "ablations", title: "Ablations", build };
 
-const EXPLANATION: &str = "Each table changes one value of its base, and nothing else. Test top-1 \
-    after the last epoch; differences to the base are of the deepest exit, in points. The base of a \
-    recipe is the configuration from which most others differ in one value.";
+const EXPLANATION: &str = "Each table changes one value of its base, or one choice with the values \
+    that it alone has. Test top-1 after the last epoch; differences to the base are of the deepest \
+    exit, in points, and may be the seeds' where there is one seed. A base is the configuration \
+    from which most of those that are in no table before differ so.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
     if runs.len() < 2 {
         return Ok(elements);
     }
-    for group in Group::all(runs)? {
-        let mut rest: Vec<&Trial> = group.trials.iter().collect();
-        while let Some(base) = base(&rest) {
-            let mut by_key: BTreeMap<String, Vec<(String, &Trial)>> = BTreeMap::new();
-            let mut value_of_base = BTreeMap::new();
-            rest.retain(|trial| {
-                if let Some((key, [was, is])) = single_difference(base, trial) {
-                    value_of_base.insert(key.clone(), was);
-                    by_key.entry(key).or_default().push((is, trial));
-                    return false;
+    for group in Group::finished(runs)? {
+        let mut unseen: Vec<&Trial> = group.trials.iter().collect();
+        while let Some(base) = base(&group.trials, &unseen) {
+            let mut tables: BTreeMap<String, Values> = BTreeMap::new();
+            for trial in &group.trials {
+                if let Some(Difference { key, values: [was, is], .. }) = difference(base, trial) {
+                    let (_, values) = tables.entry(key).or_insert((was, Vec::new()));
+                    values.push((is, trial));
                 }
-                !std::ptr::eq(*trial, base)
-            });
+            }
+            tables.retain(|_, (_, values)| values.iter().any(|(_, trial)| among(&unseen, trial)));
+            let values = tables.values().flat_map(|(_, values)| values);
+            let seen: Vec<_> = values.map(|(_, trial)| *trial).chain([base]).collect();
+            unseen.retain(|trial| !among(&seen, trial));
             elements.push(Element::Heading(format!("{}; base: {}", group.title, base.name)));
-            for (key, mut values) in by_key {
-                values.push((format!("{} (base)", value_of_base[&key]), base));
+            for (key, (was, mut values)) in tables {
+                values.push((format!("{was} (base)"), base));
                 values.sort_by(|(a, _), (b, _)| number(a).total_cmp(&number(b)));
                 elements.push(Element::Table(table(&key, base, &values, &group)));
             }
@@ -46,25 +49,33 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// The trial with the most others one value away, the first of several; none if all are alone.
-fn base<'t, 'a>(trials: &[&'t Trial<'a>]) -> Option<&'t Trial<'a>> {
-    let others = |trial: &Trial| {
-        trials.iter().filter(|other| single_difference(trial, other).is_some()).count()
+/// The base's value of a key, and the others' with the trials that have them.
+type Values<'t, 'a> = (String, Vec<(String, &'t Trial<'a>)>);
+
+/// The trial from which most of the unseen differ in one value, of equals that from which most
+/// differ in one value or choice, the first of several; none if all unseen are alone.
+fn base<'t, 'a>(trials: &'t [Trial<'a>], unseen: &[&Trial]) -> Option<&'t Trial<'a>> {
+    let near = |trial: &Trial| {
+        let found: Vec<_> = unseen.iter().filter_map(|other| difference(trial, other)).collect();
+        (found.iter().filter(|difference| !difference.exchanged).count(), found.len())
     };
-    let counted = trials.iter().map(|trial| (others(trial), *trial));
+    let counted = trials.iter().map(|trial| (near(trial), trial));
     let most = counted.reduce(|most, next| if next.0 > most.0 { next } else { most })?;
-    (most.0 > 0).then_some(most.1)
+    (most.0.1 > 0).then_some(most.1)
 }
 
-/// The only key in which two trials of one network differ, with both values.
-fn single_difference(base: &Trial, other: &Trial) -> Option<(String, [String; 2])> {
+fn among(trials: &[&Trial], trial: &Trial) -> bool {
+    trials.iter().any(|other| std::ptr::eq(*other, trial))
+}
+
+/// The only difference of two trials of one network.
+fn difference(base: &Trial, other: &Trial) -> Option<Difference> {
     if base.model.network != other.model.network {
         return None;
     }
-    match base.setting.differences(&other.setting).as_slice() {
-        [only] => Some((only.key.clone(), only.values.clone())),
-        _ => None,
-    }
+    let mut differences = base.setting.differences(&other.setting);
+    let only = differences.pop()?;
+    differences.is_empty().then_some(only)
 }
 
 fn table(key: &str, base: &Trial, values: &[(String, &Trial)], group: &Group) -> Table {

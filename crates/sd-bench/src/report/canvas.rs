@@ -84,9 +84,16 @@ impl Canvas<'_> {
         Ok(self.root.draw(&PathElement::new(points, stroke(colour, thick)))?)
     }
 
-    pub(super) fn dashes(&self, points: &[Point], colour: RGBColor, thick: f64) -> Painted {
+    /// A line of dashes of the first length, a gap of the second between them.
+    pub(super) fn dashes(
+        &self,
+        points: &[Point],
+        [dash, gap]: [f64; 2],
+        colour: RGBColor,
+        thick: f64,
+    ) -> Painted {
         let points: Vec<_> = points.iter().copied().map(units).collect();
-        let (dash, gap) = ((5.0 * UNITS) as u32, (3.0 * UNITS) as u32);
+        let (dash, gap) = ((dash * UNITS) as u32, (gap * UNITS) as u32);
         Ok(self.root.draw(&DashedPathElement::new(points, dash, gap, stroke(colour, thick)))?)
     }
 

@@ -14,7 +14,8 @@ const EXPLANATION: &str = "Only runs of one recipe stand in one table. Accuracie
     or the mean ± sample standard deviation over several. − dense and − BYOT are how much more \
     accurate the deepest exit is, in points, than that of the dense plain original of the network, \
     and than that of the same backbone with BYOT's exits; where there are several of these, than \
-    the one whose configuration differs least. A difference between single seeds may be the seeds'.";
+    the one whose configuration differs least. A difference of single seeds may be the seeds'. \
+    exit1 is a network's first exit, whatever stage it is on.";
 
 const COSTS: &str = "Deployed is the network up to its deepest exit, without the others; framework \
     is with every exit, as trained; each exit's column is the network that ends there.";
@@ -28,9 +29,9 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     if runs.len() < 2 {
         return Ok(elements);
     }
-    for group in Group::all(runs)? {
+    for group in Group::finished(runs)? {
         let what = Words::of(&group.trials);
-        elements.push(Element::Heading(group.title));
+        elements.extend(group.heading());
         let lead =
             format!("Test top-1 after the last epoch{}:", what.common(&group.trials[0], ALL));
         elements.push(Element::Paragraph(lead));
@@ -107,12 +108,12 @@ fn accuracies(trials: &[Trial], what: &Words) -> Table {
 
 /// The trial with BYOT's exits on the same backbone that differs least; not this one.
 fn byot<'t, 'a>(trial: &Trial, trials: &'t [Trial<'a>]) -> Option<&'t Trial<'a>> {
-    if trial.model.has_byot_exits() {
+    if trial.model.is_byot() {
         return None;
     }
     let backbone = ["model", "backbone"];
     let baseline = |other: &&Trial| {
-        other.model.has_byot_exits() && other.setting.at(&backbone) == trial.setting.at(&backbone)
+        other.model.is_byot() && other.setting.at(&backbone) == trial.setting.at(&backbone)
     };
     trial.nearest(trials.iter().filter(baseline))
 }

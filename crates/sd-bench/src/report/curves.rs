@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::recipe::{Group, figure_number};
 use super::trial::Trial;
 use super::{Element, Line, Plot, Range, Section, Ticks, names};
 use crate::error::Result;
@@ -10,18 +11,25 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "curves", title: "Training", build };
 
+const EXPLANATION: &str = "Losses compare only where objective and exits are the same, for they are \
+    sums over the exits.";
+
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
-    let plots = match runs {
-        [run] => of_one(&run.epochs),
-        runs => of_several(&Trial::all(runs)?),
-    };
-    let mut figures = Vec::new();
-    for plot in plots {
-        figures.extend(plot.draw()?);
-    }
     let mut elements = Vec::new();
-    if !figures.is_empty() {
-        elements.push(Element::Figures(figures));
+    if let [run] = runs {
+        elements.extend(drawn(of_one(&run.epochs))?);
+    } else {
+        // What has no epoch yet would leave the others without a curve in common.
+        let groups = Group::of(runs.iter().filter(|run| !run.epochs.is_empty()))?;
+        for (index, group) in groups.iter().enumerate() {
+            if let Some(figures) = drawn(of_several(&group.trials, &figure_number(index)))? {
+                elements.push(Element::Heading(group.title.clone()));
+                elements.push(figures);
+            }
+        }
+        if !elements.is_empty() {
+            elements.push(Element::Paragraph(EXPLANATION.to_owned()));
+        }
     }
     for (run, name) in runs.iter().zip(names(runs)) {
         let prefix = if runs.len() == 1 { String::new() } else { format!("{name}: ") };
@@ -41,6 +49,14 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         }
     }
     Ok(elements)
+}
+
+fn drawn(plots: Vec<Plot>) -> Result<Option<Element>> {
+    let mut figures = Vec::new();
+    for plot in plots {
+        figures.extend(plot.draw()?);
+    }
+    Ok((!figures.is_empty()).then_some(Element::Figures(figures)))
 }
 
 fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
@@ -99,8 +115,8 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
     ]
 }
 
-/// A line for each configuration: the mean over its seeds.
-fn of_several(trials: &[Trial]) -> Vec<Plot> {
+/// A line for each configuration of a recipe: the mean over its seeds.
+fn of_several(trials: &[Trial], number: &str) -> Vec<Plot> {
     let runs = || trials.iter().flat_map(|trial| &trial.runs);
     let all_validated = runs().all(|run| accuracies(&run.epochs).0 == Split::Validation);
     let split = if all_validated { Split::Validation } else { Split::Training };
@@ -122,13 +138,13 @@ fn of_several(trials: &[Trial]) -> Vec<Plot> {
         if trials.iter().any(|trial| trial.runs.len() > 1) { ", mean over the seeds" } else { "" };
     vec![
         over_epochs(
-            "accuracy",
+            &format!("accuracy{number}"),
             format!("{split} top-1 of the deepest exit{seeds}"),
             Ticks::Percent,
             lines(&top1),
         ),
         over_epochs(
-            "loss",
+            &format!("loss{number}"),
             format!("Training loss{seeds}"),
             Ticks::Number,
             lines(&|run| points(&run.epochs, |epoch| epoch.loss)),

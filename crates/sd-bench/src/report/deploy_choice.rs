@@ -1,7 +1,7 @@
 //! The exit to deploy: of each network the one that the validation images chose.
 
 use super::recipe::Group;
-use super::trial::{Trial, score};
+use super::trial::{Trial, score, valid_top1};
 use super::{Column, Element, Section, Table, names};
 use crate::error::Result;
 use crate::format::number::{NONE, count, points, share};
@@ -21,17 +21,18 @@ const EXPLANATION: &str = "Of each network the exit that was most accurate on th
     fifth follows, if there is one. Parameters and MACs are of the network that ends at the exit, \
     and their shares those of the dense original's. \
     − dense is how much more accurate it is on the test images, in points, than the dense plain \
-    original. Accuracies are of one seed, or the mean ± sample standard deviation over several.";
+    original, of several the one whose configuration differs least. Accuracies are of one seed, or \
+    the mean ± sample standard deviation over several; a difference of single seeds may be the seeds'.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
     if runs.len() < 2 {
         return Ok(elements);
     }
-    for group in Group::all(runs)? {
+    for group in Group::finished(runs)? {
         let table = choices(&group.trials);
         if !table.rows.is_empty() {
-            elements.push(Element::Heading(group.title));
+            elements.extend(group.heading());
             elements.push(Element::Table(table));
         }
     }
@@ -85,14 +86,11 @@ fn worth_deploying<'a>(trial: &Trial<'a>) -> Vec<(&'a ExitScore, Vec<f64>)> {
 /// Of the exits with at most `most` parameters the one with the highest mean validation top-1, the
 /// cheaper of equals, and its top-1 of each seed.
 fn chosen<'a>(trial: &Trial<'a>, most: u64) -> Option<(&'a ExitScore, Vec<f64>)> {
-    let valid = |name: &str| -> Vec<f64> {
-        let last = trial.runs.iter().filter_map(|run| run.epochs.last()?.valid.as_ref());
-        last.filter_map(|valid| valid.exits.iter().find(|exit| exit.name == name))
-            .map(|exit| exit.top1)
-            .collect()
+    let valid = |exit: &ExitScore| -> Vec<f64> {
+        trial.runs.iter().filter_map(|run| valid_top1(run, &exit.name)).collect()
     };
     let exits = trial.record().exits.iter().filter(|exit| exit.params <= most);
-    let exits = exits.map(|exit| (exit, valid(&exit.name)));
+    let exits = exits.map(|exit| (exit, valid(exit)));
     let mut best: Option<(&ExitScore, Vec<f64>)> = None;
     for (exit, scores) in exits {
         let better = mean(&scores) > best.as_ref().and_then(|(_, scores)| mean(scores));

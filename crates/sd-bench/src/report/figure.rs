@@ -181,8 +181,38 @@ struct Drawn {
     end: (f64, f64),
     strong: bool,
     colour: RGBColor,
-    /// Whether an earlier line has the colour: then it is dashed, and its marks are hollow.
-    again: bool,
+    stroke: Stroke,
+}
+
+/// What tells lines of one colour apart.
+#[derive(Clone, Copy)]
+enum Stroke {
+    /// With full marks.
+    Solid,
+    /// With hollow marks.
+    Dashed,
+    /// With small marks.
+    Dotted,
+}
+
+impl Stroke {
+    /// Of a line that has its colour after this many others.
+    fn after(others: usize) -> Self {
+        match others {
+            0 => Self::Solid,
+            1 => Self::Dashed,
+            _ => Self::Dotted,
+        }
+    }
+
+    /// What stands before the line's name.
+    fn sign(self) -> &'static str {
+        match self {
+            Self::Solid => "",
+            Self::Dashed => "- - ",
+            Self::Dotted => "· · ",
+        }
+    }
 }
 
 impl Drawn {
@@ -195,29 +225,30 @@ impl Drawn {
             .map(<[_]>::to_vec)
             .collect();
         let end = *runs.last()?.last()?;
-        let (colour, again) = (PALETTE.series(index), index >= PALETTE.len());
-        let dashes = if again { "- - " } else { "" };
-        let name = format!("{dashes}{}", cut(&line.name));
+        let (colour, stroke) = (PALETTE.series(index), Stroke::after(index / PALETTE.len()));
+        let name = format!("{}{}", stroke.sign(), cut(&line.name));
         let alone = runs.iter().filter(|run| run.len() == 1).flatten();
         let alone = alone.filter(|point| !line.dots.contains(point));
         let dots = line.dots.iter().chain(alone).copied().collect();
-        Some(Self { name, runs, dots, end, strong: line.strong, colour, again })
+        Some(Self { name, runs, dots, end, strong: line.strong, colour, stroke })
     }
 
     /// Paints it; `place` tells where a point is.
     fn paint(&self, canvas: &Canvas, place: impl Fn((f64, f64)) -> (f64, f64)) -> Painted {
         for &dot in &self.dots {
-            match self.again {
-                true => canvas.ring(place(dot), self.colour, 3.5, 1.5)?,
-                false => canvas.dot(place(dot), self.colour, 3.5)?,
+            match self.stroke {
+                Stroke::Solid => canvas.dot(place(dot), self.colour, 3.5)?,
+                Stroke::Dashed => canvas.ring(place(dot), self.colour, 3.5, 1.5)?,
+                Stroke::Dotted => canvas.dot(place(dot), self.colour, 2.0)?,
             }
         }
         let thick = if self.strong { 2.5 } else { 1.5 };
         for run in self.runs.iter().filter(|run| run.len() > 1) {
             let points: Vec<_> = run.iter().copied().map(&place).collect();
-            match self.again {
-                true => canvas.dashes(&points, self.colour, thick)?,
-                false => canvas.segment(&points, self.colour, thick)?,
+            match self.stroke {
+                Stroke::Solid => canvas.segment(&points, self.colour, thick)?,
+                Stroke::Dashed => canvas.dashes(&points, [5.0, 3.0], self.colour, thick)?,
+                Stroke::Dotted => canvas.dashes(&points, [1.5, 2.5], self.colour, thick)?,
             }
         }
         Ok(())
@@ -309,6 +340,7 @@ mod tests {
         };
         // The first colour is of lines 0, 8 and 16, of which two are dashed.
         assert!(colour(0) > 10, "{}", colour(0));
+        assert!(svg.contains("\n- - 8\n") && svg.contains("\n· · 16\n"), "{svg}");
     }
 
     #[test]

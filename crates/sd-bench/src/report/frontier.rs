@@ -2,7 +2,7 @@
 
 use super::figure::{Line, Mark, Plot, Range, Ticks};
 use super::published::{DATASET, PUBLISHED, Published, letter};
-use super::recipe::Group;
+use super::recipe::{Group, figure_number};
 use super::trial::Trial;
 use super::{Column, Element, Section, Table, names};
 use crate::error::Result;
@@ -22,11 +22,10 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     if runs.len() < 2 {
         return Ok(elements);
     }
-    let groups = Group::all(runs)?;
+    let groups = Group::finished(runs)?;
     let mut with_published = false;
     for (index, group) in groups.iter().enumerate() {
-        // The figures of the first recipe have plain names, which documents link to.
-        let number = if index == 0 { String::new() } else { format!("-{}", index + 1) };
+        let number = figure_number(index);
         let published = of(group);
         with_published |= !published.is_empty();
         let mut figures = Vec::new();
@@ -97,7 +96,7 @@ fn plot(group: &Group, published: &[Published], axis: &Axis, number: &str) -> Pl
     }
 }
 
-/// Every exit: its cost, and its mean top-1 over the seeds.
+/// Every exit, the cheapest first: its cost, and its mean top-1 over the seeds.
 fn points(trial: &Trial, axis: &Axis) -> Vec<(f64, f64)> {
     let exits = &trial.record().exits;
     let point = |index: usize| {
@@ -106,7 +105,9 @@ fn points(trial: &Trial, axis: &Axis) -> Vec<(f64, f64)> {
         let cost = (axis.of)(Cost { params: exit.params, macs: exit.macs });
         (cost as f64, top1)
     };
-    (0..exits.len()).map(point).collect()
+    let mut points: Vec<_> = (0..exits.len()).map(point).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    points
 }
 
 fn sources() -> Table {

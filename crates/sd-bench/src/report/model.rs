@@ -1,6 +1,6 @@
 //! What a configuration trains, in the words of the comparison's columns.
 
-use toml::Value;
+use toml::{Table, Value};
 
 use super::setting::{Setting, text, variant};
 use crate::format::number::NONE;
@@ -10,8 +10,9 @@ use crate::format::number::NONE;
 pub(super) struct Model {
     /// Family, depth and head: what the dense original is the original of.
     pub(super) network: String,
+    /// Of the whole network or of each stage, and the output stride where one is set.
     pub(super) convolution: String,
-    /// `plain`, or the kind of exits.
+    /// `plain`, or the kind of exits, with their stages where these are not the first ones.
     pub(super) framework: String,
     /// Of the exits and of the backbone.
     pub(super) attention: String,
@@ -31,10 +32,15 @@ impl Model {
         let attention: Vec<String> = attention.into_iter().flatten().collect();
         Self {
             network: backbone.map_or_else(none, |(family, _)| network(family, part)),
-            convolution: part("conv").map_or_else(none, convolution),
+            convolution: part("conv").map_or_else(none, |conv| {
+                let stride = part("output_stride").map(text);
+                let stride = stride.map_or_else(String::new, |of| format!(", output stride {of}"));
+                convolution(conv) + &stride
+            }),
             framework: match exits {
-                Some(("byot", _)) => "BYOT exits".to_owned(),
-                Some((kind, _)) => format!("{kind} exits"),
+                Some((kind, inner)) => {
+                    framework(kind, inner, setting.at(&["model", "exits", "after"]))
+                }
                 None if backbone.is_some() => "plain".to_owned(),
                 None => none(),
             },
@@ -47,11 +53,15 @@ impl Model {
     }
 
     pub(super) fn is_plain_dense(&self) -> bool {
-        self.convolution == "dense" && self.framework == "plain"
+        let parts = [&self.convolution, &self.framework, &self.attention];
+        parts.map(String::as_str) == ["dense", "plain", NONE]
     }
 
-    pub(super) fn has_byot_exits(&self) -> bool {
-        self.framework == "BYOT exits"
+    /// Whether it has BYOT's exits and distils into them.
+    pub(super) fn is_byot(&self) -> bool {
+        let distils =
+            ["self-distillation", "BYOT"].iter().any(|name| self.objective.starts_with(name));
+        self.framework.starts_with("BYOT exits") && distils
     }
 
     /// Where it stands in a table: by network; the dense before the compressed, and of each the
@@ -59,7 +69,7 @@ impl Model {
     pub(super) fn order(&self) -> (String, bool, String, u8, String) {
         let framework = match self.framework.as_str() {
             "plain" => 0,
-            "BYOT exits" => 1,
+            exits if exits.starts_with("BYOT") => 1,
             _ => 2,
         };
         let [network, convolution, objective] =
@@ -94,6 +104,24 @@ fn network<'a>(family: &str, part: impl Fn(&str) -> Option<&'a Value>) -> String
     words
 }
 
+/// `BYOT exits`, `light exits, side 4`, `chain exits after 1 and 3`.
+fn framework(kind: &str, inner: Option<&Table>, after: Option<&Value>) -> String {
+    let kind = if kind == "byot" { "BYOT" } else { kind };
+    let mut words = format!("{kind} exits");
+    // On the first stages, one after the other, an exit's number is its stage's.
+    let told = after.and_then(Value::as_array).filter(|stages| {
+        !(1..).zip(*stages).all(|(number, stage)| stage.as_integer() == Some(number))
+    });
+    if let Some(stages) = told {
+        let stages: Vec<_> = stages.iter().map(text).collect();
+        words += &format!(" after {}", stages.join(" and "));
+    }
+    if let Some(side) = inner.and_then(|inner| inner.get("side")) {
+        words += &format!(", side {}", text(side));
+    }
+    words
+}
+
 /// `dense`, `grouped 8`, `depthwise-separable`; of stages that differ, each.
 fn convolution(value: &Value) -> String {
     if let Value::Array(stages) = value {
@@ -117,7 +145,8 @@ fn mix(value: &Value) -> Option<String> {
     Some(format!("{name} {}", inner?.get("alpha").map(text)?))
 }
 
-/// `self-distillation`, with the label smoothing where there is some.
+/// `self-distillation`, with the teacher where it is not the deepest exit, and the label smoothing
+/// where there is some.
 fn objective(value: &Value) -> String {
     let Some((name, inner)) = variant(value) else { return text(value) };
     let name = match name {
@@ -132,9 +161,10 @@ fn objective(value: &Value) -> String {
         "cs_kd" => "CS-KD",
         other => other,
     };
-    let smoothing = inner.and_then(|inner| inner.get("label_smoothing")).map(text);
-    match smoothing.filter(|smoothing| smoothing != "0") {
-        Some(smoothing) => format!("{name}, smoothing {smoothing}"),
-        None => name.to_owned(),
-    }
+    let value = |key: &str| inner.and_then(|inner| inner.get(key)).map(text);
+    let teacher = value("teacher").filter(|teacher| teacher != "deepest");
+    let smoothing = value("label_smoothing").filter(|smoothing| smoothing != "0");
+    let words = [("teacher", teacher), ("smoothing", smoothing)];
+    let words = words.into_iter().filter_map(|(key, value)| Some(format!(", {key} {}", value?)));
+    words.fold(name.to_owned(), |all, word| all + &word)
 }

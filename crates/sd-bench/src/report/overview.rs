@@ -1,5 +1,6 @@
 //! What network, how small beside its dense original, how accurate.
 
+use super::trial::valid_top1;
 use super::{Column, Element, Highlight, Section, Table, names};
 use crate::error::Result;
 use crate::format::number::{NONE, count, duration, percent_or_none, rate, times};
@@ -11,7 +12,7 @@ pub(super) const SECTION: Section = Section { id: "overview", title: "Overview",
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = match runs {
         [run] => vec![
-            Element::Highlights(highlights(&run.summary)),
+            Element::Highlights(highlights(run)),
             Element::Paragraph(circumstances(&run.summary)),
         ],
         runs => vec![Element::Table(table(runs))],
@@ -20,6 +21,9 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         let name = if runs.len() == 1 { "This run".to_owned() } else { name };
         let epochs = plural(run.summary.epochs, "epoch");
         match run.summary.status {
+            Status::Finished if run.summary.stopped_early => elements.push(Element::Notice(
+                format!("{name} stopped after {epochs}, for validation no longer improved."),
+            )),
             Status::Finished => {}
             Status::Interrupted => elements.push(Element::Notice(format!(
                 "{name} was interrupted after {epochs}: its numbers are not final."
@@ -32,7 +36,8 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-fn highlights(record: &RunRecord) -> Vec<Highlight> {
+fn highlights(run: &Run) -> Vec<Highlight> {
+    let record = &run.summary;
     let deepest = record.exits.last();
     let cost = |label: &str, part: u64, dense: Option<u64>| Highlight {
         label: label.to_owned(),
@@ -42,11 +47,11 @@ fn highlights(record: &RunRecord) -> Vec<Highlight> {
         }),
     };
     let exits = plural(record.exits.len() as u64, "exit");
-    let best = best_exit(record).map_or_else(String::new, |best| {
-        if deepest != Some(best) {
-            format!("best exit: {}, {}", best.name, percent_or_none(best.test_top1))
+    let chosen = chosen_exit(run).map_or_else(String::new, |chosen| {
+        if deepest != Some(chosen) {
+            format!("validation chose {}, {}", chosen.name, percent_or_none(chosen.test_top1))
         } else if record.exits.len() > 1 {
-            format!("the best of {exits}")
+            format!("the best of {exits} on validation")
         } else {
             String::new()
         }
@@ -55,7 +60,7 @@ fn highlights(record: &RunRecord) -> Vec<Highlight> {
         Highlight {
             label: "Test top-1, deepest exit".to_owned(),
             value: percent_or_none(deepest.and_then(|exit| exit.test_top1)),
-            note: best,
+            note: chosen,
         },
         Highlight {
             label: "Test top-1, ensemble".to_owned(),
@@ -87,7 +92,7 @@ fn table(runs: &[Run]) -> Table {
         Column::text("Run"),
         Column::number("Top-1, deepest"),
         Column::number("Ensemble"),
-        Column::number("Best exit"),
+        Column::number("Exit by validation"),
         Column::number("Params"),
         Column::number("Fewer"),
         Column::number("MACs"),
@@ -96,7 +101,6 @@ fn table(runs: &[Run]) -> Table {
         Column::number("Dense MACs"),
         Column::number("Epochs"),
         Column::number("Seed"),
-        Column::number("Images/s"),
         Column::text("Model"),
         Column::text("Data set"),
         Column::text("Objective"),
@@ -105,13 +109,13 @@ fn table(runs: &[Run]) -> Table {
         let record = &run.summary;
         let (deployed, dense) = (record.deployed, record.dense_original);
         let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-        let best = best_exit(record)
+        let chosen = chosen_exit(run)
             .map(|exit| format!("{} ({})", percent_or_none(exit.test_top1), exit.name));
         table.push([
             name,
             percent_or_none(record.exits.last().and_then(|exit| exit.test_top1)),
             percent_or_none(record.ensemble.test_top1),
-            or_none(best),
+            or_none(chosen),
             count(deployed.params),
             or_none(dense.map(|dense| times(dense.params, deployed.params))),
             count(deployed.macs),
@@ -120,7 +124,6 @@ fn table(runs: &[Run]) -> Table {
             or_none(dense.map(|dense| count(dense.macs))),
             record.epochs.to_string(),
             record.seed.to_string(),
-            rate(record.images_per_second),
             record.model.clone(),
             record.dataset.clone(),
             record.objective.clone(),
@@ -129,9 +132,10 @@ fn table(runs: &[Run]) -> Table {
     table
 }
 
-/// The exit with the highest test top-1; of several, the shallowest.
-fn best_exit(record: &RunRecord) -> Option<&ExitScore> {
-    let scored = record.exits.iter().filter_map(|exit| Some((exit, exit.test_top1?)));
+/// The exit with the highest validation top-1 after the last epoch; of several, the shallowest.
+fn chosen_exit(run: &Run) -> Option<&ExitScore> {
+    let exits = run.summary.exits.iter();
+    let scored = exits.filter_map(|exit| Some((exit, valid_top1(run, &exit.name)?)));
     scored.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(exit, _)| exit)
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Difference {
     pub(super) key: String,
     /// The value on either side; `none` where the key is not there.
     pub(super) values: [String; 2],
+    /// Whether a choice that holds values of its own is another one, with all of these.
+    pub(super) exchanged: bool,
 }
 
 impl Setting {
@@ -45,7 +47,7 @@ impl Setting {
     }
 
     /// Where the other differs, in the order of the keys. Two variants of a choice differ in the
-    /// choice and not in all that each of them holds.
+    /// choice, and in what both of them hold, not in what one of them does.
     pub(super) fn differences(&self, other: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         differences("", &self.0, &other.0, &mut found);
@@ -65,11 +67,30 @@ fn differences(prefix: &str, left: &Table, right: &Table, found: &mut Vec<Differ
             }
             (left, right) if left != right => {
                 let shown = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), text);
-                found.push(Difference { key, values: [shown(left), shown(right)] });
+                let held = [left, right].map(|side| side.and_then(held));
+                found.push(Difference {
+                    key: key.clone(),
+                    values: [shown(left), shown(right)],
+                    exchanged: held.iter().flatten().any(|table| !table.is_empty()),
+                });
+                if let [Some(left), Some(right)] = held {
+                    differences(&key, &common(left, right), &common(right, left), found);
+                }
             }
             _ => {}
         }
     }
+}
+
+/// What a variant holds.
+fn held(value: &Value) -> Option<&Table> {
+    variant(value)?.1
+}
+
+/// What of a table has a key that the other has too.
+fn common(table: &Table, other: &Table) -> Table {
+    let entries = table.iter().filter(|(key, _)| other.contains_key(*key));
+    entries.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Whether two tables are of one structure. Variants share no key; a structure with a key that may
@@ -154,6 +175,9 @@ mod tests {
             keys("o.s = { a = 1 }", "o.d = { b = 1 }"),
             expected("o", "s (a = 1)", "d (b = 1)")
         );
+        assert_eq!(keys("o.s = { a = 1, e = 0 }", "o.d = { b = 1, e = 0 }").len(), 1);
+        let both = keys("o.s = { a = 1, e = 0 }", "o.d = { b = 1, e = 2 }");
+        assert_eq!(both.iter().map(|found| found.0.as_str()).collect::<Vec<_>>(), ["o", "o.e"]);
         assert_eq!(keys("m.b = 1", "m.b = 1\nm.e.after = [1]").len(), 1);
         assert_eq!(
             keys("k = { eca = {} }", "k = { eca = { kernel = 3 } }"),

@@ -5,7 +5,7 @@ use super::names::trial_names;
 use super::setting::Setting;
 use crate::error::Result;
 use crate::format::number::{NONE, percent, points};
-use crate::record::{ExitScore, RunRecord, Status};
+use crate::record::{ExitScore, RunRecord};
 use crate::run_folder::Run;
 use crate::stats::{deviation, mean};
 
@@ -18,6 +18,8 @@ pub(super) struct Trial<'a> {
     pub(super) name: String,
     /// At least one.
     pub(super) runs: Vec<&'a Run>,
+    /// Those that repeat a seed, which count for nothing.
+    pub(super) repeated: Vec<&'a Run>,
 }
 
 impl<'a> Trial<'a> {
@@ -33,13 +35,13 @@ impl<'a> Trial<'a> {
             match trials.iter_mut().find(|trial| trial.setting == setting) {
                 Some(trial) => {
                     let seed = run.summary.seed;
-                    if trial.runs.iter().all(|other| other.summary.seed != seed) {
-                        trial.runs.push(run);
-                    }
+                    let new = trial.runs.iter().all(|other| other.summary.seed != seed);
+                    if new { trial.runs.push(run) } else { trial.repeated.push(run) }
                 }
                 None => {
-                    let model = Model::of(&setting);
-                    trials.push(Self { setting, model, name: String::new(), runs: vec![run] });
+                    let (model, name) = (Model::of(&setting), String::new());
+                    let (runs, repeated) = (vec![run], Vec::new());
+                    trials.push(Self { setting, model, name, runs, repeated });
                 }
             }
         }
@@ -48,14 +50,6 @@ impl<'a> Trial<'a> {
             trial.name = name;
         }
         Ok(trials)
-    }
-
-    /// As [`Trial::all`], of the runs that have finished: the scores of others are no result.
-    ///
-    /// # Errors
-    /// Where a configuration is not TOML.
-    pub(super) fn finished(runs: &'a [Run]) -> Result<Vec<Self>> {
-        Self::all(runs.iter().filter(|run| run.summary.status == Status::Finished))
     }
 
     /// The record of the first run, for what is the same in all: names and costs.
@@ -124,6 +118,12 @@ impl<'a> Trial<'a> {
             seeds => format!("{seeds} seeds"),
         }
     }
+}
+
+/// Validation top-1 of an exit after the last epoch.
+pub(super) fn valid_top1(run: &Run, exit: &str) -> Option<f64> {
+    let valid = run.epochs.last()?.valid.as_ref()?;
+    valid.exits.iter().find(|scored| scored.name == exit).map(|scored| scored.top1)
 }
 
 /// Names of all shallow exits, in the order of the network that has the most.
