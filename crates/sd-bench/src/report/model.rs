@@ -163,6 +163,7 @@ fn objective(value: &Value) -> String {
     };
     let value = |key: &str| inner.and_then(|inner| inner.get(key)).map(text);
     let teacher = value("teacher").filter(|teacher| teacher != "deepest");
+    let teacher = teacher.map(|teacher| teacher.replace('_', " "));
     let smoothing = value("label_smoothing").filter(|smoothing| smoothing != "0");
     let words = [("teacher", teacher), ("smoothing", smoothing)];
     let words = words.into_iter().filter_map(|(key, value)| Some(format!(", {key} {}", value?)));
