@@ -36,6 +36,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
             let seen: Vec<_> = values.map(|(_, trial)| *trial).chain([base]).collect();
             unseen.retain(|trial| !among(&seen, trial));
             elements.push(Element::Heading(format!("{}; base: {}", group.title, base.name)));
+            elements.extend(group.notices());
             for (key, (was, mut values)) in tables {
                 values.push((format!("{was} (base)"), base));
                 values.sort_by(|(a, _), (b, _)| number(a).total_cmp(&number(b)));

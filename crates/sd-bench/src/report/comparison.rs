@@ -31,7 +31,8 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     }
     for group in Group::finished(runs)? {
         let what = Words::of(&group.trials);
-        elements.extend(group.heading());
+        elements.push(Element::Heading(group.title.clone()));
+        elements.extend(group.notices());
         let lead =
             format!("Test top-1 after the last epoch{}:", what.common(&group.trials[0], ALL));
         elements.push(Element::Paragraph(lead));

@@ -32,7 +32,8 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     for group in Group::finished(runs)? {
         let table = choices(&group.trials);
         if !table.rows.is_empty() {
-            elements.extend(group.heading());
+            elements.push(Element::Heading(group.title.clone()));
+            elements.extend(group.notices());
             elements.push(Element::Table(table));
         }
     }

@@ -56,11 +56,9 @@ impl<'a> Group<'a> {
         Ok(groups.map(|(group, title)| Self { title, ..group }).collect())
     }
 
-    /// Its title, and what a reader of its numbers has to know.
-    pub(super) fn heading(&self) -> Vec<Element> {
-        let title = Element::Heading(self.title.clone());
-        let notices = self.formats().into_iter().chain(self.repeated());
-        [title].into_iter().chain(notices.map(Element::Notice)).collect()
+    /// What a reader of its numbers has to know.
+    pub(super) fn notices(&self) -> impl Iterator<Item = Element> {
+        self.formats().into_iter().chain(self.repeated()).map(Element::Notice)
     }
 
     /// The number formats of the runs, where there are several.
@@ -89,14 +87,10 @@ impl<'a> Group<'a> {
 fn titles(groups: &[(Setting, Group)]) -> Vec<String> {
     let title = |(recipe, group): &(Setting, Group)| {
         let alike = groups.iter().filter(|(_, other)| other.title == group.title);
-        let others: Vec<_> =
-            alike.map(|(other, _)| other).filter(|other| *other != recipe).collect();
-        let mut values = BTreeMap::new();
-        for Difference { key, values: [is, _], .. } in
-            others.iter().flat_map(|other| recipe.differences(other))
-        {
-            values.insert(key, is);
-        }
+        let differences = alike.flat_map(|(other, _)| recipe.differences(other));
+        // Of a key in which it differs from several it has one value.
+        let values: BTreeMap<_, _> =
+            differences.map(|Difference { key, values: [is, _], .. }| (key, is)).collect();
         let values = values.iter().map(|(key, value)| format!(", {key} {value}"));
         values.fold(group.title.clone(), |title, value| title + &value)
     };
