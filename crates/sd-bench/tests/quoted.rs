@@ -7,6 +7,8 @@ use sd_bench::format::markdown;
 use sd_bench::report;
 use sd_bench::{Result, Run};
 
+/// The documents that quote.
+const DOCUMENTS: [&str; 2] = ["README.md", "docs/results/2026-11-25-2-core-avx512/ablations.md"];
 /// What stands before a quoted table: the command that prints it, with folders of the repository.
 const START: &str = "<!-- cargo xtask report ";
 const END: &str = "<!-- end -->";
@@ -19,7 +21,7 @@ fn quoted_tables_are_what_their_commands_print() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let write = std::env::var_os(WRITE).is_some();
     let mut quotes = 0;
-    for document in ["README.md"] {
+    for document in DOCUMENTS {
         let path = root.join(document);
         let text = fs::read_to_string(&path).unwrap();
         let mut anew = String::new();
