@@ -1,111 +1,12 @@
 //! Sets of runs: compared where they were trained alike, and nowhere else.
 
+mod trials;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use sd_bench::report::{self, Element, Table};
-use sd_bench::{
-    Cost, EnsembleScore, Environment, EpochRecord, ExitAccuracy, ExitScore, Run, RunRecord,
-    SCHEMA_VERSION, SplitScore, Status,
-};
-
-const DENSE: &str = "conv = \"dense\"";
-const GROUPED: &str = "conv = { grouped = { groups = 8, shuffle = false } }";
-const PLAIN: &str = "";
-const BYOT: &str = "[model.exits]\nafter = [1]\nkind = \"byot\"";
-const LIGHT: &str = "[model.exits]\nafter = [1]\nkind = { light = { attention = { eca = {} } } }";
-const DISTILLED: &str = "self_distillation = { alpha = 0.3, label_smoothing = 0.0 }";
-const LABELS: &str = "deepest_only = { label_smoothing = 0.0 }";
-
-/// A run of `epochs` epochs whose deepest exit scores `top1`, its shallow one .1 less.
-fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> Run {
-    let [conv, exits, objective] = parts;
-    let config = format!(
-        "name = \"{name}\"\nseed = {seed}\n[data]\ndataset = \"cifar100\"\n\
-         [model.backbone.vgg]\ndepth = 11\nhead = \"linear\"\nwidth = 1.0\n{conv}\n\
-         attention = \"none\"\n{exits}\n[objective]\n{objective}\n\
-         [train]\nepochs = {epochs}\nbatch_size = 128\n"
-    );
-    let exit = |name: &str, top1, params| ExitScore {
-        name: name.to_owned(),
-        test_top1: Some(top1),
-        test_top5: None,
-        test_loss: None,
-        params,
-        macs: 10 * params,
-    };
-    let mut scores = vec![exit("deepest", top1, 1_000_000)];
-    if !exits.is_empty() {
-        scores.insert(0, exit("exit1", top1 - 0.1, 100_000));
-    }
-    let cost = Cost { params: 1_000_000, macs: 10_000_000 };
-    let summary = RunRecord {
-        schema_version: SCHEMA_VERSION,
-        status: Status::Finished,
-        name: name.to_owned(),
-        model: "words that nothing is read from".to_owned(),
-        dataset: "cifar100".to_owned(),
-        objective: "likewise".to_owned(),
-        seed,
-        epochs,
-        steps: 1,
-        stopped_early: false,
-        exits: scores,
-        ensemble: EnsembleScore { test_top1: Some(top1), test_top5: None, test_loss: None },
-        deployed: cost,
-        framework: cost,
-        dense_original: Some(Cost { params: 8_000_000, macs: 80_000_000 }),
-        best: None,
-        images_per_second: 1.0,
-        seconds: 1.0,
-    };
-    let folder = format!("runs/{name}-seed{seed}").into();
-    Run {
-        folder,
-        config,
-        environment: None,
-        epochs: Vec::new(),
-        epochs_truncated: false,
-        evaluation: None,
-        deployment: None,
-        summary,
-    }
-}
-
-fn tables(elements: Vec<Element>) -> Vec<Table> {
-    let table = |element| match element {
-        Element::Table(table) => Some(table),
-        _ => None,
-    };
-    elements.into_iter().filter_map(table).collect()
-}
-
-/// The tables of a section.
-fn section(runs: &[Run], id: &str) -> Vec<Table> {
-    let blocks = report::document(runs).unwrap().blocks;
-    blocks
-        .into_iter()
-        .find(|block| block.id == id)
-        .map_or_else(Vec::new, |block| tables(block.elements))
-}
-
-/// The cells of a row under these columns.
-fn cells<'t>(table: &'t Table, row: usize, columns: &[&str]) -> Vec<&'t str> {
-    let cell = |title: &&str| {
-        let at = table.columns.iter().position(|column| column.title == *title);
-        table.rows[row].cells[at.unwrap_or_else(|| panic!("no column {title}"))].as_str()
-    };
-    columns.iter().map(cell).collect()
-}
-
-fn a_set() -> Vec<Run> {
-    vec![
-        run("light", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.60),
-        run("light", 1, [GROUPED, LIGHT, DISTILLED], 20, 0.62),
-        run("byot", 0, [GROUPED, BYOT, DISTILLED], 20, 0.59),
-        run("plain", 0, [GROUPED, PLAIN, LABELS], 20, 0.57),
-        run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.65),
-    ]
-}
+use sd_bench::report::{self, Element};
+use sd_bench::{Environment, EpochRecord, ExitAccuracy, Run, SplitScore, Status};
+use trials::{BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, a_set, cells, run, section};
 
 /// The run, after an epoch with these validation scores of its exits.
 fn validated(mut run: Run, top1: &[f64]) -> Run {
@@ -251,76 +152,6 @@ fn the_same_seed_twice_counts_once() {
     runs[1] = runs[0].clone();
     let tables = section(&runs, "comparison");
     assert_eq!(cells(&tables[0], 3, &["Deepest", "Seeds"]), ["60.0 %", "one seed"]);
-}
-
-#[test]
-fn an_ablation_changes_one_value_of_its_base() {
-    let alpha = |name, alpha: &str, top1| {
-        let objective = DISTILLED.replace("0.3", alpha);
-        run(name, 0, [GROUPED, LIGHT, &objective], 20, top1)
-    };
-    let mut runs = a_set();
-    runs.extend([alpha("a5", "0.5", 0.58), alpha("a0", "0.0", 0.57)]);
-    // Two values away from the base, and the same network in another recipe.
-    let far = DISTILLED.replace("0.3", "0.9").replace("0.0", "0.1");
-    runs.push(run("far", 0, [GROUPED, LIGHT, &far], 20, 0.1));
-    runs.push(run("long", 0, [GROUPED, LIGHT, DISTILLED], 200, 0.7));
-    let tables = section(&runs, "ablations");
-    let of = |key: &str| {
-        let table = tables.iter().find(|table| table.columns[0].title == key).unwrap();
-        (0..table.rows.len())
-            .map(|row| [table.rows[row].cells[0].as_str(), cells(table, row, &["− base"])[0]])
-            .collect::<Vec<_>>()
-    };
-    let alphas = [["0", "−4.0"], ["0.3 (base)", "–"], ["0.5", "−3.0"]];
-    assert_eq!(of("objective.self_distillation.alpha"), alphas);
-    let kinds = [["byot", "−2.0"], ["light (attention = eca) (base)", "–"]];
-    assert_eq!(of("model.exits.kind"), kinds);
-    assert_eq!(of("model.backbone.vgg.conv").len(), 2);
-    assert!(!format!("{tables:?}").contains("10.0 %"), "far is two values away");
-}
-
-#[test]
-fn every_configuration_that_is_one_value_from_another_is_in_an_ablation() {
-    let with = |name, objective: &str, top1| run(name, 0, [GROUPED, LIGHT, objective], 20, top1);
-    let mixed = |objective: &str| format!("{objective}\n[mix.mixup]\nalpha = 1.0");
-    let supervised = "deep_supervision = { label_smoothing = 0.0 }";
-    let smooth = "deep_supervision = { label_smoothing = 0.1 }";
-    let runs = [
-        // Every value of self-distillation is one choice away from it.
-        with("supervised", supervised, 0.50),
-        with("base", DISTILLED, 0.60),
-        with("a1", &DISTILLED.replace("0.3", "0.1"), 0.61),
-        with("a5", &DISTILLED.replace("0.3", "0.5"), 0.62),
-        with("smooth", smooth, 0.51),
-        with("mixed", &mixed(supervised), 0.52),
-    ];
-    let blocks = report::document(&runs).unwrap().blocks;
-    let block = blocks.into_iter().find(|block| block.id == "ablations").unwrap();
-    let mut found = Vec::new();
-    for element in &block.elements {
-        match element {
-            Element::Heading(title) => found.push(title.split("; ").last().unwrap().to_owned()),
-            Element::Table(table) => {
-                let values = table.rows.iter().map(|row| row.cells[0].as_str());
-                found.push(format!(
-                    "{}: {}",
-                    table.columns[0].title,
-                    values.collect::<Vec<_>>().join(", ")
-                ));
-            }
-            _ => {}
-        }
-    }
-    let expected = [
-        "base: base",
-        "objective: deep_supervision (label_smoothing = 0), self_distillation (alpha = 0.3, label_smoothing = 0) (base)",
-        "objective.self_distillation.alpha: 0.1, 0.3 (base), 0.5",
-        "base: supervised",
-        "mix: mixup (alpha = 1), none (base)",
-        "objective.deep_supervision.label_smoothing: 0 (base), 0.1",
-    ];
-    assert_eq!(found, expected);
 }
 
 fn environment(precision: &str) -> Environment {
