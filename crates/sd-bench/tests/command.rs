@@ -76,7 +76,7 @@ fn of_several_folders_those_without_a_run_that_has_ended_are_left_out() {
     let done = sd_bench(&["report", "a", "sweep", "training"], folder.path()).success();
     let said = text(&done.get_output().stderr);
     assert!(said.contains("left out: sweep is not a run"), "{said}");
-    assert!(said.contains("left out: training has not"), "{said}");
+    assert!(said.contains("left out: training: the run has not finished"), "{said}");
     let none = sd_bench(&["report", "sweep", "training"], folder.path()).code(1);
     assert!(text(&none.get_output().stderr).contains("none of these folders"));
     // A wrong path is no run that goes on.
