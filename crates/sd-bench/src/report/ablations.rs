@@ -1,4 +1,4 @@
-//! One value at a time: trials that differ from a base in a single key.
+//! One value at a time: trials that differ from a base in a single value or choice.
 
 use std::collections::BTreeMap;
 

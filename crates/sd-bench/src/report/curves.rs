@@ -17,12 +17,13 @@ const EXPLANATION: &str = "Losses compare only where objective and exits are the
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
     if let [run] = runs {
-        elements.extend(drawn(of_one(&run.epochs))?);
+        elements.extend(Element::drawn(of_one(&run.epochs))?);
     } else {
         // What has no epoch yet would leave the others without a curve in common.
         let groups = Group::of(runs.iter().filter(|run| !run.epochs.is_empty()))?;
         for (index, group) in groups.iter().enumerate() {
-            if let Some(figures) = drawn(of_several(&group.trials, &figure_number(index)))? {
+            let plots = of_several(&group.trials, &figure_number(index));
+            if let Some(figures) = Element::drawn(plots)? {
                 elements.push(Element::Heading(group.title.clone()));
                 elements.push(figures);
             }
@@ -49,14 +50,6 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         }
     }
     Ok(elements)
-}
-
-fn drawn(plots: Vec<Plot>) -> Result<Option<Element>> {
-    let mut figures = Vec::new();
-    for plot in plots {
-        figures.extend(plot.draw()?);
-    }
-    Ok((!figures.is_empty()).then_some(Element::Figures(figures)))
 }
 
 fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {

@@ -1,4 +1,5 @@
-use super::figure::Figure;
+use super::figure::{Figure, Plot};
+use crate::error::Result;
 
 /// A report: what is shown, not how.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +62,17 @@ pub enum Element {
         /// The file's text.
         text: String,
     },
+}
+
+impl Element {
+    /// The plots that have something to show, side by side; `None` where none has.
+    pub(super) fn drawn(plots: impl IntoIterator<Item = Plot>) -> Result<Option<Self>> {
+        let mut figures = Vec::new();
+        for plot in plots {
+            figures.extend(plot.draw()?);
+        }
+        Ok((!figures.is_empty()).then_some(Self::Figures(figures)))
+    }
 }
 
 /// A number to be seen first.

@@ -31,8 +31,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     match known.as_slice() {
         [] => return Ok(elements),
         [(_, evaluation, early)] if runs.len() == 1 => {
-            let figure = plot(evaluation, early).draw()?;
-            elements.extend(figure.map(|figure| Element::Figures(vec![figure])));
+            elements.extend(Element::drawn([plot(evaluation, early)])?);
             elements.push(Element::Table(budgets(evaluation, early)));
             let chose = format!("{} validation images chose the values. ", early.valid_images);
             elements.push(Element::Paragraph(chose + EXPLANATION));

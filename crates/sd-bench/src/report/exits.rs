@@ -21,8 +21,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     if let [run] = runs
         && run.summary.exits.len() > 1
     {
-        elements
-            .extend(plot(&run.summary.exits).draw()?.map(|figure| Element::Figures(vec![figure])));
+        elements.extend(Element::drawn([plot(&run.summary.exits)])?);
     }
     Ok(elements)
 }

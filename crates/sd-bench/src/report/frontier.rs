@@ -28,13 +28,10 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         let number = figure_number(index);
         let published = of(group);
         with_published |= !published.is_empty();
-        let mut figures = Vec::new();
-        for cost in [PARAMETERS, MACS] {
-            figures.extend(plot(group, published, &cost, &number).draw()?);
-        }
-        if !figures.is_empty() {
+        let plots = [PARAMETERS, MACS].map(|cost| plot(group, published, &cost, &number));
+        if let Some(figures) = Element::drawn(plots)? {
             elements.push(Element::Heading(group.title.clone()));
-            elements.push(Element::Figures(figures));
+            elements.push(figures);
         }
     }
     if with_published {
