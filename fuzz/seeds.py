@@ -107,13 +107,14 @@ def records():
     exported = {"model": "deepest", "engine": "rten", "threads": 1, "load_seconds": 0.5, "share": 1.0, **time}
     deployment = {
         "schema_version": 1, "command": "a", "program_bytes": 9,
-        "models": [{"name": "deepest", "bytes": 5, "top1": 0.5, "macs_share": 1.0}],
-        "rounds": [{"exported": [exported], "first_label_seconds": [0.5], "peers": [peer]}],
+        "models": [{"name": "deepest", "bytes": 5, "top1": {"rten": 0.5}, "macs_share": 1.0}],
+        "rounds": [{"exported": [exported], "first_label_seconds": {"rten": [0.5]}, "peers": [peer]}],
     }
     put("record", "summary.json", "\0" + json.dumps(summary))
     put("record", "epochs.jsonl", "\1" + (json.dumps(epoch) + "\n") * 2)
     put("record", "evaluation.json", "\2" + json.dumps(evaluation))
     put("record", "deploy.json", "\3" + json.dumps(deployment))
+    put("record", "latency.json", "\4" + json.dumps(peer))
 
 
 def weights():

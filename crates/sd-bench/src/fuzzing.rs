@@ -1,18 +1,20 @@
 //! The parsers of run records, on bytes in memory: for `fuzz/` alone.
 
 use crate::report::evaluation_text;
-use crate::run_folder::{parse_deployment, parse_epochs, parse_evaluation, parse_summary};
+use crate::run_folder::{
+    parse_deployment, parse_epochs, parse_evaluation, parse_latency, parse_summary,
+};
 use std::path::Path;
 
 /// What files are called here.
 const NAME: &str = "some.file";
 
-/// `summary.json`, `epochs.jsonl`, `evaluation.json` or `deploy.json`, as the first byte says.
+/// `summary.json`, `epochs.jsonl`, `evaluation.json`, `deploy.json` or `latency.json`, as the first byte says.
 pub fn record(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let path = Path::new(NAME);
-    let read = match kind % 4 {
+    let read = match kind % 5 {
         0 => parse_summary(path, text).map(|_| ()),
         1 => parse_epochs(path, text).map(|(epochs, _)| {
             assert!(epochs.is_sorted_by(|earlier, later| earlier.epoch < later.epoch));
@@ -21,9 +23,10 @@ pub fn record(bytes: &[u8]) {
             let split = format!("images of the {} split", evaluation.split);
             assert!(evaluation_text(&evaluation).contains(&split));
         }),
-        _ => parse_deployment(path, text).map(|deployment| {
+        3 => parse_deployment(path, text).map(|deployment| {
             let _ = (deployment.paces(), deployment.first_label_seconds());
         }),
+        _ => parse_latency(path, text).map(|_| ()),
     };
     if let Err(error) = read {
         assert!(error.to_string().contains(NAME), "{error}");

@@ -65,6 +65,7 @@
 //!     epochs_truncated: false,
 //!     evaluation: None,
 //!     deployment: None,
+//!     latency: None,
 //!     summary,
 //! };
 //! let text = markdown::render(&report::document(&[run])?);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
+use crate::measurement::BenchRecord;
 use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION};
 
 /// The resolved configuration, written before the first step.
@@ -31,6 +32,8 @@ pub const EVALUATION: &str = "evaluation.json";
 pub const BEST_EVALUATION: &str = "evaluation-best.json";
 /// A [`DeployRecord`], written by `cargo xtask bench deploy`.
 pub const DEPLOYMENT: &str = "deploy.json";
+/// A [`BenchRecord`], written by `cargo xtask bench infer RUN`.
+pub const LATENCY: &str = "latency.json";
 /// The weights after the last epoch.
 pub const MODEL: &str = "model.safetensors";
 /// The weights of the epoch that validation chose.
@@ -72,6 +75,8 @@ pub struct Run {
     pub evaluation: Option<EvaluationRecord>,
     /// Its exports, measured; `None` if the file is not there.
     pub deployment: Option<DeployRecord>,
+    /// The time that each exit takes; `None` if the file is not there.
+    pub latency: Option<BenchRecord>,
     /// The result.
     pub summary: RunRecord,
 }
@@ -98,6 +103,8 @@ impl Run {
         let (epochs, epochs_truncated) = read_epochs(folder.join(EPOCHS))?;
         let evaluation = read_evaluation(folder.join(EVALUATION))?;
         let deployment = read_deployment(folder.join(DEPLOYMENT))?;
+        let latency = folder.join(LATENCY);
+        let latency = read(&latency)?.map(|text| parse_latency(&latency, &text)).transpose()?;
         let folder = folder.to_owned();
         Ok(Self {
             folder,
@@ -107,6 +114,7 @@ impl Run {
             epochs_truncated,
             evaluation,
             deployment,
+            latency,
             summary,
         })
     }
@@ -142,6 +150,12 @@ pub fn read_deployment(path: impl AsRef<Path>) -> Result<Option<DeployRecord>> {
 /// The measurements in a text.
 pub(crate) fn parse_deployment(path: &Path, text: &str) -> Result<DeployRecord> {
     check_version(path, text, DEPLOY_VERSION)?;
+    from_json(path, text)
+}
+
+/// The measurements in a text.
+pub(crate) fn parse_latency(path: &Path, text: &str) -> Result<BenchRecord> {
+    check_version(path, text, SCHEMA_VERSION)?;
     from_json(path, text)
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use deployed::deployment;
+use deployed::{deployment, latency};
 use evaluated::evaluation;
 use sd_bench::format::{csv, html, markdown};
 use sd_bench::report::{self, SECTIONS};
@@ -106,6 +106,7 @@ fn run() -> Run {
         epochs_truncated: false,
         evaluation: Some(evaluation()),
         deployment: Some(deployment()),
+        latency: Some(latency(1.0)),
         summary,
     }
 }
@@ -120,6 +121,9 @@ fn write(run: &Run, folder: &Path) {
     write_json_atomic(folder.join(run_folder::SUMMARY), &run.summary).unwrap();
     if let Some(deployment) = &run.deployment {
         write_json_atomic(folder.join(run_folder::DEPLOYMENT), deployment).unwrap();
+    }
+    if let Some(latency) = &run.latency {
+        write_json_atomic(folder.join(run_folder::LATENCY), latency).unwrap();
     }
     if let Some(evaluation) = &run.evaluation {
         run_folder::write_evaluation(folder.join(run_folder::EVALUATION), evaluation).unwrap();

@@ -6,7 +6,7 @@ mod evaluated;
 use std::fs;
 use std::path::Path;
 
-use deployed::deployment;
+use deployed::{deployment, latency};
 use evaluated::evaluation;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -97,6 +97,7 @@ fn records() -> Vec<(&'static str, Vec<Value>)> {
         (run_folder::EPOCHS, vec![epoch(1), epoch(2)]),
         (run_folder::EVALUATION, vec![serde_json::to_value(evaluation()).unwrap()]),
         (run_folder::DEPLOYMENT, vec![serde_json::to_value(deployment()).unwrap()]),
+        (run_folder::LATENCY, vec![serde_json::to_value(latency(1.0)).unwrap()]),
     ]
 }
 
@@ -105,7 +106,7 @@ fn lines(documents: &[Value]) -> Vec<u8> {
 }
 
 /// Opens the run of this configuration and these records and reports it, if it is one. Whatever is
-/// wrong is said with the name of its file.
+/// wrong is said with the name of its file; of a configuration that is none, by the report.
 fn report(config: &str, records: &[(&str, Vec<u8>)]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let folder: &Path = folder.path();
@@ -113,15 +114,22 @@ fn report(config: &str, records: &[(&str, Vec<u8>)]) -> bool {
     for (name, bytes) in records {
         fs::write(folder.join(name), bytes).unwrap();
     }
+    let named = |error: sd_bench::Error| {
+        let said = error.to_string();
+        let names = records.iter().map(|(name, _)| *name).chain([run_folder::CONFIG]);
+        assert!(names.into_iter().any(|name| said.contains(name)), "{said}");
+    };
     let runs = match Run::open(folder) {
         Ok(run) => [run],
         Err(error) => {
-            let said = error.to_string();
-            assert!(records.iter().any(|(name, _)| said.contains(name)), "{said}");
+            named(error);
             return false;
         }
     };
-    write_report(&runs, folder).unwrap();
+    if let Err(error) = write_report(&runs, folder) {
+        named(error);
+        return false;
+    }
     if let Some(evaluation) = &runs[0].evaluation {
         assert!(evaluation_text(evaluation).contains("images of the "));
     }

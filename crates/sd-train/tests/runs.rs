@@ -234,3 +234,27 @@ fn several_configurations_are_measured_apart_and_printed_together() {
     let output = sd_train(folder.path(), &["bench", "step", "--batch", "1"]).assert().code(1);
     says(&output, &["--batch: found [1], expected at least 2"]);
 }
+
+#[test]
+fn a_measured_run_has_its_own_times_in_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let infer = |arguments: &[&str]| {
+        let common = ["bench", "infer", "--seconds", "0", "--device", "cpu", "--batch", "2"];
+        sd_train(folder.path(), &common).args(arguments).assert()
+    };
+    std::fs::create_dir(folder.path().join("a")).unwrap();
+    let output = infer(&["tiny.toml", "a"]).code(1);
+    says(&output, &["a is not a run: it has no config.toml"]);
+    let config = tiny(&["model.backbone.vgg.head=linear"]).unwrap().to_toml().unwrap();
+    std::fs::write(folder.path().join("a/config.toml"), config).unwrap();
+    let output = infer(&["a", "-s", "train.precision=f32"]).code(1);
+    says(&output, &["a: a run is measured as it was trained"]);
+    let output = infer(&["tiny.toml", "a", "--json"]).success();
+    let all: sd_bench::BenchRecord = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let text = std::fs::read(folder.path().join("a/latency.json")).unwrap();
+    let kept: sd_bench::BenchRecord = serde_json::from_slice(&text).unwrap();
+    let parts = ["evaluation", "exit1", "exit2", "deepest"];
+    assert_eq!(kept.measurements.iter().map(|part| &*part.part).collect::<Vec<_>>(), parts);
+    assert_eq!(kept.measurements, all.measurements[parts.len()..]);
+    assert_eq!((kept.started, kept.command), (all.started, all.command));
+}

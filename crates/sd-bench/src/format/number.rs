@@ -19,6 +19,11 @@ pub fn count(count: u64) -> String {
     unreachable!("the last unit returns")
 }
 
+/// A number of things: `1 epoch`, `20 epochs`.
+pub fn plural(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A fraction as a percentage with one decimal: `85.3 %`.
 pub fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.1} %", fraction * 100.0) } else { real(fraction) }
@@ -194,6 +199,7 @@ mod tests {
         assert_eq!(counts.map(count), expected);
         assert_eq!([1_210_000, 20_700_000, 555_500_000].map(count), ["1.21 M", "20.7 M", "556 M"]);
         assert_eq!(count(5_000_000_000_000_000), "5000 T");
+        assert_eq!([plural(1, "epoch"), plural(0, "exit")], ["1 epoch", "0 exits"]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod figure;
 mod flat;
 mod frontier;
 mod heat_map;
+mod latency;
 mod lettering;
 mod model;
 mod names;
@@ -35,6 +36,7 @@ mod recipe;
 mod reliability;
 mod setting;
 mod trial;
+mod words;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -66,6 +68,7 @@ pub const SECTIONS: &[Section] = &[
     overview::SECTION,
     deploy_choice::SECTION,
     comparison::SECTION,
+    latency::SECTION,
     frontier::SECTION,
     ablations::SECTION,
     exits::SECTION,

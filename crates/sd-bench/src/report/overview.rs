@@ -3,7 +3,7 @@
 use super::trial::valid_top1;
 use super::{Column, Element, Highlight, Section, Table, names};
 use crate::error::Result;
-use crate::format::number::{NONE, count, duration, percent_or_none, rate, times};
+use crate::format::number::{NONE, count, duration, percent_or_none, plural, rate, times};
 use crate::record::{ExitScore, RunRecord, Status};
 use crate::run_folder::Run;
 
@@ -137,18 +137,4 @@ fn chosen_exit(run: &Run) -> Option<&ExitScore> {
     let exits = run.summary.exits.iter();
     let scored = exits.filter_map(|exit| Some((exit, valid_top1(run, &exit.name)?)));
     scored.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(exit, _)| exit)
-}
-
-fn plural(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_is_not_plural() {
-        assert_eq!([plural(1, "epoch"), plural(0, "exit")], ["1 epoch", "0 exits"]);
-    }
 }

@@ -1,4 +1,4 @@
-//! A run's exports as `bench deploy` measures them, few.
+//! A run's exports as `bench deploy` measures them, and its network as `bench infer` does, few.
 
 use sd_bench::{
     BenchRecord, DEPLOY_VERSION, DeployRecord, DeployRound, ExportedModel, ExportedTiming, Host,
@@ -41,33 +41,6 @@ fn round(slowness: f64) -> DeployRound {
         timing: timing(milliseconds),
         peak_memory_bytes: Some(10 << 20),
     };
-    let measurement = Measurement {
-        config: "small".to_owned(),
-        part: "deepest".to_owned(),
-        mode: "native".to_owned(),
-        precision: "f32".to_owned(),
-        layout: "channels_last".to_owned(),
-        batch: 1,
-        images: 1,
-        peak_memory_bytes: Some(300 << 20),
-        timing: timing(&[4.0]),
-    };
-    let evaluation =
-        Measurement { part: "evaluation".to_owned(), batch: 256, ..measurement.clone() };
-    let host = Host {
-        os: "An OS".to_owned(),
-        cpu: "A Processor".to_owned(),
-        cores: 8,
-        memory_bytes: None,
-        commit: Some("abc".to_owned()),
-    };
-    let peer = BenchRecord {
-        command: "bench infer".to_owned(),
-        started: "2024-02-29T12:00:00Z".to_owned(),
-        host,
-        measurements: vec![evaluation, measurement],
-        ..BenchRecord::begin(Subject::Infer, "selfdistill 0.1.0".to_owned(), 1, "cpu".to_owned())
-    };
     DeployRound {
         exported: vec![
             exported("deepest", "rten", 1, &[2.0, 2.0]),
@@ -79,6 +52,37 @@ fn round(slowness: f64) -> DeployRound {
         first_label_seconds: [("libtorch", 0.4), ("rten", 0.012)]
             .map(|(name, seconds)| (name.to_owned(), vec![seconds, seconds]))
             .into(),
-        peers: vec![peer],
+        peers: vec![latency(slowness)],
+    }
+}
+
+/// A single exit's time and an evaluation's, `slowness` times as slow as they might be.
+pub fn latency(slowness: f64) -> BenchRecord {
+    let measurement = Measurement {
+        config: "small".to_owned(),
+        part: "deepest".to_owned(),
+        mode: "native".to_owned(),
+        precision: "f32".to_owned(),
+        layout: "channels_last".to_owned(),
+        batch: 1,
+        images: 1,
+        peak_memory_bytes: Some(300 << 20),
+        timing: Timing { raw_seconds: vec![slowness * 4e-3] },
+    };
+    let evaluation =
+        Measurement { part: "evaluation".to_owned(), batch: 256, ..measurement.clone() };
+    let host = Host {
+        os: "An OS".to_owned(),
+        cpu: "A Processor".to_owned(),
+        cores: 8,
+        memory_bytes: None,
+        commit: Some("abc".to_owned()),
+    };
+    BenchRecord {
+        command: "bench infer".to_owned(),
+        started: "2024-02-29T12:00:00Z".to_owned(),
+        host,
+        measurements: vec![evaluation, measurement],
+        ..BenchRecord::begin(Subject::Infer, "selfdistill 0.1.0".to_owned(), 1, "cpu".to_owned())
     }
 }

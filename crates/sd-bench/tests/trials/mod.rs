@@ -63,6 +63,7 @@ pub fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> R
         epochs_truncated: false,
         evaluation: None,
         deployment: None,
+        latency: None,
         summary,
     }
 }

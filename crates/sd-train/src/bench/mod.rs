@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use sd_bench::{BenchRecord, Measurement, Subject, Timing, speed, timing};
+use sd_bench::{BenchRecord, Measurement, Subject, Timing, run_folder, speed, timing};
 use sd_layers::Precision;
 use tch::{Cuda, Device};
 
@@ -72,15 +72,56 @@ pub fn bench(bench: &Bench) -> Result<(BenchRecord, bool)> {
     let program = format!("selfdistill {}", env!("CARGO_PKG_VERSION"));
     let threads = args.place.threads();
     let mut record = BenchRecord::begin(subject, program, threads, device::name(device));
-    record.measurements = match configs.as_slice() {
+    let targets = configs.into_iter().map(|path| Target::of(path, subject, args));
+    let targets = targets.collect::<Result<Vec<_>>>()?;
+    record.measurements = match targets.as_slice() {
         [] => data::built_in(&Stopwatch::new(args, device, Precision::F32), args)?,
-        [config] => one(subject, config, args, device)?,
+        [target] => target.keep(&record, one(subject, &target.config, args, device)?)?,
         several => {
-            let each = several.iter().map(|config| in_own_process(subject, config, args));
+            let each = several
+                .iter()
+                .map(|target| target.keep(&record, in_own_process(subject, &target.config, args)?));
             each.collect::<Result<Vec<_>>>()?.concat()
         }
     };
     Ok((record, args.json))
+}
+
+/// A configuration to measure.
+#[derive(Debug)]
+struct Target {
+    config: PathBuf,
+    /// The folder of the run that it is of.
+    run: Option<PathBuf>,
+}
+
+impl Target {
+    /// What is named on the command line: a configuration, or a run's folder if the exits' times
+    /// are measured.
+    fn of(path: PathBuf, subject: Subject, args: &BenchArgs) -> Result<Self> {
+        if subject != Subject::Infer || !path.is_dir() {
+            return Ok(Self { config: path, run: None });
+        }
+        let named = path.display();
+        ensure!(args.set.is_empty(), "{named}: a run is measured as it was trained, without -s");
+        let config = path.join(run_folder::CONFIG);
+        ensure!(config.is_file(), "{named} is not a run: it has no {}", run_folder::CONFIG);
+        Ok(Self { config, run: Some(path) })
+    }
+
+    /// Leaves what was measured in the run's folder, for its reports.
+    fn keep(
+        &self,
+        record: &BenchRecord,
+        measurements: Vec<Measurement>,
+    ) -> Result<Vec<Measurement>> {
+        if let Some(run) = &self.run {
+            let file = run.join(run_folder::LATENCY);
+            let record = BenchRecord { measurements: measurements.clone(), ..record.clone() };
+            sd_bench::write_json_atomic(file, &record)?;
+        }
+        Ok(measurements)
+    }
 }
 
 fn one(
