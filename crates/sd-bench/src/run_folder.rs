@@ -159,19 +159,6 @@ pub(crate) fn parse_latency(path: &Path, text: &str) -> Result<BenchRecord> {
     from_json(path, text)
 }
 
-/// Writes an `evaluation.json`, whole or not at all. It is one line: a matrix of a number a line
-/// would be read by nobody.
-///
-/// # Errors
-/// Where the file cannot be written.
-pub fn write_evaluation(path: impl AsRef<Path>, evaluation: &EvaluationRecord) -> Result<()> {
-    let path = path.as_ref();
-    let mut text = serde_json::to_vec(evaluation)
-        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
-    text.push(b'\n');
-    write_atomic(path, &text)
-}
-
 /// Reads `epochs.jsonl`, also while it is being written: the epochs, and whether the file ends
 /// in half a line. No file is no epochs.
 ///
@@ -207,6 +194,19 @@ pub(crate) fn parse_epochs(path: &Path, text: &str) -> Result<(Vec<EpochRecord>,
 pub fn write_json_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
     let path = path.as_ref();
     let mut text = serde_json::to_vec_pretty(value)
+        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    text.push(b'\n');
+    write_atomic(path, &text)
+}
+
+/// Writes `value` as one line of JSON to `path`: whole, or not at all. For what nobody reads, such
+/// as a matrix, of which a number would be a line in [`write_json_atomic`].
+///
+/// # Errors
+/// Where the file cannot be written, or the value is none that JSON can hold.
+pub fn write_line_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    let path = path.as_ref();
+    let mut text = serde_json::to_vec(value)
         .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
     text.push(b'\n');
     write_atomic(path, &text)

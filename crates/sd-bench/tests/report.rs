@@ -126,7 +126,7 @@ fn write(run: &Run, folder: &Path) {
         write_json_atomic(folder.join(run_folder::LATENCY), latency).unwrap();
     }
     if let Some(evaluation) = &run.evaluation {
-        run_folder::write_evaluation(folder.join(run_folder::EVALUATION), evaluation).unwrap();
+        run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), evaluation).unwrap();
     }
 }
 
@@ -374,10 +374,10 @@ fn errors_say_which_file_which_line_and_what() {
     let whole = evaluation();
     let mut short = whole.clone();
     short.classes.pop();
-    run_folder::write_evaluation(&path, &short).unwrap();
+    run_folder::write_line_atomic(&path, &short).unwrap();
     let expected = "evaluation.json:1: class_accuracy of stage1 has 3 entries, expected 2";
     assert!(message().ends_with(expected), "{}", message());
-    run_folder::write_evaluation(&path, &whole).unwrap();
+    run_folder::write_line_atomic(&path, &whole).unwrap();
     append_line(folder.path().join(run_folder::EPOCHS), &"no epoch").unwrap();
     assert!(message().contains("epochs.jsonl:4: invalid type: string"), "{}", message());
 

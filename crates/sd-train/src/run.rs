@@ -83,7 +83,7 @@ pub fn train(args: &TrainArgs) -> Result<Ended> {
             let test = setup.evaluation(&setup.data.test)?;
             let valid = trainer.valid.as_ref();
             let evaluation = test.record(network, valid, Split::Test, Weights::Last)?;
-            run_folder::write_evaluation(folder.join(run_folder::EVALUATION), &evaluation)?;
+            run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), &evaluation)?;
             let last = evaluation.scores();
             tracing::info!("test top-1: {}", accuracies(&last));
             scored(finished, &last, best_on_test(&folder, &position, &trainer, &test)?)
@@ -122,7 +122,7 @@ pub fn eval(args: &EvalArgs) -> Result<EvaluationRecord> {
         Split::Test => {
             let test = on(data.test.clone())?;
             let record = test.record(&network, valid.as_ref(), args.split, args.weights)?;
-            run_folder::write_evaluation(args.run.join(args.weights.evaluation()), &record)?;
+            run_folder::write_line_atomic(args.run.join(args.weights.evaluation()), &record)?;
             Ok(record)
         }
         Split::Valid => {

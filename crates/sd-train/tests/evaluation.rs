@@ -279,7 +279,7 @@ fn what_cannot_be_predicted_is_told() {
     let of = |change: fn(&mut EvaluationRecord)| {
         let mut record = run_folder::read_evaluation(&path).unwrap().unwrap();
         change(&mut record);
-        run_folder::write_evaluation(&path, &record).unwrap();
+        run_folder::write_line_atomic(&path, &record).unwrap();
         error(folder, "predict run a.png")
     };
     let said = of(|record| {

@@ -118,7 +118,7 @@ impl Target {
         if let Some(run) = &self.run {
             let file = run.join(run_folder::LATENCY);
             let record = BenchRecord { measurements: measurements.clone(), ..record.clone() };
-            sd_bench::write_json_atomic(file, &record)?;
+            run_folder::write_line_atomic(file, &record)?;
         }
         Ok(measurements)
     }
