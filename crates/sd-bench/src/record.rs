@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the records in this file; `summary.json` carries it.
+/// Version of the records in this file and of benchmarks; `summary.json` carries it.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Parameters and multiply-accumulates of a network.

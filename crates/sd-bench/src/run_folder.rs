@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
-use crate::measurement::BenchRecord;
+use crate::measurement::{BenchRecord, Subject};
 use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION};
 
 /// The resolved configuration, written before the first step.
@@ -156,7 +156,12 @@ pub(crate) fn parse_deployment(path: &Path, text: &str) -> Result<DeployRecord> 
 /// The measurements in a text.
 pub(crate) fn parse_latency(path: &Path, text: &str) -> Result<BenchRecord> {
     check_version(path, text, SCHEMA_VERSION)?;
-    from_json(path, text)
+    let latency: BenchRecord = from_json(path, text)?;
+    if latency.subject != Subject::Infer {
+        let what = format!("found subject {}, expected infer", latency.subject.name());
+        return Err(Error::Record { path: path.to_owned(), line: 1, what });
+    }
+    Ok(latency)
 }
 
 /// Reads `epochs.jsonl`, also while it is being written: the epochs, and whether the file ends
@@ -192,11 +197,7 @@ pub(crate) fn parse_epochs(path: &Path, text: &str) -> Result<(Vec<EpochRecord>,
 /// # Errors
 /// Where the file cannot be written, or the value is none that JSON can hold.
 pub fn write_json_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
-    let path = path.as_ref();
-    let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
-    text.push(b'\n');
-    write_atomic(path, &text)
+    write_text(path.as_ref(), serde_json::to_vec_pretty(value))
 }
 
 /// Writes `value` as one line of JSON to `path`: whole, or not at all. For what nobody reads, such
@@ -205,9 +206,11 @@ pub fn write_json_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Resu
 /// # Errors
 /// Where the file cannot be written, or the value is none that JSON can hold.
 pub fn write_line_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
-    let path = path.as_ref();
-    let mut text = serde_json::to_vec(value)
-        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    write_text(path.as_ref(), serde_json::to_vec(value))
+}
+
+fn write_text(path: &Path, text: serde_json::Result<Vec<u8>>) -> Result<()> {
+    let mut text = text.map_err(|source| Error::Encode { path: path.to_owned(), source })?;
     text.push(b'\n');
     write_atomic(path, &text)
 }

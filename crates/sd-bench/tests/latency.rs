@@ -66,6 +66,7 @@ fn a_ratio_is_to_the_dense_original_that_the_same_command_measured() {
     let tables = section(&runs, "latency");
     let [one, many, alone] = &tables[..] else { panic!("{} tables", tables.len()) };
     let columns = ["Convolution", "Deepest", "exit1"];
+    assert_eq!(cells(one, 0, &["Format"]), ["bf16"]);
     assert_eq!(cells(one, 0, &columns), ["dense", "4.00 ms", "–"]);
     assert_eq!(cells(one, 1, &columns), ["grouped 8", "3.00 ms (0.75)", "1.00 ms (0.25)"]);
     assert_eq!(cells(many, 1, &columns), ["grouped 8", "30.0 ms (0.50)", "–"]);
@@ -74,6 +75,36 @@ fn a_ratio_is_to_the_dense_original_that_the_same_command_measured() {
 }
 
 #[test]
+fn images_of_other_data_sets_have_tables_of_their_own() {
+    let measured = |run| measured(run, "2024-02-26T12:00:00Z", &[("deepest", 1, 4.0)]);
+    let mut larger = measured(run("light", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.6));
+    larger.config = larger.config.replace("cifar100", "image_folder");
+    let dense = measured(run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.6));
+    let tables = section(&[dense, larger], "latency");
+    let rows: Vec<_> = tables.iter().map(|table| cells(table, 0, &["Deepest"])).collect();
+    assert_eq!(rows, [["4.00 ms"], ["4.00 ms"]], "no ratio across data sets");
+}
+
+#[test]
+fn networks_of_the_same_words_are_named_and_a_further_seed_adds_nothing() {
+    let light = |name: &str, seed, objective: &str, milliseconds| {
+        let run = run(name, seed, [GROUPED, LIGHT, objective], 20, 0.6);
+        measured(run, "2024-02-26T12:00:00Z", &[("deepest", 1, milliseconds)])
+    };
+    let runs = [
+        light("taught", 3, DISTILLED, 4.0),
+        light("taught", 1, DISTILLED, 9.0),
+        light("alone", 0, "deep_supervision = {}", 5.0),
+    ];
+    let [table] = &section(&runs, "latency")[..] else { panic!("one table") };
+    let mut rows: Vec<_> = (0..2).map(|row| cells(table, row, &["Run", "Deepest"])).collect();
+    rows.sort();
+    assert_eq!(rows, [["alone", "5.00 ms"], ["taught", "4.00 ms"]]);
+    assert_eq!(table.rows.len(), 2);
+}
+
+#[test]
 fn without_measurements_there_is_no_section() {
-    assert!(section(&trials::a_set(), "latency").is_empty());
+    let document = sd_bench::report::document(&trials::a_set()).unwrap();
+    assert!(document.blocks.iter().all(|block| block.id != "latency"));
 }

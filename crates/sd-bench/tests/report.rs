@@ -174,9 +174,9 @@ fn runs_are_told_apart_by_seed_and_then_by_folder() {
 #[test]
 fn a_run_of_an_earlier_version_is_reported_without_what_it_lacks() {
     let mut old = run();
-    (old.evaluation, old.deployment) = (None, None);
+    (old.evaluation, old.deployment, old.latency) = (None, None, None);
     let mut page = pages(&[old]).0;
-    for id in ["deployment", "early-exit", "calibration", "classes", "confusion"] {
+    for id in ["latency", "deployment", "early-exit", "calibration", "classes", "confusion"] {
         assert!(!page.contains(&format!("<section id=\"{id}\">")), "{id}");
     }
     let mut one_exit = run();
@@ -246,6 +246,13 @@ fn whatever_a_record_says_is_shown_as_text() {
     }
     for round in &mut deployment.rounds {
         round.exported[0].engine = evil.to_owned();
+    }
+    let latency = run.latency.as_mut().unwrap();
+    for measurement in &mut latency.measurements {
+        (measurement.part, measurement.precision) = (evil.to_owned(), evil.to_owned());
+    }
+    for text in [&mut latency.started, &mut latency.device, &mut latency.host.cpu] {
+        *text = evil.to_owned();
     }
     let environment = run.environment.as_mut().unwrap();
     for text in [&mut environment.command, &mut environment.cpu, &mut environment.device] {

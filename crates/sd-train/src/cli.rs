@@ -81,7 +81,7 @@ pub enum Bench {
     Data(BenchArgs),
     /// Images a second of a training step, whole and by part, on a batch that is there already
     Step(BenchArgs),
-    /// Images a second of an evaluation, and each exit's latency, which a run's folder keeps for reports
+    /// Images a second of an evaluation, and each exit's latency; a run's folder as CONFIG keeps them
     Infer(BenchArgs),
     /// Images a second of a training step without exits, and with each kind of exit in turn
     Exits(BenchArgs),

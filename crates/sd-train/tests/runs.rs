@@ -244,11 +244,15 @@ fn a_measured_run_has_its_own_times_in_its_folder() {
     };
     std::fs::create_dir(folder.path().join("a")).unwrap();
     let output = infer(&["tiny.toml", "a"]).code(1);
-    says(&output, &["a is not a run: it has no config.toml"]);
+    says(&output, &["a is no run that has ended: a/config.toml is not there"]);
     let config = tiny(&["model.backbone.vgg.head=linear"]).unwrap().to_toml().unwrap();
     std::fs::write(folder.path().join("a/config.toml"), config).unwrap();
+    says(&infer(&["a"]).code(1), &["a/summary.json is not there"]);
+    std::fs::write(folder.path().join("a/summary.json"), "{}").unwrap();
     let output = infer(&["a", "-s", "train.precision=f32"]).code(1);
-    says(&output, &["a: a run is measured as it was trained"]);
+    says(&output, &["a: of a run its own configuration is measured, without -s"]);
+    infer(&["a"]).success();
+    std::fs::remove_file(folder.path().join("a/latency.json")).unwrap();
     let output = infer(&["tiny.toml", "a", "--json"]).success();
     let all: sd_bench::BenchRecord = serde_json::from_slice(&output.get_output().stdout).unwrap();
     let text = std::fs::read(folder.path().join("a/latency.json")).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Column, Element, Highlight, Section, Table, names};
 use crate::deployment::{DeployRecord, Engine, ExportedModel, Pace, RUNTIMES};
 use crate::error::Result;
-use crate::format::number::{NONE, bytes, percent, percent_or_none, points, rate, time};
+use crate::format::number::{NONE, bytes, percent, percent_or_none, plural, points, rate, time};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "deployment", title: "Deployment", build };
@@ -191,8 +191,7 @@ fn engines<'a>(all: impl IntoIterator<Item = &'a Paces>) -> Vec<Engine> {
 }
 
 fn title(engine: &Engine) -> String {
-    let threads = if engine.threads == 1 { "thread" } else { "threads" };
-    format!("{}, {} {threads}", engine.name, engine.threads)
+    format!("{}, {}", engine.name, plural(engine.threads as u64, "thread"))
 }
 
 /// A row for each export, a column for each engine.

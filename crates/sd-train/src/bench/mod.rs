@@ -102,10 +102,19 @@ impl Target {
         if subject != Subject::Infer || !path.is_dir() {
             return Ok(Self { config: path, run: None });
         }
-        let named = path.display();
-        ensure!(args.set.is_empty(), "{named}: a run is measured as it was trained, without -s");
+        let folder = path.display();
+        ensure!(
+            args.set.is_empty(),
+            "{folder}: of a run its own configuration is measured, without -s"
+        );
         let config = path.join(run_folder::CONFIG);
-        ensure!(config.is_file(), "{named} is not a run: it has no {}", run_folder::CONFIG);
+        for file in [&config, &path.join(run_folder::SUMMARY)] {
+            ensure!(
+                file.is_file(),
+                "{folder} is no run that has ended: {} is not there",
+                file.display()
+            );
+        }
         Ok(Self { config, run: Some(path) })
     }
 
