@@ -8,7 +8,11 @@ use sd_bench::report;
 use sd_bench::{Result, Run};
 
 /// The documents that quote.
-const DOCUMENTS: [&str; 2] = ["README.md", "docs/results/2026-11-25-2-core-avx512/ablations.md"];
+const DOCUMENTS: [&str; 3] = [
+    "README.md",
+    "docs/results/2026-11-25-2-core-avx512/README.md",
+    "docs/results/2026-11-25-2-core-avx512/ablations.md",
+];
 /// What stands before a quoted table: the command that prints it, with folders of the repository.
 const START: &str = "<!-- cargo xtask report ";
 const END: &str = "<!-- end -->";
