@@ -62,21 +62,27 @@ fn exits<'a>(trial: &Trial<'a>) -> impl Iterator<Item = &'a Measurement> {
     measured.filter(|part| run.summary.exits.iter().any(|exit| exit.name == part.part))
 }
 
+fn of_exit<'a>(trial: &Trial<'a>, exit: &str, batch: usize) -> Option<&'a Measurement> {
+    exits(trial).find(|measured| measured.part == exit && measured.batch == batch)
+}
+
+fn of_deepest<'a>(trial: &Trial<'a>, batch: usize) -> Option<&'a Measurement> {
+    of_exit(trial, &trial.record().exits.last()?.name, batch)
+}
+
 fn medians(trials: &[Trial], words: Words, batch: usize) -> Table {
     let shallow = shallow_exits(trials);
     let numbers = ["Deepest"].into_iter().chain(shallow.iter().copied()).map(Column::number);
     let columns = words.columns.into_iter().chain([Column::text("Format")]).chain(numbers);
     let mut table = Table::new(columns);
-    let measured = |trial: &Trial, exit: &str| {
-        exits(trial).find(|measured| measured.part == exit && measured.batch == batch).cloned()
-    };
-    let deepest = |trial: &Trial| measured(trial, &trial.record().exits.last()?.name);
-    let median = |measured: Measurement| measured.timing.median();
+    let median = |measured: &Measurement| measured.timing.median();
     for (trial, first) in trials.iter().zip(words.rows) {
-        let dense = trial.dense_original(trials).and_then(deepest).and_then(median);
-        let format = deepest(trial).map_or_else(|| NONE.to_owned(), |measured| measured.precision);
-        let exits = shallow.iter().map(|exit| measured(trial, exit));
-        let cells = [deepest(trial)].into_iter().chain(exits).map(|measured| {
+        let dense = trial.dense_original(trials);
+        let dense = dense.and_then(|dense| of_deepest(dense, batch)).and_then(median);
+        let deepest = of_deepest(trial, batch);
+        let format = deepest.map_or_else(|| NONE.to_owned(), |deepest| deepest.precision.clone());
+        let exits = shallow.iter().map(|exit| of_exit(trial, exit, batch));
+        let cells = [deepest].into_iter().chain(exits).map(|measured| {
             let Some(seconds) = measured.and_then(median) else { return NONE.to_owned() };
             let ratio = dense.map(|dense| format!(" ({:.2})", seconds / dense));
             time(seconds) + &ratio.unwrap_or_default()
