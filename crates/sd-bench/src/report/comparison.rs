@@ -1,6 +1,7 @@
 //! Networks side by side: what each costs, and how accurate every exit is.
 
 use super::recipe::Group;
+use super::setting::variant;
 use super::trial::{Trial, shallow_exits};
 use super::words::{ALL, ARCHITECTURE, Words};
 use super::{Column, Element, Section, Table};
@@ -62,14 +63,21 @@ fn accuracies(trials: &[Trial], words: Words) -> Table {
 
 /// The trial with BYOT's exits on the same backbone that differs least; not this one.
 fn byot<'t, 'a>(trial: &Trial, trials: &'t [Trial<'a>]) -> Option<&'t Trial<'a>> {
-    if trial.model.is_byot() {
+    if is_byot(trial) {
         return None;
     }
     let backbone = ["model", "backbone"];
     let baseline = |other: &&Trial| {
-        other.model.is_byot() && other.setting.at(&backbone) == trial.setting.at(&backbone)
+        is_byot(other) && other.setting.at(&backbone) == trial.setting.at(&backbone)
     };
     trial.nearest(trials.iter().filter(baseline))
+}
+
+/// Whether it has BYOT's exits and distils into them.
+fn is_byot(trial: &Trial) -> bool {
+    let kind = |path: &[&str]| trial.setting.at(path).and_then(variant).map(|(name, _)| name);
+    let objectives = [Some("self_distillation"), Some("byot")];
+    kind(&["model", "exits", "kind"]) == Some("byot") && objectives.contains(&kind(&["objective"]))
 }
 
 fn costs(trials: &[Trial], words: Words) -> Table {

@@ -57,13 +57,6 @@ impl Model {
         parts.map(String::as_str) == ["dense", "plain", NONE]
     }
 
-    /// Whether it has BYOT's exits and distils into them.
-    pub(super) fn is_byot(&self) -> bool {
-        let distils =
-            ["self-distillation", "BYOT"].iter().any(|name| self.objective.starts_with(name));
-        self.framework.starts_with("BYOT exits") && distils
-    }
-
     /// Where it stands in a table: by network; the dense before the compressed, and of each the
     /// plain before BYOT's framework before the others; by objective.
     pub(super) fn order(&self) -> (String, bool, String, u8, String) {
