@@ -114,6 +114,12 @@ impl Measurement {
         self.timing.median().map(|seconds| self.images as f64 / seconds)
     }
 
+    /// Takes in more repetitions of the same thing.
+    pub fn add(&mut self, more: Self) {
+        self.peak_memory_bytes = self.peak_memory_bytes.max(more.peak_memory_bytes);
+        self.timing.raw_seconds.extend(more.timing.raw_seconds);
+    }
+
     /// How it was run in a few words, such as `eager bf16 channels_last`.
     pub fn setting(&self) -> String {
         format!("{} {} {}", self.mode, self.precision, self.layout)
@@ -124,9 +130,8 @@ impl Measurement {
 mod tests {
     use super::*;
 
-    #[test]
-    fn images_a_second_are_those_of_the_median() {
-        let measurement = Measurement {
+    fn measurement() -> Measurement {
+        Measurement {
             config: "a".to_owned(),
             part: "step".to_owned(),
             mode: "native".to_owned(),
@@ -136,9 +141,24 @@ mod tests {
             images: 20,
             peak_memory_bytes: None,
             timing: Timing { raw_seconds: vec![1.0, 2.0, 9.0] },
-        };
+        }
+    }
+
+    #[test]
+    fn images_a_second_are_those_of_the_median() {
+        let measurement = measurement();
         assert_eq!(measurement.images_per_second(), Some(10.0));
         assert_eq!(measurement.setting(), "native f32 channels_last");
+    }
+
+    #[test]
+    fn repetitions_of_a_later_turn_count_too() {
+        let mut measurement = measurement();
+        let timing = Timing { raw_seconds: vec![4.0, 5.0] };
+        let later = Measurement { peak_memory_bytes: Some(7), timing, ..measurement.clone() };
+        measurement.add(later);
+        assert_eq!(measurement.timing.raw_seconds, [1.0, 2.0, 9.0, 4.0, 5.0]);
+        assert_eq!(measurement.peak_memory_bytes, Some(7));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) const SECTION: Section = Section { id: "latency", title: "Latency", b
 
 const EXPLANATION: &str = "Each cell is the median time of a batch in the network that ends at this \
     exit, in libtorch, with random weights and images; of several seeds, the first one's. In one \
-    table stand runs of one recipe that one command measured, one after the other. In brackets \
+    table stand runs of one recipe that one command measured in turns. In brackets \
     is the time over that of the dense plain original's deepest exit, of several originals the one \
     whose configuration differs least; there is none without an original in the table. exit1 is a \
     network's first exit, whatever stage it is on.";

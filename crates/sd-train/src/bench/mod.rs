@@ -35,6 +35,10 @@ const DISTILLED: [&str; 1] = ["configs/cifar100/vgg11-grouped8-light.toml"];
 /// What `start` measures unless it is told: its images are in the repository.
 const QUICKSTART: [&str; 1] = ["configs/quickstart.toml"];
 
+/// Turns of several configurations, a part of each one's seconds long: what else the machine does for
+/// a while falls on all of them.
+const TURNS: u32 = 3;
+
 /// Repetitions before the measured ones: libtorch chooses and compiles kernels in the first.
 const WARM_UP: usize = 2;
 /// Repetitions at least and at most, however short or long one takes.
@@ -78,9 +82,8 @@ pub fn bench(bench: &Bench) -> Result<(BenchRecord, bool)> {
         [] => data::built_in(&Stopwatch::new(args, device, Precision::F32), args)?,
         [target] => target.keep(&record, one(subject, &target.config, args, device)?)?,
         several => {
-            let each = several
-                .iter()
-                .map(|target| target.keep(&record, in_own_process(subject, &target.config, args)?));
+            let each = in_turns(subject, several, args)?.into_iter().zip(several);
+            let each = each.map(|(measurements, target)| target.keep(&record, measurements));
             each.collect::<Result<Vec<_>>>()?.concat()
         }
     };
@@ -152,12 +155,33 @@ fn one(
     }
 }
 
-/// Measures one configuration of several as if it had been the only one.
+/// Measures each configuration, one after the other and that [`TURNS`] times.
+fn in_turns(
+    subject: Subject,
+    targets: &[Target],
+    args: &BenchArgs,
+) -> Result<Vec<Vec<Measurement>>> {
+    let mut all = vec![Vec::new(); targets.len()];
+    for turn in 1..=TURNS {
+        for (target, before) in targets.iter().zip(&mut all) {
+            let name = target.config.display();
+            tracing::info!("bench {}, turn {turn} of {TURNS}: {name}", subject.name());
+            let measurements = in_own_process(subject, &target.config, args)?;
+            if before.is_empty() {
+                *before = measurements;
+            } else {
+                before.iter_mut().zip(measurements).for_each(|(before, now)| before.add(now));
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Measures one configuration of several, for a turn, as if it had been the only one.
 fn in_own_process(subject: Subject, config: &Path, args: &BenchArgs) -> Result<Vec<Measurement>> {
-    tracing::info!("bench {}: {}", subject.name(), config.display());
     let mut child = this_program()?;
     child.arg("bench").arg(subject.name()).arg(config).arg("--json");
-    child.arg("--seconds").arg(args.seconds.to_string());
+    child.arg("--seconds").arg((args.seconds / f64::from(TURNS)).to_string());
     for batch in &args.batch {
         child.arg("--batch").arg(batch.to_string());
     }
