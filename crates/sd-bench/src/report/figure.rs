@@ -72,7 +72,8 @@ pub struct Mark {
     pub name: String,
     /// Where it is; both numbers finite.
     pub point: (f64, f64),
-    /// Whether its name stands below it, and not at its right.
+    /// Whether its name stands below it, and not at its right; or at its left, where it would lie on
+    /// the name of a mark before it.
     pub below: bool,
 }
 
@@ -149,12 +150,18 @@ impl Plot {
         let middle = (frame.left + frame.right) / 2.0;
         canvas.text(self.x_label, PALETTE.muted(), (middle, base + 25.0), Anchor::Below)?;
 
-        for mark in &self.marks {
-            let at = frame.at(x, y, mark.point);
+        let places: Vec<_> = self.marks.iter().map(|mark| frame.at(x, y, mark.point)).collect();
+        for (index, (mark, &at)) in self.marks.iter().zip(&places).enumerate() {
             canvas.ring(at, PALETTE.muted(), 2.5, 1.0)?;
-            let (name, anchor) = match mark.below {
-                true => ((at.0, at.1 + 5.0), Anchor::Below),
-                false => ((at.0 + 5.0, at.1), Anchor::Left),
+            let close = |before: &(f64, f64)| {
+                (before.0 - at.0).abs() < NAME_GAP && (before.1 - at.1).abs() < NAME_GAP
+            };
+            let (name, anchor) = if mark.below {
+                ((at.0, at.1 + 5.0), Anchor::Below)
+            } else if places[..index].iter().any(close) {
+                ((at.0 - 5.0, at.1), Anchor::Right)
+            } else {
+                ((at.0 + 5.0, at.1), Anchor::Left)
             };
             canvas.text(&mark.name, PALETTE.muted(), name, anchor)?;
         }
@@ -352,5 +359,18 @@ mod tests {
         let svg = marked.draw().unwrap().unwrap().svg;
         assert!(svg.contains("<circle") && svg.contains("\nA\n"), "{svg}");
         assert!(svg.contains("10 M") && svg.contains("90 %"), "{svg}");
+    }
+
+    #[test]
+    fn a_mark_beside_another_has_its_name_at_the_other_side() {
+        let mut marked = plot(vec![(1.0, 0.1), (2.0, 0.9)]);
+        let mark = |name: &str, y| Mark { name: name.to_owned(), point: (1.5, y), below: false };
+        marked.marks = vec![mark("A", 0.5), mark("B", 0.51), mark("C", 0.7)];
+        let svg = marked.draw().unwrap().unwrap().svg;
+        let anchor = |name: &str| {
+            let before = &svg[..svg.find(&format!("\n{name}\n")).unwrap()];
+            before.rsplit("text-anchor=\"").next().unwrap().split('"').next().unwrap().to_owned()
+        };
+        assert_eq!(["A", "B", "C"].map(anchor), ["start", "end", "start"]);
     }
 }
