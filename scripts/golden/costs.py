@@ -75,6 +75,14 @@ def not_beyond_stride_4(network):
     return network
 
 
+def without_last_pools(network, kept):
+    """A VGG whose stages after the first `kept` keep their resolution."""
+    pools = [i for i, m in enumerate(network.features) if isinstance(m, nn.MaxPool2d)]
+    for index in pools[kept:]:
+        network.features[index] = nn.Identity()
+    return network
+
+
 def grouped8(old):
     inputs, outputs = old.in_channels, old.out_channels
     return nn.Conv2d(inputs, outputs, 3, old.stride, 1, groups=8, bias=False)
@@ -181,6 +189,7 @@ if __name__ == "__main__":
         "vgg11/dense": vgg(11),
         "vgg11/grouped8": compressed(vgg(11), grouped8),
         "vgg11/depthwise_separable": compressed(vgg(11), separable),
+        "vgg11/output_stride4": without_last_pools(vgg(11), 2),
         "vgg13/dense": vgg(13),
         "vgg16/dense": vgg(16),
         "vgg19/dense": vgg(19),

@@ -40,8 +40,10 @@ pub enum Error {
     #[error("width is {0}, expected a number above 0, at most {MAX_WIDTH}")]
     Width(f64),
     /// An output stride that is no power of two, or out of what the stem and the stages allow.
-    #[error("resnet.output_stride is {found}, expected a power of two from {least} to {most}")]
+    #[error("{family}.output_stride is {found}, expected a power of two from {least} to {most}")]
     OutputStride {
+        /// The family of networks.
+        family: &'static str,
         /// The stride found.
         found: i64,
         /// The stem's.

@@ -60,6 +60,7 @@ mod tests {
             depth: 11,
             head: VggHead::Linear,
             width: 0.25,
+            output_stride: None,
             conv: PerStage::All(conv),
             attention: PerStage::All(attention),
         })

@@ -20,6 +20,7 @@
 //!         depth: 11,
 //!         head: VggHead::Linear,
 //!         width: 0.25,
+//!         output_stride: None,
 //!         conv: PerStage::All(ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: false })),
 //!         attention: PerStage::All(AttentionConfig::None),
 //!     }),

@@ -131,6 +131,7 @@ fn whole_networks_are_those_of_pytorch() {
         depth: 11,
         head: VggHead::Linear,
         width: NARROW,
+        output_stride: None,
         conv: PerStage::All(ConvConfig::DepthwiseSeparable),
         attention: PerStage::All(AttentionConfig::None),
     });

@@ -18,6 +18,7 @@ fn vgg_with(head: VggHead, depth: u32, width: f64, conv: ConvConfig) -> Backbone
         depth,
         head,
         width,
+        output_stride: None,
         conv: PerStage::All(conv),
         attention: PerStage::All(sd_layers::AttentionConfig::None),
     })
@@ -42,10 +43,11 @@ fn resnet(depth: u32, width: f64, conv: ConvConfig) -> BackboneConfig {
     resnet_with(Stem::Small, depth, width, conv)
 }
 
-fn resnet18_of_output_stride(output_stride: i64) -> BackboneConfig {
-    let mut backbone = resnet(18, 1.0, ConvConfig::Dense);
-    if let BackboneConfig::Resnet(config) = &mut backbone {
-        config.output_stride = Some(output_stride);
+fn of_output_stride(output_stride: i64, mut backbone: BackboneConfig) -> BackboneConfig {
+    match &mut backbone {
+        BackboneConfig::Resnet(config) => config.output_stride = Some(output_stride),
+        BackboneConfig::Vgg(config) => config.output_stride = Some(output_stride),
+        BackboneConfig::MobilenetV2(_) => unreachable!("it has none"),
     }
     backbone
 }
@@ -76,7 +78,7 @@ fn costs_are_those_that_pytorch_counts() {
         ("resnet18/dense", resnet(18, 1.0, ConvConfig::Dense)),
         ("resnet18/grouped8", resnet(18, 1.0, grouped8())),
         ("resnet18/depthwise_separable", resnet(18, 1.0, ConvConfig::DepthwiseSeparable)),
-        ("resnet18/output_stride4", resnet18_of_output_stride(4)),
+        ("resnet18/output_stride4", of_output_stride(4, resnet(18, 1.0, ConvConfig::Dense))),
         ("resnet34/dense", resnet(34, 1.0, ConvConfig::Dense)),
         ("resnet50/dense", resnet(50, 1.0, ConvConfig::Dense)),
         ("resnet101/dense", resnet(101, 1.0, ConvConfig::Dense)),
@@ -84,6 +86,7 @@ fn costs_are_those_that_pytorch_counts() {
         ("vgg11/dense", vgg(11, 1.0, ConvConfig::Dense)),
         ("vgg11/grouped8", vgg(11, 1.0, grouped8())),
         ("vgg11/depthwise_separable", vgg(11, 1.0, ConvConfig::DepthwiseSeparable)),
+        ("vgg11/output_stride4", of_output_stride(4, vgg(11, 1.0, ConvConfig::Dense))),
         ("vgg13/dense", vgg(13, 1.0, ConvConfig::Dense)),
         ("vgg16/dense", vgg(16, 1.0, ConvConfig::Dense)),
         ("vgg19/dense", vgg(19, 1.0, ConvConfig::Dense)),
@@ -329,17 +332,20 @@ fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both
 
 #[test]
 fn an_output_stride_that_the_stages_do_not_have_is_refused() {
-    for found in [0, -4, 3, 16] {
-        let vs = nn::VarStore::new(Device::Cpu);
-        let error = resnet18_of_output_stride(found).build(&vs.root(), 3).unwrap_err().to_string();
-        let expected = "expected a power of two from 1 to 8";
-        assert_eq!(error, format!("resnet.output_stride is {found}, {expected}"));
-    }
-    assert_eq!(
-        resnet18_of_output_stride(4).dense_original(),
-        resnet(18, 1.0, ConvConfig::Dense),
-        "what is replaced halves its maps in every stage"
-    );
+    let (resnet, vgg) = (resnet(18, 1.0, ConvConfig::Dense), vgg(11, 1.0, ConvConfig::Dense));
+    let of = |family, original: &BackboneConfig, most, beyond| {
+        for found in [0, -4, 3, beyond] {
+            let vs = nn::VarStore::new(Device::Cpu);
+            let backbone = of_output_stride(found, original.clone());
+            let error = backbone.build(&vs.root(), 3).unwrap_err().to_string();
+            let expected = format!("expected a power of two from 1 to {most}");
+            assert_eq!(error, format!("{family}.output_stride is {found}, {expected}"));
+        }
+        let replaced = of_output_stride(4, original.clone()).dense_original();
+        assert_eq!(&replaced, original, "what is replaced halves its maps in every stage");
+    };
+    of("resnet", &resnet, 8, 16);
+    of("vgg", &vgg, 32, 64);
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn vgg11(width: f64, head: VggHead) -> VggConfig {
         depth: 11,
         head,
         width,
+        output_stride: None,
         conv: PerStage::All(ConvConfig::Dense),
         attention: PerStage::All(AttentionConfig::None),
     }

@@ -174,6 +174,7 @@ fn networks() -> Vec<(String, ModelConfig, Task)> {
             depth: 11,
             head,
             width: 0.25,
+            output_stride: None,
             conv: all.0,
             attention: all.1,
         })
@@ -295,6 +296,7 @@ fn what_cannot_be_written_is_named_with_its_place() {
             depth: 11,
             head,
             width: 0.25,
+            output_stride: None,
             conv: PerStage::All(ConvConfig::Dense),
             attention: PerStage::All(attention),
         })

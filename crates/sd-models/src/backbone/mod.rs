@@ -93,7 +93,10 @@ impl BackboneConfig {
                 config.output_stride = None;
                 &mut config.conv
             }
-            Self::Vgg(config) => &mut config.conv,
+            Self::Vgg(config) => {
+                config.output_stride = None;
+                &mut config.conv
+            }
             Self::MobilenetV2(_) => return original,
         };
         *conv = PerStage::All(ConvConfig::Dense);
@@ -125,6 +128,21 @@ fn full_width() -> f64 {
 
 /// The largest width multiplier; parameters grow with its square.
 pub(crate) const MAX_WIDTH: f64 = 16.0;
+
+/// The output stride that a configuration asks for, of those that its stem (`least`) and stages
+/// (`most`, if all halve) allow.
+fn checked_output_stride(
+    family: &'static str,
+    found: Option<i64>,
+    least: i64,
+    most: i64,
+) -> Result<i64> {
+    match found {
+        None => Ok(most),
+        Some(found) if found.count_ones() == 1 && (least..=most).contains(&found) => Ok(found),
+        Some(found) => Err(Error::OutputStride { family, found, least, most }),
+    }
+}
 
 /// `base · width` to the nearest multiple of 8, at least 8, so that it divides by usual groups.
 fn scaled(base: i64, width: f64) -> Result<i64> {

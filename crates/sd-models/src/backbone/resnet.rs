@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::residual::{BlockStyle, Residual};
-use super::{Backbone, Stage, scaled};
+use super::{Backbone, Stage, checked_output_stride, scaled};
 use crate::error::At;
 use crate::exit::Head;
 use crate::{Error, PerStage, Result};
@@ -62,7 +62,7 @@ impl ResnetConfig {
         let mut inputs = scaled(64, self.width)?;
         let (stem, mut stride) = self.stem(&(vs / "stem"), channels, inputs).at("stem")?;
         let most = stride << (blocks.len() - 1);
-        let output_stride = self.checked_output_stride(stride, most)?;
+        let output_stride = checked_output_stride("resnet", self.output_stride, stride, most)?;
         let mut stages = Vec::new();
         for (index, &count) in blocks.iter().enumerate() {
             let place = format!("stage{}", index + 1);
@@ -104,14 +104,6 @@ impl ResnetConfig {
     /// Whether the blocks are bottlenecks: three convolutions, not two.
     pub(crate) fn has_bottlenecks(&self) -> bool {
         self.depth >= 50
-    }
-
-    fn checked_output_stride(&self, least: i64, most: i64) -> Result<i64> {
-        match self.output_stride {
-            None => Ok(most),
-            Some(found) if found.count_ones() == 1 && (least..=most).contains(&found) => Ok(found),
-            Some(found) => Err(Error::OutputStride { found, least, most }),
-        }
     }
 
     fn stem(

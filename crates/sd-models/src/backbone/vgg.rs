@@ -8,7 +8,7 @@ use sd_layers::{
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use super::{Backbone, Stage, scaled};
+use super::{Backbone, Stage, checked_output_stride, scaled};
 use crate::error::At;
 use crate::exit::Head;
 use crate::{Error, PerStage, Result};
@@ -25,6 +25,11 @@ pub struct VggConfig {
     /// of 8.
     #[serde(default = "super::full_width")]
     pub width: f64,
+    /// The most pixels of the image, along a side, between two positions of the last map, a power of
+    /// two; 32 where it is left out. A stage that would go beyond has no max pool: no parameter more,
+    /// four times the multiply-accumulates in the next stage, sixteen times in the one after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_stride: Option<i64>,
     /// Kind of the 3×3 convolutions but the first.
     pub conv: PerStage<ConvConfig>,
     /// Attention at the end of each stage, before its max pool.
@@ -48,15 +53,17 @@ pub enum VggHead {
 
 impl VggConfig {
     /// The backbone for images with `channels` channels. The first convolution is the stem; each
-    /// of the five stages ends with a 2×2 max pool.
+    /// of the five stages ends with a 2×2 max pool, up to the output stride.
     ///
     /// # Errors
-    /// For a depth that there is not, a list by stage of another length than five, and layers
-    /// whose numbers do not fit.
+    /// For a depth or an output stride that there is not, a list by stage of another length than
+    /// five, and layers whose numbers do not fit.
     pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let counts = self.convolutions()?;
         let convs = self.conv.resolve("vgg.conv", counts.len())?;
         let attentions = self.attention.resolve("vgg.attention", counts.len())?;
+        let most = 1 << counts.len();
+        let output_stride = checked_output_stride("vgg", self.output_stride, 1, most)?;
 
         let mut inputs = scaled(64, self.width)?;
         let window = Window::same(3, 1);
@@ -65,11 +72,13 @@ impl VggConfig {
         let stem =
             Sequential::new().then(Convolution::new(&(&stem_path / "conv"), first, 1).at("stem")?);
 
+        let mut stride = 1;
         let mut stages = Vec::new();
         for (index, &count) in counts.iter().enumerate() {
             let place = format!("stage{}", index + 1);
             let outputs = scaled(64 << index.min(3), self.width)?;
-            let pooled_at_once = attentions[index] == AttentionConfig::None;
+            let pools = stride < output_stride;
+            let pooled_at_once = pools && attentions[index] == AttentionConfig::None;
             let mut blocks = Sequential::new();
             for layer in 0..count {
                 let mut vs = vs / &place / layer;
@@ -89,9 +98,15 @@ impl VggConfig {
             }
             if !pooled_at_once {
                 let attention = attentions[index].build(&(vs / &place / "attention"), outputs);
-                blocks = blocks.then(attention.at(&place)?).then(MaxPool(Window::tiles(2)));
+                blocks = blocks.then(attention.at(&place)?);
+                if pools {
+                    blocks = blocks.then(MaxPool(Window::tiles(2)));
+                }
             }
-            stages.push(Stage { channels: outputs, stride: 2 << index, blocks });
+            if pools {
+                stride *= 2;
+            }
+            stages.push(Stage { channels: outputs, stride, blocks });
         }
         let width = scaled(4096, self.width)?;
         let head = match self.head {

@@ -81,8 +81,8 @@ impl Layer {
 
 impl Library {
     /// Checks that the library has this network: with dense convolutions and without attention;
-    /// of VGG's heads, timm has `classic7x7` alone. Width, stem and classes do not matter here;
-    /// nothing but shapes depends on them.
+    /// of VGG's heads, timm has `classic7x7` alone. Width, stem, output stride and classes do not
+    /// matter here; no tensor's name depends on them.
     ///
     /// # Errors
     /// [`Error::NoCounterpart`] says what it has instead.
