@@ -187,8 +187,8 @@ def resnet18(config):
 
 def vgg11(config):
     """Stem and stages with their channels and strides; the stem is the first convolution."""
-    depth, head, conv, attention, width = take(
-        config, "vgg", "depth", "head", "conv", "attention", "width"
+    depth, head, conv, attention, width, output_stride = take(
+        config, "vgg", "depth", "head", "conv", "attention", "width", "output_stride"
     )
     for name, found, expected in [
         ("depth", depth, 11),
@@ -197,16 +197,19 @@ def vgg11(config):
     ]:
         expect(f"vgg.{name}", found, expected)
     stem = nn.Sequential(dense(3, 64), *norm_relu(64))
-    stages, inputs = [], 64
+    stages, inputs, reached = [], 64, 1
     sizes = ((64, 0), (128, 1), (256, 2), (512, 2), (512, 2))
     sizes = zip(sizes, by_stage(conv, 5), by_stage(attention, 5))
-    for index, ((outputs, count), conv, weighs) in enumerate(sizes):
+    for (outputs, count), conv, weighs in sizes:
         layers = []
         for _ in range(count):
             layers += [convolution(conv)(inputs, outputs), *norm_relu(outputs)]
             inputs = outputs
         layers += attention_layers("vgg.attention", weighs)(outputs)
-        stages.append((nn.Sequential(*layers, nn.MaxPool2d(2)), outputs, 2 ** (index + 1)))
+        if reached < (output_stride or 32):
+            layers.append(nn.MaxPool2d(2))
+            reached *= 2
+        stages.append((nn.Sequential(*layers), outputs, reached))
     return stem, stages
 
 
