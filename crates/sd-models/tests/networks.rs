@@ -179,6 +179,19 @@ fn exits_hang_on_any_stages() {
 }
 
 #[test]
+fn a_light_exit_widens_on_the_whole_map_when_its_side_is_as_large_or_larger() {
+    let costs = |side| {
+        let light = LightConfig { side, ..LightConfig::new(sd_layers::AttentionConfig::None) };
+        let exits = Some(ExitsConfig::new(vec![1, 2, 3, 4], ExitConfig::Light(light)));
+        let backbone = vgg(11, 0.125, grouped8());
+        built(&ModelConfig { backbone, exits }, CIFAR100).1.cost_of_exits().unwrap()
+    };
+    // The first exit halves a map of 16x16.
+    assert_ne!(costs(4), costs(8));
+    assert_eq!(costs(8), costs(i64::MAX));
+}
+
+#[test]
 fn stages_record_their_channels_and_strides() {
     let recorded = |config: BackboneConfig, side: i64| {
         let vs = nn::VarStore::new(Device::Cpu);

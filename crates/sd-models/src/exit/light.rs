@@ -55,7 +55,7 @@ impl LightConfig {
             .then(BatchNormRelu::new(&(vs / "reduce" / "norm"), inputs));
         let halved = map.slide(halve.window, inputs)?;
         let (longer, shorter) = (halved.height.max(halved.width), halved.height.min(halved.width));
-        let tile = ((longer + self.side - 1) / self.side).min(shorter);
+        let tile = ((longer - 1) / self.side + 1).min(shorter);
         if tile > 1 {
             body = body.then(AveragePool(Window::tiles(tile)));
         }
