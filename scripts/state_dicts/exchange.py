@@ -21,23 +21,28 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
 
-VGG = 'vgg = {{ depth = {}, head = "classic7x7", conv = "dense", attention = "none" }}'
-RESNET = 'resnet = {{ depth = {}, stem = "large", conv = "dense", attention = "none" }}'
+VGG = 'vgg = {{ depth = {}, head = "classic7x7", conv = "dense", attention = "none"{} }}'
+RESNET = 'resnet = {{ depth = {}, stem = "large", conv = "dense", attention = "none"{} }}'
+OUTPUT_STRIDE_16 = ", output_stride = 16"
 MOBILENET = 'mobilenet_v2 = { stem = "large" }'
 NETWORKS = {
     "torchvision": {
-        "resnet18": RESNET.format(18),
-        "resnet50": RESNET.format(50),
-        "resnet101": RESNET.format(101),
-        "vgg11_bn": VGG.format(11),
-        "vgg19_bn": VGG.format(19),
+        "resnet18": RESNET.format(18, ""),
+        "resnet18 of output stride 16": RESNET.format(18, OUTPUT_STRIDE_16),
+        "resnet50": RESNET.format(50, ""),
+        "resnet50 of output stride 16": RESNET.format(50, OUTPUT_STRIDE_16),
+        "resnet101": RESNET.format(101, ""),
+        "vgg11_bn": VGG.format(11, ""),
+        "vgg11_bn of output stride 16": VGG.format(11, OUTPUT_STRIDE_16),
+        "vgg19_bn": VGG.format(19, ""),
         "mobilenet_v2": MOBILENET,
     },
     "timm": {
-        "resnet18": RESNET.format(18),
-        "resnet152": RESNET.format(152),
-        "vgg11_bn": VGG.format(11),
-        "vgg13_bn": VGG.format(13),
+        "resnet18": RESNET.format(18, ""),
+        "resnet18 of output stride 16": RESNET.format(18, OUTPUT_STRIDE_16),
+        "resnet152": RESNET.format(152, ""),
+        "vgg11_bn": VGG.format(11, ""),
+        "vgg13_bn": VGG.format(13, ""),
         "mobilenetv2_100": MOBILENET,
     },
 }
@@ -69,9 +74,23 @@ schedule = {{ one_cycle = {{ peak = 0.1, warmup = 0.15 }} }}
 
 
 def network(library, name):
+    name, _, changed = name.partition(" of ")
     if library == "timm":
-        return timm.create_model(name).eval()
-    return getattr(torchvision.models, name)(weights=None).eval()
+        built = timm.create_model(name).eval()
+    else:
+        built = getattr(torchvision.models, name)(weights=None).eval()
+    return of_output_stride_16(built) if changed else built
+
+
+def of_output_stride_16(network):
+    """The network with a last map of twice the side, by what docs/weights.md says."""
+    if hasattr(network, "layer4"):
+        block = network.layer4[0]
+        strided = block.conv2 if hasattr(block, "conv3") else block.conv1
+        strided.stride = block.downsample[0].stride = (1, 1)
+    else:
+        network.features[-1] = nn.Identity()
+    return network
 
 
 def with_random_norms(module):
