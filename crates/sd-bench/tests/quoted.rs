@@ -52,22 +52,27 @@ fn quoted_tables_are_what_their_commands_print() {
     assert!(quotes > 0);
 }
 
-/// What the command prints. `FOLDER/*` stands for the folders in it.
+/// What the command prints; it may go on in another line after a backslash.
 fn printed(root: &Path, arguments: &str) -> String {
-    let (folders, id) = arguments.split_once(" --section ").expect("one section is quoted");
-    let all = folders.split(' ').flat_map(|folder| match folder.strip_suffix("/*") {
-        None => vec![root.join(folder)],
-        Some(folder) => {
-            let entries = fs::read_dir(root.join(folder)).unwrap();
-            let mut runs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
-            runs.retain(|path| path.is_dir());
-            runs.sort();
-            runs
-        }
-    });
-    let runs = all.map(Run::open).collect::<Result<Vec<_>>>().unwrap();
+    let (runs, id) = arguments.split_once("--section ").expect("one section is quoted");
+    let patterns = runs.split_whitespace().filter(|word| *word != "\\");
+    let folders = patterns.flat_map(|pattern| folders(root, pattern));
+    let runs = folders.map(Run::open).collect::<Result<Vec<_>>>().unwrap();
     let section = report::section(id).expect("a section of the report");
     let elements = (section.build)(&runs).unwrap();
     assert!(!elements.is_empty(), "{arguments}: an empty section");
     markdown::render_elements(&elements)
+}
+
+/// The folders that a shell puts in place of `pattern`, in which a star may be the last character.
+fn folders(root: &Path, pattern: &str) -> Vec<PathBuf> {
+    let Some(start) = pattern.strip_suffix('*') else { return vec![root.join(pattern)] };
+    let (parent, start) = start.rsplit_once('/').expect("a folder of docs");
+    let entries = fs::read_dir(root.join(parent)).unwrap().map(|entry| entry.unwrap());
+    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(start));
+    let mut found: Vec<PathBuf> = named.map(|entry| entry.path()).collect();
+    found.retain(|path| path.is_dir());
+    found.sort();
+    assert!(!found.is_empty(), "{pattern}: no folder");
+    found
 }
