@@ -21,28 +21,37 @@ from torch import nn
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
 
-VGG = 'vgg = {{ depth = {}, head = "classic7x7", conv = "dense", attention = "none"{} }}'
-RESNET = 'resnet = {{ depth = {}, stem = "large", conv = "dense", attention = "none"{} }}'
-OUTPUT_STRIDE_16 = ", output_stride = 16"
+
+def vgg(depth, output_stride=32):
+    return (f'vgg = {{ depth = {depth}, head = "classic7x7", output_stride = {output_stride}, '
+            'conv = "dense", attention = "none" }')
+
+
+def resnet(depth, output_stride=32):
+    return (f'resnet = {{ depth = {depth}, stem = "large", output_stride = {output_stride}, '
+            'conv = "dense", attention = "none" }')
+
+
 MOBILENET = 'mobilenet_v2 = { stem = "large" }'
+# By the name in the library; one with an output stride of its own is changed there to have it.
 NETWORKS = {
     "torchvision": {
-        "resnet18": RESNET.format(18, ""),
-        "resnet18 of output stride 16": RESNET.format(18, OUTPUT_STRIDE_16),
-        "resnet50": RESNET.format(50, ""),
-        "resnet50 of output stride 16": RESNET.format(50, OUTPUT_STRIDE_16),
-        "resnet101": RESNET.format(101, ""),
-        "vgg11_bn": VGG.format(11, ""),
-        "vgg11_bn of output stride 16": VGG.format(11, OUTPUT_STRIDE_16),
-        "vgg19_bn": VGG.format(19, ""),
+        "resnet18": resnet(18),
+        "resnet18 of output stride 16": resnet(18, output_stride=16),
+        "resnet50": resnet(50),
+        "resnet50 of output stride 16": resnet(50, output_stride=16),
+        "resnet101": resnet(101),
+        "vgg11_bn": vgg(11),
+        "vgg11_bn of output stride 16": vgg(11, output_stride=16),
+        "vgg19_bn": vgg(19),
         "mobilenet_v2": MOBILENET,
     },
     "timm": {
-        "resnet18": RESNET.format(18, ""),
-        "resnet18 of output stride 16": RESNET.format(18, OUTPUT_STRIDE_16),
-        "resnet152": RESNET.format(152, ""),
-        "vgg11_bn": VGG.format(11, ""),
-        "vgg13_bn": VGG.format(13, ""),
+        "resnet18": resnet(18),
+        "resnet18 of output stride 16": resnet(18, output_stride=16),
+        "resnet152": resnet(152),
+        "vgg11_bn": vgg(11),
+        "vgg13_bn": vgg(13),
         "mobilenetv2_100": MOBILENET,
     },
 }
