@@ -1,0 +1,116 @@
+//! Families of interchangeable parts: attentions, convolutions, exits, data sets, objectives.
+//!
+//! A family is a trait, and an enum that a configuration file names a variant of. [`variants!`]
+//! writes the enum from a list, so that a new variant is one file and one line of that list (plus
+//! its `mod` line). Every other part of the family (reading and writing it as TOML, the JSON
+//! schema, the tests over [`Examples`]) follows from the list.
+//!
+//! ```
+//! mod shapes {
+//!     use sd_variants::{Examples, variants};
+//!     use serde::Deserialize;
+//!
+//!     pub trait Shape {
+//!         fn area(&self) -> f64;
+//!     }
+//!
+//!     mod point {
+//!         pub struct Point;
+//!
+//!         impl super::Shape for Point {
+//!             fn area(&self) -> f64 {
+//!                 0.0
+//!             }
+//!         }
+//!     }
+//!
+//!     mod square {
+//!         #[derive(serde::Deserialize)]
+//!         pub struct Square {
+//!             pub side: f64,
+//!         }
+//!
+//!         impl super::Shape for Square {
+//!             fn area(&self) -> f64 {
+//!                 self.side * self.side
+//!             }
+//!         }
+//!
+//!         impl super::Examples for Square {
+//!             fn examples() -> Vec<Self> {
+//!                 vec![Self { side: 2.0 }]
+//!             }
+//!         }
+//!     }
+//!
+//!     variants! {
+//!         #[derive(Deserialize)]
+//!         #[serde(rename_all = "snake_case")]
+//!         pub enum ShapeConfig: Shape {
+//!             // Without values: `shape = "point"`.
+//!             Point = point::Point;
+//!             // With values: `shape = { square = { side = 3.0 } }`.
+//!             Square(square::Square),
+//!         }
+//!     }
+//! }
+//!
+//! let table: toml::Table = "shape = { square = { side = 3.0 } }".parse()?;
+//! let shape: shapes::ShapeConfig = table["shape"].clone().try_into()?;
+//! assert_eq!(shape.get().area(), 9.0);
+//! assert_eq!(shapes::ShapeConfig::examples().len(), 2);
+//! # Ok::<(), toml::de::Error>(())
+//! ```
+
+/// Values that tests and tables of costs go through, for one variant.
+pub trait Examples: Sized {
+    /// At least one value; by convention the first is what the source (paper, code) uses.
+    fn examples() -> Vec<Self>;
+}
+
+/// Writes the enum of a family of variants.
+///
+/// Variants without values come first, each with a unit struct that implements the family's trait;
+/// a semicolon; then the variants with values, each with the struct that holds them. The struct
+/// implements the family's trait and [`Examples`], and is re-exported. Either part may be empty.
+///
+/// The enum has two methods: `get`, the variant as `&dyn Trait`, and `examples`, the examples of
+/// all variants in the order of the list.
+#[macro_export]
+macro_rules! variants {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis enum $name:ident: $family:ident {
+            $($(#[$unit_doc:meta])* $unit:ident = $unit_module:ident::$unit_type:ident),* $(,)?
+            ;
+            $($(#[$doc:meta])* $variant:ident($module:ident::$config:ident)),* $(,)?
+        }
+    ) => {
+        $($visibility use $module::$config;)*
+
+        $(#[$attribute])*
+        #[allow(missing_docs, reason = "the variant's struct has the documentation")]
+        $visibility enum $name {
+            $($(#[$unit_doc])* $unit,)*
+            $($(#[$doc])* $variant($module::$config),)*
+        }
+
+        impl $name {
+            /// The variant, by what all variants have in common.
+            $visibility fn get(&self) -> &(dyn $family + 'static) {
+                match self {
+                    $(Self::$unit => &$unit_module::$unit_type,)*
+                    $(Self::$variant(config) => config,)*
+                }
+            }
+
+            /// Examples of every variant, for tests that hold for all and for tables of costs.
+            $visibility fn examples() -> Vec<Self> {
+                let units = [$(Self::$unit),*].into_iter();
+                units
+                    $(.chain($crate::Examples::examples().into_iter().map(Self::$variant)))*
+                    .collect()
+            }
+        }
+    };
+}
