@@ -1,10 +1,8 @@
-//! Writes the folder of libtorch into the benches, so that they run without `LD_LIBRARY_PATH`.
-//! Nothing else of this crate is linked with libtorch, and without `LIBTORCH` there is nothing to
-//! write.
+//! Writes the folder of libtorch into what is linked here, so that it runs without `LD_LIBRARY_PATH`.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     if let Ok(libtorch) = std::env::var("LIBTORCH") {
-        println!("cargo:rustc-link-arg-benches=-Wl,-rpath,{libtorch}/lib");
+        println!("cargo:rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
     }
 }

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_bench::fuzzing::record(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_report::fuzzing::record(bytes));

@@ -2,17 +2,14 @@
 
 #![no_main]
 
-#[path = "../../crates/sd-train/src/difference.rs"]
-mod difference;
-#[path = "../../crates/sd-train/src/setting.rs"]
-mod setting;
+use sd_cli::{config_first_difference, config_override};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let Some((change, text)) = text.split_once('\n') else { return };
     let Ok(then) = text.parse::<toml::Table>() else { return };
     let mut now = then.clone();
-    if setting::apply(&mut now, change).is_ok()
-        && let Some(difference) = difference::first_difference(&then, &now)
+    if config_override::apply(&mut now, change).is_ok()
+        && let Some(difference) = first_difference(&then, &now)
     {
         let _ = difference.to_string();
     }

@@ -58,7 +58,7 @@ def line_of(path, start):
 
 
 class Record:
-    """One run of a benchmark; its fields are those of BenchRecord in sd-bench."""
+    """One run of a benchmark; its fields are those of BenchRecord in sd-report."""
 
     def __init__(self, subject, program, threads):
         self.document = {

@@ -1,7 +1,7 @@
 //! The front door of the workspace: `cargo xtask COMMAND`.
 //!
-//! It fetches libtorch, builds the program that a command stands for and becomes it. It links none
-//! of our crates and no tensor library, so that it compiles in seconds and answers `--help` and a
+//! It fetches libtorch, builds the program that a command stands for and becomes it. It links no tensor
+//! library, so that it compiles in seconds and answers `--help` and a
 //! misspelt flag before anything is fetched or built.
 
 #[cfg(not(unix))]
@@ -18,27 +18,10 @@ mod tidy;
 mod whole_file;
 mod workspace;
 
-/// The arguments of `train`, `eval`, `count`, `weights` and `bench`: the very file that `sd-train` compiles.
-#[allow(dead_code, reason = "the values are read by sd-train; here they are only checked")]
-#[path = "../../crates/sd-train/src/cli.rs"]
-mod sd_train_cli;
-
-/// Where two configurations differ, in words and as values: `sd-train`'s.
-#[path = "../../crates/sd-train/src/difference.rs"]
-mod difference;
-
-/// `KEY=VALUE` on a configuration: `sd-train`'s.
-#[path = "../../crates/sd-train/src/setting.rs"]
-mod setting;
-
-/// Which signals ask for a stop: `sd-train`'s.
-#[path = "../../crates/sd-train/src/signals.rs"]
-mod signals;
-
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use libtorch::{Flavour, Setup};
-use sd_train_cli::onnx::Engine;
+use sd_cli::Engine;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -62,7 +45,7 @@ struct Xtask {
 #[derive(Debug, Subcommand)]
 enum Command {
     #[command(flatten)]
-    SdTrain(sd_train_cli::Command),
+    SdTrain(sd_cli::Command),
     /// Train every run of a list, skipping what is finished; Ctrl-C stops it, the same command goes on
     Sweep(sweep::SweepArgs),
     /// Measure speed and memory
@@ -125,9 +108,9 @@ fn main() -> ExitCode {
 
 /// Whether an exported file is scored in a runtime that `sd-train` has as a feature alone: asked for,
 /// or chosen as `cargo xtask infer` chooses.
-fn takes_every_runtime(args: &sd_train_cli::EvalArgs) -> bool {
+fn takes_every_runtime(args: &sd_cli::EvalArgs) -> bool {
     match args.engine {
-        Some(engine) => matches!(engine, Engine::Tract | Engine::Ort),
+        Some(engine) => engine == Engine::Ort,
         None => args.onnx.is_some() && std::env::var_os("ORT_DYLIB_PATH").is_some(),
     }
 }
@@ -138,9 +121,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::SdTrain(command) => {
             let libtorch = Setup::from_environment()?.ensure()?;
             let program = match command {
-                sd_train_cli::Command::Eval(args) if takes_every_runtime(&args) => {
-                    &run::SD_TRAIN_ALL
-                }
+                sd_cli::Command::Eval(args) if takes_every_runtime(&args) => &run::SD_TRAIN_ALL,
                 _ => &run::SD_TRAIN,
             };
             run::become_program(program, Some(&libtorch), std::env::args_os().skip(1))
@@ -149,7 +130,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Bench(bench) => bench::bench(bench),
         Command::Report(passed) => {
             let args = std::iter::once("report".into()).chain(passed.args);
-            run::become_program(&run::SD_BENCH, None, args)
+            run::become_program(&run::SD_REPORT, None, args)
         }
         Command::Infer(passed) => run::become_program(&run::SD_INFER, None, passed.args),
         Command::Demo(args) => demo::demo(&args),

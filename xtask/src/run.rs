@@ -19,9 +19,11 @@ pub struct Program {
 /// Trains, evaluates and counts.
 pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
 /// The same, with every runtime of exported networks.
-pub const SD_TRAIN_ALL: Program = Program { name: "sd-train", features: &["ort", "tract"] };
+pub const SD_TRAIN_ALL: Program = Program { name: "sd-train", features: &["ort"] };
 /// Reports.
-pub const SD_BENCH: Program = Program { name: "sd-bench", features: &["cli"] };
+pub const SD_REPORT: Program = Program { name: "sd-report", features: &["cli"] };
+/// Measures the loader, training steps and inference.
+pub const SD_BENCH: Program = Program { name: "sd-bench", features: &[] };
 /// Classifies images with an exported network.
 pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli", "ort"] };
 /// The same with every runtime.

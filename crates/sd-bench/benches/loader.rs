@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sd_bench::pipelines;
 use sd_data::{Loader, LoaderConfig, Order};
-use sd_train::bench::pipelines;
 
 fn epoch(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("loader");

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use sd_bench::Steps;
 use sd_layers::{Precision, channels_last};
 use sd_models::{ExitOutput, ExitOutputs, MultiExit};
-use sd_train::bench::Steps;
-use sd_train::config::Experiment;
-use sd_train::objective::Targets;
-use sd_train::optim::{AdamWConfig, Optimiser, OptimiserConfig};
+use sd_train::data::Targets;
+use sd_train::experiment::Experiment;
+use sd_train::optim::{AdamWConfig, Optimiser, UpdateRuleConfig};
 use tch::{Device, Kind, Tensor, nn};
 
 const CONFIG: &str =
@@ -35,11 +35,12 @@ fn objective(criterion: &mut Criterion) {
 /// An update of every variable of the network at full width, by optimiser.
 fn optimiser(criterion: &mut Criterion) {
     let experiment = experiment(1.0, "f32");
-    let sgd = experiment.train.optimiser().expect("the experiment has one");
+    let sgd = experiment.train.optimiser.get().expect("the experiment has one");
     let adamw = AdamWConfig { weight_decay: 0.05, betas: [0.9, 0.999], eps: 1e-8 };
-    for (name, config) in [("sgd", sgd), ("adamw", OptimiserConfig::AdamW(adamw))] {
+    let rules: [(_, &dyn UpdateRuleConfig); 2] = [("sgd", sgd), ("adamw", &adamw)];
+    for (name, config) in rules {
         let (vs, network) = built(&experiment);
-        let optimiser = Optimiser::new(&vs, &config);
+        let optimiser = Optimiser::new(&vs, config);
         let outputs = network.forward_exits(&images(2), true);
         experiment.objective.get().loss(&outputs, &targets(2)).total().backward();
         criterion.bench_function(&format!("optimiser/{name}"), |bencher| {
@@ -57,10 +58,9 @@ fn step(criterion: &mut Criterion) {
     }
     for precision in precisions {
         let experiment = experiment(0.25, precision);
-        let mut steps = Steps::new(&experiment, &experiment.model, 32, Device::Cpu)
-            .expect("the network is valid");
+        let mut steps = Steps::new(&experiment, 32, Device::Cpu).expect("the network is valid");
         criterion.bench_function(&format!("step/vgg11 quarter width {precision}"), |bencher| {
-            bencher.iter(|| steps.step(|_| {}));
+            bencher.iter(|| steps.step(&mut ()));
         });
     }
 }

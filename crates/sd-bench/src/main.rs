@@ -1,115 +1,47 @@
-//! The command behind `cargo xtask report` and the page that `cargo xtask bench peers` writes.
+//! The program that `cargo xtask bench` starts.
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
-use clap::{Args, Parser, Subcommand};
-use sd_bench::report::{SECTIONS, Section};
-use sd_bench::{Error, Run};
+use anyhow::{Context, Result};
+use clap::Parser;
+use sd_cli::bench::Bench;
 
-#[derive(Parser)]
-#[command(name = "sd-bench", bin_name = "cargo xtask", version, about = "Reports of training runs")]
+/// Measures the speed and memory of the loader, of training steps and of inference.
+#[derive(Debug, Parser)]
+#[command(name = "sd-bench", bin_name = "cargo xtask bench", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Write the report of one run, or of several side by side
-    Report(Report),
-    /// Write speed.md beside a speed.json that `bench peers` measured
-    Speed(Speed),
-}
-
-#[derive(Args)]
-struct Report {
-    /// Folder of a run; of several, those without a run that has ended are left out
-    #[arg(value_name = "RUN", required = true)]
-    runs: Vec<PathBuf>,
-    /// Where to write it [default: the run's own folder; of several runs, report/]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Print one section alone as Markdown, and write no file
-    #[arg(long, value_name = "ID", conflicts_with = "out", value_parser = section)]
-    section: Option<Section>,
-}
-
-#[derive(Args)]
-struct Speed {
-    /// The measurements
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-}
-
-fn section(id: &str) -> Result<Section, String> {
-    let names = || SECTIONS.iter().map(|section| section.id).collect::<Vec<_>>().join(", ");
-    sd_bench::report::section(id).ok_or_else(|| format!("expected one of {}", names()))
+    #[command(flatten)]
+    Bench(Bench),
+    /// Train, as `sd-train train` does: the process that `start` measures
+    #[command(hide = true)]
+    Train(sd_cli::TrainArgs),
 }
 
 fn main() -> ExitCode {
-    // Bad usage ends in here, with exit code 2.
+    sd_train::training::set_up_process();
     let done = match Cli::parse().command {
-        Command::Report(arguments) => report(&arguments),
-        Command::Speed(arguments) => speed(&arguments),
+        Command::Bench(bench) => measure(&bench),
+        Command::Train(args) => sd_train::commands::train(&args).map(|_| ()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Standard error may be closed.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn report(arguments: &Report) -> anyhow::Result<()> {
-    let runs = open(&arguments.runs)?;
-    let mut stdout = std::io::stdout().lock();
-    if let Some(section) = arguments.section {
-        let elements = (section.build)(&runs)?;
-        anyhow::ensure!(!elements.is_empty(), "nothing to say of these runs in {}", section.id);
-        let text = sd_bench::format::markdown::render_elements(&elements);
-        return write!(stdout, "{text}").context("standard output");
-    }
-    let out = match (&arguments.out, arguments.runs.as_slice()) {
-        (Some(out), _) => out.clone(),
-        (None, [run]) => run.clone(),
-        (None, _) => PathBuf::from("report"),
-    };
-    let files = sd_bench::write_report(&runs, &out).context("the report was not written")?;
-    for path in files.paths() {
-        writeln!(stdout, "{}", path.display()).context("standard output")?;
-    }
-    Ok(())
-}
-
-/// The runs in the folders. Of several, as `runs/*` names them, those are left out that hold a
-/// sweep or a run that goes on.
-fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
-    let mut runs = Vec::new();
-    for folder in folders {
-        match Run::open(folder) {
-            Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. }))
-                if folders.len() > 1 =>
-            {
-                eprintln!("left out: {error}");
-            }
-            run => runs.push(run?),
-        }
-    }
-    anyhow::ensure!(!runs.is_empty(), "none of these folders holds a run that has ended");
-    Ok(runs)
-}
-
-fn speed(arguments: &Speed) -> anyhow::Result<()> {
-    let file = &arguments.file;
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let peers = serde_json::from_str(&text)
-        .with_context(|| format!("{}: not what `bench peers` writes", file.display()))?;
-    let page = file.with_extension("md");
-    let text = sd_bench::format::markdown::render(&sd_bench::speed::document(&peers));
-    sd_bench::run_folder::write_atomic(&page, text.as_bytes())?;
-    writeln!(std::io::stdout(), "{}", page.display()).context("standard output")
+fn measure(bench: &Bench) -> Result<()> {
+    let (record, json) = sd_bench::bench(bench)?;
+    let text = if json { serde_json::to_string(&record)? } else { sd_report::speed::text(&record) };
+    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
 }

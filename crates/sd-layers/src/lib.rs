@@ -58,7 +58,7 @@ pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{
     AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals,
-    forget_gradient, tensor_over,
+    forget_gradient, libtorch_version, tensor_over,
 };
 pub use layout::channels_last;
 pub use linear::Linear;

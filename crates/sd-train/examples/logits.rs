@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use sd_layers::{Precision, channels_last};
 use sd_models::{MultiExit, TensorFile, variables};
-use sd_train::weights;
+use sd_train::evaluation::weights;
 use tch::nn::ModuleT;
 use tch::{Device, nn};
 

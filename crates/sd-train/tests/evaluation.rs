@@ -8,14 +8,14 @@ use std::sync::Arc;
 use assert_cmd::Command;
 use common::tiny;
 use image::{GrayImage, RgbImage};
-use sd_bench::{EvaluationRecord, Run, run_folder};
+use sd_cli::WeightsChoice;
 use sd_infer::Rule;
 use sd_models::{ExitOutput, ExitOutputs};
-use sd_train::answers::Answers;
-use sd_train::cli::Weights;
-use sd_train::early_exit::outcome;
-use sd_train::evaluate::Evaluation;
-use sd_train::trained::Trained;
+use sd_report::{EvaluationRecord, Run, run_folder};
+use sd_train::evaluation::Evaluation;
+use sd_train::evaluation::TrainedModel;
+use sd_train::evaluation::early_exit::outcome;
+use sd_train::evaluation::predictions::Predictions;
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -92,7 +92,7 @@ fn evaluations_and_early_exit_are_the_formulas() {
             Tensor::from_slice(&rows).to_kind(Kind::Float).view([images, -1])
         })
         .collect();
-    let mut answers = Answers::default();
+    let mut answers = Predictions::default();
     // In two batches of different size.
     for (start, length) in [(0, 100), (100, images - 100)] {
         let exit = |logits: &Tensor| ExitOutput {
@@ -173,19 +173,20 @@ fn without_images_to_choose_on_there_is_no_early_exit() {
 }
 
 /// What the network of the run says of its test images.
-fn said(folder: &Path) -> Answers {
+fn said(folder: &Path) -> Predictions {
     let run = folder.join("run");
-    let Trained { experiment, network } = Trained::open(&run, Weights::Last, Device::Cpu).unwrap();
+    let TrainedModel { experiment, network } =
+        TrainedModel::open(&run, WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(&folder.join("data")).unwrap();
     let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 1, Device::Cpu);
-    test.unwrap().answers(&network).unwrap()
+    test.unwrap().predictions(&network).unwrap()
 }
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn assert_says(line: &Value, answers: &Answers, exit: usize, image: usize) {
+fn assert_says(line: &Value, answers: &Predictions, exit: usize, image: usize) {
     let opinion = answers.exits[exit][image].opinion;
     assert_eq!(line["labels"][0]["class"], opinion.class, "{line}");
     let probability = line["labels"][0]["probability"].as_f64().unwrap();

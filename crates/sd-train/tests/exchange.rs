@@ -9,8 +9,8 @@ use assert_cmd::Command;
 use common::tiny;
 use sd_layers::Precision;
 use sd_models::{Library, MultiExit, TensorFile, variables};
-use sd_train::config::Experiment;
-use sd_train::pretrained::{PretrainedConfig, Source};
+use sd_train::experiment::Experiment;
+use sd_train::experiment::{PretrainedConfig, Source};
 use tch::{Device, Tensor, nn};
 
 /// A network that the libraries have.

@@ -11,12 +11,12 @@ use common::tiny;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use prost::Message;
+use sd_cli::WeightsChoice;
 use sd_infer::{Classifier, Options, Rule, input};
 use sd_onnx::proto::ModelProto;
 use sd_onnx::{Exit, Input, Resize, read_metadata};
-use sd_train::cli::Weights;
-use sd_train::evaluate::Evaluation;
-use sd_train::trained::Trained;
+use sd_train::evaluation::Evaluation;
+use sd_train::evaluation::TrainedModel;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tch::Device;
@@ -152,11 +152,11 @@ fn networks_of_image_files_take_the_files() {
     printed(folder, "export run --data-dir .");
     printed(folder, "export run --staged --data-dir .");
 
-    let Trained { experiment, network } =
-        Trained::open(&folder.join("run"), Weights::Last, Device::Cpu).unwrap();
+    let TrainedModel { experiment, network } =
+        TrainedModel::open(&folder.join("run"), WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(folder).unwrap();
     let test = Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), 1, Device::Cpu);
-    let answers = test.unwrap().answers(&network).unwrap();
+    let answers = test.unwrap().predictions(&network).unwrap();
     let mut right = 0;
     for model in ["run/deepest.onnx", "run/staged"] {
         let options = Options { rule: Rule::Never, ..Options::default() };

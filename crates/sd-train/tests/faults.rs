@@ -133,7 +133,7 @@ fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
         let (code, said) = bench.finish(&run, if begun { &["--resume"] } else { &[] });
         assert_eq!(code, Some(0), "{run}: {said}");
         assert!(bench.weights(&run) == whole, "{run}: other weights");
-        let run = sd_bench::Run::open(bench.path(&run, "")).unwrap();
+        let run = sd_report::Run::open(bench.path(&run, "")).unwrap();
         assert_eq!(run.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [1, 2, 3, 4]);
         let hidden = fs::read_dir(&run.folder).unwrap().map(|entry| entry.unwrap().file_name());
         assert!(hidden.into_iter().all(|name| !name.to_string_lossy().starts_with(".sd-")));
@@ -190,7 +190,7 @@ fn a_position_that_the_run_does_not_have_and_another_version_are_refused() {
             "plain",
             &[][..],
             &[
-                ("/images/train/checksum", 7, "images to train on: 96 of checksum 00000007 then"),
+                ("/images/train/checksum", 7, "training images: 96 of checksum 00000007 then"),
                 ("/step_in_epoch", 13, "epoch 0, step 13; the run has 4 epochs of 12 steps"),
                 ("/counts/images", 1_000_000_000, "images in step 2, expected at most 16"),
                 ("/version", 1, "checkpoint version 1, expected"),
@@ -251,8 +251,8 @@ fn another_data_set_of_the_same_name_is_refused_with_what_differs() {
     let made = "data.dataset={ idx = { folder = \"made\", classes = 4, height = 32, width = 32 } }";
     assert_eq!(bench.finish("run", &["-s", made, "--max-steps", "2"]).0, Some(130));
     let changes: [(&dyn Fn(), &str); 3] = [
-        (&|| write("train", 1), "another data set: images to train on: 48 of checksum"),
-        (&|| write("t10k", 1), "another data set: images to test on: 64 of checksum"),
+        (&|| write("train", 1), "another data set: training images: 48 of checksum"),
+        (&|| write("t10k", 1), "another data set: test images: 64 of checksum"),
         (&|| names("a\nb\nd\nc\n"), "another data set: class names: 4 of checksum"),
     ];
     for (change, expected) in changes {
@@ -311,7 +311,8 @@ fn the_second_signal_does_not_wait_for_the_step_and_leaves_the_checkpoint_whole(
     wait_for(&bench.path("twice", LAST), &mut child);
     let mut said = BufReader::new(child.stderr.take().unwrap());
     signal(&child, "INT");
-    let heard = said.by_ref().lines().any(|line| line.unwrap().contains("once more stops at once"));
+    let heard =
+        said.by_ref().lines().any(|line| line.unwrap().contains("a second signal stops at once"));
     signal(&child, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let mut rest = String::new();

@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use cases::Case;
 use sd_layers::Precision;
 use sd_models::{ExitOutput, ExitOutputs, MultiExit, variables};
-use sd_train::ema::EmaConfig;
+use sd_train::data::{MixedLabels, Targets};
 use sd_train::objective::{
-    Byot, CsKd, DeepSupervision, DeepestOnly, Mixed, ObjectiveConfig, PsKd, Scan, SelfDistillation,
-    Targets, Teacher, TfKd, Tpami, terms,
+    Byot, CsKd, DeepSupervision, DeepestOnly, ObjectiveConfig, PsKd, Scan, SelfDistillation,
+    Teacher, TfKd, Tpami, terms,
 };
-use sd_train::optim::{AdamWConfig, Optimiser, OptimiserConfig, SgdConfig};
-use sd_train::schedule::ScheduleConfig;
-use sd_train::twin::Twin;
+use sd_train::optim::{AdamWConfig, Optimiser, ScheduleConfig, SgdConfig, UpdateRuleConfig};
+use sd_train::training::ShadowModel;
 use serde::Deserialize;
 use tch::{Device, Tensor, nn};
 
@@ -113,11 +112,11 @@ fn objectives_are_their_formulas_with_gradients_at_every_exit_also_of_mixtures()
                 deepest: exit(2),
                 adapted: vec![adapted.get(0), adapted.get(1)],
             };
-            let mixed = Mixed { labels: given.get("others"), share: 0.7 };
+            let mixed = MixedLabels { labels: given.get("others"), share: 0.7 };
             let targets = Targets {
                 labels: given.get("labels"),
                 mixed: Some(mixed).filter(|_| suffix == "_mixed"),
-                reference: Some(given.get("reference")),
+                teacher_logits: Some(given.get("reference")),
                 progress: 0.5,
             };
             let total = objective.get().loss(&outputs, &targets).total();
@@ -168,19 +167,16 @@ impl Given {
 
 #[test]
 fn twenty_updates_are_those_of_pytorch_with_two_groups() {
-    let sgd =
-        |nesterov| OptimiserConfig::Sgd(SgdConfig { momentum: 0.9, nesterov, weight_decay: 0.05 });
+    let sgd = |nesterov| SgdConfig { momentum: 0.9, nesterov, weight_decay: 0.05 };
     let adamw = AdamWConfig { weight_decay: 0.05, betas: [0.9, 0.99], eps: 1e-8 };
-    for (name, config) in [
-        ("nesterov", sgd(true)),
-        ("heavy_ball", sgd(false)),
-        ("adamw", OptimiserConfig::AdamW(adamw)),
-    ] {
+    let configs: [(_, &dyn UpdateRuleConfig); 3] =
+        [("nesterov", &sgd(true)), ("heavy_ball", &sgd(false)), ("adamw", &adamw)];
+    for (name, config) in configs {
         let given = Given::new(name);
-        let optimiser = Optimiser::new(&given.variables, &config);
+        let optimiser = Optimiser::new(&given.variables, config);
         let mut after: BTreeMap<&str, Vec<Tensor>> = BTreeMap::new();
         for (step, rate) in (0..).zip(given.rates()) {
-            optimiser.forget_gradients();
+            optimiser.zero_grad();
             given.backward(step);
             optimiser.step(rate);
             for (name, parameter) in &given.parameters {
@@ -198,7 +194,7 @@ fn gradients_are_clipped_as_pytorch_does() {
     for (step, name) in (0..).zip(["clip_longer", "clip_shorter"]) {
         let given = Given::new(name);
         let sgd = SgdConfig { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
-        let optimiser = Optimiser::new(&given.variables, &OptimiserConfig::Sgd(sgd));
+        let optimiser = Optimiser::new(&given.variables, &sgd);
         given.backward(0);
         let norm = optimiser.gradient_norm();
         given.case.agrees("norm", &norm);
@@ -229,11 +225,10 @@ fn a_moving_average_is_pytorchs_running_statistics_included() {
         }
     };
     set(0);
-    let average = Twin::new(model, task, Precision::F32, &vs).unwrap();
-    let ema = EmaConfig { decay: 0.9 };
+    let average = ShadowModel::new(model, task, Precision::F32, &vs).unwrap();
     for step in 1..case.get("steps/weight").size()[0] {
         set(step);
-        ema.update(&average, &vs);
+        average.average(&vs, 0.9);
     }
     for (part, name) in ["weight", "buffer"].iter().zip(names) {
         case.agrees(&format!("average/{part}"), &average.state()[name]);

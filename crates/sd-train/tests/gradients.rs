@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use sd_layers::Precision;
 use sd_models::{MultiExit, variables};
-use sd_train::config::Experiment;
-use sd_train::objective::Targets;
+use sd_train::data::Targets;
+use sd_train::experiment::Experiment;
 use tch::{Device, Kind, Tensor, nn};
 
 /// The experiments in `configs/`; sweeps are lists of them.
@@ -43,8 +43,8 @@ fn every_parameter_of_every_configuration_receives_a_gradient() {
         let labels = Tensor::randint(task.classes, [4], (Kind::Int64, Device::Cpu));
         let outputs = network.forward_exits(&images, true);
         // Some logits to compare with, for the objectives that do.
-        let reference = Some(outputs.deepest.logits.detach().flip([0]));
-        let targets = Targets { reference, ..Targets::new(labels) };
+        let teacher_logits = Some(outputs.deepest.logits.detach().flip([0]));
+        let targets = Targets { teacher_logits, ..Targets::new(labels) };
         experiment.objective.get().loss(&outputs, &targets).total().backward();
         for (variable, value) in variables(&vs) {
             if value.requires_grad() {

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use sd_bench::Run;
-use sd_train::cli::Weights;
-use sd_train::evaluate::Evaluation;
-use sd_train::trained::Trained;
+use sd_cli::WeightsChoice;
+use sd_report::Run;
+use sd_train::evaluation::Evaluation;
+use sd_train::evaluation::TrainedModel;
 use tch::Device;
 
 /// What top-1 may differ by on another processor, which computes in another number format.
@@ -24,8 +24,8 @@ fn each_model_has_the_exits_costs_and_accuracy_of_its_summary() {
         }
         models += 1;
         let summary = Run::open(&folder).unwrap().summary;
-        let Trained { experiment, network } =
-            Trained::open(&folder, Weights::Last, Device::Cpu).unwrap();
+        let TrainedModel { experiment, network } =
+            TrainedModel::open(&folder, WeightsChoice::Last, Device::Cpu).unwrap();
         let names: Vec<&str> = summary.exits.iter().map(|exit| exit.name.as_str()).collect();
         assert_eq!(network.exit_names(), names, "{}", folder.display());
         for (exit, cost) in summary.exits.iter().zip(network.cost_of_exits().unwrap()) {
@@ -40,7 +40,7 @@ fn each_model_has_the_exits_costs_and_accuracy_of_its_summary() {
         }
         let data = experiment.data.open(&images).unwrap();
         let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 2, Device::Cpu);
-        let scores = test.unwrap().run(&network).unwrap();
+        let scores = test.unwrap().scores(&network).unwrap();
         for (exit, scored) in summary.exits.iter().zip(scores.exits) {
             let told = exit.test_top1.unwrap();
             let apart = (told - scored.top1).abs();

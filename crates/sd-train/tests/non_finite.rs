@@ -8,43 +8,49 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use common::tiny;
-use sd_data::{Data, ImageSet, Loader};
+use sd_cli::{DeviceChoice, RuntimeArgs};
+use sd_data::{ImageSet, Loader, LoaderConfig, Order};
 use sd_models::variables;
-use sd_train::checkpoint::{self, Position, State};
-use sd_train::cli::{DeviceChoice, Place};
-use sd_train::config::Experiment;
-use sd_train::observe::Observer;
-use sd_train::setup::Setup;
-use sd_train::stop::Stop;
-use sd_train::train::Ended;
+use sd_train::experiment::Experiment;
+use sd_train::training::checkpoint::{self, CheckpointTensors, Position};
+use sd_train::training::{Observer, Outcome, StopSignal, Trainer};
 use tch::Tensor;
 
 /// A white pixel becomes more than an f32 holds.
 const OVERFLOW: &str = "data.normalize={ given = { mean = [0.0], deviation = [1e-39] } }";
 
-/// A setup on so many training images, black but for these.
-fn setup<'a>(experiment: &'a Experiment, images: usize, white: &[usize]) -> Setup<'a> {
-    let place = Place { data_dir: "nowhere".into(), device: DeviceChoice::Cpu, threads: Some(1) };
-    let mut setup = Setup::new(experiment, &place).unwrap();
-    let shape = setup.data.train.shape();
+/// A trainer on so many training images, black but for the `white` ones.
+fn trainer(experiment: &Experiment, images: usize, white: &[usize]) -> Trainer {
+    let runtime =
+        RuntimeArgs { data_dir: "nowhere".into(), device: DeviceChoice::Cpu, threads: Some(1) };
+    let mut trainer = Trainer::new(experiment, &runtime).unwrap();
+    set_images(&mut trainer, images, white);
+    trainer.position = Position::start(trainer.position.config.clone(), (&trainer.data).into());
+    trainer
+}
+
+/// Replaces the trainer's training images.
+fn set_images(trainer: &mut Trainer, images: usize, white: &[usize]) {
+    let shape = trainer.data.train.shape();
     let mut pixels = vec![0; images * shape.values()];
     for image in white {
         pixels[image * shape.values()..(image + 1) * shape.values()].fill(255);
     }
     let labels = (0..images).map(|image| image % 4).collect();
-    let names = setup.data.train.class_names().to_vec();
-    let train = Arc::new(ImageSet::new(shape, pixels, labels, names).unwrap());
-    setup.data = Data { train, ..setup.data.clone() };
-    setup
+    let names = trainer.data.train.class_names().to_vec();
+    trainer.data.train = Arc::new(ImageSet::new(shape, pixels, labels, names).unwrap());
+    let normalization = trainer.data.normalization.clone();
+    let config = LoaderConfig {
+        seed: trainer.experiment.seed,
+        order: Order::Shuffled,
+        drop_last: true,
+        ..LoaderConfig::in_order(trainer.experiment.train.batch_size, 1, normalization)
+    };
+    trainer.loader = Loader::new(Arc::clone(&trainer.data.train), config).unwrap();
 }
 
-/// The batches of that setup.
-fn batches(experiment: &Experiment, images: usize, white: &[usize]) -> Loader {
-    setup(experiment, images, white).trainer().unwrap().loader
-}
-
-fn copies(state: &State) -> Vec<Tensor> {
-    state.tensors().map(Tensor::copy).collect()
+fn copies(tensors: &CheckpointTensors) -> Vec<Tensor> {
+    tensors.iter().map(Tensor::copy).collect()
 }
 
 fn is_finite(tensor: &Tensor) -> bool {
@@ -56,20 +62,17 @@ fn a_step_that_is_not_finite_stops_the_run_or_is_skipped() {
     for (non_finite, finishes) in [("stop", false), ("skip", true)] {
         let non_finite = format!("train.non_finite={non_finite}");
         let experiment = tiny(&[OVERFLOW, "train.batch_size=8", &non_finite]).unwrap();
-        let setup = setup(&experiment, 32, &[5]);
-        let mut trainer = setup.trainer().unwrap();
+        let mut trainer = trainer(&experiment, 32, &[5]);
         let folder = tempfile::tempdir().unwrap();
-        let mut observer = Observer::new(folder.path(), Stop::default(), Duration::MAX);
-        let mut position = Position::start(String::new(), (&setup.data).into());
-        let ended = trainer.run(&mut position, &mut observer);
+        let outcome = trainer.run(&mut Observer::new(folder.path(), StopSignal::default()));
         if finishes {
-            ended.unwrap();
-            assert_eq!(position.epoch, 3);
-            for (name, variable) in variables(&setup.variables) {
+            outcome.unwrap();
+            assert_eq!(trainer.position.epoch, 3);
+            for (name, variable) in variables(&trainer.state.variables) {
                 assert!(is_finite(&variable), "{name}");
             }
         } else {
-            let error = ended.unwrap_err().to_string();
+            let error = outcome.unwrap_err().to_string();
             let expected = ["loss is ", "in step ", "learning rate 0.0", "checkpoint is kept"];
             assert!(expected.iter().all(|part| error.contains(part)), "{error}");
         }
@@ -81,24 +84,22 @@ fn a_skipped_step_leaves_weights_average_and_optimiser_as_they_were() {
     let changes =
         [OVERFLOW, "train.batch_size=8", "train.non_finite=skip", "train.ema={ decay = 0.5 }"];
     let experiment = tiny(&changes).unwrap();
-    let setup = setup(&experiment, 32, &[]);
-    let mut trainer = setup.trainer().unwrap();
+    let mut trainer = trainer(&experiment, 32, &[]);
     let folder = tempfile::tempdir().unwrap();
-    let mut position = Position::start(String::new(), (&setup.data).into());
-    let start = copies(&trainer.state());
+    let start = copies(&trainer.tensors());
     // An epoch of good steps, so that the optimiser has a state.
-    let stop = Stop::listen(None, Some(4)).unwrap();
-    let mut observer = Observer::new(folder.path(), stop, Duration::MAX);
-    assert_eq!(trainer.run(&mut position, &mut observer).unwrap(), Ended::Interrupted(130));
-    let before = copies(&trainer.state());
+    let stop = StopSignal::install(None, Some(4)).unwrap();
+    let mut observer = Observer::new(folder.path(), stop);
+    assert_eq!(trainer.run(&mut observer).unwrap(), Outcome::Interrupted(130));
+    let before = copies(&trainer.tensors());
     assert!(before != start, "good steps have changed nothing");
 
     let all: Vec<usize> = (0..32).collect();
-    trainer.loader = batches(&experiment, 32, &all);
-    let mut observer = Observer::new(folder.path(), Stop::default(), Duration::MAX);
-    let error = trainer.run(&mut position, &mut observer).unwrap_err().to_string();
+    set_images(&mut trainer, 32, &all);
+    let mut observer = Observer::new(folder.path(), StopSignal::default());
+    let error = trainer.run(&mut observer).unwrap_err().to_string();
     assert!(error.contains("every step of epoch 2 was skipped"), "{error}");
-    assert!(copies(&trainer.state()) == before, "a skipped step has changed the state");
+    assert!(copies(&trainer.tensors()) == before, "a skipped step has changed the state");
 }
 
 /// A step of 32 of 63 images is an epoch: by this seed's order the image that overflows is left out
@@ -106,24 +107,23 @@ fn a_skipped_step_leaves_weights_average_and_optimiser_as_they_were() {
 #[test]
 fn a_loss_that_breaks_in_a_later_epoch_leaves_the_checkpoint_before() {
     let experiment = tiny(&[OVERFLOW, "train.batch_size=32", "seed=3"]).unwrap();
-    let setup = setup(&experiment, 63, &[5]);
     let folder = tempfile::tempdir().unwrap();
-    let start = Position::start(experiment.to_toml().unwrap(), (&setup.data).into());
-    let mut observer = Observer::new(folder.path(), Stop::default(), Duration::ZERO);
-    let mut trainer = setup.trainer().unwrap();
-    let error = trainer.run(&mut start.clone(), &mut observer).unwrap_err().to_string();
+    let mut observer =
+        Observer::new(folder.path(), StopSignal::default()).checkpoint_every(Duration::ZERO);
+    let mut broken_run = trainer(&experiment, 63, &[5]);
+    let error = broken_run.run(&mut observer).unwrap_err().to_string();
     assert!(error.contains("in step 2, ") && error.contains("checkpoint is kept"), "{error}");
-    let broken = |state: &State| state.tensors().any(|tensor| !is_finite(tensor));
-    assert!(broken(&trainer.state()), "the update was taken before anybody looked");
-    drop(trainer);
+    let broken = |trainer: &Trainer| trainer.tensors().iter().any(|tensor| !is_finite(tensor));
+    assert!(broken(&broken_run), "the update is applied before the loss is read");
 
-    let mut trainer = setup.trainer().unwrap();
-    let mut position = checkpoint::load(folder.path(), &start, &trainer.state()).unwrap();
-    assert_eq!((position.epoch, position.step_in_epoch), (1, 0));
-    assert!(!broken(&trainer.state()));
-    trainer.loader = batches(&experiment, 63, &[]);
-    assert_eq!(trainer.run(&mut position, &mut observer).unwrap(), Ended::Finished);
-    assert!(position.epoch == 3 && !broken(&trainer.state()));
+    let mut resumed = trainer(&experiment, 63, &[5]);
+    let start = resumed.position.clone();
+    resumed.position = checkpoint::load(folder.path(), &start, &resumed.tensors()).unwrap();
+    assert_eq!((resumed.position.epoch, resumed.position.step_in_epoch), (1, 0));
+    assert!(!broken(&resumed));
+    set_images(&mut resumed, 63, &[]);
+    assert_eq!(resumed.run(&mut observer).unwrap(), Outcome::Finished);
+    assert!(resumed.position.epoch == 3 && !broken(&resumed));
 }
 
 #[test]
@@ -135,9 +135,9 @@ fn a_run_that_only_skips_ends_with_an_error() {
     let mut program = Command::cargo_bin("sd-train").unwrap();
     let line = ["train", "tiny.toml", "--device", "cpu", "--threads", "1", "--out", "run"];
     let run = program.current_dir(folder.path()).args(line).assert().code(1);
-    let said = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
     for expected in ["hint loss is inf in step 1,", "the step is skipped", "nothing is learnt"] {
-        assert!(said.contains(expected), "{said}");
+        assert!(stderr.contains(expected), "{stderr}");
     }
     assert!(!folder.path().join("run/last.ckpt.safetensors").exists());
 }

@@ -1,17 +1,15 @@
-//! Every objective learns, with what it needs besides the outputs; and its values are checked.
+//! Every objective lowers its loss, gets what it requires, and checks its values.
 
 mod common;
 
 use common::tiny;
 use sd_layers::Precision;
-use sd_models::{MultiExit, variables};
-use sd_train::batch::Lesson;
-use sd_train::config::Experiment;
-use sd_train::objective::{Mixed, Needs, Targets, Term};
-use sd_train::optim::Optimiser;
-use sd_train::step::Step;
-use sd_train::twin::Twin;
-use tch::{Device, Kind, Tensor, nn};
+use sd_models::variables;
+use sd_train::data::{MixedLabels, Targets, TrainBatch};
+use sd_train::experiment::Experiment;
+use sd_train::objective::Term;
+use sd_train::training::{ShadowModel, TrainState};
+use tch::{Device, Kind, Tensor};
 
 /// On mixed images.
 const SMALL: &[&str] = &[
@@ -36,103 +34,99 @@ fn experiment(changes: &[&str]) -> anyhow::Result<Experiment> {
     tiny(&[SMALL, changes].concat())
 }
 
-/// A network in training, and the one it was before.
+/// A network in training, with a network of the previous epoch.
 struct Learner {
-    experiment: Experiment,
-    variables: nn::VarStore,
-    network: MultiExit,
-    previous: Twin,
-    optimiser: Optimiser,
+    state: TrainState,
 }
 
 impl Learner {
     fn new(changes: &[&str]) -> Self {
-        // The tests run at once: with libtorch's own threads they would wait for each other.
+        // The tests run in parallel: with libtorch's own threads they would wait for each other.
         tch::set_num_threads(1);
         let experiment = experiment(changes).unwrap();
-        let variables = nn::VarStore::new(Device::Cpu);
+        let mut state = TrainState::new(&experiment, Device::Cpu).unwrap();
         let (model, task) = (&experiment.model, experiment.task());
-        let network = MultiExit::build(&variables.root(), model, task, Precision::F32).unwrap();
-        let previous = Twin::new(model, task, Precision::F32, &variables).unwrap();
-        let optimiser = Optimiser::new(&variables, &experiment.train.optimiser().unwrap());
-        Self { experiment, variables, network, previous, optimiser }
+        let shadow = ShadowModel::new(model, task, Precision::F32, &state.variables);
+        state.previous = Some(shadow.unwrap());
+        Self { state }
     }
 
-    fn step(&self, rate: f64, lesson: &mut Lesson) -> (f64, Vec<Term>) {
-        let step = Step {
-            network: &self.network,
-            previous: Some(self.previous.network()),
-            objective: &self.experiment.objective,
-            optimiser: &self.optimiser,
-            clip: None,
-        };
-        let (_, parts) = step.take(lesson, rate, |_| {});
-        let terms = parts.0.iter().map(|(term, _)| *term).collect();
-        (parts.total().double_value(&[]), terms)
+    fn previous(&self) -> &ShadowModel {
+        self.state.previous.as_ref().unwrap()
+    }
+
+    fn step(&mut self, rate: f64, batch: &mut TrainBatch) -> (f64, Vec<Term>) {
+        let stats = self.state.step(std::iter::once(batch), 1, rate, &mut ()).unwrap().read();
+        (stats.loss(), stats.terms.keys().copied().collect())
     }
 }
 
-/// Waves that say nothing, to be learnt by heart; another number gives other partners. Not random:
-/// tests that run at once share libtorch's generator.
-fn lesson(partners: i64) -> Lesson {
+/// A batch of sine waves; another number gives other partners. Not random: parallel tests share
+/// libtorch's generator.
+fn batch(partners: i64) -> TrainBatch {
     let images = |number: i64| {
         let pixels = Tensor::arange(8 * 32 * 32, (Kind::Float, Device::Cpu)).view([8, 1, 32, 32]);
         (pixels * (number as f64 + 0.37)).sin() * 2f64.sqrt()
     };
     let labels = Tensor::from_slice(&[0i64, 1, 2, 3, 0, 1, 2, 3]);
-    Lesson { images: images(1), partners: Some(images(partners)), targets: Targets::new(labels) }
+    TrainBatch {
+        images: images(1),
+        partners: Some(images(partners)),
+        targets: Targets::new(labels),
+        epoch: 1,
+    }
 }
 
 #[test]
 fn every_objective_lowers_its_loss_on_mixtures() {
     for changes in OBJECTIVES {
-        let learner = Learner::new(changes);
-        let mut lesson = lesson(2);
-        lesson.targets.progress = 0.5;
-        let labels = lesson.targets.labels.flip([0]);
-        lesson.targets.mixed = Some(Mixed { labels, share: 0.75 });
-        let (first, terms) = learner.step(0.02, &mut lesson);
+        let mut learner = Learner::new(changes);
+        let mut batch = batch(2);
+        batch.targets.progress = 0.5;
+        let labels = batch.targets.labels.flip([0]);
+        batch.targets.mixed = Some(MixedLabels { labels, share: 0.75 });
+        let (first, terms) = learner.step(0.02, &mut batch);
         assert!(terms.contains(&Term::Label) && terms.contains(&Term::Soft), "{changes:?}");
-        let last = (0..8).map(|_| learner.step(0.02, &mut lesson).0).last().unwrap();
+        let last = (0..8).map(|_| learner.step(0.02, &mut batch).0).last().unwrap();
         assert!(last < 0.95 * first, "{changes:?}: {first} to {last}");
     }
 }
 
 #[test]
-fn what_an_objective_needs_is_what_its_loss_depends_on() {
+fn the_loss_depends_on_what_the_objective_requires() {
     for changes in OBJECTIVES {
-        let learner = Learner::new(changes);
-        let loss = |partners, disturb: bool| {
+        let mut learner = Learner::new(changes);
+        let mut loss = |partners, disturb: bool| {
             if disturb {
-                // Every class as likely, whatever the image.
-                let state = learner.previous.state();
+                // All classes become equally likely.
+                let state = learner.previous().state();
                 tch::no_grad(|| {
                     let _ = state["head.linear.weight"].shallow_clone().zero_();
                 });
             }
-            // A rate of zero: the weights stay, and with them what the next step says.
-            learner.step(0.0, &mut lesson(partners)).0
+            // With a rate of zero the weights stay.
+            learner.step(0.0, &mut batch(partners)).0
         };
         let first = loss(2, false);
         assert_eq!(first, loss(2, false), "{changes:?}");
-        let needs = learner.experiment.objective.get().needs();
-        assert_eq!(first != loss(3, false), needs == Needs::Partners, "{changes:?}");
-        assert_eq!(first != loss(2, true), needs == Needs::Previous, "{changes:?}");
+        let required = experiment(changes).unwrap().objective.get().requirements();
+        assert_eq!(first != loss(3, false), required.partner_images, "{changes:?}");
+        assert_eq!(first != loss(2, true), required.previous_network, "{changes:?}");
     }
 }
 
 #[test]
-fn the_network_before_is_the_network_as_it_was_remembered() {
-    let learner = Learner::new(&[]);
-    let same = || {
-        let before = learner.previous.state();
-        variables(&learner.variables).iter().all(|(name, now)| before[name] == *now)
+fn the_previous_network_is_a_copy() {
+    let mut learner = Learner::new(&[]);
+    let same = |learner: &Learner| {
+        let before = learner.previous().state();
+        variables(&learner.state.variables).iter().all(|(name, now)| before[name] == *now)
     };
-    assert!(same());
-    learner.step(0.02, &mut lesson(2));
-    assert!(!same());
-    learner.previous.copy(&learner.variables);
-    assert!(same());
+    assert!(same(&learner));
+    learner.step(0.02, &mut batch(2));
+    assert!(!same(&learner));
+    learner.previous().copy_from(&learner.state.variables);
+    assert!(same(&learner));
 }
 
 #[test]

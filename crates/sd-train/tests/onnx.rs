@@ -16,7 +16,7 @@ use sd_models::{
 };
 use sd_onnx::proto::{ElementType, GraphProto};
 use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize, encode, fold_batch_norms};
-use sd_train::config::Experiment;
+use sd_train::experiment::Experiment;
 use tch::{Device, Kind, Tensor, nn};
 
 /// A network with random weights, its files, and images with its logits.

@@ -9,18 +9,14 @@ use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use clap::Parser;
 use common::tiny;
-use sd_bench::{Run, Status};
+use sd_cli::{Cli, Command as Cmd, RuntimeArgs};
 use sd_models::TensorFile;
-use sd_train::batch::Lesson;
-use sd_train::checkpoint::{Best, Position};
-use sd_train::cli::{Cli, Command as Cmd, Place, Program};
-use sd_train::config::Experiment;
-use sd_train::fingerprint::Fingerprint;
-use sd_train::objective::Targets;
-use sd_train::optim::Optimiser;
-use sd_train::setup::Setup;
-use sd_train::step::Step;
-use tch::{Device, Kind, Tensor, nn};
+use sd_report::{Run, Status};
+use sd_train::data::{Targets, TrainBatch};
+use sd_train::experiment::Experiment;
+use sd_train::training::checkpoint::Best;
+use sd_train::training::{TrainState, Trainer};
+use tch::{Device, Kind, Tensor};
 
 const VALIDATED: &[&str] = &["data.validation={ fraction = 0.25, seed = 0 }"];
 
@@ -34,15 +30,15 @@ fn sd_train(folder: &Path, changes: &[&str], arguments: &[&str]) -> Assert {
     program.args(rest).assert()
 }
 
-fn said(run: &Assert) -> String {
+fn stderr(run: &Assert) -> String {
     String::from_utf8_lossy(&run.get_output().stderr).into_owned()
 }
 
-/// As the command line says it: the CPU, one thread.
-fn place() -> Place {
+/// The CPU, one thread.
+fn runtime() -> RuntimeArgs {
     let line = ["sd-train", "train", "--device", "cpu", "--threads", "1"];
-    match Cli::parse_from(line).program {
-        Program::Command(Cmd::Train(args)) => args.place,
+    match Cli::parse_from(line).command {
+        Cmd::Train(args) => args.runtime,
         _ => unreachable!("the line says train"),
     }
 }
@@ -104,38 +100,26 @@ fn a_recipe_with_all_that_has_a_state_resumes_to_the_same_bits() {
 fn accumulated_gradients_are_those_of_one_large_batch() {
     tch::set_num_threads(1);
     let experiment = tiny::<&str>(&[]).unwrap();
-    let vs = nn::VarStore::new(Device::Cpu);
-    let (model, task) = (&experiment.model, experiment.task());
-    let network =
-        sd_models::MultiExit::build(&vs.root(), model, task, sd_layers::Precision::F32).unwrap();
-    let optimiser = Optimiser::new(&vs, &experiment.train.optimiser().unwrap());
-    let step = Step {
-        network: &network,
-        previous: None,
-        objective: &experiment.objective,
-        optimiser: &optimiser,
-        clip: None,
-    };
+    let mut state = TrainState::new(&experiment, Device::Cpu).unwrap();
     // The same images with other labels: batch norm sees no difference between one batch and two.
     let images = Tensor::arange(8 * 32 * 32, (Kind::Float, Device::Cpu)).view([8, 1, 32, 32]);
     let images = (images * 0.37).sin();
     let (one, other) = ([0i64, 1, 2, 3, 0, 1, 2, 3], [1i64, 1, 0, 3, 2, 2, 2, 0]);
-    let lesson = |images: &Tensor, labels: &[i64]| Lesson {
+    let batch = |images: &Tensor, labels: &[i64]| TrainBatch {
         images: sd_layers::channels_last(images),
         partners: None,
         targets: Targets::new(Tensor::from_slice(labels)),
+        epoch: 0,
     };
-    let gradients = |lessons: Vec<Lesson>| {
-        optimiser.forget_gradients();
-        let share = 1.0 / lessons.len() as f64;
-        for mut lesson in lessons {
-            step.learn(&mut lesson, share, |_| {});
-        }
-        vs.trainable_variables().into_iter().map(|value| value.grad()).collect::<Vec<_>>()
+    // With a rate of zero the weights stay.
+    let mut gradients = |batches: Vec<TrainBatch>| {
+        state.step(batches.into_iter(), 1, 0.0, &mut ()).unwrap();
+        let variables = state.variables.trainable_variables().into_iter();
+        variables.map(|value| value.grad().copy()).collect::<Vec<_>>()
     };
-    let two = gradients(vec![lesson(&images, &one), lesson(&images, &other)]);
+    let two = gradients(vec![batch(&images, &one), batch(&images, &other)]);
     let twice = Tensor::cat(&[&images, &images], 0);
-    let large = gradients(vec![lesson(&twice, &[one, other].concat())]);
+    let large = gradients(vec![batch(&twice, &[one, other].concat())]);
     let largest = |tensors: &[Tensor]| {
         tensors.iter().map(|tensor| tensor.abs().max().double_value(&[])).fold(0.0, f64::max)
     };
@@ -167,15 +151,14 @@ fn a_value_out_of_its_range_is_named_with_the_range() {
     let (betas, eps) = (adamw("weight_decay = 0\nbetas = [0.9, 1.0]"), "weight_decay = 0\neps = 0");
     assert!(betas.unwrap_err().contains("two numbers from 0 to below 1"));
     assert!(adamw(eps).unwrap_err().contains("train.adamw.eps is 0, expected above 0"));
-    let written = adamw("weight_decay = 0.05").unwrap().train.adamw.unwrap();
+    let written = adamw("weight_decay = 0.05").unwrap().train.optimiser.adamw.unwrap();
     assert_eq!((written.betas, written.eps), ([0.9, 0.999], 1e-8));
 }
 
 #[test]
 fn a_batch_more_than_an_epoch_has_is_refused() {
     let experiment = tiny(&["train.accumulate=7"]).unwrap();
-    let setup = Setup::new(&experiment, &place()).unwrap();
-    let error = setup.trainer().unwrap_err().to_string();
+    let error = Trainer::new(&experiment, &runtime()).unwrap_err().to_string();
     assert!(error.contains("accumulate is 7, expected at most the 6 batches"), "{error}");
 }
 
@@ -185,7 +168,7 @@ fn a_run_whose_validation_no_longer_improves_ends_as_finished() {
     let changes = [VALIDATED, &["train.early_stopping={ patience = 2 }", "train.epochs=60"]];
     let changes = changes.concat();
     let end = sd_train(folder.path(), &changes, &["train", "--out", "run"]).success();
-    assert!(said(&end).contains("stopped early"), "{}", said(&end));
+    assert!(stderr(&end).contains("stopped early"), "{}", stderr(&end));
     let ended = || Run::open(folder.path().join("run")).unwrap();
     let run = ended();
     assert_eq!((run.summary.status, run.summary.stopped_early), (Status::Finished, true));
@@ -196,35 +179,34 @@ fn a_run_whose_validation_no_longer_improves_ends_as_finished() {
 
     let without = ["train.early_stopping={ patience = 2 }"];
     let refused = sd_train(folder.path(), &without, &["train", "--out", "none"]).code(1);
-    assert!(said(&refused).contains("needs images to validate on"), "{}", said(&refused));
+    assert!(stderr(&refused).contains("needs images to validate on"), "{}", stderr(&refused));
 }
 
 #[test]
 fn a_run_that_comes_to_its_last_epoch_did_not_stop_early() {
     let patience = "train.early_stopping={ patience = 2 }";
     let experiment = tiny(&[VALIDATED, &[patience]].concat()).unwrap();
-    let setup = Setup::new(&experiment, &place()).unwrap();
-    let trainer = setup.trainer().unwrap();
-    let mut position = Position::start(String::new(), Fingerprint::default());
-    let after = |epoch: u64, best: u64, position: &mut Position| {
-        (position.epoch, position.best) = (epoch, Some(Best { epoch: best, valid_top1: 0.5 }));
-        trainer.stops_early(position)
+    let mut trainer = Trainer::new(&experiment, &runtime()).unwrap();
+    let mut after = |epoch: u64, best: u64| {
+        trainer.position.epoch = epoch;
+        trainer.position.best = Some(Best { epoch: best, valid_top1: 0.5 });
+        trainer.stops_early()
     };
-    assert!(!after(1, 1, &mut position) && !after(2, 1, &mut position));
-    assert!(after(2, 0, &mut position));
-    assert!(!after(3, 1, &mut position));
+    assert!(!after(1, 1) && !after(2, 1));
+    assert!(after(2, 0));
+    assert!(!after(3, 1));
 }
 
 #[test]
-fn a_dry_run_says_what_a_run_would_be_and_writes_nothing() {
+fn a_dry_run_describes_the_run_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let run = sd_train(folder.path(), VALIDATED, &["train", "--dry-run", "--out", "run"]);
     let output = run.success().get_output().stdout.clone();
     let text = String::from_utf8(output).unwrap();
     for expected in [
-        "72 to train on, 24 to validate on, 32 to test on",
+        "72 training, 24 validation, 32 test",
         "3 epochs of 4 steps of 16 images",
-        "gradient's norm",
+        "gradient norm",
         "weights, gradients and optimiser",
         "MACs",
     ] {
@@ -235,7 +217,7 @@ fn a_dry_run_says_what_a_run_would_be_and_writes_nothing() {
 }
 
 #[test]
-fn a_few_images_are_learnt_by_heart() {
+fn a_few_images_are_overfitted() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["train", "--overfit", "8", "--out", "run", "-s", "train.epochs=60"];
     sd_train(folder.path(), VALIDATED, &arguments).success();
@@ -243,7 +225,7 @@ fn a_few_images_are_learnt_by_heart() {
     assert_eq!((run.summary.name.as_str(), run.summary.steps), ("tiny-overfit8", 60));
     assert_eq!(run.summary.exits.last().unwrap().test_top1, Some(1.0));
     let refused = sd_train(folder.path(), VALIDATED, &["train", "--overfit", "73"]).code(1);
-    assert!(said(&refused).contains("train.overfit is 73, expected 2 to the 72 training images"));
+    assert!(stderr(&refused).contains("train.overfit is 73, expected 2 to the 72 training images"));
 }
 
 #[test]
@@ -261,5 +243,5 @@ fn the_range_test_writes_its_figure_and_numbers() {
     assert!((rates[0] - 1e-5).abs() < 1e-18 && rates.is_sorted() && rates.len() > 5);
     assert_eq!(read("lr-range.csv").lines().count(), rates.len() + 1);
     let refused = sd_train(folder.path(), &[], &["lr-range", "--from", "2", "--to", "1"]).code(1);
-    assert!(said(&refused).contains("expected 0 < from < to"), "{}", said(&refused));
+    assert!(stderr(&refused).contains("expected 0 < from < to"), "{}", stderr(&refused));
 }

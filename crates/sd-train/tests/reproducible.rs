@@ -2,15 +2,10 @@
 
 mod common;
 
-use std::time::Duration;
-
 use common::tiny;
+use sd_cli::{DeviceChoice, RuntimeArgs};
 use sd_models::{TensorFile, variables};
-use sd_train::checkpoint::Position;
-use sd_train::cli::{DeviceChoice, Place};
-use sd_train::observe::Observer;
-use sd_train::setup::Setup;
-use sd_train::stop::Stop;
+use sd_train::training::{Observer, StopSignal, Trainer};
 
 /// With all that draws random numbers: the order, the augmentation, dropout, mixed images.
 const RANDOM: &[&str] = &[
@@ -21,23 +16,25 @@ const RANDOM: &[&str] = &[
     "mix={ cut_mix = { alpha = 1.0, probability = 0.5 } }",
 ];
 
-/// The bytes of the weights, and what each epoch said of itself without its times.
-fn trained(loader_threads: usize) -> (Vec<u8>, Vec<String>) {
+/// The bytes of the weights, and the record of each epoch without its times.
+fn trained(loader_threads: u16) -> (Vec<u8>, Vec<String>) {
     let experiment = tiny(RANDOM).unwrap();
-    let place = Place { data_dir: "nowhere".into(), device: DeviceChoice::Cpu, threads: Some(1) };
-    let mut setup = Setup::new(&experiment, &place).unwrap();
-    setup.threads = loader_threads;
-    let mut trainer = setup.trainer().unwrap();
-    let config = experiment.to_toml().unwrap();
-    let mut position = Position::start(config, (&setup.data).into());
+    let runtime = RuntimeArgs {
+        data_dir: "nowhere".into(),
+        device: DeviceChoice::Cpu,
+        threads: Some(loader_threads),
+    };
+    let mut trainer = Trainer::new(&experiment, &runtime).unwrap();
+    // The loader's threads alone: with other numbers of libtorch's, sums have another order.
+    tch::set_num_threads(1);
     let folder = tempfile::tempdir().unwrap();
-    let stop = Stop::listen(None, None).unwrap();
-    let mut observer = Observer::new(folder.path(), stop, Duration::MAX);
-    trainer.run(&mut position, &mut observer).unwrap();
+    let stop = StopSignal::install(None, None).unwrap();
+    trainer.run(&mut Observer::new(folder.path(), stop)).unwrap();
 
-    let file = TensorFile { tensors: variables(&setup.variables), metadata: Default::default() };
+    let tensors = variables(&trainer.state.variables);
+    let file = TensorFile { tensors, metadata: Default::default() };
     let (epochs, _) =
-        sd_bench::run_folder::read_epochs(folder.path().join("epochs.jsonl")).unwrap();
+        sd_report::run_folder::read_epochs(folder.path().join("epochs.jsonl")).unwrap();
     let scores = epochs.iter().map(|epoch| {
         format!("{} {:?} {:?} {:?}", epoch.loss, epoch.terms, epoch.train, epoch.valid)
     });

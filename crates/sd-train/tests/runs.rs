@@ -8,7 +8,7 @@ use assert_cmd::Command;
 use common::tiny;
 use sd_layers::Precision;
 use sd_models::MultiExit;
-use sd_train::config::Experiment;
+use sd_train::experiment::Experiment;
 use tch::{Device, nn};
 
 /// With a validation split, augmentation, and dropout.
@@ -55,10 +55,10 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     let weights = |run: &str| std::fs::read(folder.path().join(run).join("model.safetensors"));
     assert!(weights("whole").unwrap() == weights("parts").unwrap());
 
-    let run = sd_bench::Run::open(folder.path().join("parts")).unwrap();
+    let run = sd_report::Run::open(folder.path().join("parts")).unwrap();
     let epochs: Vec<u64> = run.epochs.iter().map(|epoch| epoch.epoch).collect();
     assert_eq!(epochs, [1, 2, 3]);
-    assert_eq!(run.summary.status, sd_bench::Status::Finished);
+    assert_eq!(run.summary.status, sd_report::Status::Finished);
     assert_eq!(run.summary.steps, 12);
     assert_eq!(run.environment.unwrap().threads, 1, "as `--threads` says");
     assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
@@ -66,7 +66,7 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
 
     let eval = ["eval", "parts", "--json", "--device", "cpu", "--threads", "1"];
     let output = sd_train(folder.path(), &eval).unwrap().stdout;
-    let scores: sd_bench::SplitScore = serde_json::from_slice(&output).unwrap();
+    let scores: sd_report::SplitScore = serde_json::from_slice(&output).unwrap();
     assert_eq!(Some(scores.exits[2].top1), run.summary.exits[2].test_top1);
 
     let again = train(folder.path(), &["--out", "parts"]).code(1);
@@ -95,7 +95,7 @@ fn a_run_with_a_state_of_its_own_or_mixed_batches_resumes_to_the_same_bits() {
         let weights = |run: &str| std::fs::read(folder.path().join(run).join("model.safetensors"));
         assert!(weights("whole").unwrap() == weights("parts").unwrap(), "{objective}");
 
-        let run = sd_bench::Run::open(folder.path().join("parts")).unwrap();
+        let run = sd_report::Run::open(folder.path().join("parts")).unwrap();
         let softened: Vec<bool> =
             run.epochs.iter().map(|epoch| epoch.terms.contains_key("soft")).collect();
         // Before the first epoch there is no network to learn from.
@@ -112,9 +112,9 @@ fn weights_are_of_the_network_and_the_images_of_their_run() {
     let vs = nn::VarStore::new(Device::Cpu);
     MultiExit::build(&vs.root(), &written.model, written.task(), Precision::F32).unwrap();
     let model = run.join("model.safetensors");
-    sd_train::weights::save(&model, &vs, &written).unwrap();
+    sd_train::evaluation::weights::save(&model, &vs, &written).unwrap();
     let changed = |change: &str| tiny(&[TINY, &[change]].concat()).unwrap();
-    let load_as = |experiment| sd_train::weights::load(&model, &vs, &experiment);
+    let load_as = |experiment| sd_train::evaluation::weights::load(&model, &vs, &experiment);
 
     load_as(changed("objective.self_distillation.teacher=mean")).unwrap();
     load_as(changed("data.augment=[]")).unwrap();
@@ -181,86 +181,11 @@ fn every_configuration_parses_builds_and_comes_back_from_toml() {
                 continue;
             }
             let experiment = Experiment::read(&path, &[], None).unwrap();
-            sd_train::count::count(path.display().to_string(), &experiment).unwrap();
+            sd_train::commands::count_experiment(path.display().to_string(), &experiment).unwrap();
             let again = Experiment::parse(&experiment.to_toml().unwrap(), &[]).unwrap();
             assert_eq!(again, experiment, "{}", path.display());
             seen += 1;
         }
     }
     assert!(seen > 0);
-}
-
-#[test]
-fn a_benchmark_prints_one_document_with_every_repetition() {
-    let folder = tempfile::tempdir().unwrap();
-    let bench = |subject: &str| -> sd_bench::BenchRecord {
-        let arguments = ["bench", subject, "tiny.toml", "--seconds", "0", "--threads", "1"];
-        // The classic head's 4096 wide layers are most of a tiny network's time.
-        let linear = "model.backbone.vgg.head=linear";
-        let more = ["-s", linear, "--batch", "2", "--device", "cpu", "--json"];
-        let output = sd_train(folder.path(), &arguments).args(more).assert().success();
-        serde_json::from_slice(&output.get_output().stdout).unwrap()
-    };
-    let examples = sd_models::ExitConfig::examples();
-    let kinds: Vec<String> = std::iter::once("no exits".to_owned())
-        .chain(examples.iter().map(sd_models::ExitConfig::describe))
-        .collect();
-    for (subject, expected) in [
-        ("data", vec!["epoch"]),
-        ("step", vec!["step", "forward", "objective", "backward", "update"]),
-        ("infer", vec!["evaluation", "exit1", "exit2", "deepest"]),
-        ("exits", kinds.iter().map(String::as_str).collect()),
-        ("overhead", vec!["epoch", "steps", "self_distilled", "plain"]),
-        ("start", vec!["first_step"]),
-    ] {
-        let record = bench(subject);
-        assert_eq!((record.subject.name(), record.threads), (subject, 1));
-        let parts: Vec<&str> =
-            record.measurements.iter().map(|measurement| measurement.part.as_str()).collect();
-        assert_eq!(parts, expected, "{subject}");
-        for measurement in &record.measurements {
-            assert_eq!(measurement.timing.raw_seconds.len(), 3, "{subject} {}", measurement.part);
-        }
-    }
-}
-
-#[test]
-fn several_configurations_are_measured_apart_and_printed_together() {
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = ["bench", "data", "tiny.toml", "tiny.toml", "--seconds", "0"];
-    let output = sd_train(folder.path(), &arguments).assert().success();
-    let text = String::from_utf8_lossy(&output.get_output().stdout).into_owned();
-    assert_eq!(text.matches("\ntiny ").count(), 2, "{text}");
-    let output = sd_train(folder.path(), &["bench", "step", "--batch", "1"]).assert().code(1);
-    says(&output, &["--batch: found [1], expected at least 2"]);
-}
-
-#[test]
-fn a_measured_run_has_its_own_times_in_its_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let infer = |arguments: &[&str]| {
-        let common = ["bench", "infer", "--seconds", "0", "--device", "cpu", "--batch", "2"];
-        sd_train(folder.path(), &common).args(arguments).assert()
-    };
-    std::fs::create_dir(folder.path().join("a")).unwrap();
-    let output = infer(&["tiny.toml", "a"]).code(1);
-    says(&output, &["a is no run that has ended: a/config.toml is not there"]);
-    let config = tiny(&["model.backbone.vgg.head=linear"]).unwrap().to_toml().unwrap();
-    std::fs::write(folder.path().join("a/config.toml"), config).unwrap();
-    says(&infer(&["a"]).code(1), &["a/summary.json is not there"]);
-    std::fs::write(folder.path().join("a/summary.json"), "{}").unwrap();
-    let output = infer(&["a", "-s", "train.precision=f32"]).code(1);
-    says(&output, &["a: of a run its own configuration is measured, without -s"]);
-    infer(&["a"]).success();
-    std::fs::remove_file(folder.path().join("a/latency.json")).unwrap();
-    let output = infer(&["tiny.toml", "a", "--json"]).success();
-    let all: sd_bench::BenchRecord = serde_json::from_slice(&output.get_output().stdout).unwrap();
-    let text = std::fs::read(folder.path().join("a/latency.json")).unwrap();
-    let kept: sd_bench::BenchRecord = serde_json::from_slice(&text).unwrap();
-    let parts = ["evaluation", "exit1", "exit2", "deepest"];
-    assert_eq!(kept.measurements.iter().map(|part| &*part.part).collect::<Vec<_>>(), parts);
-    assert_eq!(kept.measurements, all.measurements[parts.len()..]);
-    // In each of three turns three repetitions at least.
-    assert!(kept.measurements.iter().all(|part| part.timing.raw_seconds.len() == 9));
-    assert_eq!((kept.started, kept.command), (all.started, all.command));
 }

@@ -10,9 +10,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use sd_layers::Precision;
 use sd_models::{MultiExit, TensorFile};
-use sd_train::checkpoint::{self, Position, State};
-use sd_train::config::Experiment;
-use sd_train::fingerprint::Fingerprint;
+use sd_train::experiment::Experiment;
+use sd_train::experiment::fingerprint::Fingerprint;
+use sd_train::training::checkpoint::{self, CheckpointTensors, Position};
 use tch::{Device, nn};
 use toml::{Table, Value};
 
@@ -158,7 +158,7 @@ proptest! {
         let metadata = [("position".to_owned(), text)].into();
         let file = TensorFile { tensors: Default::default(), metadata };
         fs::write(folder.path().join("last.ckpt.safetensors"), file.to_bytes().unwrap()).unwrap();
-        match checkpoint::load(folder.path(), &start, &State::default()) {
+        match checkpoint::load(folder.path(), &start, &CheckpointTensors::default()) {
             Ok(position) => {
                 let stands = position.epoch == 0
                     && position.step_in_epoch <= 4

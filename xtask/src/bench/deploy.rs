@@ -3,10 +3,10 @@
 use super::peers::document;
 use super::python;
 use crate::libtorch::{Libtorch, Setup};
-use crate::sd_train_cli::onnx::Engine;
 use crate::{run, whole_file, workspace};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
+use sd_cli::Engine;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ pub struct DeployArgs {
     images: u16,
 
     /// Runtimes
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Engine::Own, Engine::Rten, Engine::Tract, Engine::Ort])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Engine::Native, Engine::Rten, Engine::Ort])]
     engines: Vec<Engine>,
 
     /// Threads, in turn
@@ -68,6 +68,7 @@ const PIXEL: [u8; 67] = [
 #[derive(Debug)]
 struct Programs {
     sd_train: PathBuf,
+    sd_bench: PathBuf,
     /// `sd-infer` as `cargo xtask infer` builds it, stripped.
     small: PathBuf,
     /// `sd-infer` with every runtime.
@@ -146,6 +147,7 @@ impl Programs {
             None => None,
         };
         let sd_train = run::build(&run::SD_TRAIN_ALL, Some(libtorch))?;
+        let sd_bench = run::build(&run::SD_BENCH, Some(libtorch))?;
         // The two builds take one place, one after the other.
         let whole = folder.join("sd-infer");
         fs::copy(run::build(&run::SD_INFER, None)?, &whole)?;
@@ -156,7 +158,7 @@ impl Programs {
         ensure!(status.is_ok_and(|status| status.success()), "`strip` (binutils) failed");
         let pixel = folder.join("pixel.png");
         fs::write(&pixel, PIXEL)?;
-        Ok(Self { sd_train, small, all, python, pixel })
+        Ok(Self { sd_train, sd_bench, small, all, python, pixel })
     }
 }
 
@@ -177,7 +179,7 @@ fn measure_all(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> R
     let starts = all_starts(args, programs, deployed.run, deepest)?;
     let mut peers = Vec::new();
     for &threads in &args.threads {
-        peers.push(ours(args, &programs.sd_train, deployed.run, threads)?);
+        peers.push(ours(args, &programs.sd_bench, deployed.run, threads)?);
         if let Some(python) = &programs.python {
             peers.push(theirs(args, python, deployed.run, threads)?);
         }
@@ -292,7 +294,7 @@ fn meant(args: &DeployArgs, exported: &Exported) -> impl Iterator<Item = Engine>
 
 /// Not every runtime takes every 8-bit convolution, and our own kernels not every network.
 fn may_refuse(engine: Engine, exported: &Exported) -> bool {
-    exported.form.is_some() || engine == Engine::Own
+    exported.form.is_some() || engine == Engine::Native
 }
 
 fn size(path: &Path) -> Result<u64> {
@@ -302,14 +304,12 @@ fn size(path: &Path) -> Result<u64> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-/// Where a file is measured; tract runs on one thread.
+/// Engines, threads and batch sizes that a file is measured with.
 fn jobs(args: &DeployArgs, file: &Exported) -> Vec<(Engine, u16, u16)> {
     let mut jobs = Vec::new();
     for engine in meant(args, file) {
         for &threads in &args.threads {
-            if engine != Engine::Tract || threads == 1 {
-                jobs.extend(args.batch.iter().map(|&batch| (engine, threads, batch)));
-            }
+            jobs.extend(args.batch.iter().map(|&batch| (engine, threads, batch)));
         }
     }
     jobs
@@ -335,11 +335,11 @@ fn measure(
 fn all_starts(args: &DeployArgs, programs: &Programs, run: &Path, model: &Path) -> Result<Value> {
     let mut all = serde_json::Map::new();
     for &engine in &args.engines {
-        let is_in_small = matches!(engine, Engine::Own | Engine::Rten);
+        let is_in_small = matches!(engine, Engine::Native | Engine::Rten);
         let mut program = Command::new(if is_in_small { &programs.small } else { &programs.all });
         program.arg(model).arg(&programs.pixel).args(["--engine", &name(engine)]);
         match starts(&mut program) {
-            Err(error) if engine == Engine::Own => eprintln!("own: {error:#}"),
+            Err(error) if engine == Engine::Native => eprintln!("native: {error:#}"),
             seconds => drop(all.insert(name(engine), seconds?.into())),
         }
     }
@@ -369,9 +369,9 @@ fn starts(command: &mut Command) -> Result<Vec<f64>> {
 }
 
 /// The same network in libtorch.
-fn ours(args: &DeployArgs, sd_train: &Path, run: &Path, threads: u16) -> Result<Value> {
-    let mut command = Command::new(sd_train);
-    command.args(["bench", "infer", "--json", "--device", "cpu", "-s", "train.precision=\"f32\""]);
+fn ours(args: &DeployArgs, sd_bench: &Path, run: &Path, threads: u16) -> Result<Value> {
+    let mut command = Command::new(sd_bench);
+    command.args(["infer", "--json", "--device", "cpu", "-s", "train.precision=\"f32\""]);
     document(peer(args, &mut command, run, threads))
 }
 

@@ -1,4 +1,4 @@
-//! Measuring speed: `sd-train`'s benchmarks, the criterion benches, and the same work in PyTorch.
+//! Measuring speed: `sd-bench`'s benchmarks, the criterion benches, and the same work in PyTorch.
 
 mod deploy;
 mod peers;
@@ -6,7 +6,7 @@ mod python;
 mod setting;
 
 use crate::libtorch::Setup;
-use crate::{Passed, run, sd_train_cli, workspace};
+use crate::{Passed, run, workspace};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Subcommand)]
 pub enum Bench {
     #[command(flatten)]
-    SdTrain(sd_train_cli::Bench),
+    SdBench(sd_cli::bench::Bench),
     /// Measure the same work here and in PyTorch in turns, and write the table of ratios
     Peers(peers::PeersArgs),
     /// Measure a run as it is deployed: sizes, start, latency, throughput and memory of its exports
@@ -30,8 +30,9 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
     let setup = Setup::from_environment()?;
     let libtorch = setup.ensure()?;
     match bench {
-        Bench::SdTrain(_) => {
-            run::become_program(&run::SD_TRAIN, Some(&libtorch), std::env::args_os().skip(1))
+        Bench::SdBench(_) => {
+            // Without `bench`.
+            run::become_program(&run::SD_BENCH, Some(&libtorch), std::env::args_os().skip(2))
         }
         Bench::Peers(args) => peers::peers(&args, &setup, &libtorch),
         Bench::Deploy(args) => deploy::deploy(&args, &setup, &libtorch),

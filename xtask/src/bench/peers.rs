@@ -3,9 +3,9 @@
 use super::python;
 use super::setting::{Mode, Setting, contenders};
 use crate::libtorch::{Libtorch, Setup};
-use crate::sd_train_cli::STANDARD;
 use crate::{run, whole_file, workspace};
 use anyhow::{Context, Result, bail, ensure};
+use sd_cli::bench::STANDARD;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -80,13 +80,14 @@ struct Job {
 /// Measures and writes the table.
 pub fn peers(args: &PeersArgs, setup: &Setup, libtorch: &Libtorch) -> Result<ExitCode> {
     let sides = Sides {
-        ours: run::build(&run::SD_TRAIN, Some(libtorch))?,
+        sd_train: run::build(&run::SD_TRAIN, Some(libtorch))?,
+        sd_bench: run::build(&run::SD_BENCH, Some(libtorch))?,
         python: python::with_torch(args.python.as_deref(), setup)?,
         scripts: workspace::root().join("scripts/peers"),
         seconds: args.seconds.to_string(),
         threads: threads(args).to_string(),
     };
-    let page = run::build(&run::SD_BENCH, None)?;
+    let page = run::build(&run::SD_REPORT, None)?;
     let configs = match args.configs.as_slice() {
         [] => STANDARD.iter().map(PathBuf::from).collect(),
         configs => configs.to_vec(),
@@ -143,7 +144,8 @@ impl Job {
 /// The two programs, and what both are told.
 #[derive(Debug)]
 struct Sides {
-    ours: PathBuf,
+    sd_train: PathBuf,
+    sd_bench: PathBuf,
     python: PathBuf,
     scripts: PathBuf,
     seconds: String,
@@ -153,7 +155,7 @@ struct Sides {
 impl Sides {
     /// Both build the same networks, as far as their parameters tell.
     fn check_counts(&self, configs: &[PathBuf]) -> Result<()> {
-        let ours = document(Command::new(&self.ours).args(["count", "--json"]).args(configs))?;
+        let ours = document(Command::new(&self.sd_train).args(["count", "--json"]).args(configs))?;
         let mut theirs = self.script("count.py");
         let theirs = document(theirs.args(configs))?;
         for (index, config) in configs.iter().enumerate() {
@@ -201,8 +203,8 @@ impl Sides {
     }
 
     fn ours(&self, job: &Job) -> Result<Value> {
-        let mut command = Command::new(&self.ours);
-        command.args(["bench", job.subject.name(), "--json", "--device", "cpu"]);
+        let mut command = Command::new(&self.sd_bench);
+        command.args([job.subject.name(), "--json", "--device", "cpu"]);
         command.args(["--seconds", &self.seconds, "--threads", &self.threads]).args(&job.config);
         document(&mut command)
     }

@@ -1,8 +1,8 @@
 //! A wish to stop, passed on to the run.
 
-use crate::signals;
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
+use sd_cli::signals;
 use signal_hook::iterator::Signals;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
@@ -22,10 +22,10 @@ struct State {
 }
 
 impl Interrupts {
-    /// From now on the [signals that stop a run](signals::that_stop) ask for a stop.
+    /// From now on the [signals that stop a run](signals::stop_signals) ask for a stop.
     pub fn watch(self: &Arc<Self>) -> Result<()> {
         let mut signals =
-            Signals::new(signals::that_stop()).context("cannot watch for interrupts")?;
+            Signals::new(signals::stop_signals()).context("cannot watch for interrupts")?;
         let this = Arc::clone(self);
         thread::spawn(move || signals.forever().for_each(|_| this.interrupt()));
         Ok(())

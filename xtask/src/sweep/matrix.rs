@@ -111,7 +111,7 @@ impl Row {
             set.push(format!("name={}", Value::String(name.clone())));
         }
         for change in &set {
-            crate::setting::apply(&mut setting, change)
+            sd_cli::config_override::apply(&mut setting, change)
                 .with_context(|| format!("set `{change}`"))?;
         }
         setting.insert("seed".to_owned(), Value::Integer(seed.try_into()?));

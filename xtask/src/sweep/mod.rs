@@ -15,12 +15,12 @@ mod tests;
 
 use crate::libtorch::Setup;
 use crate::run;
-use crate::sd_train_cli::{DeviceChoice, Place};
 use anyhow::Result;
 use clap::Args;
 use interrupt::Interrupts;
 use matrix::Sweep;
 use queue::{Ended, Queue};
+use sd_cli::{DeviceChoice, RuntimeArgs};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,7 +53,7 @@ pub struct SweepArgs {
     dry_run: bool,
 
     #[command(flatten)]
-    place: Place,
+    place: RuntimeArgs,
 }
 
 /// Runs what the list asks for and is not done.
@@ -84,7 +84,7 @@ fn report(sweep: &Sweep, ended: &Ended) -> ExitCode {
 }
 
 /// The place as it is written on a command line.
-fn arguments(place: &Place) -> Vec<OsString> {
+fn arguments(place: &RuntimeArgs) -> Vec<OsString> {
     let device = match place.device {
         DeviceChoice::Auto => "auto".to_owned(),
         DeviceChoice::Cpu => "cpu".to_owned(),

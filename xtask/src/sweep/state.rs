@@ -2,8 +2,8 @@
 
 use super::matrix::Planned;
 use super::setting::ASKED;
-use crate::difference::{Difference, first_difference};
 use anyhow::{Context, Result, bail};
+use sd_cli::config_difference::{Difference, first_difference};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,16 +5,32 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Our crates, which of ours each may use, and whether it may use `tch`.
-const ALLOWED: [(&str, &[&str], bool); 9] = [
+const ALLOWED: [(&str, &[&str], bool); 12] = [
+    ("sd-variants", &[], false),
     ("sd-onnx", &[], false),
-    ("sd-layers", &["sd-onnx"], true),
-    ("sd-models", &["sd-layers", "sd-onnx"], true),
     ("sd-image", &[], false),
-    ("sd-data", &["sd-image"], false),
-    ("sd-bench", &[], false),
-    ("sd-train", &["sd-layers", "sd-models", "sd-data", "sd-bench", "sd-onnx", "sd-infer"], true),
+    ("sd-report", &[], false),
+    ("sd-cli", &[], false),
+    ("sd-layers", &["sd-onnx", "sd-variants"], true),
+    ("sd-models", &["sd-layers", "sd-onnx", "sd-variants"], true),
+    ("sd-data", &["sd-image", "sd-variants"], false),
     ("sd-infer", &["sd-onnx", "sd-image"], false),
-    ("xtask", &[], false),
+    (
+        "sd-train",
+        &[
+            "sd-layers",
+            "sd-models",
+            "sd-data",
+            "sd-report",
+            "sd-onnx",
+            "sd-infer",
+            "sd-cli",
+            "sd-variants",
+        ],
+        true,
+    ),
+    ("sd-bench", &["sd-layers", "sd-models", "sd-data", "sd-report", "sd-train", "sd-cli"], true),
+    ("xtask", &["sd-cli"], false),
 ];
 
 /// What cargo knows of the workspace's packages.

@@ -10,6 +10,7 @@
 #include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
+#include <torch/version.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -122,3 +123,5 @@ extern "C" void sd_fused_adamw(at::Tensor** values, at::Tensor** gradients, at::
                     list_of(squares, count), /*max_exp_avg_sqs=*/{}, counted, rate, beta1, beta2,
                     weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
 }
+
+extern "C" const char* sd_libtorch_version() { return TORCH_VERSION; }

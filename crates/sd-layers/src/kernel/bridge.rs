@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "functions of libtorch, and its tensors' memory")]
 
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -34,6 +34,7 @@ unsafe extern "C" {
     safe fn sd_grad_enabled() -> bool;
     safe fn sd_flush_denormals() -> bool;
     safe fn sd_allow_tf32();
+    safe fn sd_libtorch_version() -> *const c_char;
     fn sd_for_each(count: i64, state: *mut c_void, work: extern "C" fn(*mut c_void, i64));
 }
 
@@ -100,6 +101,12 @@ pub fn flush_denormals() -> bool {
 /// cuDNN's convolutions do anyway.
 pub fn allow_tf32() {
     sd_allow_tf32();
+}
+
+/// Version of the linked libtorch, such as `2.11.0`.
+pub fn libtorch_version() -> &'static str {
+    // SAFETY: a string literal of the bridge.
+    unsafe { CStr::from_ptr(sd_libtorch_version()) }.to_str().unwrap_or("unknown")
 }
 
 extern "C" fn call_backward(

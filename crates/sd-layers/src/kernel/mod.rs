@@ -20,7 +20,9 @@ mod tests;
 mod update;
 
 pub use affine::Norm;
-pub use bridge::{allow_tf32, flush_denormals, grad_enabled, is_channels_last, tensor_over};
+pub use bridge::{
+    allow_tf32, flush_denormals, grad_enabled, is_channels_last, libtorch_version, tensor_over,
+};
 pub use by_image::{mean, weigh};
 pub use depthwise::depthwise;
 pub use norm_relu::{infer, train};

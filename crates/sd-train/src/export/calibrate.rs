@@ -10,8 +10,8 @@ use sd_onnx::proto::GraphProto;
 use sd_onnx::quantize::{Form, Range, Ranges, quantize, values_to_measure, with_outputs};
 use sd_onnx::{Metadata, encode};
 
-use crate::batch::channels_first;
-use crate::cli::onnx::{Calibration, Int8, OnnxArgs};
+use crate::data::batch::channels_first;
+use sd_cli::{Calibration, ExportArgs, Int8};
 
 /// Images a batch.
 const BATCH: usize = 64;
@@ -34,7 +34,7 @@ impl Calibrator {
     ///
     /// # Errors
     /// The loader's, or if there are too few images.
-    pub fn new(args: &OnnxArgs, form: Int8, data: &Data) -> Result<Self> {
+    pub fn new(args: &ExportArgs, form: Int8, data: &Data) -> Result<Self> {
         let images = args.calibration_images as usize;
         let found = data.train.len();
         ensure!(found >= BATCH, "found {found} training images, expected at least {BATCH}");

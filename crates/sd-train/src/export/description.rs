@@ -6,8 +6,8 @@ use sd_models::MultiExit;
 use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
 use sha2::{Digest, Sha256};
 
-use super::threshold::Leaving;
-use crate::config::Experiment;
+use crate::evaluation::thresholds::Leaving;
+use crate::experiment::Experiment;
 
 /// What there is to tell.
 #[derive(Debug, Clone, Copy)]

@@ -3,52 +3,48 @@
 mod calibrate;
 pub(crate) mod description;
 mod score;
-mod threshold;
 
 pub use score::{Score, score};
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use sd_bench::run_folder;
 use sd_layers::Precision;
 use sd_onnx::proto::GraphProto;
 use sd_onnx::{Metadata, encode, fold_batch_norms};
+use sd_report::run_folder;
 use tch::Device;
 
-use crate::cli::onnx::{Int8, OnnxArgs};
-use crate::config::Experiment;
-use crate::evaluate::{Evaluation, exit_macs};
-use crate::logging;
-use crate::trained::Trained;
+use crate::evaluation::thresholds::{self, Carried, Leaving};
+use crate::evaluation::{Evaluation, TrainedModel, exit_macs};
+use crate::experiment::Experiment;
 use calibrate::Calibrator;
 use description::Describe;
-use threshold::{Carried, Leaving};
+use sd_cli::{ExportArgs, Int8};
 
 /// Writes the files that the command line asks for, and tells their names.
 ///
 /// # Errors
 /// If the folder is no run, its weights are of another configuration, there is no such exit, or a
 /// layer cannot be written.
-pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
-    logging::start(None)?;
+pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
     let data = experiment.open_data(&args.data_dir)?;
     // Whatever it was trained in: the file's numbers are 32-bit floats.
-    let Trained { experiment, network } =
-        Trained::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;
+    let TrainedModel { experiment, network } =
+        TrainedModel::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;
 
     let leaving = match data.valid.clone() {
         Some(images) if args.all || args.staged => {
             let normalization = data.normalization.clone();
             let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
-            let answers = evaluation.answers_carrying(&network, &threshold::CARRIES)?;
-            let carried = Carried::of(&threshold::CARRIES, &answers);
+            let predictions = evaluation.predictions_carrying(&network, &thresholds::CARRIES)?;
+            let carried = Carried::of(&thresholds::CARRIES, &predictions);
             let macs = exit_macs(&network)?;
             match args.budget {
-                Some(percent) => threshold::within_budget(&carried, &macs, percent)?,
-                None => threshold::within_points(&carried, &macs, args.tolerance),
+                Some(percent) => thresholds::within_budget(&carried, &macs, percent)?,
+                None => thresholds::within_points(&carried, &macs, args.tolerance),
             }
         }
         None if args.budget.is_some() => bail!(
@@ -107,7 +103,7 @@ pub fn export(args: &OnnxArgs) -> Result<Vec<PathBuf>> {
 }
 
 /// The file or folder in the run's folder, unless it is told: `deepest.onnx`, `staged-qdq`.
-fn default_name(args: &OnnxArgs, what: &str) -> String {
+fn default_name(args: &ExportArgs, what: &str) -> String {
     let form = match args.int8 {
         None => "",
         Some(Int8::Qdq) => "-qdq",

@@ -5,16 +5,15 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use sd_bench::run_folder;
 use sd_data::{Loader, LoaderConfig};
 use sd_infer::{Classifier, Options};
+use sd_report::run_folder;
 use serde::Serialize;
 
-use crate::batch::channels_first;
-use crate::cli::onnx::Engine;
-use crate::cli::{EvalArgs, Split};
-use crate::config::Experiment;
-use crate::logging;
+use crate::data::batch::channels_first;
+use crate::experiment::Experiment;
+use sd_cli::Engine;
+use sd_cli::{EvalArgs, Split};
 
 /// Images a batch.
 const BATCH: usize = 64;
@@ -38,17 +37,14 @@ pub struct Score {
 /// # Errors
 /// If the folder is no run, or the file is of another configuration than the run.
 pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
-    logging::start(None)?;
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
     let engine = args.engine.map(|engine| match engine {
-        Engine::Own => sd_infer::Engine::Own,
+        Engine::Native => sd_infer::Engine::Own,
         Engine::Rten => sd_infer::Engine::Rten,
-        Engine::Tract => sd_infer::Engine::Tract,
         Engine::Ort => sd_infer::Engine::Ort,
     });
-    let one = engine == Some(sd_infer::Engine::Tract);
-    let threads = if one { 1 } else { args.place.threads() };
+    let threads = args.runtime.threads();
     let options = Options { engine, threads, top: 1, ..Options::default() };
     let mut classifier = Classifier::open_with(file, options)?;
     ensure!(
@@ -57,7 +53,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
         file.display(),
         config.display()
     );
-    let data = experiment.open_data(&args.place.data_dir)?;
+    let data = experiment.open_data(&args.runtime.data_dir)?;
     let images = match args.split {
         Split::Test => data.test,
         Split::Valid => data.valid.context("the run has no validation split (data.validation)")?,

@@ -5,9 +5,11 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Targets, Teacher, Term, ranges, terms};
+use super::{LossParts, Objective, Teacher, Term, ranges, terms};
+use crate::data::Targets;
 
 /// Σ over all exits of (1 − α) · CE(qᵢ, y), and over shallow exits of
 /// α · T² · CE(q_C, qᵢ) at temperature T + β · Σ (Fᵢ − F_C)² where Fᵢ or F_C is positive.
@@ -30,6 +32,12 @@ impl Default for Byot {
     }
 }
 
+impl Examples for Byot {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
 impl Objective for Byot {
     fn name(&self) -> &'static str {
         "BYOT"
@@ -45,11 +53,11 @@ impl Objective for Byot {
         let Self { alpha, temperature, beta } = *self;
         let label = |logits| (Term::Label, terms::label(logits, targets, 0.0) * (1.0 - alpha));
         let mut parts: Vec<_> = outputs.all().map(|exit| label(&exit.logits)).collect();
-        for pupil in Teacher::Deepest.pupils(outputs) {
-            let soft = pupil.mean(|exit, teacher| {
+        for student in Teacher::Deepest.students(outputs) {
+            let soft = student.mean(|exit, teacher| {
                 terms::soft_cross_entropy(&exit.logits, &teacher.logits, temperature)
             });
-            let hint = pupil
+            let hint = student
                 .mean(|exit, teacher| terms::hint_sum_of_active(&exit.feature, &teacher.feature));
             parts.push((Term::Soft, soft * (alpha * temperature * temperature)));
             parts.push((Term::Hint, hint * beta));

@@ -5,9 +5,13 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::ModuleT;
 
-use super::{LossParts, Needs, Objective, Targets, Term, ranges, terms};
+use super::{LossParts, Objective, Requirements, TeacherContext, Term, ranges, terms};
+use crate::data::Targets;
 
 /// CE(q, y) + λ · T² · KL(q′ ‖ q) at temperature T at the deepest exit, where q′, without gradient,
 /// is the same network's for another image of the class. Of a mixture the partner is the same
@@ -27,6 +31,12 @@ impl Default for CsKd {
     }
 }
 
+impl Examples for CsKd {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
 impl Objective for CsKd {
     fn name(&self) -> &'static str {
         "CS-KD"
@@ -37,15 +47,21 @@ impl Objective for CsKd {
         ranges::weight("lambda", self.lambda)
     }
 
-    fn needs(&self) -> Needs {
-        Needs::Partners
+    fn requirements(&self) -> Requirements {
+        Requirements { partner_images: true, ..Requirements::default() }
+    }
+
+    /// In training mode, as in the authors' code: batch norm treats the partners as a batch of
+    /// their own and counts them in its running statistics.
+    fn teacher(&self, context: &TeacherContext) -> Option<Tensor> {
+        Some(context.network.forward_t(context.batch.partners.as_ref()?, true))
     }
 
     /// # Panics
-    /// Without the partners' logits that it [`needs`](Objective::needs).
+    /// Without the logits of the partner images that it requires.
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
         let logits = &outputs.deepest.logits;
-        let partners = targets.reference.as_ref().expect("CS-KD is given its partners' logits");
+        let partners = targets.teacher_logits.as_ref().expect("CS-KD requires partner images");
         let soft = terms::soft(logits, partners, self.temperature);
         LossParts(vec![
             (Term::Label, terms::label(logits, targets, 0.0)),

@@ -4,9 +4,11 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Targets, Term, ranges, terms};
+use super::{LossParts, Objective, Term, ranges, terms};
+use crate::data::Targets;
 
 /// Σ CE(qᵢ, y) over all exits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +16,12 @@ use super::{LossParts, Objective, Targets, Term, ranges, terms};
 pub struct DeepSupervision {
     /// Mass that the targets give to all classes alike.
     pub label_smoothing: f64,
+}
+
+impl Examples for DeepSupervision {
+    fn examples() -> Vec<Self> {
+        vec![Self { label_smoothing: 0.0 }]
+    }
 }
 
 impl Objective for DeepSupervision {

@@ -3,9 +3,11 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Targets, Term, ranges, terms};
+use super::{LossParts, Objective, Term, ranges, terms};
+use crate::data::Targets;
 
 /// CE(q_C, y). Shallow exits, where there are any, learn nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,6 +15,12 @@ use super::{LossParts, Objective, Targets, Term, ranges, terms};
 pub struct DeepestOnly {
     /// Mass that the targets give to all classes alike.
     pub label_smoothing: f64,
+}
+
+impl Examples for DeepestOnly {
+    fn examples() -> Vec<Self> {
+        vec![Self { label_smoothing: 0.0 }]
+    }
 }
 
 impl Objective for DeepestOnly {

@@ -4,9 +4,13 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::ModuleT;
 
-use super::{LossParts, Needs, Objective, Targets, Term, ranges, terms};
+use super::{LossParts, Objective, Requirements, TeacherContext, Term, ranges, terms};
+use crate::data::Targets;
 
 /// CE(q, (1 − αₜ) · y + αₜ · p) at the deepest exit, where p is what the network of the epoch
 /// before says and αₜ = α · t / epochs in epoch t, from 1. In the first epoch p is y.
@@ -27,6 +31,12 @@ impl Default for PsKd {
     }
 }
 
+impl Examples for PsKd {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
 impl Objective for PsKd {
     fn name(&self) -> &'static str {
         "PS-KD"
@@ -36,14 +46,20 @@ impl Objective for PsKd {
         ranges::share("alpha", self.alpha)
     }
 
-    fn needs(&self) -> Needs {
-        Needs::Previous
+    fn requirements(&self) -> Requirements {
+        Requirements { previous_network: true, ..Requirements::default() }
+    }
+
+    /// From the second epoch on: before it, there is no previous network.
+    fn teacher(&self, context: &TeacherContext) -> Option<Tensor> {
+        let previous = context.previous.filter(|_| context.batch.epoch > 0)?;
+        Some(previous.forward_t(&context.batch.images, false))
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
         let logits = &outputs.deepest.logits;
         let label = terms::label(logits, targets, 0.0);
-        let Some(previous) = &targets.reference else {
+        let Some(previous) = &targets.teacher_logits else {
             return LossParts(vec![(Term::Label, label)]);
         };
         let alpha = self.alpha * targets.progress;

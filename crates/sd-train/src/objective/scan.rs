@@ -4,9 +4,11 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Targets, Teacher, Term, ranges, terms};
+use super::{LossParts, Objective, Teacher, Term, ranges, terms};
+use crate::data::Targets;
 
 /// CE(q_C, y) + Σ over shallow exits i of
 /// (1 − α) · CE(qᵢ, y) + α · T² · CE(q_C, qᵢ) at temperature T + β · Σ (Fᵢ − F_C)².
@@ -29,6 +31,12 @@ impl Default for Scan {
     }
 }
 
+impl Examples for Scan {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
 impl Objective for Scan {
     fn name(&self) -> &'static str {
         "SCAN"
@@ -44,12 +52,13 @@ impl Objective for Scan {
         let Self { alpha, temperature, beta } = *self;
         let label = |logits| terms::label(logits, targets, 0.0);
         let mut parts = vec![(Term::Label, label(&outputs.deepest.logits))];
-        for pupil in Teacher::Deepest.pupils(outputs) {
-            let soft = pupil.mean(|exit, teacher| {
+        for student in Teacher::Deepest.students(outputs) {
+            let soft = student.mean(|exit, teacher| {
                 terms::soft_cross_entropy(&exit.logits, &teacher.logits, temperature)
             });
-            let hint = pupil.mean(|exit, teacher| terms::hint_sum(&exit.feature, &teacher.feature));
-            parts.push((Term::Label, label(&pupil.exit.logits) * (1.0 - alpha)));
+            let hint =
+                student.mean(|exit, teacher| terms::hint_sum(&exit.feature, &teacher.feature));
+            parts.push((Term::Label, label(&student.exit.logits) * (1.0 - alpha)));
             parts.push((Term::Soft, soft * (alpha * temperature * temperature)));
             parts.push((Term::Hint, hint * beta));
         }

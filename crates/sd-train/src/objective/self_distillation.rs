@@ -4,9 +4,11 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Targets, Teacher, Term, ranges, terms};
+use super::{LossParts, Objective, Teacher, Term, ranges, terms};
+use crate::data::Targets;
 
 /// CE(q_C, y) + Σ over shallow exits i of
 /// (1 − α) · CE(qᵢ, y) + α · T² · KL(q_t ‖ qᵢ) at temperature T + λ · mean (Fᵢ − F_t)².
@@ -28,6 +30,20 @@ pub struct SelfDistillation {
     pub label_smoothing: f64,
 }
 
+impl Examples for SelfDistillation {
+    fn examples() -> Vec<Self> {
+        [Teacher::Deepest, Teacher::Mean, Teacher::AllPairs]
+            .map(|teacher| Self {
+                alpha: 0.3,
+                temperature: 3.0,
+                lambda: 0.03,
+                teacher,
+                label_smoothing: 0.0,
+            })
+            .into()
+    }
+}
+
 impl Objective for SelfDistillation {
     fn name(&self) -> &'static str {
         "self-distillation"
@@ -42,16 +58,16 @@ impl Objective for SelfDistillation {
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
         let label = |logits| terms::label(logits, targets, self.label_smoothing);
-        let pupils = self.teacher.pupils(outputs);
+        let students = self.teacher.students(outputs);
         let mut parts = Vec::new();
-        if pupils.len() == outputs.shallow.len() {
+        if students.len() == outputs.shallow.len() {
             parts.push((Term::Label, label(&outputs.deepest.logits)));
         }
-        for pupil in pupils {
-            let soft = pupil
+        for student in students {
+            let soft = student
                 .mean(|exit, teacher| terms::soft(&exit.logits, &teacher.logits, self.temperature));
-            let hint = pupil.mean(|exit, teacher| terms::hint(&exit.feature, &teacher.feature));
-            parts.push((Term::Label, label(&pupil.exit.logits) * (1.0 - self.alpha)));
+            let hint = student.mean(|exit, teacher| terms::hint(&exit.feature, &teacher.feature));
+            parts.push((Term::Label, label(&student.exit.logits) * (1.0 - self.alpha)));
             parts.push((Term::Soft, soft * self.alpha));
             parts.push((Term::Hint, hint * self.lambda));
         }

@@ -20,7 +20,7 @@ pub enum Teacher {
 
 /// An exit that is taught, and its teachers, which carry no gradient.
 #[derive(Debug)]
-pub struct Pupil<'a> {
+pub struct Student<'a> {
     /// Who is taught.
     pub exit: &'a ExitOutput,
     /// By whom, all with the same weight.
@@ -29,10 +29,10 @@ pub struct Pupil<'a> {
 
 impl Teacher {
     /// The exits that are taught, shallow first.
-    pub fn pupils(self, outputs: &ExitOutputs) -> Vec<Pupil<'_>> {
+    pub fn students(self, outputs: &ExitOutputs) -> Vec<Student<'_>> {
         let taught_by = |teacher: ExitOutput| {
-            let pupil = |exit| Pupil { exit, teachers: vec![detached(&teacher)] };
-            outputs.shallow.iter().map(pupil).collect()
+            let student = |exit| Student { exit, teachers: vec![detached(&teacher)] };
+            outputs.shallow.iter().map(student).collect()
         };
         match self {
             Self::Deepest => taught_by(detached(&outputs.deepest)),
@@ -40,18 +40,19 @@ impl Teacher {
             // An exit that is alone has nobody to teach it.
             Self::AllPairs if outputs.shallow.is_empty() => vec![],
             Self::AllPairs => {
-                let but = |pupil: usize| {
-                    let others = outputs.all().enumerate().filter(move |(exit, _)| *exit != pupil);
+                let but = |student: usize| {
+                    let others =
+                        outputs.all().enumerate().filter(move |(exit, _)| *exit != student);
                     others.map(|(_, exit)| detached(exit)).collect()
                 };
-                let pupil = |(number, exit)| Pupil { exit, teachers: but(number) };
-                outputs.all().enumerate().map(pupil).collect()
+                let student = |(number, exit)| Student { exit, teachers: but(number) };
+                outputs.all().enumerate().map(student).collect()
             }
         }
     }
 }
 
-impl Pupil<'_> {
+impl Student<'_> {
     /// The mean over the teachers of a term of the exit and one of them.
     pub fn mean(&self, term: impl Fn(&ExitOutput, &ExitOutput) -> Tensor) -> Tensor {
         let terms = self.teachers.iter().map(|teacher| term(self.exit, teacher));

@@ -4,10 +4,12 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction};
 
-use super::{LossParts, Objective, Targets, Term, ranges, terms};
+use super::{LossParts, Objective, Term, ranges, terms};
+use crate::data::Targets;
 
 /// (1 − α) · CE(q, y) + α · KL(softmax(u / T) ‖ q) at the deepest exit, where u gives `correct` to
 /// the label and the rest to all other classes alike. Of a mixture, u is the mixture.
@@ -30,6 +32,12 @@ pub struct TfKd {
 impl Default for TfKd {
     fn default() -> Self {
         Self { alpha: 0.1, temperature: 20.0, correct: 0.99 }
+    }
+}
+
+impl Examples for TfKd {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
     }
 }
 

@@ -6,9 +6,11 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Needs, Objective, Targets, Teacher, Term, ranges, terms};
+use super::{LossParts, Objective, Requirements, Teacher, Term, ranges, terms};
+use crate::data::Targets;
 
 /// CE(q_C, y) + Σ over shallow exits i of (1 − α) · CE(qᵢ, y) + α · CE(q_C, qᵢ) at temperature T
 /// + Σ over exits with an adapter A of λ · ‖Aᵢ(Fᵢ) − F_C‖₂, the length over batch and features.
@@ -33,6 +35,12 @@ impl Default for Tpami {
     }
 }
 
+impl Examples for Tpami {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
 impl Objective for Tpami {
     fn name(&self) -> &'static str {
         "TPAMI"
@@ -44,23 +52,23 @@ impl Objective for Tpami {
         ranges::weight("lambda", self.lambda)
     }
 
-    fn needs(&self) -> Needs {
-        Needs::Adapters
+    fn requirements(&self) -> Requirements {
+        Requirements { adapters: true, ..Requirements::default() }
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
         let Self { alpha, temperature, lambda } = *self;
         let label = |logits| terms::label(logits, targets, 0.0);
         let mut parts = vec![(Term::Label, label(&outputs.deepest.logits))];
-        for pupil in Teacher::Deepest.pupils(outputs) {
-            let soft = pupil.mean(|exit, teacher| {
+        for student in Teacher::Deepest.students(outputs) {
+            let soft = student.mean(|exit, teacher| {
                 terms::soft_cross_entropy(&exit.logits, &teacher.logits, temperature)
             });
-            parts.push((Term::Label, label(&pupil.exit.logits) * (1.0 - alpha)));
+            parts.push((Term::Label, label(&student.exit.logits) * (1.0 - alpha)));
             parts.push((Term::Soft, soft * alpha));
         }
-        let taught = outputs.deepest.feature.detach();
-        let hint = |adapted| terms::hint_length(adapted, &taught) * lambda;
+        let teacher = outputs.deepest.feature.detach();
+        let hint = |adapted| terms::hint_length(adapted, &teacher) * lambda;
         parts.extend(outputs.adapted.iter().map(|adapted| (Term::Hint, hint(adapted))));
         LossParts(parts)
     }

@@ -9,19 +9,19 @@ use sd_layers::{AdamWParameter, AdamWUpdate};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::{Rule, shared, zeros_beside};
+use super::{UpdateRule, UpdateRuleConfig, shared, zeros_like};
 
 /// Adam with decoupled weight decay, PyTorch's `torch.optim.AdamW` with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdamWConfig {
-    /// Pull towards zero, on weights of convolutions and linear layers alone: not on biases and
-    /// batch norm.
+    /// Weight decay, at least 0, of convolutions and linear layers; biases and batch norm do not
+    /// decay.
     pub weight_decay: f64,
-    /// Shares kept of the mean of gradients and of the mean of their squares, each 0 to below 1.
+    /// Decay rates of the running means of gradients and of squared gradients, each 0 to below 1.
     #[serde(default = "betas")]
     pub betas: [f64; 2],
-    /// Added to the root of the mean square, which divides; above 0.
+    /// Added to the denominator, above 0.
     #[serde(default = "eps")]
     pub eps: f64,
 }
@@ -34,12 +34,8 @@ fn eps() -> f64 {
     1e-8
 }
 
-impl AdamWConfig {
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// Names the value and its range.
-    pub fn check(&self) -> Result<()> {
+impl UpdateRuleConfig for AdamWConfig {
+    fn check(&self) -> Result<()> {
         ensure!(
             self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
             "train.adamw.weight_decay is {}, expected at least 0",
@@ -57,33 +53,37 @@ impl AdamWConfig {
         );
         Ok(())
     }
+
+    fn build(&self, parameters: &BTreeMap<String, Tensor>) -> Box<dyn UpdateRule> {
+        Box::new(AdamW::new(self.clone(), parameters))
+    }
 }
 
 /// See [`AdamWUpdate`].
 #[derive(Debug)]
-pub(super) struct AdamW {
+struct AdamW {
     config: AdamWConfig,
     mean: BTreeMap<String, Tensor>,
     square: BTreeMap<String, Tensor>,
-    /// Updates of each parameter, which may have begun later than others.
+    /// Number of updates of each parameter.
     steps: BTreeMap<String, Tensor>,
 }
 
 impl AdamW {
-    pub(super) fn new(config: AdamWConfig, parameters: &BTreeMap<String, Tensor>) -> Self {
+    fn new(config: AdamWConfig, parameters: &BTreeMap<String, Tensor>) -> Self {
         let steps = |(name, value): (&String, &Tensor)| {
             (name.clone(), Tensor::zeros([], (Kind::Float, value.device())))
         };
         Self {
             config,
-            mean: zeros_beside(parameters),
-            square: zeros_beside(parameters),
+            mean: zeros_like(parameters),
+            square: zeros_like(parameters),
             steps: parameters.iter().map(steps).collect(),
         }
     }
 }
 
-impl Rule for AdamW {
+impl UpdateRule for AdamW {
     fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64) {
         let AdamWConfig { weight_decay, betas, eps } = self.config;
         let weight_decay = if decays { weight_decay } else { 0.0 };

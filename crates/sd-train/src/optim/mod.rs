@@ -1,50 +1,98 @@
-//! Optimisers: from gradients to an update. Their state is in named tensors, so that it can be
-//! saved (`tch`'s optimisers cannot).
+//! Optimisers, learning-rate schedules and the moving average of weights.
+//!
+//! The state of an optimiser is in named tensors, so that it can be saved; that of `tch`'s
+//! optimisers cannot.
 
 mod adamw;
+mod ema;
+mod schedule;
 mod sgd;
 
-pub use adamw::AdamWConfig;
-pub use sgd::SgdConfig;
+pub use ema::EmaConfig;
+pub use schedule::ScheduleConfig;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use schemars::JsonSchema;
 use sd_layers::forget_gradient;
+use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-/// Which optimiser, and its values.
-#[derive(Debug, Clone, PartialEq)]
-pub enum OptimiserConfig {
-    /// Stochastic gradient descent with momentum.
-    Sgd(SgdConfig),
-    /// Adam with decoupled weight decay.
-    AdamW(AdamWConfig),
+/// Lists the optimisers: each has a key of its own in the `[train]` section.
+macro_rules! optimisers {
+    ($($key:ident: $module:ident::$config:ident),+ $(,)?) => {
+        $(pub use $module::$config;)+
+
+        /// The optimiser: exactly one of these.
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[allow(missing_docs, reason = "the optimiser's struct has the documentation")]
+        pub struct OptimiserConfig {
+            $(#[serde(default, skip_serializing_if = "Option::is_none")]
+            pub $key: Option<$config>,)+
+        }
+
+        impl OptimiserConfig {
+            const KEYS: &[&str] = &[$(stringify!($key)),+];
+
+            fn configured(&self) -> Vec<(&'static str, &dyn UpdateRuleConfig)> {
+                let mut all: Vec<(_, &dyn UpdateRuleConfig)> = Vec::new();
+                $(if let Some(config) = &self.$key {
+                    all.push((stringify!($key), config));
+                })+
+                all
+            }
+        }
+    };
+}
+
+optimisers! {
+    sgd: sgd::SgdConfig,
+    adamw: adamw::AdamWConfig,
 }
 
 impl OptimiserConfig {
-    /// Checks the ranges.
+    /// The optimiser that is configured.
     ///
     /// # Errors
-    /// Names the value and its range.
-    pub fn check(&self) -> Result<()> {
-        match self {
-            Self::Sgd(config) => config.check(),
-            Self::AdamW(config) => config.check(),
-        }
-    }
-
-    fn rule(&self, parameters: &BTreeMap<String, Tensor>) -> Box<dyn Rule> {
-        match self {
-            Self::Sgd(config) => Box::new(sgd::Sgd::new(config.clone(), parameters)),
-            Self::AdamW(config) => Box::new(adamw::AdamW::new(config.clone(), parameters)),
+    /// Unless there is exactly one.
+    pub fn get(&self) -> Result<&dyn UpdateRuleConfig> {
+        match self.configured().as_slice() {
+            [(_, config)] => Ok(*config),
+            [] => bail!("train has no optimiser, expected {}", quoted(Self::KEYS, "or")),
+            several => {
+                let keys: Vec<_> = several.iter().map(|(key, _)| *key).collect();
+                bail!("train has {}, expected one of them", quoted(&keys, "and"))
+            }
         }
     }
 }
 
-/// How a parameter follows its gradient.
-trait Rule: fmt::Debug {
+/// The keys in backticks, the last two joined by a word.
+fn quoted(keys: &[&str], word: &str) -> String {
+    let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    match keys.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} {word} {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// The configuration of an optimiser.
+pub trait UpdateRuleConfig {
+    /// Checks the ranges of its values.
+    ///
+    /// # Errors
+    /// Names the value and its range.
+    fn check(&self) -> Result<()>;
+
+    /// The update rule of these parameters, with a new state.
+    fn build(&self, parameters: &BTreeMap<String, Tensor>) -> Box<dyn UpdateRule>;
+}
+
+/// The rule by which parameters follow their gradients.
+pub trait UpdateRule: fmt::Debug {
     /// Updates parameters in place, given by name with their gradients; without weight decay
     /// unless `decays`.
     fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64);
@@ -58,7 +106,7 @@ trait Rule: fmt::Debug {
 #[derive(Debug)]
 pub struct Optimiser {
     parameters: BTreeMap<String, Tensor>,
-    rule: Box<dyn Rule>,
+    rule: Box<dyn UpdateRule>,
 }
 
 /// Keeps the divisor from zero, as `torch.nn.utils.clip_grad_norm_` does.
@@ -66,37 +114,37 @@ const CLIP_EPSILON: f64 = 1e-6;
 
 impl Optimiser {
     /// An optimiser of all trainable variables of `vs`.
-    pub fn new(vs: &nn::VarStore, config: &OptimiserConfig) -> Self {
+    pub fn new(vs: &nn::VarStore, config: &dyn UpdateRuleConfig) -> Self {
         let parameters: BTreeMap<String, Tensor> =
             vs.variables().into_iter().filter(|(_, value)| value.requires_grad()).collect();
-        let rule = config.rule(&parameters);
+        let rule = config.build(&parameters);
         Self { parameters, rule }
     }
 
-    /// Forgets the gradients.
-    pub fn forget_gradients(&self) {
+    /// Resets the gradients.
+    pub fn zero_grad(&self) {
         self.parameters.values().for_each(forget_gradient);
     }
 
-    /// The length `[]` of all gradients as one vector.
+    /// Global gradient norm, `[]`.
     pub fn gradient_norm(&self) -> Tensor {
         let _no_grad = tch::no_grad_guard();
         let norms: Vec<Tensor> = self.gradients().map(|(.., gradient)| gradient.norm()).collect();
         Tensor::stack(&norms, 0).norm()
     }
 
-    /// Shortens all gradients, whose length is `norm`, to at most `longest` by one factor, as
-    /// `torch.nn.utils.clip_grad_norm_` does (Pascanu et al. 2013,
-    /// <https://arxiv.org/abs/1211.5063>). Waits for nothing.
-    pub fn clip(&self, norm: &Tensor, longest: f64) {
+    /// Scales all gradients, whose global norm is `norm`, by one factor to a norm of at most
+    /// `max_norm`, as `torch.nn.utils.clip_grad_norm_` does (Pascanu et al. 2013,
+    /// <https://arxiv.org/abs/1211.5063>). Does not wait for the device.
+    pub fn clip(&self, norm: &Tensor, max_norm: f64) {
         let _no_grad = tch::no_grad_guard();
-        let factor = ((norm + CLIP_EPSILON).reciprocal() * longest).clamp_max(1.0);
+        let factor = ((norm + CLIP_EPSILON).reciprocal() * max_norm).clamp_max(1.0);
         for (.., mut gradient) in self.gradients() {
             let _ = gradient.g_mul_(&factor);
         }
     }
 
-    /// One update at this learning rate. A parameter without a gradient stays.
+    /// Updates the parameters at this learning rate. A parameter without a gradient stays.
     pub fn step(&self, rate: f64) {
         for decays in [true, false] {
             let group: Vec<_> =
@@ -105,8 +153,8 @@ impl Optimiser {
         }
     }
 
-    /// Groups of tensors, by the parameter's name in each. They are the optimiser's own: what is
-    /// copied into them is its state.
+    /// Groups of tensors, by the parameter's name in each. They share storage with the optimiser:
+    /// copying into them restores its state.
     pub fn state(&self) -> Vec<(&'static str, BTreeMap<String, Tensor>)> {
         self.rule.state()
     }
@@ -120,8 +168,8 @@ impl Optimiser {
     }
 }
 
-/// A tensor beside each parameter, of its shape and layout.
-fn zeros_beside(parameters: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+/// For each parameter a zero tensor of its shape and layout.
+fn zeros_like(parameters: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
     let zeros = |(name, value): (&String, &Tensor)| (name.clone(), value.zeros_like().detach());
     parameters.iter().map(zeros).collect()
 }
@@ -138,20 +186,21 @@ mod tests {
     use tch::Device;
 
     #[test]
-    fn biases_and_norms_do_not_decay_and_a_changed_rate_changes_the_step() {
+    fn biases_and_norms_do_not_decay_and_the_rate_scales_the_step() {
         let sgd = SgdConfig { momentum: 0.0, nesterov: false, weight_decay: 0.5 };
         let adamw = AdamWConfig { weight_decay: 0.5, betas: [0.9, 0.999], eps: 1e-8 };
-        for config in [OptimiserConfig::Sgd(sgd), OptimiserConfig::AdamW(adamw)] {
+        let configs: [&dyn UpdateRuleConfig; 2] = [&sgd, &adamw];
+        for config in configs {
             let vs = nn::VarStore::new(Device::Cpu);
             let bias = vs.root().var("bias", &[2], nn::Init::Const(1.0));
             let weight = vs.root().var("weight", &[2, 1], nn::Init::Const(1.0));
-            let optimiser = Optimiser::new(&vs, &config);
+            let optimiser = Optimiser::new(&vs, config);
             ((bias.sum(None) + weight.sum(None)) * 0.0).backward();
             optimiser.step(0.1);
             assert_eq!(bias.double_value(&[0]), 1.0);
-            assert!((weight.double_value(&[0, 0]) - 0.95).abs() < 1e-6, "{config:?}");
+            assert!((weight.double_value(&[0, 0]) - 0.95).abs() < 1e-6, "{optimiser:?}");
             optimiser.step(0.2);
-            assert!((weight.double_value(&[0, 0]) - 0.855).abs() < 1e-6, "{config:?}");
+            assert!((weight.double_value(&[0, 0]) - 0.855).abs() < 1e-6, "{optimiser:?}");
         }
     }
 }

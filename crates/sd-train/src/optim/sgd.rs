@@ -8,27 +8,23 @@ use sd_layers::SgdUpdate;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{Rule, shared, zeros_beside};
+use super::{UpdateRule, UpdateRuleConfig, shared, zeros_like};
 
 /// Stochastic gradient descent with momentum, PyTorch's `torch.optim.SGD`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SgdConfig {
-    /// Share of the last update kept, 0 to below 1.
+    /// Momentum, 0 to below 1.
     pub momentum: f64,
-    /// Look ahead along the momentum (Sutskever et al. 2013).
+    /// Nesterov momentum (Sutskever et al. 2013).
     pub nesterov: bool,
-    /// Pull towards zero, on weights of convolutions and linear layers alone: not on biases and
-    /// batch norm.
+    /// Weight decay, at least 0, of convolutions and linear layers; biases and batch norm do not
+    /// decay.
     pub weight_decay: f64,
 }
 
-impl SgdConfig {
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// Names the value and its range.
-    pub fn check(&self) -> Result<()> {
+impl UpdateRuleConfig for SgdConfig {
+    fn check(&self) -> Result<()> {
         ensure!(
             (0.0..1.0).contains(&self.momentum),
             "train.sgd.momentum is {}, expected 0 to below 1",
@@ -41,22 +37,26 @@ impl SgdConfig {
         );
         Ok(())
     }
+
+    fn build(&self, parameters: &BTreeMap<String, Tensor>) -> Box<dyn UpdateRule> {
+        Box::new(Sgd::new(self.clone(), parameters))
+    }
 }
 
 /// See [`SgdUpdate`].
 #[derive(Debug)]
-pub(super) struct Sgd {
+struct Sgd {
     config: SgdConfig,
     momentum: BTreeMap<String, Tensor>,
 }
 
 impl Sgd {
-    pub(super) fn new(config: SgdConfig, parameters: &BTreeMap<String, Tensor>) -> Self {
-        Self { config, momentum: zeros_beside(parameters) }
+    fn new(config: SgdConfig, parameters: &BTreeMap<String, Tensor>) -> Self {
+        Self { config, momentum: zeros_like(parameters) }
     }
 }
 
-impl Rule for Sgd {
+impl UpdateRule for Sgd {
     fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64) {
         let SgdConfig { momentum, nesterov, weight_decay } = self.config;
         let weight_decay = if decays { weight_decay } else { 0.0 };
@@ -74,7 +74,7 @@ impl Rule for Sgd {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Optimiser, OptimiserConfig};
+    use super::super::Optimiser;
     use super::*;
     use tch::nn::OptimizerConfig;
     use tch::{Device, Kind, nn};
@@ -94,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn fifty_steps_are_libtorchs() {
+    fn fifty_steps_equal_libtorchs() {
         let mut ours = None;
         let found = run(|vs, loss| {
             let config = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 5e-4 };
-            let build = || Optimiser::new(vs, &OptimiserConfig::Sgd(config));
+            let build = || Optimiser::new(vs, &config);
             let sgd = ours.get_or_insert_with(build);
-            sgd.forget_gradients();
+            sgd.zero_grad();
             loss.backward();
             sgd.step(0.05);
         });

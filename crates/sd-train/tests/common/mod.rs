@@ -1,6 +1,6 @@
 //! The small experiment that tests train, and changes of it.
 
-use sd_train::config::Experiment;
+use sd_train::experiment::Experiment;
 
 /// Made images, a narrow network with two exits, three epochs.
 const TINY: &str = r#"

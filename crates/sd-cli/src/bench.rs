@@ -1,0 +1,69 @@
+//! Arguments of the benchmarks.
+
+use std::path::PathBuf;
+
+use crate::RuntimeArgs;
+
+/// Configurations that `bench step`, `infer` and `peers` measure by default: each family dense and
+/// compressed in each way, some with exits.
+pub const STANDARD: [&str; 7] = [
+    "configs/cifar100/vgg11-dense-plain.toml",
+    "configs/cifar100/vgg11-grouped8-light.toml",
+    "configs/cifar100/vgg11-grouped8-byot.toml",
+    "configs/cifar100/vgg11-separable-plain.toml",
+    "configs/cifar100/resnet18-dense-plain.toml",
+    "configs/cifar100/resnet18-grouped8-light.toml",
+    "configs/cifar100/resnet18-separable-light.toml",
+];
+
+/// A benchmark of this project's own code.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Bench {
+    /// Loader throughput by pipeline; CONFIG measures the loader of a configuration
+    Data(BenchArgs),
+    /// Throughput of a training step, whole and by part, on one batch in memory
+    Step(BenchArgs),
+    /// Evaluation throughput and latency of each exit; the folder of a run as CONFIG keeps the record
+    Infer(BenchArgs),
+    /// Throughput of a training step without exits and with each kind of exit
+    Exits(BenchArgs),
+    /// Time of an epoch relative to its bare steps, and of a self-distilled step to a plain one
+    Overhead(BenchArgs),
+    /// Time from the start of a process to the end of its first step
+    Start(BenchArgs),
+}
+
+/// Arguments of a benchmark.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BenchArgs {
+    /// Configurations [default: a standard list, or what needs no download]
+    #[arg(value_name = "CONFIG")]
+    pub configs: Vec<PathBuf>,
+
+    /// Set a value of the configurations, e.g. `-s train.precision=f32` (may be repeated)
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// Batch sizes [default: the configuration's; 1 and 64 for the latency of each exit]
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    pub batch: Vec<usize>,
+
+    /// Seconds that each measurement lasts
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
+    pub seconds: f64,
+
+    /// Print one JSON document, with the time of every repetition
+    #[arg(long)]
+    pub json: bool,
+
+    /// Device, threads and data folder.
+    #[command(flatten)]
+    pub runtime: RuntimeArgs,
+}
+
+/// Parses a number of seconds from 0 to a day.
+fn seconds(text: &str) -> Result<f64, String> {
+    let expected = || format!("found `{text}`, expected a number of seconds from 0 to 86400");
+    let seconds: f64 = text.parse().map_err(|_| expected())?;
+    if (0.0..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err(expected()) }
+}

@@ -1,0 +1,106 @@
+//! The arguments of `export`.
+
+use std::path::PathBuf;
+
+use crate::WeightsChoice;
+
+/// Arguments of `export`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExportArgs {
+    /// Folder of a run
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+
+    /// Exit at which the network ends: exit1, exit2, …, deepest [default: deepest]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "staged"])]
+    pub exit: Option<String>,
+
+    /// Export all exits and the ensemble, the mean of their logits, in one file
+    #[arg(long, conflicts_with = "staged")]
+    pub all: bool,
+
+    /// Export one segment for each exit, for early exit; --out is a folder
+    #[arg(long)]
+    pub staged: bool,
+
+    /// File, or folder of the segments [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+
+    /// Do not fold batch norms into the convolutions before them
+    #[arg(long, conflicts_with = "int8")]
+    pub no_fold: bool,
+
+    /// Quantise convolutions to 8 bits, calibrated on training images
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub int8: Option<Int8>,
+
+    /// Range of a feature map that the 8 bits span
+    #[arg(long, value_enum, default_value_t = Calibration::Percentile, requires = "int8")]
+    pub calibration: Calibration,
+
+    /// Number of training images to calibrate on, in batches of 64
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..), requires = "int8")]
+    pub calibration_images: u32,
+
+    /// Validation accuracy that early exit may cost, in points; sets the thresholds
+    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
+    pub tolerance: f64,
+
+    /// Mean multiply-accumulates of a validation image, in percent of the deepest exit's; sets the
+    /// most accurate thresholds within this budget
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "tolerance")]
+    pub budget: Option<f64>,
+
+    /// Weights to export
+    #[arg(long, value_enum, default_value_t = WeightsChoice::Last)]
+    pub weights: WeightsChoice,
+
+    /// Folder that holds the data sets
+    #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
+    pub data_dir: PathBuf,
+}
+
+/// Forms of 8-bit convolutions. Each computes in integers in some runtimes only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Int8 {
+    /// QuantizeLinear and DequantizeLinear around each convolution, for ONNX Runtime
+    Qdq,
+    /// ConvInteger, for `cargo xtask infer` and rten
+    Convinteger,
+}
+
+/// An engine of `sd-infer` that runs exported networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// This project's engine (sd-engine), for the networks that it exports
+    #[value(alias = "own")]
+    Native,
+    /// rten, in pure Rust, for other networks
+    Rten,
+    /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
+    Ort,
+}
+
+/// Range of a feature map that the 8 bits span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Calibration {
+    /// Minimum to maximum over all batches
+    Minmax,
+    /// 0.01th to 99.99th percentile, averaged over the batches
+    Percentile,
+}
+
+fn points(text: &str) -> Result<f64, String> {
+    up_to_100(text, "points")
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    up_to_100(text, "percent")
+}
+
+fn up_to_100(text: &str, what: &str) -> Result<f64, String> {
+    let expected = || format!("found `{text}`, expected a number of {what} from 0 to 100");
+    let number: f64 = text.parse().map_err(|_| expected())?;
+    if (0.0..=100.0).contains(&number) { Ok(number) } else { Err(expected()) }
+}

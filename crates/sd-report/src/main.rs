@@ -1,0 +1,120 @@
+//! The command behind `cargo xtask report` and the page that `cargo xtask bench peers` writes.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use sd_report::report::{SECTIONS, Section};
+use sd_report::{Error, Run};
+
+#[derive(Parser)]
+#[command(
+    name = "sd-report",
+    bin_name = "cargo xtask",
+    version,
+    about = "Reports of training runs"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write the report of one run, or of several side by side
+    Report(Report),
+    /// Write speed.md beside a speed.json that `bench peers` measured
+    Speed(Speed),
+}
+
+#[derive(Args)]
+struct Report {
+    /// Folder of a run; of several, those without a run that has ended are left out
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// Where to write it [default: the run's own folder; of several runs, report/]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one section alone as Markdown, and write no file
+    #[arg(long, value_name = "ID", conflicts_with = "out", value_parser = section)]
+    section: Option<Section>,
+}
+
+#[derive(Args)]
+struct Speed {
+    /// The measurements
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+fn section(id: &str) -> Result<Section, String> {
+    let names = || SECTIONS.iter().map(|section| section.id).collect::<Vec<_>>().join(", ");
+    sd_report::report::section(id).ok_or_else(|| format!("expected one of {}", names()))
+}
+
+fn main() -> ExitCode {
+    // Bad usage ends in here, with exit code 2.
+    let done = match Cli::parse().command {
+        Command::Report(arguments) => report(&arguments),
+        Command::Speed(arguments) => speed(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(arguments: &Report) -> anyhow::Result<()> {
+    let runs = open(&arguments.runs)?;
+    let mut stdout = std::io::stdout().lock();
+    if let Some(section) = arguments.section {
+        let elements = (section.build)(&runs)?;
+        anyhow::ensure!(!elements.is_empty(), "nothing to say of these runs in {}", section.id);
+        let text = sd_report::format::markdown::render_elements(&elements);
+        return write!(stdout, "{text}").context("standard output");
+    }
+    let out = match (&arguments.out, arguments.runs.as_slice()) {
+        (Some(out), _) => out.clone(),
+        (None, [run]) => run.clone(),
+        (None, _) => PathBuf::from("report"),
+    };
+    let files = sd_report::write_report(&runs, &out).context("the report was not written")?;
+    for path in files.paths() {
+        writeln!(stdout, "{}", path.display()).context("standard output")?;
+    }
+    Ok(())
+}
+
+/// The runs in the folders. Of several, as `runs/*` names them, those are left out that hold a
+/// sweep or a run that goes on.
+fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for folder in folders {
+        match Run::open(folder) {
+            Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. }))
+                if folders.len() > 1 =>
+            {
+                eprintln!("left out: {error}");
+            }
+            run => runs.push(run?),
+        }
+    }
+    anyhow::ensure!(!runs.is_empty(), "none of these folders holds a run that has ended");
+    Ok(runs)
+}
+
+fn speed(arguments: &Speed) -> anyhow::Result<()> {
+    let file = &arguments.file;
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    let peers = serde_json::from_str(&text)
+        .with_context(|| format!("{}: not what `bench peers` writes", file.display()))?;
+    let page = file.with_extension("md");
+    let text = sd_report::format::markdown::render(&sd_report::speed::document(&peers));
+    sd_report::run_folder::write_atomic(&page, text.as_bytes())?;
+    writeln!(std::io::stdout(), "{}", page.display()).context("standard output")
+}

@@ -1,0 +1,95 @@
+//! The command line, as a process.
+#![cfg(feature = "cli")]
+
+use std::fs;
+use std::path::Path;
+
+use assert_cmd::Command;
+
+fn sd_report(arguments: &[&str], folder: &Path) -> assert_cmd::assert::Assert {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sd-report"));
+    command.args(arguments).current_dir(folder).assert()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn write_run(folder: &Path) {
+    fs::create_dir(folder).unwrap();
+    fs::write(folder.join("config.toml"), "[train]\n").unwrap();
+    let summary = r#"{
+        "schema_version": 1, "status": "finished", "name": "small", "model": "m", "dataset": "d",
+        "objective": "o", "seed": 1, "epochs": 1, "steps": 1,
+        "exits": [{"name": "deepest", "test_top1": 0.5, "test_top5": 0.9, "test_loss": 1.0,
+                   "params": 10, "macs": 100}],
+        "ensemble": {"test_top1": 0.5, "test_top5": 0.9, "test_loss": 1.0},
+        "deployed": {"params": 10, "macs": 100}, "framework": {"params": 10, "macs": 100},
+        "dense_original": null, "best": null, "images_per_second": 1.0, "seconds": 1.0
+    }"#;
+    fs::write(folder.join("summary.json"), summary).unwrap();
+}
+
+#[test]
+fn one_run_is_reported_in_its_folder_and_several_in_report() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(&folder.path().join("a"));
+    write_run(&folder.path().join("b"));
+    let one = sd_report(&["report", "a"], folder.path()).success();
+    let page = Path::new("a").join("report.html");
+    assert_eq!(text(&one.get_output().stdout).lines().next(), page.to_str());
+    for (arguments, out) in
+        [(vec!["report", "a", "b"], "report"), (vec!["report", "a", "b", "--out", "c"], "c")]
+    {
+        let several = sd_report(&arguments, folder.path()).success();
+        for line in text(&several.get_output().stdout).lines() {
+            assert!(line.starts_with(out) && folder.path().join(line).is_file(), "{line}");
+        }
+        let page = folder.path().join(out).join("report.html");
+        assert!(fs::read_to_string(page).unwrap().contains("2 runs"));
+    }
+}
+
+#[test]
+fn a_section_is_printed_and_nothing_written() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(&folder.path().join("a"));
+    write_run(&folder.path().join("b"));
+    let printed =
+        sd_report(&["report", "a", "b", "--section", "comparison"], folder.path()).success();
+    let markdown = text(&printed.get_output().stdout);
+    assert!(markdown.starts_with("### d, 1 epoch\n\n") && markdown.contains("| one seed |"));
+    assert!(!folder.path().join("report").exists());
+    let failed = sd_report(&["report", "a", "--section", "comparison"], folder.path()).code(1);
+    assert!(text(&failed.get_output().stderr).contains("nothing to say of these runs"));
+    let unknown = sd_report(&["report", "a", "--section", "x"], folder.path()).code(2);
+    assert!(text(&unknown.get_output().stderr).contains("expected one of overview, "));
+}
+
+#[test]
+fn of_several_folders_those_without_a_run_that_has_ended_are_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(&folder.path().join("a"));
+    fs::create_dir(folder.path().join("sweep")).unwrap();
+    fs::create_dir(folder.path().join("training")).unwrap();
+    fs::write(folder.path().join("training/config.toml"), "").unwrap();
+    let done = sd_report(&["report", "a", "sweep", "training"], folder.path()).success();
+    let said = text(&done.get_output().stderr);
+    assert!(said.contains("left out: sweep is not a run"), "{said}");
+    assert!(said.contains("left out: training: the run has not finished"), "{said}");
+    let none = sd_report(&["report", "sweep", "training"], folder.path()).code(1);
+    assert!(text(&none.get_output().stderr).contains("none of these folders"));
+    // A wrong path is no run that goes on.
+    sd_report(&["report", "a", "gone"], folder.path()).code(1);
+}
+
+#[test]
+fn a_folder_that_is_no_run_fails_and_bad_usage_is_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let failed = sd_report(&["report", "."], folder.path()).code(1);
+    let output = failed.get_output();
+    assert!(output.stdout.is_empty());
+    assert!(text(&output.stderr).contains("is not a run: it has no config.toml"));
+    sd_report(&["report"], folder.path()).code(2);
+    sd_report(&["report", ".", "--colour"], folder.path()).code(2);
+}

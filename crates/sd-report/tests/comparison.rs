@@ -1,0 +1,280 @@
+//! Sets of runs: compared where they were trained alike, and nowhere else.
+
+mod trials;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sd_report::report::{self, Element};
+use sd_report::{Environment, EpochRecord, ExitAccuracy, Run, SplitScore, Status};
+use trials::{BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, a_set, cells, run, section};
+
+/// The run, after an epoch with these validation scores of its exits.
+fn validated(mut run: Run, top1: &[f64]) -> Run {
+    let accuracy =
+        |name: &str, top1| ExitAccuracy { name: name.to_owned(), top1, top5: 1.0, loss: 1.0 };
+    let names = run.summary.exits.iter().map(|exit| exit.name.as_str());
+    let exits = names.zip(top1).map(|(name, &top1)| accuracy(name, top1)).collect();
+    let valid = SplitScore { exits, ensemble: accuracy("ensemble", 0.99) };
+    run.epochs.push(EpochRecord {
+        epoch: 1,
+        step: 1,
+        learning_rate: 0.1,
+        seconds: 1.0,
+        images_per_second: 1.0,
+        loss: 1.0,
+        terms: BTreeMap::new(),
+        train: Vec::new(),
+        valid: Some(valid),
+    });
+    run
+}
+
+#[test]
+fn the_validation_images_choose_the_exit_to_deploy_over_all_seeds() {
+    let light = |seed, test| run("light", seed, [GROUPED, LIGHT, DISTILLED], 20, test);
+    let runs = [
+        // Seed 0 alone would choose the deepest, and so would the test images.
+        validated(light(0, 0.60), &[0.50, 0.51]),
+        validated(light(1, 0.62), &[0.56, 0.52]),
+        run("plain", 0, [GROUPED, PLAIN, LABELS], 20, 0.57),
+        validated(run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.65), &[0.66]),
+    ];
+    let [table] = &section(&runs, "deploy-choice")[..] else { panic!("one recipe, one table") };
+    let columns = ["Exit", "Seeds", "Validation", "Test", "− dense", "Params", "of dense"];
+    let expected = [
+        ["deepest", "one seed", "66.0 %", "65.0 %", "–", "1.00 M", "12.5 %"],
+        ["exit1", "2 seeds", "53.0 ± 4.2 %", "51.0 ± 1.4 %", "−14.0", "100 k", "1.2 %"],
+    ];
+    let found: Vec<_> = (0..table.rows.len()).map(|row| cells(table, row, &columns)).collect();
+    assert_eq!(found, expected, "without validation scores nothing is chosen");
+}
+
+#[test]
+fn a_network_whose_best_exit_is_large_has_its_best_small_one_below() {
+    let large = |name, conv, exits| {
+        let mut run = run(name, 0, [conv, exits, DISTILLED], 20, 0.60);
+        run.summary.exits[1].params = 1_600_001;
+        run
+    };
+    let mut fifth = large("fifth", DENSE, LIGHT);
+    fifth.summary.exits[1].params -= 1;
+    let runs = [
+        validated(large("large", GROUPED, LIGHT), &[0.50, 0.51]),
+        validated(fifth, &[0.50, 0.51]),
+        // Its best exit is small.
+        validated(large("early", GROUPED, BYOT), &[0.52, 0.51]),
+    ];
+    let [table] = &section(&runs, "deploy-choice")[..] else { panic!("one recipe, one table") };
+    let rows = (0..table.rows.len()).map(|row| cells(table, row, &["Run", "Exit"]));
+    let found: BTreeSet<_> = rows.map(|row| row.join(" ")).collect();
+    let expected = ["large deepest", "large exit1", "fifth deepest", "early exit1"];
+    assert_eq!(found, expected.map(str::to_owned).into());
+    let at = table.rows.iter().position(|row| row.cells[..2] == ["large", "exit1"]).unwrap();
+    assert_eq!(table.rows[at - 1].cells[..2], ["large", "deepest"], "the best one comes first");
+}
+
+#[test]
+fn each_row_says_what_it_is_its_seeds_and_what_it_gains() {
+    let tables = section(&a_set(), "comparison");
+    let columns = [
+        "Convolution",
+        "Framework",
+        "Attention",
+        "Objective",
+        "Deepest",
+        "Seeds",
+        "− dense",
+        "− BYOT",
+        "exit1",
+    ];
+    let expected = [
+        ["dense", "plain", "–", "deepest only", "65.0 %", "one seed", "–", "–", "–"],
+        ["grouped 8", "plain", "–", "deepest only", "57.0 %", "one seed", "−8.0", "−2.0", "–"],
+        [
+            "grouped 8",
+            "BYOT exits",
+            "–",
+            "self-distillation",
+            "59.0 %",
+            "one seed",
+            "−6.0",
+            "–",
+            "49.0 %",
+        ],
+        [
+            "grouped 8",
+            "light exits",
+            "eca",
+            "self-distillation",
+            "61.0 ± 1.4 %",
+            "2 seeds",
+            "−4.0",
+            "+2.0",
+            "51.0 ± 1.4 %",
+        ],
+    ];
+    assert_eq!(tables[0].rows.len(), expected.len());
+    for (row, expected) in expected.iter().enumerate() {
+        assert_eq!(cells(&tables[0], row, &columns), expected);
+    }
+    let costs = cells(&tables[1], 3, &["Deployed", "of dense", "exit1"]);
+    assert_eq!(costs, ["1.00 M / 10.0 M", "12.5 % / 12.5 %", "100 k / 1.00 M"]);
+}
+
+#[test]
+fn what_was_trained_otherwise_is_not_compared() {
+    let mut runs = a_set();
+    // The original of another length, and one that has not come to its end.
+    runs[4] = run("dense", 0, [DENSE, PLAIN, LABELS], 200, 0.70);
+    runs.push(run("dense-too", 0, [DENSE, PLAIN, LABELS], 20, 0.5));
+    runs[5].summary.status = Status::Interrupted;
+    let tables = section(&runs, "comparison");
+    assert_eq!(tables.len(), 4);
+    let all: Vec<_> = (0..3).map(|row| cells(&tables[0], row, &["− dense"])[0]).collect();
+    assert_eq!(all, ["–"; 3]);
+    assert_eq!(tables[2].rows.len(), 1);
+}
+
+#[test]
+fn mixed_images_are_told_with_the_objective_and_are_no_recipe_of_their_own() {
+    let mut runs = a_set();
+    let mixed = "tf_kd = { alpha = 0.1 }\n[mix.mixup]\nalpha = 0.2";
+    runs.push(run("mixed", 0, [GROUPED, PLAIN, mixed], 20, 0.58));
+    let tables = section(&runs, "comparison");
+    assert_eq!(tables[0].rows.len(), 5);
+    let objectives: Vec<_> = (0..5).map(|row| cells(&tables[0], row, &["Objective"])[0]).collect();
+    assert!(objectives.contains(&"Tf-KD, mixup 0.2"), "{objectives:?}");
+}
+
+#[test]
+fn the_same_seed_twice_counts_once() {
+    let mut runs = a_set();
+    runs[1] = runs[0].clone();
+    let tables = section(&runs, "comparison");
+    assert_eq!(cells(&tables[0], 3, &["Deepest", "Seeds"]), ["60.0 %", "one seed"]);
+}
+
+fn environment(precision: &str) -> Environment {
+    let unknown = String::new;
+    Environment {
+        version: unknown(),
+        commit: None,
+        command: unknown(),
+        started: unknown(),
+        os: unknown(),
+        cpu: unknown(),
+        cores: 1,
+        threads: 1,
+        memory_bytes: None,
+        device: unknown(),
+        precision: precision.to_owned(),
+        libtorch: unknown(),
+    }
+}
+
+/// Notices of a section.
+fn notices(runs: &[Run], id: &str) -> Vec<String> {
+    let blocks = report::document(runs).unwrap().blocks;
+    let elements =
+        blocks.into_iter().filter(|block| block.id == id).flat_map(|block| block.elements);
+    let notice = |element| match element {
+        Element::Notice(text) => Some(text),
+        _ => None,
+    };
+    elements.filter_map(notice).collect()
+}
+
+#[test]
+fn what_a_reader_of_the_numbers_has_to_know_stands_with_them() {
+    let mut runs = a_set();
+    assert_eq!(notices(&runs, "comparison"), Vec::<String>::new());
+    for (run, precision) in runs.iter_mut().zip(["bf16", "bf16", "f32"]) {
+        run.environment = Some(environment(precision));
+    }
+    runs.push(run("light", 1, [GROUPED, LIGHT, DISTILLED], 20, 0.9));
+    let expected = [
+        "These runs were computed in bf16 and f32, which may differ.",
+        "Left out, for an earlier run has the same configuration and seed: runs/light-seed1.",
+    ];
+    assert_eq!(notices(&runs, "comparison"), expected);
+    runs[0].summary.stopped_early = true;
+    let [stopped] = &notices(&runs, "overview")[..] else { panic!("one stopped") };
+    assert!(stopped.contains("stopped after 20 epochs"), "{stopped}");
+}
+
+#[test]
+fn recipes_that_read_the_same_are_told_apart() {
+    let decay = |name, decay: &str| {
+        let mut run = run(name, 0, [GROUPED, PLAIN, LABELS], 20, 0.5);
+        run.config += &format!("sgd = {{ weight_decay = {decay} }}\n");
+        run
+    };
+    let blocks = report::document(&[decay("a", "5e-4"), decay("b", "1e-4")]).unwrap().blocks;
+    let block = blocks.into_iter().find(|block| block.id == "comparison").unwrap();
+    let title = |element| match element {
+        Element::Heading(title) => Some(title),
+        _ => None,
+    };
+    let titles: Vec<String> = block.elements.into_iter().filter_map(title).collect();
+    assert_eq!(
+        titles,
+        [
+            "cifar100, 20 epochs, batch 128, train.sgd.weight_decay 0.0005",
+            "cifar100, 20 epochs, batch 128, train.sgd.weight_decay 0.0001",
+        ]
+    );
+}
+
+#[test]
+fn a_dense_network_that_is_not_plain_is_no_original() {
+    let mut runs = a_set();
+    runs[4].config = runs[4].config.replace("attention = \"none\"", "attention = { eca = {} }");
+    let tables = section(&runs, "comparison");
+    let dense: Vec<_> = (0..4).map(|row| cells(&tables[0], row, &["− dense"])[0]).collect();
+    assert_eq!(dense, ["–"; 4]);
+}
+
+#[test]
+fn exits_on_other_stages_and_larger_maps_are_other_networks_in_words() {
+    let after = |stages| LIGHT.replace("after = [1]", stages);
+    let sided = LIGHT.replace("light = {", "light = { side = 4,");
+    let strided = format!("{GROUPED}\noutput_stride = 4");
+    let runs = [
+        run("first", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.6),
+        run("later", 0, [GROUPED, &after("after = [3, 4]"), DISTILLED], 20, 0.6),
+        run("side", 0, [GROUPED, &sided, DISTILLED], 20, 0.6),
+        run("stride", 0, [&strided, LIGHT, DISTILLED], 20, 0.6),
+    ];
+    let tables = section(&runs, "comparison");
+    let words = (0..4).map(|row| cells(&tables[0], row, &["Convolution", "Framework"]).join("; "));
+    let expected = [
+        "grouped 8; light exits",
+        "grouped 8; light exits after 3 and 4",
+        "grouped 8; light exits, side 4",
+        "grouped 8, output stride 4; light exits",
+    ];
+    assert_eq!(words.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_is_published_stands_beside_its_own_data_set_alone() {
+    let mut runs = a_set();
+    runs.push(run("long", 0, [GROUPED, LIGHT, DISTILLED], 200, 0.7));
+    let document = report::document(&runs).unwrap();
+    let mut names: Vec<_> = document.figures().map(|figure| figure.name.clone()).collect();
+    names.sort();
+    let expected = [
+        "accuracy-against-macs",
+        "accuracy-against-macs-2",
+        "accuracy-against-parameters",
+        "accuracy-against-parameters-2",
+    ];
+    assert_eq!(names, expected);
+    let source =
+        |runs: &[Run]| format!("{:?}", section(runs, "frontier")).contains("CondenseNet-86");
+    assert!(source(&runs));
+    for run in &mut runs {
+        run.summary.dataset = "synthetic".to_owned();
+    }
+    assert!(!source(&runs));
+}

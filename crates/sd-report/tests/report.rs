@@ -1,0 +1,398 @@
+//! Runs in folders, read and reported.
+
+mod deployed;
+mod evaluated;
+mod well_formed;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use deployed::{deployment, latency};
+use evaluated::evaluation;
+use sd_report::format::{csv, html, markdown};
+use sd_report::report::{self, SECTIONS};
+use sd_report::{
+    BestEpoch, Cost, EnsembleScore, Environment, EpochRecord, Error, ExitAccuracy, ExitScore, Run,
+    RunRecord, SCHEMA_VERSION, SplitScore, Status, append_line, run_folder, write_json_atomic,
+    write_report,
+};
+use well_formed::assert_well_formed;
+
+fn accuracy(name: &str, top1: f64) -> ExitAccuracy {
+    ExitAccuracy { name: name.to_owned(), top1, top5: top1 + 0.25, loss: 1.5 - top1 }
+}
+
+fn epoch(epoch: u64) -> EpochRecord {
+    let top1 = 0.1 * epoch as f64;
+    let terms = [("hint", 0.125), ("label", 1.0), ("soft", 0.5)];
+    EpochRecord {
+        epoch,
+        step: 10 * epoch,
+        learning_rate: 0.1,
+        seconds: 2.0,
+        images_per_second: 640.0,
+        loss: 1.625,
+        terms: terms.map(|(name, value)| (name.to_owned(), value)).into(),
+        train: vec![accuracy("stage1", top1), accuracy("deepest", top1 + 0.05)],
+        valid: Some(SplitScore {
+            exits: vec![accuracy("stage1", top1), accuracy("deepest", top1 + 0.02)],
+            ensemble: accuracy("ensemble", top1 + 0.03),
+        }),
+    }
+}
+
+fn run() -> Run {
+    let exit = |name: &str, top1, params, macs| ExitScore {
+        name: name.to_owned(),
+        test_top1: Some(top1),
+        test_top5: Some(top1 + 0.25),
+        test_loss: Some(1.25),
+        params,
+        macs,
+    };
+    let summary = RunRecord {
+        schema_version: SCHEMA_VERSION,
+        status: Status::Finished,
+        name: "small".to_owned(),
+        model: "vgg11 grouped8, light exits (eca)".to_owned(),
+        dataset: "synthetic".to_owned(),
+        objective: "self_distillation".to_owned(),
+        seed: 7,
+        epochs: 3,
+        steps: 30,
+        stopped_early: false,
+        exits: vec![
+            exit("stage1", 0.3, 52_000, 3_400_000),
+            exit("deepest", 0.35, 1_214_148, 20_712_448),
+        ],
+        ensemble: EnsembleScore {
+            test_top1: Some(0.36),
+            test_top5: Some(0.6),
+            test_loss: Some(1.2),
+        },
+        deployed: Cost { params: 1_214_148, macs: 20_712_448 },
+        framework: Cost { params: 1_266_148, macs: 24_112_448 },
+        dense_original: Some(Cost { params: 9_270_000, macs: 152_800_000 }),
+        best: Some(BestEpoch {
+            epoch: 2,
+            valid_top1: 0.34,
+            exits: vec![accuracy("stage1", 0.31), accuracy("deepest", 0.345)],
+            ensemble: accuracy("ensemble", 0.365),
+        }),
+        images_per_second: 640.0,
+        seconds: 75.0,
+    };
+    let environment = Environment {
+        version: "0.1.0".to_owned(),
+        commit: None,
+        command: "train small.toml".to_owned(),
+        started: "2024-02-29T12:00:00Z".to_owned(),
+        os: "An OS".to_owned(),
+        cpu: "A Processor".to_owned(),
+        cores: 8,
+        threads: 4,
+        memory_bytes: Some(16 << 30),
+        device: "cpu".to_owned(),
+        precision: "f32".to_owned(),
+        libtorch: "2.0".to_owned(),
+    };
+    Run {
+        folder: "runs/small".into(),
+        config: "[train]\nepochs = 3\n".to_owned(),
+        environment: Some(environment),
+        epochs: (1..=3).map(epoch).collect(),
+        epochs_truncated: false,
+        evaluation: Some(evaluation()),
+        deployment: Some(deployment()),
+        latency: Some(latency(1.0)),
+        summary,
+    }
+}
+
+fn write(run: &Run, folder: &Path) {
+    fs::write(folder.join(run_folder::CONFIG), &run.config).unwrap();
+    write_json_atomic(folder.join(run_folder::ENVIRONMENT), run.environment.as_ref().unwrap())
+        .unwrap();
+    for epoch in &run.epochs {
+        append_line(folder.join(run_folder::EPOCHS), epoch).unwrap();
+    }
+    write_json_atomic(folder.join(run_folder::SUMMARY), &run.summary).unwrap();
+    if let Some(deployment) = &run.deployment {
+        write_json_atomic(folder.join(run_folder::DEPLOYMENT), deployment).unwrap();
+    }
+    if let Some(latency) = &run.latency {
+        write_json_atomic(folder.join(run_folder::LATENCY), latency).unwrap();
+    }
+    if let Some(evaluation) = &run.evaluation {
+        run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), evaluation).unwrap();
+    }
+}
+
+fn pages(runs: &[Run]) -> (String, String) {
+    let document = report::document(runs).unwrap();
+    (html::render(&document).unwrap(), markdown::render(&document))
+}
+
+#[test]
+fn a_run_reads_back_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = Run { folder: folder.path().to_owned(), ..run() };
+    write(&written, folder.path());
+    assert_eq!(Run::open(folder.path()).unwrap(), written);
+}
+
+#[test]
+fn markdown_of_one_run() {
+    insta::assert_snapshot!(pages(&[run()]).1);
+}
+
+#[test]
+fn markdown_of_several_runs() {
+    let mut other = run();
+    other.summary.seed = 8;
+    other.summary.dense_original = None;
+    other.summary.best = None;
+    other.environment = None;
+    other.summary.status = Status::Interrupted;
+    insta::assert_snapshot!(pages(&[run(), other]).1);
+}
+
+#[test]
+fn runs_are_told_apart_by_seed_and_then_by_folder() {
+    let at = |name: &str, seed, folder: &str| {
+        let mut run = Run { folder: folder.into(), ..run() };
+        (run.summary.name, run.summary.seed) = (name.to_owned(), seed);
+        run
+    };
+    let runs = [at("a", 1, "x"), at("b", 1, "x"), at("b", 2, "y"), at("b", 2, "z")];
+    let lead = report::document(&runs).unwrap().lead;
+    assert_eq!(lead, "a, b (seed 1), b (seed 2, y), b (seed 2, z)");
+}
+
+#[test]
+fn a_run_of_an_earlier_version_is_reported_without_what_it_lacks() {
+    let mut old = run();
+    (old.evaluation, old.deployment, old.latency) = (None, None, None);
+    let mut page = pages(&[old]).0;
+    for id in ["latency", "deployment", "early-exit", "calibration", "classes", "confusion"] {
+        assert!(!page.contains(&format!("<section id=\"{id}\">")), "{id}");
+    }
+    let mut one_exit = run();
+    let evaluation = one_exit.evaluation.as_mut().unwrap();
+    (evaluation.early_exit, evaluation.exits) = (None, vec![evaluation.exits.remove(1)]);
+    page = pages(&[one_exit]).0;
+    assert!(page.contains("<section id=\"calibration\">") && !page.contains("id=\"early-exit\""));
+}
+
+#[test]
+fn csv_has_a_row_for_each_run_and_exit() {
+    let mut other = run();
+    other.summary.name = "other, \"quoted\"".to_owned();
+    other.summary.exits[0].test_top1 = None;
+    insta::assert_snapshot!(csv::render(&report::exact_table(&[run(), other])).unwrap());
+}
+
+#[test]
+fn every_section_has_its_own_anchor() {
+    let mut other = run();
+    other.config += "[objective]\nalpha = 1\n";
+    let (one, several) = (pages(&[run()]).0, pages(&[run(), other]).0);
+    for section in SECTIONS {
+        let anchor = format!("<section id=\"{}\">", section.id);
+        let found = [&one, &several].map(|page| page.matches(&anchor).count());
+        assert!(found.contains(&1) && found.iter().all(|&count| count <= 1), "{anchor} {found:?}");
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_else_and_runs_nothing() {
+    let page = pages(&[run()]).0.to_lowercase();
+    for banned in ["<script", "<link", "<img", "<iframe", "src=", "href=", "url(", "@import"] {
+        assert!(!page.contains(banned), "{banned}");
+    }
+    // Names of XML vocabularies are no addresses to fetch.
+    let rest = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    assert!(!rest.contains("http:") && !rest.contains("https:"));
+}
+
+#[test]
+fn whatever_a_record_says_is_shown_as_text() {
+    let evil = "<script>alert(\"1\")</script>&'";
+    let mut run = run();
+    run.config = format!("# {evil}</code></pre></details>");
+    let record = &mut run.summary;
+    for text in [&mut record.name, &mut record.model, &mut record.dataset, &mut record.objective] {
+        *text = evil.to_owned();
+    }
+    for exit in &mut record.exits {
+        exit.name = evil.to_owned();
+    }
+    for epoch in &mut run.epochs {
+        epoch.terms.insert(evil.to_owned(), 0.5);
+        for exit in epoch.valid.as_mut().unwrap().exits.iter_mut() {
+            exit.name = evil.to_owned();
+        }
+    }
+    let evaluation = run.evaluation.as_mut().unwrap();
+    for exit in evaluation.exits.iter_mut().chain([&mut evaluation.ensemble]) {
+        exit.name = evil.to_owned();
+    }
+    evaluation.classes.fill(evil.to_owned());
+    let deployment = run.deployment.as_mut().unwrap();
+    for text in [&mut deployment.command, &mut deployment.models[0].name] {
+        *text = evil.to_owned();
+    }
+    for round in &mut deployment.rounds {
+        round.exported[0].engine = evil.to_owned();
+    }
+    let latency = run.latency.as_mut().unwrap();
+    for measurement in &mut latency.measurements {
+        (measurement.part, measurement.precision) = (evil.to_owned(), evil.to_owned());
+    }
+    for text in [&mut latency.started, &mut latency.device, &mut latency.host.cpu] {
+        *text = evil.to_owned();
+    }
+    let environment = run.environment.as_mut().unwrap();
+    for text in [&mut environment.command, &mut environment.cpu, &mut environment.device] {
+        *text = evil.to_owned();
+    }
+    let (page, text) = pages(&[run]);
+    assert!(!page.contains("<script"));
+    assert_well_formed(&page);
+    // In Markdown, the configuration alone is as it was, in its fence.
+    assert_eq!(text.matches("<script").count(), 1);
+}
+
+#[test]
+fn the_page_is_well_formed() {
+    let mut other = run();
+    other.summary.status = Status::Failed;
+    other.epochs[1].loss = f64::NAN;
+    assert_well_formed(&pages(&[run()]).0);
+    assert_well_formed(&pages(&[run(), other]).0);
+}
+
+#[test]
+fn a_report_is_written_where_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("new").join("report");
+    let files = write_report(&[run()], &out).unwrap();
+    assert!(files.paths().all(Path::is_file));
+    let mut figures: Vec<_> =
+        files.figures.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    figures.sort_unstable();
+    let expected = [
+        "accuracy-against-macs.svg",
+        "accuracy.svg",
+        "confusion.svg",
+        "early-exit.svg",
+        "learning-rate.svg",
+        "loss.svg",
+        "reliability.svg",
+    ];
+    assert_eq!(figures, expected);
+    let text = fs::read_to_string(files.markdown).unwrap();
+    assert!(figures.iter().all(|figure| text.contains(&format!("](figures/{figure})"))));
+    assert!(matches!(write_report(&[], &out), Err(Error::NoRuns)));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_read_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut broken = run();
+    broken.epochs[1].loss = f64::NAN;
+    broken.epochs[2].loss = f64::INFINITY;
+    broken.epochs[2].terms = BTreeMap::from([("label".to_owned(), f64::NAN)]);
+    broken.epochs[2].valid = None;
+    broken.summary.exits[1].test_loss = Some(f64::NAN);
+    broken.summary.images_per_second = f64::NAN;
+    write(&broken, folder.path());
+    let (page, text) = pages(&[Run::open(folder.path()).unwrap()]);
+    let notice = "the training loss was not finite in 2 of 3 epochs, first in epoch 2.";
+    assert!(page.contains(notice) && text.contains(notice));
+    assert!(text.contains("| **deepest** | **35.0 %** | **60.0 %** | **NaN** |"), "{text}");
+}
+
+#[test]
+fn a_run_that_was_interrupted_before_its_evaluation_is_reported() {
+    let mut early = run();
+    early.epochs.clear();
+    early.summary.status = Status::Interrupted;
+    early.summary.epochs = 0;
+    early.summary.best = None;
+    early.evaluation = None;
+    early.summary.ensemble = EnsembleScore::default();
+    for exit in &mut early.summary.exits {
+        (exit.test_top1, exit.test_top5, exit.test_loss) = (None, None, None);
+    }
+    let text = pages(&[early]).1;
+    assert!(text.contains("> **This run was interrupted after 0 epochs"), "{text}");
+    assert!(text.contains("- Test top-1, deepest exit: **–**"), "{text}");
+    assert!(text.contains("| stage1 | – | – | – | 52.0 k |"), "{text}");
+    assert!(!text.contains("NaN") && !text.contains("](figures/"), "{text}");
+}
+
+#[test]
+fn half_a_line_of_epochs_is_left_out_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&run(), folder.path());
+    let path = folder.path().join(run_folder::EPOCHS);
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"{\"epoch\":4,\"st").unwrap();
+    let read = Run::open(folder.path()).unwrap();
+    assert_eq!((read.epochs.len(), read.epochs_truncated), (3, true));
+    assert!(pages(&[read]).1.contains("epochs.jsonl ends in half a line"));
+}
+
+#[test]
+fn epochs_that_a_resumed_run_repeats_count_once() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&run(), folder.path());
+    let again = EpochRecord { loss: 9.0, ..epoch(2) };
+    append_line(folder.path().join(run_folder::EPOCHS), &again).unwrap();
+    let epochs = Run::open(folder.path()).unwrap().epochs;
+    assert_eq!(
+        epochs.iter().map(|epoch| (epoch.epoch, epoch.loss)).collect::<Vec<_>>(),
+        [(1, 1.625), (2, 9.0)]
+    );
+}
+
+#[test]
+fn errors_say_which_file_which_line_and_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = || Run::open(folder.path()).unwrap_err().to_string();
+    assert!(message().ends_with("is not a run: it has no config.toml"), "{}", message());
+
+    write(&run(), folder.path());
+    let summary = folder.path().join(run_folder::SUMMARY);
+    fs::remove_file(&summary).unwrap();
+    assert!(message().contains("the run has not finished: it has no summary.json"));
+
+    fs::write(&summary, "{\"schema_version\": 99, \"unheard\": \"of\"}").unwrap();
+    assert!(message().ends_with("summary.json: schema_version 99, but this program reads 1"));
+
+    fs::write(&summary, "{\n\"schema_version\": 1,\n\"status\": \"lost\"}").unwrap();
+    assert!(message().contains("summary.json:3: unknown variant `lost`"), "{}", message());
+
+    write_json_atomic(&summary, &run().summary).unwrap();
+    let path = folder.path().join(run_folder::EVALUATION);
+    let whole = evaluation();
+    let mut short = whole.clone();
+    short.classes.pop();
+    run_folder::write_line_atomic(&path, &short).unwrap();
+    let expected = "evaluation.json:1: class_accuracy of stage1 has 3 entries, expected 2";
+    assert!(message().ends_with(expected), "{}", message());
+    run_folder::write_line_atomic(&path, &whole).unwrap();
+    append_line(folder.path().join(run_folder::EPOCHS), &"no epoch").unwrap();
+    assert!(message().contains("epochs.jsonl:4: invalid type: string"), "{}", message());
+
+    let mut odd = run();
+    odd.config = "a = 1\nb = what\n".to_owned();
+    let error = report::document(&[run(), odd]).unwrap_err().to_string();
+    assert!(error.contains("config.toml:2: "), "{error}");
+
+    let missing = Run::open(folder.path().join("nowhere")).unwrap_err().to_string();
+    assert!(missing.contains("nowhere: "), "{missing}");
+}

@@ -1,0 +1,105 @@
+//! Runs to compare, made up, and what a section says of them.
+
+use sd_report::report::{self, Element, Table};
+use sd_report::{Cost, EnsembleScore, ExitScore, Run, RunRecord, SCHEMA_VERSION, Status};
+
+pub const DENSE: &str = "conv = \"dense\"";
+pub const GROUPED: &str = "conv = { grouped = { groups = 8, shuffle = false } }";
+pub const PLAIN: &str = "";
+pub const BYOT: &str = "[model.exits]\nafter = [1]\nkind = \"byot\"";
+pub const LIGHT: &str =
+    "[model.exits]\nafter = [1]\nkind = { light = { attention = { eca = {} } } }";
+pub const DISTILLED: &str = "self_distillation = { alpha = 0.3, label_smoothing = 0.0 }";
+pub const LABELS: &str = "deepest_only = { label_smoothing = 0.0 }";
+
+/// A run of `epochs` epochs whose deepest exit scores `top1`, its shallow one .1 less.
+pub fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> Run {
+    let [conv, exits, objective] = parts;
+    let config = format!(
+        "name = \"{name}\"\nseed = {seed}\n[data]\ndataset = \"cifar100\"\n\
+         [model.backbone.vgg]\ndepth = 11\nhead = \"linear\"\nwidth = 1.0\n{conv}\n\
+         attention = \"none\"\n{exits}\n[objective]\n{objective}\n\
+         [train]\nepochs = {epochs}\nbatch_size = 128\n"
+    );
+    let exit = |name: &str, top1, params| ExitScore {
+        name: name.to_owned(),
+        test_top1: Some(top1),
+        test_top5: None,
+        test_loss: None,
+        params,
+        macs: 10 * params,
+    };
+    let mut scores = vec![exit("deepest", top1, 1_000_000)];
+    if !exits.is_empty() {
+        scores.insert(0, exit("exit1", top1 - 0.1, 100_000));
+    }
+    let cost = Cost { params: 1_000_000, macs: 10_000_000 };
+    let summary = RunRecord {
+        schema_version: SCHEMA_VERSION,
+        status: Status::Finished,
+        name: name.to_owned(),
+        model: "words that nothing is read from".to_owned(),
+        dataset: "cifar100".to_owned(),
+        objective: "likewise".to_owned(),
+        seed,
+        epochs,
+        steps: 1,
+        stopped_early: false,
+        exits: scores,
+        ensemble: EnsembleScore { test_top1: Some(top1), test_top5: None, test_loss: None },
+        deployed: cost,
+        framework: cost,
+        dense_original: Some(Cost { params: 8_000_000, macs: 80_000_000 }),
+        best: None,
+        images_per_second: 1.0,
+        seconds: 1.0,
+    };
+    let folder = format!("runs/{name}-seed{seed}").into();
+    Run {
+        folder,
+        config,
+        environment: None,
+        epochs: Vec::new(),
+        epochs_truncated: false,
+        evaluation: None,
+        deployment: None,
+        latency: None,
+        summary,
+    }
+}
+
+pub fn tables(elements: Vec<Element>) -> Vec<Table> {
+    let table = |element| match element {
+        Element::Table(table) => Some(table),
+        _ => None,
+    };
+    elements.into_iter().filter_map(table).collect()
+}
+
+/// The tables of a section.
+pub fn section(runs: &[Run], id: &str) -> Vec<Table> {
+    let blocks = report::document(runs).unwrap().blocks;
+    blocks
+        .into_iter()
+        .find(|block| block.id == id)
+        .map_or_else(Vec::new, |block| tables(block.elements))
+}
+
+/// The cells of a row under these columns.
+pub fn cells<'t>(table: &'t Table, row: usize, columns: &[&str]) -> Vec<&'t str> {
+    let cell = |title: &&str| {
+        let at = table.columns.iter().position(|column| column.title == *title);
+        table.rows[row].cells[at.unwrap_or_else(|| panic!("no column {title}"))].as_str()
+    };
+    columns.iter().map(cell).collect()
+}
+
+pub fn a_set() -> Vec<Run> {
+    vec![
+        run("light", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.60),
+        run("light", 1, [GROUPED, LIGHT, DISTILLED], 20, 0.62),
+        run("byot", 0, [GROUPED, BYOT, DISTILLED], 20, 0.59),
+        run("plain", 0, [GROUPED, PLAIN, LABELS], 20, 0.57),
+        run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.65),
+    ]
+}

@@ -1,0 +1,119 @@
+//! `train --dry-run`: one step, its cost, and nothing written.
+
+use std::fmt::Write;
+
+use anyhow::{Context, Result, bail};
+use sd_cli::RuntimeArgs;
+use sd_report::process_memory;
+use tch::{Device, Tensor};
+
+use super::count::{Count, count_experiment, table};
+use super::logging;
+use super::output::print;
+use crate::data::device;
+use crate::experiment::Experiment;
+use crate::training::Trainer;
+use crate::training::non_finite::NonFiniteValue;
+use crate::training::step_stats::StepRecord;
+
+/// Opens the images, takes one step and prints what a run would be.
+///
+/// # Errors
+/// Those with which a run would end before its second step.
+pub fn dry_run(experiment: &Experiment, runtime: &RuntimeArgs) -> Result<()> {
+    logging::start(None)?;
+    let mut trainer = Trainer::new(experiment, runtime)?;
+    trainer.load_pretrained()?;
+    let counted = count_experiment(experiment.name.clone(), experiment)?;
+    process_memory::reset_peak();
+    let before = process_memory::peak_bytes();
+    let rate = trainer.learning_rate(0);
+    let step = trainer.step(&mut trainer.batches(), rate, &mut ())?.read();
+    print(describe(&trainer, &counted, &step, before)?)?;
+    if let Some(value) = NonFiniteValue::find(&step) {
+        bail!("{value}");
+    }
+    Ok(())
+}
+
+fn describe(
+    trainer: &Trainer,
+    counted: &Count,
+    step: &StepRecord,
+    before: Option<u64>,
+) -> Result<String> {
+    let Trainer { experiment, data, .. } = trainer;
+    let train = &experiment.train;
+    let input = experiment.task().input;
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        writeln!(text, "{name:<13}{value}").context("a string takes any line")
+    };
+    line("experiment", format!("{}, seed {}", experiment.name, experiment.seed))?;
+    line("network", experiment.model.describe())?;
+    line("objective", experiment.objective_in_words())?;
+    let validated = data.valid.as_ref().map_or(0, |images| images.len());
+    line(
+        "images",
+        format!(
+            "{} training, {validated} validation, {} test; {} × {} × {}, {} classes",
+            data.train.len(),
+            data.test.len(),
+            input.channels,
+            input.height,
+            input.width,
+            experiment.task().classes
+        ),
+    )?;
+    let batches = if train.accumulate > 1 {
+        format!("{} batches of {}", train.accumulate, train.batch_size)
+    } else {
+        train.batch_size.to_string()
+    };
+    line(
+        "length",
+        format!(
+            "{} epochs of {} steps of {batches} images",
+            train.epochs,
+            trainer.steps_per_epoch()
+        ),
+    )?;
+    let precision = format!("{:?}", experiment.precision(trainer.device)?).to_lowercase();
+    let device = device::name(trainer.device);
+    line("device", format!("{device}, {precision}, {} threads", trainer.threads))?;
+    let terms: Vec<String> =
+        step.terms.iter().map(|(term, mean)| format!("{} {mean:.4}", term.name())).collect();
+    line(
+        "first step",
+        format!(
+            "loss {:.4} ({}), gradient norm {:.4}, learning rate {:.6}",
+            step.loss(),
+            terms.join(", "),
+            step.gradient_norm,
+            step.rate
+        ),
+    )?;
+    line("memory", memory(trainer, before))?;
+    Ok(format!("{text}\n{}\n\nnothing was written", table(std::slice::from_ref(counted))))
+}
+
+/// Memory that the run keeps between steps, and peak memory of the first step above the `before`
+/// bytes that the process held.
+fn memory(trainer: &Trainer, before: Option<u64>) -> String {
+    let bytes = |tensor: &Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
+    let parameters: u64 = trainer.state.variables.trainable_variables().iter().map(bytes).sum();
+    let kept = trainer.tensors().iter().map(bytes).sum::<u64>() + parameters;
+    let step = match (before, process_memory::peak_bytes()) {
+        (Some(before), Some(peak)) if trainer.device == Device::Cpu => format!(
+            "the first step took {}, peak of the process {}",
+            megabytes(peak.saturating_sub(before)),
+            megabytes(peak)
+        ),
+        _ => "the memory of a step is measured on the CPU only (`--device cpu`)".to_owned(),
+    };
+    format!("weights, gradients and optimiser {}; {step}", megabytes(kept))
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

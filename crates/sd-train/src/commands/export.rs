@@ -1,0 +1,19 @@
+//! `export`: the network of a finished run as ONNX files.
+
+use anyhow::Result;
+use sd_cli::ExportArgs;
+
+use super::logging;
+use super::output::print;
+
+/// Writes the files and prints their names.
+///
+/// # Errors
+/// See [`export`](crate::export::export()).
+pub fn export(args: &ExportArgs) -> Result<()> {
+    logging::start(None)?;
+    for file in crate::export::export(args)? {
+        print(file.display())?;
+    }
+    Ok(())
+}

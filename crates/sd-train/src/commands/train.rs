@@ -1,0 +1,126 @@
+//! `train`: a run, and the folder that it leaves behind.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice};
+use sd_report::{BestEpoch, Run, run_folder, write_json_atomic, write_report};
+
+use super::{dry_run, logging};
+use crate::evaluation::{Evaluation, weights};
+use crate::experiment::Experiment;
+use crate::experiment::costs::NetworkCosts;
+use crate::training::{
+    Deployed, Observer, Outcome, StopSignal, TestScores, Trainer, checkpoint, environment,
+    format_accuracies, run_lock, summary, truncate_epochs,
+};
+
+/// Trains as the arguments say.
+///
+/// # Errors
+/// Names the file, key or value that is wrong.
+pub fn train(args: &TrainArgs) -> Result<Outcome> {
+    let ExperimentArgs { config, set, seed } = &args.experiment;
+    let mut experiment = Experiment::read(config, set, *seed)?;
+    if let Some(images) = args.overfit {
+        experiment = experiment.overfit(images);
+    }
+    if args.dry_run {
+        dry_run::dry_run(&experiment, &args.runtime)?;
+        return Ok(Outcome::Finished);
+    }
+    let folder = args.out.clone().unwrap_or_else(|| experiment.folder());
+    let _lock = run_lock::acquire(&folder, args.resume)?;
+    logging::start(Some(&folder.join(run_folder::LOG)))?;
+    let mut trainer = Trainer::new(&experiment, &args.runtime)?;
+    if args.resume {
+        resume(&mut trainer, &folder)?;
+    } else {
+        trainer.load_pretrained()?;
+    }
+    record_start(&trainer, &folder)?;
+
+    let stop = StopSignal::install(args.time_limit, args.max_steps)?;
+    let mut observer = Observer::new(&folder, stop).checkpoint_every(args.checkpoint_every);
+    let outcome = trainer.run(&mut observer)?;
+    let path = folder.join(run_folder::SUMMARY);
+    match outcome {
+        Outcome::Interrupted(_) => {
+            write_json_atomic(path, &summary(&trainer, None)?)?;
+            tracing::info!("interrupted; `--resume` continues from {}", folder.display());
+        }
+        Outcome::Finished => {
+            let scores = test(&trainer, &folder)?;
+            write_json_atomic(path, &summary(&trainer, Some(scores))?)?;
+            write_report(&[Run::open(&folder)?], &folder)?;
+            // The run is complete even if nobody reads the output.
+            let _ =
+                writeln!(std::io::stdout(), "{}", folder.join(run_folder::REPORT_HTML).display());
+        }
+    }
+    Ok(outcome)
+}
+
+/// Restores the last checkpoint in `folder`.
+fn resume(trainer: &mut Trainer, folder: &Path) -> Result<()> {
+    let position = checkpoint::load(folder, &trainer.position, &trainer.tensors())?;
+    let epochs = trainer.experiment.train.epochs;
+    position
+        .check(epochs, trainer.steps_per_epoch(), trainer.images_per_step())
+        .with_context(|| folder.join(run_folder::LAST_CHECKPOINT).display().to_string())?;
+    truncate_epochs(folder, position.epoch)?;
+    tracing::info!("resumed after epoch {}, step {}", position.epoch, position.step_in_epoch);
+    trainer.position = position;
+    Ok(())
+}
+
+/// Records the resolved configuration and the environment.
+fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
+    let Trainer { experiment, position, state, data, device, .. } = trainer;
+    run_folder::write_atomic(folder.join(run_folder::CONFIG), position.config.as_bytes())?;
+    let environment = environment(*device, experiment.precision(*device)?);
+    write_json_atomic(folder.join(run_folder::ENVIRONMENT), &environment)?;
+    let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
+    let (deployed, original) = (costs.deployed().params as f64, costs.dense_original.params as f64);
+    tracing::info!(
+        "{}: {} training images, {:.2} M parameters deployed, {:.1} % of the dense original",
+        experiment.name,
+        data.train.len(),
+        deployed / 1e6,
+        100.0 * deployed / original
+    );
+    Ok(())
+}
+
+/// Saves the last weights and evaluates them, and those of the best epoch, on the test split.
+fn test(trainer: &Trainer, folder: &Path) -> Result<TestScores> {
+    if trainer.stops_early() {
+        tracing::info!("stopped early: validation accuracy has not improved within the patience");
+    }
+    let Deployed { network, variables } = trainer.deployed();
+    weights::save(&folder.join(run_folder::MODEL), variables, &trainer.experiment)?;
+    let test = trainer.evaluation(&trainer.data.test)?;
+    let valid = trainer.valid.as_ref();
+    let evaluation = test.record(network, valid, Split::Test, WeightsChoice::Last)?;
+    run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), &evaluation)?;
+    let last = evaluation.scores();
+    tracing::info!("test top-1: {}", format_accuracies(&last));
+    Ok(TestScores { last, best: test_best(trainer, folder, &test)? })
+}
+
+/// Test scores of the best epoch. The network has its last weights again afterwards.
+fn test_best(trainer: &Trainer, folder: &Path, test: &Evaluation) -> Result<Option<BestEpoch>> {
+    let Some(best) = trainer.position.best else { return Ok(None) };
+    let Deployed { network, variables } = trainer.deployed();
+    let load = |path: PathBuf| weights::load(&path, variables, &trainer.experiment);
+    load(folder.join(run_folder::BEST_MODEL))?;
+    let scores = test.scores(network)?;
+    load(folder.join(run_folder::MODEL))?;
+    Ok(Some(BestEpoch {
+        epoch: best.epoch,
+        valid_top1: best.valid_top1,
+        exits: scores.exits,
+        ensemble: scores.ensemble,
+    }))
+}

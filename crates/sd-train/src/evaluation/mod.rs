@@ -1,0 +1,211 @@
+//! Evaluation: scores of every exit and the ensemble on a split.
+
+pub mod early_exit;
+pub mod meter;
+pub mod predictions;
+pub mod thresholds;
+mod trained;
+pub mod weights;
+
+pub use trained::TrainedModel;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use sd_cli::{Split, WeightsChoice};
+use sd_data::{ImageSet, Loader, LoaderConfig, Normalization};
+use sd_models::{ExitOutputs, MultiExit};
+use sd_report::{EVALUATION_VERSION, EvaluationRecord, SplitScore};
+use tch::{Device, Tensor};
+
+use crate::data::batch::to_tensors;
+use early_exit::{ExitMacs, early_exit};
+use meter::Meter;
+use predictions::Predictions;
+
+/// Images per batch of an evaluation.
+pub const BATCH: usize = 256;
+
+/// A split to evaluate on.
+#[derive(Debug)]
+pub struct Evaluation {
+    loader: Loader,
+    /// Number of images.
+    images: u64,
+    classes: Vec<String>,
+    normalization: Normalization,
+    device: Device,
+}
+
+impl Evaluation {
+    /// Evaluation on all of `images`, in order, without augmentation.
+    ///
+    /// # Errors
+    /// The loader's.
+    pub fn new(
+        images: Arc<ImageSet>,
+        normalization: Normalization,
+        threads: usize,
+        device: Device,
+    ) -> Result<Self> {
+        let config = LoaderConfig::in_order(BATCH, threads, normalization);
+        Self::with(images, config, device)
+    }
+
+    fn with(images: Arc<ImageSet>, config: LoaderConfig, device: Device) -> Result<Self> {
+        Ok(Self {
+            images: images.len() as u64,
+            classes: images.class_names().to_vec(),
+            normalization: config.normalization.clone(),
+            loader: Loader::new(images, config)?,
+            device,
+        })
+    }
+
+    /// Accuracy and loss of every exit of `network` and of the ensemble.
+    ///
+    /// # Errors
+    /// If not every image was seen.
+    pub fn scores(&self, network: &MultiExit) -> Result<SplitScore> {
+        let _no_grad = tch::no_grad_guard();
+        let names = network.exit_names();
+        let mut meter = Meter::default();
+        for (outputs, labels) in self.outputs(network) {
+            meter.add(&outputs, &labels);
+        }
+        let counts = meter.read();
+        self.check_seen(counts.images())?;
+        Ok(counts.scores(&names))
+    }
+
+    /// Predictions of every exit of `network` for each image.
+    ///
+    /// # Errors
+    /// If not every image was seen.
+    pub fn predictions(&self, network: &MultiExit) -> Result<Predictions> {
+        Ok(self.predictions_carrying(network, &[0.0])?.swap_remove(0))
+    }
+
+    /// The same with logits carried from exit to exit ([`Memory`](sd_infer::Memory)), for each of
+    /// these shares.
+    ///
+    /// # Errors
+    /// If not every image was seen.
+    pub fn predictions_carrying(
+        &self,
+        network: &MultiExit,
+        carries: &[f32],
+    ) -> Result<Vec<Predictions>> {
+        let _no_grad = tch::no_grad_guard();
+        let mut predictions = vec![Predictions::default(); carries.len()];
+        for (outputs, labels) in self.outputs(network) {
+            for (predictions, &carry) in predictions.iter_mut().zip(carries) {
+                predictions.add_carrying(&outputs, &labels, carry);
+            }
+        }
+        for predictions in &predictions {
+            self.check_seen(predictions.images() as u64)?;
+        }
+        Ok(predictions)
+    }
+
+    /// Evaluates `network` in full. Early exit is included if there is a validation split to choose
+    /// its thresholds on, `valid`.
+    ///
+    /// # Errors
+    /// If not every image was seen.
+    pub fn record(
+        &self,
+        network: &MultiExit,
+        valid: Option<&Self>,
+        split: Split,
+        weights: WeightsChoice,
+    ) -> Result<EvaluationRecord> {
+        let predictions = self.predictions(network)?;
+        let mut exits = predictions.evaluated(&network.exit_names(), self.classes.len());
+        let ensemble = exits.pop().context("an evaluation of no image")?;
+        let early_exit = match valid {
+            Some(valid) if exits.len() > 1 => {
+                Some(early_exit(&valid.predictions(network)?, &predictions, &exit_macs(network)?))
+            }
+            _ => None,
+        };
+        Ok(EvaluationRecord {
+            schema_version: EVALUATION_VERSION,
+            split: split.name().to_owned(),
+            weights: weights::file(weights).to_owned(),
+            images: predictions.images() as u64,
+            classes: self.classes.clone(),
+            mean: self.normalization.mean.clone(),
+            deviation: self.normalization.deviation.clone(),
+            exits,
+            ensemble,
+            early_exit,
+        })
+    }
+
+    /// Outputs of `network` for all images in order, with their labels, batch by batch.
+    pub fn outputs<'a>(
+        &'a self,
+        network: &'a MultiExit,
+    ) -> impl Iterator<Item = (ExitOutputs, Tensor)> + 'a {
+        self.loader.epoch(0, 0).map(|batch| {
+            let (images, labels) = to_tensors(batch, self.device);
+            (network.forward_exits(&images, false), labels)
+        })
+    }
+
+    fn check_seen(&self, seen: u64) -> Result<()> {
+        let all = self.images;
+        ensure!(seen == all, "evaluation saw {seen} of {all} images");
+        Ok(())
+    }
+}
+
+/// Multiply-accumulates per image, by exit.
+pub(crate) fn exit_macs(network: &MultiExit) -> Result<ExitMacs> {
+    let macs = |costs: Vec<sd_layers::Cost>| costs.into_iter().map(|cost| cost.macs).collect();
+    Ok(ExitMacs {
+        alone: macs(network.cost_of_exits()?),
+        cascade: macs(network.cost_of_cascade()?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::Experiment;
+    use sd_layers::Precision;
+    use std::path::Path;
+    use tch::nn;
+
+    /// A loader that leaves out what does not fill a batch, as the one to train with does.
+    #[test]
+    fn a_part_of_the_images_is_refused() {
+        let quick_start =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/quickstart.toml");
+        let changes =
+            ["model.exits.after=[1]", "model.backbone.vgg.width=0.125"].map(str::to_owned);
+        let experiment = Experiment::read(&quick_start, &changes, None).unwrap();
+        let (shape, classes) = experiment.data.input();
+        let names = (0..classes).map(|class| class.to_string()).collect();
+        let images = ImageSet::new(shape, vec![7; 3 * shape.values()], vec![0, 1, 2], names);
+        let images = Arc::new(images.unwrap());
+        let vs = nn::VarStore::new(Device::Cpu);
+        let (model, task) = (&experiment.model, experiment.task());
+        let network = MultiExit::build(&vs.root(), model, task, Precision::F32).unwrap();
+
+        let normalization =
+            Normalization { mean: vec![0.5; shape.channels], deviation: vec![0.5; shape.channels] };
+        let all = LoaderConfig::in_order(2, 1, normalization);
+        let part = LoaderConfig { drop_last: true, ..all.clone() };
+        let on = |config| Evaluation::with(Arc::clone(&images), config, Device::Cpu).unwrap();
+        assert_eq!(on(all.clone()).predictions(&network).unwrap().images(), 3);
+        on(all).scores(&network).unwrap();
+        let (part, expected) = (on(part), "evaluation saw 2 of 3 images");
+        assert_eq!(part.scores(&network).unwrap_err().to_string(), expected);
+        assert_eq!(part.predictions(&network).unwrap_err().to_string(), expected);
+        let record = part.record(&network, None, Split::Test, WeightsChoice::Last);
+        assert_eq!(record.unwrap_err().to_string(), expected);
+    }
+}

@@ -1,0 +1,60 @@
+//! A run's network with the weights that it saved.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use sd_cli::WeightsChoice;
+use sd_layers::Precision;
+use sd_models::{MultiExit, keep_weights_for_inference};
+use sd_report::run_folder;
+use tch::{Device, nn};
+
+use super::weights;
+use crate::experiment::Experiment;
+
+/// A network with its weights, for inference, and the experiment that they come from.
+#[derive(Debug)]
+pub struct TrainedModel {
+    /// The run's experiment.
+    pub experiment: Experiment,
+    /// Its network.
+    pub network: MultiExit,
+}
+
+impl TrainedModel {
+    /// The network of the run in this folder, as it was trained.
+    ///
+    /// # Errors
+    /// If the folder is no run, it has no such weights, or they are of another configuration.
+    pub fn open(run: &Path, weights: WeightsChoice, device: Device) -> Result<Self> {
+        let experiment = Experiment::read(&run.join(run_folder::CONFIG), &[], None)?;
+        let precision = experiment.precision(device)?;
+        Self::of(experiment, run, weights, device, precision)
+    }
+
+    /// The same of a run whose experiment is read already, in another precision.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of(
+        experiment: Experiment,
+        run: &Path,
+        weights: WeightsChoice,
+        device: Device,
+        precision: Precision,
+    ) -> Result<Self> {
+        let path = run.join(weights::file(weights));
+        ensure!(
+            path.exists(),
+            "{}: the run has no such weights; those of the last epoch are written when the run \
+             ends, those of the best one need a validation split (data.validation)",
+            path.display()
+        );
+        let vs = nn::VarStore::new(device);
+        let network =
+            MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
+        weights::load(&path, &vs, &experiment)?;
+        keep_weights_for_inference(&vs, precision);
+        Ok(Self { experiment, network })
+    }
+}

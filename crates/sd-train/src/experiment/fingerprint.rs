@@ -1,0 +1,125 @@
+//! Fingerprint of a data set.
+
+use std::fmt;
+
+use sd_data::{Data, ImageSet};
+use serde::{Deserialize, Serialize};
+
+/// Checksums of the images and classes of a run. A resumed run must have the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fingerprint {
+    /// Training images.
+    pub train: Checksum,
+    /// Validation images, if there is such a split.
+    pub valid: Option<Checksum>,
+    /// Test images.
+    pub test: Checksum,
+    /// Class names, in the order of the labels.
+    pub classes: Checksum,
+}
+
+/// Number of items, and their CRC-32 in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checksum {
+    /// Number of items.
+    pub count: usize,
+    /// See [`ImageSet::checksum`].
+    pub checksum: u32,
+}
+
+impl From<&Data> for Fingerprint {
+    fn from(data: &Data) -> Self {
+        Self {
+            train: Checksum::images(&data.train),
+            valid: data.valid.as_deref().map(Checksum::images),
+            test: Checksum::images(&data.test),
+            classes: Checksum::names(data.train.class_names()),
+        }
+    }
+}
+
+impl Checksum {
+    fn images(images: &ImageSet) -> Self {
+        Self { count: images.len(), checksum: images.checksum() }
+    }
+
+    fn names(names: &[String]) -> Self {
+        let checksum = names.iter().fold(0, |crc, name| {
+            // The length tells ["ab", "c"] from ["a", "bc"].
+            let length = (name.len() as u64).to_le_bytes();
+            crc32c::crc32c_append(crc32c::crc32c_append(crc, &length), name.as_bytes())
+        });
+        Self { count: names.len(), checksum }
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of checksum {:08x}", self.count, self.checksum)
+    }
+}
+
+impl Fingerprint {
+    /// The first difference to `now`, in words.
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        let parts = [
+            ("training images", Some(self.train), Some(now.train)),
+            ("validation images", self.valid, now.valid),
+            ("test images", Some(self.test), Some(now.test)),
+            ("class names", Some(self.classes), Some(now.classes)),
+        ];
+        let (what, then, now) = parts.into_iter().find(|(_, then, now)| then != now)?;
+        let said = |checksum: Option<Checksum>| {
+            checksum.map_or_else(|| "none".to_owned(), |checksum| checksum.to_string())
+        };
+        Some(format!("{what}: {} then, {} now", said(then), said(now)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sd_data::{ImageShape, Normalization};
+
+    fn set(pixels: [u8; 2], names: [&str; 2]) -> ImageSet {
+        let names = names.map(str::to_owned).to_vec();
+        ImageSet::new(ImageShape::new(1, 1, 1), pixels.to_vec(), vec![0, 1], names).unwrap()
+    }
+
+    /// Of two images a split, but for the changes.
+    fn data(train: ImageSet, valid: Option<ImageSet>, test: ImageSet) -> Fingerprint {
+        let normalization = Normalization { mean: vec![0.0], deviation: vec![1.0] };
+        let data = Data {
+            train: train.into(),
+            valid: valid.map(Into::into),
+            test: test.into(),
+            normalization,
+        };
+        Fingerprint::from(&data)
+    }
+
+    #[test]
+    fn a_changed_split_or_class_is_named() {
+        let same = || set([1, 2], ["ab", "c"]);
+        let first = data(same(), Some(same()), same());
+        let said = |then: Fingerprint| then.difference(&first);
+        assert_eq!(said(data(same(), Some(same()), same())), None);
+
+        let other = || set([1, 3], ["ab", "c"]);
+        for (then, what) in [
+            (data(other(), Some(same()), same()), "training images: 2 of checksum "),
+            (data(same(), Some(other()), same()), "validation images: 2 of checksum "),
+            (data(same(), None, same()), "validation images: none then, 2 of checksum "),
+            (data(same(), Some(same()), other()), "test images: 2 of checksum "),
+            (data(set([1, 2], ["a", "bc"]), Some(same()), same()), "class names: 2 of checksum "),
+        ] {
+            let said = said(then).unwrap();
+            assert!(said.starts_with(what) && said.ends_with(" now"), "{said}");
+        }
+        let labels = |labels| {
+            let names = ["ab", "c"].map(str::to_owned).to_vec();
+            ImageSet::new(ImageShape::new(1, 1, 1), vec![1, 2], labels, names).unwrap()
+        };
+        assert!(said(data(same(), Some(labels(vec![1, 0])), same())).is_some());
+    }
+}

@@ -1,0 +1,206 @@
+//! The state of a run between two steps, in one file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use sd_cli::config_difference::first_difference;
+use sd_models::TensorFile;
+use sd_report::run_folder::{LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, write_atomic};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::evaluation::meter::Counts;
+use crate::experiment::fingerprint::Fingerprint;
+
+/// Format of the file; another one is refused.
+const VERSION: u32 = 4;
+
+/// Where a run stands, apart from its tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Version of the format.
+    pub version: u32,
+    /// The resolved configuration, as TOML.
+    pub config: String,
+    /// The images and their classes.
+    pub images: Fingerprint,
+    /// Epochs finished.
+    pub epoch: u64,
+    /// Steps taken within the epoch that is not finished.
+    pub step_in_epoch: usize,
+    /// What those steps counted.
+    pub counts: Counts,
+    /// Seconds of training so far within this epoch.
+    pub epoch_seconds: f64,
+    /// Seconds of training so far.
+    pub seconds: f64,
+    /// The best epoch on the validation split so far.
+    pub best: Option<Best>,
+}
+
+/// An epoch, and what the deepest exit scored on the validation split after it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Top-1 accuracy, 0 to 1.
+    pub valid_top1: f64,
+}
+
+impl Position {
+    /// The start of a run.
+    pub fn start(config: String, images: Fingerprint) -> Self {
+        Self {
+            version: VERSION,
+            config,
+            images,
+            epoch: 0,
+            step_in_epoch: 0,
+            counts: Counts::default(),
+            epoch_seconds: 0.0,
+            seconds: 0.0,
+            best: None,
+        }
+    }
+
+    /// Moves to the next epoch.
+    pub fn next_epoch(&mut self, best: Option<Best>) {
+        self.epoch += 1;
+        self.step_in_epoch = 0;
+        self.counts = Counts::default();
+        self.seconds += self.epoch_seconds;
+        self.epoch_seconds = 0.0;
+        self.best = best;
+    }
+
+    /// Checks that a run of `epochs` epochs of `steps` steps of `images` images each can stand
+    /// here.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub fn check(&self, epochs: u64, steps: usize, images: usize) -> Result<()> {
+        let Self { epoch, step_in_epoch, counts, best, .. } = self;
+        ensure!(
+            *epoch <= epochs && *step_in_epoch <= steps,
+            "the checkpoint stands after epoch {epoch}, step {step_in_epoch}; the run has {epochs} \
+             epochs of {steps} steps"
+        );
+        // Fewer where steps were skipped.
+        let most = *step_in_epoch as u64 * images as u64;
+        ensure!(
+            counts.images() <= most,
+            "the checkpoint counts {} images in step {step_in_epoch}, expected at most {most}",
+            counts.images()
+        );
+        ensure!(
+            best.is_none_or(|best| best.epoch <= *epoch),
+            "the checkpoint's best epoch is after epoch {epoch}, where it stands"
+        );
+        Ok(())
+    }
+}
+
+/// Named tensors of a run, in groups.
+#[derive(Debug, Default)]
+pub struct CheckpointTensors(BTreeMap<String, Tensor>);
+
+impl CheckpointTensors {
+    /// With a group of tensors more, which are shared and not copied.
+    #[must_use]
+    pub fn with(mut self, group: &str, tensors: BTreeMap<String, Tensor>) -> Self {
+        let named = |(name, tensor)| (format!("{group}.{name}"), tensor);
+        self.0.extend(tensors.into_iter().map(named));
+        self
+    }
+
+    /// All tensors.
+    pub fn iter(&self) -> impl Iterator<Item = &Tensor> {
+        self.0.values()
+    }
+}
+
+/// Writes position and tensors into the run's folder, whole or not at all. The
+/// checkpoint that was the last stays as the one before it.
+///
+/// # Errors
+/// If the file cannot be written; the one before it stays.
+pub fn save(folder: &Path, position: &Position, tensors: &CheckpointTensors) -> Result<()> {
+    let metadata = [("position".to_owned(), serde_json::to_string(position)?)];
+    let tensor = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.shallow_clone());
+    let tensors = tensors.0.iter().map(tensor).collect();
+    let file = TensorFile { tensors, metadata: metadata.into() };
+    let bytes = file.to_bytes()?;
+    let last = folder.join(LAST_CHECKPOINT);
+    if last.exists() {
+        let previous = folder.join(PREVIOUS_CHECKPOINT);
+        fs::rename(&last, &previous).with_context(|| previous.display().to_string())?;
+    }
+    Ok(write_atomic(last, &bytes)?)
+}
+
+/// Whether the folder holds a checkpoint.
+pub fn exists(folder: &Path) -> bool {
+    [LAST_CHECKPOINT, PREVIOUS_CHECKPOINT].iter().any(|name| folder.join(name).is_file())
+}
+
+/// Reads the last checkpoint of the run in `folder` into the tensors of `tensors`; where it is
+/// damaged or missing, which is logged, the one before it.
+///
+/// `start` is the position at which the run begins.
+///
+/// # Errors
+/// If no checkpoint is whole, or it is of another version, configuration or data set.
+pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Result<Position> {
+    let (path, file) = newest(folder)?;
+    let text = file
+        .metadata
+        .get("position")
+        .with_context(|| format!("{}: no checkpoint of a run", path.display()))?;
+    let version: Versioned = serde_json::from_str(text)
+        .with_context(|| format!("{}: the position cannot be read", path.display()))?;
+    ensure!(
+        version.version == VERSION,
+        "{}: checkpoint version {}, expected {VERSION}",
+        path.display(),
+        version.version
+    );
+    let position: Position = serde_json::from_str(text)
+        .with_context(|| format!("{}: the position cannot be read", path.display()))?;
+    let then = position.config.parse().with_context(|| path.display().to_string())?;
+    let now = start.config.parse()?;
+    if let Some(difference) = first_difference(&then, &now) {
+        bail!("{}: checkpoint of another configuration: {difference}", path.display());
+    }
+    if let Some(difference) = position.images.difference(&start.images) {
+        bail!("{}: checkpoint of another data set: {difference}", path.display());
+    }
+    file.copy_into(&tensors.0, &path)?;
+    let last = folder.join(LAST_CHECKPOINT);
+    if path != last {
+        // The next checkpoint must not push this one out in favour of the damaged one.
+        fs::rename(&path, &last).with_context(|| last.display().to_string())?;
+    }
+    Ok(position)
+}
+
+/// Read before the rest: another version's position would be called malformed.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// The newest checkpoint that is whole.
+fn newest(folder: &Path) -> Result<(PathBuf, TensorFile)> {
+    let (last, previous) = (folder.join(LAST_CHECKPOINT), folder.join(PREVIOUS_CHECKPOINT));
+    match TensorFile::read(&last) {
+        Ok(file) => Ok((last, file)),
+        Err(damage) if previous.is_file() => {
+            tracing::warn!("{damage}; taking the checkpoint before it");
+            let file = TensorFile::read(&previous)?;
+            Ok((previous, file))
+        }
+        Err(damage) => Err(damage.into()),
+    }
+}

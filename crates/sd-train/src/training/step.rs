@@ -1,0 +1,161 @@
+//! One training step.
+
+use std::borrow::BorrowMut;
+
+use anyhow::Result;
+use sd_models::{ExitOutputs, MultiExit};
+use tch::{Device, Tensor, nn};
+
+use super::ShadowModel;
+use super::non_finite::NonFiniteGuard;
+use super::step_stats::StepStats;
+use crate::data::TrainBatch;
+use crate::evaluation::meter::LossSums;
+use crate::experiment::Experiment;
+use crate::objective::{ObjectiveConfig, TeacherContext};
+use crate::optim::{EmaConfig, Optimiser};
+
+/// A network in training: everything that a step reads and changes, apart from its batches.
+#[derive(Debug)]
+pub struct TrainState {
+    /// The network.
+    pub network: MultiExit,
+    /// Its variables.
+    pub variables: nn::VarStore,
+    /// Their optimiser.
+    pub optimiser: Optimiser,
+    /// Exponential moving average of the variables, if the experiment keeps one.
+    pub average: Option<ShadowModel>,
+    /// The network after the previous epoch, if the objective requires it.
+    pub previous: Option<ShadowModel>,
+    objective: ObjectiveConfig,
+    clip: Option<f64>,
+    ema: Option<EmaConfig>,
+    guard: NonFiniteGuard,
+}
+
+/// A phase of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepPhase {
+    /// Forward pass through all exits.
+    Forward,
+    /// Teacher and loss.
+    Objective,
+    /// Backward pass.
+    Backward,
+    /// Gradient clipping and the optimiser's update.
+    Update,
+}
+
+impl StepPhase {
+    /// All phases, in order.
+    pub const ALL: [Self; 4] = [Self::Forward, Self::Objective, Self::Backward, Self::Update];
+
+    /// Its name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Objective => "objective",
+            Self::Backward => "backward",
+            Self::Update => "update",
+        }
+    }
+}
+
+/// Watches a step. The default does nothing.
+pub trait StepObserver {
+    /// Called at the end of each phase.
+    fn phase_ends(&mut self, phase: StepPhase) {
+        let _ = phase;
+    }
+
+    /// Called after the backward pass of each batch.
+    fn batch_ends(&mut self, outputs: &ExitOutputs, batch: &TrainBatch) {
+        let _ = (outputs, batch);
+    }
+}
+
+impl StepObserver for () {}
+
+impl TrainState {
+    /// Builds the network of `experiment`, initialised from its seed, and its optimiser.
+    ///
+    /// # Errors
+    /// If the network does not build, or the optimiser is missing.
+    pub fn new(experiment: &Experiment, device: Device) -> Result<Self> {
+        let Experiment { model, train, objective, .. } = experiment;
+        let (task, precision) = (experiment.task(), experiment.precision(device)?);
+        tch::manual_seed(experiment.seed as i64);
+        let variables = nn::VarStore::new(device);
+        let network = MultiExit::build(&variables.root(), model, task, precision)?;
+        let shadow = || ShadowModel::new(model, task, precision, &variables);
+        let requires_previous = objective.get().requirements().previous_network;
+        Ok(Self {
+            average: train.ema.is_some().then(shadow).transpose()?,
+            previous: requires_previous.then(shadow).transpose()?,
+            optimiser: Optimiser::new(&variables, train.optimiser.get()?),
+            objective: objective.clone(),
+            clip: train.clip,
+            ema: train.ema.clone(),
+            guard: NonFiniteGuard::new(train.non_finite),
+            network,
+            variables,
+        })
+    }
+
+    /// Takes step `number`, from 1: averages the gradients of `batches` and updates the network.
+    ///
+    /// # Errors
+    /// If the guard against non-finite numbers has skipped too many steps in a row.
+    pub fn step<B: BorrowMut<TrainBatch>>(
+        &mut self,
+        batches: impl ExactSizeIterator<Item = B>,
+        number: u64,
+        rate: f64,
+        observer: &mut impl StepObserver,
+    ) -> Result<StepStats> {
+        let share = 1.0 / batches.len() as f64;
+        let mut losses = LossSums::default();
+        let statistics = self.guard.save_statistics(&self.variables);
+        self.optimiser.zero_grad();
+        for mut batch in batches {
+            let batch = batch.borrow_mut();
+            let outputs = self.network.forward_exits(&batch.images, true);
+            observer.phase_ends(StepPhase::Forward);
+            batch.targets.teacher_logits = self.teacher_logits(batch);
+            let parts = self.objective.get().loss(&outputs, &batch.targets);
+            let loss = parts.total() * share;
+            observer.phase_ends(StepPhase::Objective);
+            loss.backward();
+            observer.phase_ends(StepPhase::Backward);
+            losses.add(&parts, batch.len());
+            observer.batch_ends(&outputs, batch);
+        }
+        let gradient_norm = self.optimiser.gradient_norm();
+        let mut stats = StepStats { step: number, rate, losses, gradient_norm, skipped: false };
+        stats.skipped = self.guard.skips(&stats, statistics)?;
+        if !stats.skipped {
+            self.update(&stats);
+        }
+        observer.phase_ends(StepPhase::Update);
+        Ok(stats)
+    }
+
+    /// Updates the network by its gradients, and the moving average by the network.
+    fn update(&self, stats: &StepStats) {
+        if let Some(max_norm) = self.clip {
+            self.optimiser.clip(&stats.gradient_norm, max_norm);
+        }
+        self.optimiser.step(stats.rate);
+        if let (Some(ema), Some(average)) = (&self.ema, &self.average) {
+            average.average(&self.variables, ema.decay);
+        }
+    }
+
+    /// The logits that the objective asks a teacher for, without gradient.
+    fn teacher_logits(&self, batch: &TrainBatch) -> Option<Tensor> {
+        let _no_grad = tch::no_grad_guard();
+        let previous = self.previous.as_ref().map(ShadowModel::network);
+        self.objective.get().teacher(&TeacherContext { network: &self.network, previous, batch })
+    }
+}

@@ -1,0 +1,68 @@
+//! The summary of a run.
+
+use anyhow::Result;
+use sd_report::{
+    BestEpoch, Cost, EnsembleScore, ExitScore, RunRecord, SCHEMA_VERSION, SplitScore, Status,
+};
+
+use super::Trainer;
+use crate::experiment::costs::NetworkCosts;
+
+/// Test scores of a finished run.
+#[derive(Debug)]
+pub struct TestScores {
+    /// After the last epoch.
+    pub last: SplitScore,
+    /// After the epoch that validation chose.
+    pub best: Option<BestEpoch>,
+}
+
+/// The record of a run at its position; without test scores it is an interrupted one.
+///
+/// # Errors
+/// If the dense original does not build.
+pub fn summary(trainer: &Trainer, test: Option<TestScores>) -> Result<RunRecord> {
+    let Trainer { experiment, position, state, .. } = trainer;
+    let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
+    let cost = |cost: sd_layers::Cost| Cost { params: cost.params, macs: cost.macs };
+    let status = if test.is_some() { Status::Finished } else { Status::Interrupted };
+    let (last, best) = test.map_or((None, None), |test| (Some(test.last), test.best));
+    let scored = |index: usize| last.as_ref().map(|last| &last.exits[index]);
+    let exit = |(index, (name, cost)): (usize, (String, &sd_layers::Cost))| ExitScore {
+        name,
+        test_top1: scored(index).map(|exit| exit.top1),
+        test_top5: scored(index).map(|exit| exit.top5),
+        test_loss: scored(index).map(|exit| exit.loss),
+        params: cost.params,
+        macs: cost.macs,
+    };
+    let names = state.network.exit_names().into_iter();
+    let ensemble = last.as_ref().map(|last| &last.ensemble);
+    let steps = trainer.steps_taken();
+    let seconds = position.seconds + position.epoch_seconds;
+    let images = (steps * trainer.images_per_step() as u64) as f64;
+    Ok(RunRecord {
+        schema_version: SCHEMA_VERSION,
+        status,
+        name: experiment.name.clone(),
+        model: experiment.model.describe(),
+        dataset: experiment.data.dataset.name(),
+        objective: experiment.objective_in_words(),
+        seed: experiment.seed,
+        epochs: position.epoch,
+        steps,
+        stopped_early: status == Status::Finished && trainer.stops_early(),
+        exits: names.zip(&costs.exits).enumerate().map(exit).collect(),
+        ensemble: EnsembleScore {
+            test_top1: ensemble.map(|ensemble| ensemble.top1),
+            test_top5: ensemble.map(|ensemble| ensemble.top5),
+            test_loss: ensemble.map(|ensemble| ensemble.loss),
+        },
+        deployed: cost(costs.deployed()),
+        framework: cost(costs.framework),
+        dense_original: Some(cost(costs.dense_original)),
+        best,
+        images_per_second: if seconds > 0.0 { images / seconds } else { 0.0 },
+        seconds,
+    })
+}

@@ -1,0 +1,309 @@
+//! The training loop.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use sd_cli::RuntimeArgs;
+use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order};
+use sd_models::{MultiExit, variables};
+use sd_report::{EpochRecord, SplitScore};
+use tch::{Device, nn};
+
+use super::checkpoint::{Best, CheckpointTensors, Position};
+use super::step_stats::StepStats;
+use super::{Observer, ShadowModel, StepObserver, TrainState};
+use crate::data::{TrainBatch, device};
+use crate::evaluation::Evaluation;
+use crate::experiment::Experiment;
+
+/// An experiment in training: its images, its network and its position.
+#[derive(Debug)]
+pub struct Trainer {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// Its images.
+    pub data: Data,
+    /// Its network, with everything that a step changes.
+    pub state: TrainState,
+    /// How far training has come.
+    pub position: Position,
+    /// Training images.
+    pub loader: Loader,
+    /// Validation images, if there is such a split.
+    pub valid: Option<Evaluation>,
+    /// Device that computes.
+    pub device: Device,
+    /// Threads that compute; as many load images.
+    pub threads: usize,
+}
+
+/// How a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// The run was asked to stop, with this exit code, and can be resumed.
+    Interrupted(u8),
+}
+
+/// The network that is evaluated, saved and deployed.
+#[derive(Debug, Clone, Copy)]
+pub struct Deployed<'a> {
+    /// The network.
+    pub network: &'a MultiExit,
+    /// Its variables.
+    pub variables: &'a nn::VarStore,
+}
+
+/// Batches that the loader prepares ahead of the step.
+pub const PREFETCH: usize = 4;
+
+impl Trainer {
+    /// Opens the images and builds the network of `experiment`, initialised from its seed.
+    ///
+    /// # Errors
+    /// Names the file, key or value that is wrong.
+    pub fn new(experiment: &Experiment, runtime: &RuntimeArgs) -> Result<Self> {
+        let threads = runtime.threads();
+        tch::set_num_threads(threads as i32);
+        let device = device::resolve(runtime.device)?;
+        let data = experiment.open_data(&runtime.data_dir)?;
+        let state = TrainState::new(experiment, device)?;
+        let train = &experiment.train;
+        let config = LoaderConfig {
+            batch_size: train.batch_size,
+            threads,
+            prefetch: PREFETCH,
+            seed: experiment.seed,
+            order: Order::Shuffled,
+            drop_last: true,
+            partners: experiment.objective.get().requirements().partner_images,
+            augment: experiment.data.augment.clone(),
+            normalization: data.normalization.clone(),
+        };
+        let loader = Loader::new(Arc::clone(&data.train), config)?;
+        ensure!(
+            train.accumulate <= loader.batches(),
+            "train.accumulate is {}, expected at most the {} batches of an epoch",
+            train.accumulate,
+            loader.batches()
+        );
+        ensure!(
+            train.early_stopping.is_none() || data.valid.is_some(),
+            "train.early_stopping needs images to validate on: `data.validation`"
+        );
+        let position = Position::start(experiment.to_toml()?, (&data).into());
+        let experiment = experiment.clone();
+        let mut trainer =
+            Self { experiment, data, state, position, loader, valid: None, device, threads };
+        let valid = trainer.data.valid.as_ref().map(|images| trainer.evaluation(images));
+        trainer.valid = valid.transpose()?;
+        Ok(trainer)
+    }
+
+    /// Loads the pretrained weights that the experiment names, if any.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or belongs to another network.
+    pub fn load_pretrained(&self) -> Result<()> {
+        let Some(pretrained) = &self.experiment.train.pretrained else { return Ok(()) };
+        let weights = &self.state.variables;
+        let loaded = pretrained.load(&self.experiment.model.backbone, &variables(weights))?;
+        tracing::info!("{}: {loaded}", pretrained.file.display());
+        let shadows = [&self.state.average, &self.state.previous];
+        shadows.into_iter().flatten().for_each(|shadow| shadow.copy_from(weights));
+        Ok(())
+    }
+
+    /// Trains to the last epoch, or until the observer asks to stop.
+    ///
+    /// # Errors
+    /// If a loss or gradient is not finite (names the step, the term and the learning rate), or a
+    /// file cannot be written.
+    pub fn run(&mut self, observer: &mut Observer) -> Result<Outcome> {
+        while !self.has_ended() {
+            self.train_epoch(observer)?;
+            if self.position.step_in_epoch == self.steps_per_epoch() {
+                self.finish_epoch(observer)?;
+            }
+            observer.save_checkpoint(&self.position, &self.tensors())?;
+            if let Some(code) = observer.must_stop(self.steps_taken())
+                && !self.has_ended()
+            {
+                return Ok(Outcome::Interrupted(code));
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// Trains the rest of the current epoch, or until the observer asks to stop.
+    fn train_epoch(&mut self, observer: &mut Observer) -> Result<()> {
+        let (mut batches, steps) = (self.batches(), self.steps_per_epoch());
+        observer.epoch_starts(&mut self.position, steps)?;
+        while self.position.step_in_epoch < steps {
+            let rate = self.learning_rate(self.steps_taken());
+            let stats = self.step(&mut batches, rate, observer)?;
+            observer.step_ends(stats)?;
+            if observer.must_stop(self.steps_taken()).is_some() {
+                break;
+            }
+            if observer.checkpoint_is_due() {
+                observer.update_position(&mut self.position)?;
+                observer.save_checkpoint(&self.position, &self.tensors())?;
+            }
+        }
+        observer.steps_end();
+        observer.update_position(&mut self.position)
+    }
+
+    /// Takes the next step of the epoch, on the next of its `batches`.
+    ///
+    /// # Errors
+    /// See [`TrainState::step`].
+    ///
+    /// # Panics
+    /// If `batches` has fewer batches than the step takes.
+    pub fn step(
+        &mut self,
+        batches: &mut EpochBatches,
+        rate: f64,
+        observer: &mut impl StepObserver,
+    ) -> Result<StepStats> {
+        let Experiment { mix, seed, train, .. } = &self.experiment;
+        let (step, epoch, device) = (self.steps_taken(), self.position.epoch, self.device);
+        let batches = (0..train.accumulate).map(|index| {
+            let number = step * train.accumulate as u64 + index as u64;
+            // Dropout draws from libtorch's only generator: each batch has its own stream.
+            tch::manual_seed(seed.wrapping_add(number.wrapping_mul(1 << 20)) as i64);
+            let batch = batches.next().expect("the loader has the batches of every step");
+            let batch = TrainBatch::new(batch, epoch, train.epochs, device);
+            match mix {
+                Some(mix) => mix.apply(batch, *seed, number),
+                None => batch,
+            }
+        });
+        let stats = self.state.step(batches, step + 1, rate, observer)?;
+        self.position.step_in_epoch += 1;
+        Ok(stats)
+    }
+
+    /// The batches that the current epoch has left.
+    pub fn batches(&self) -> EpochBatches {
+        let first = self.position.step_in_epoch * self.experiment.train.accumulate;
+        self.loader.epoch(self.position.epoch, first)
+    }
+
+    /// Evaluates on the validation split, saves the best weights, and records the epoch.
+    fn finish_epoch(&mut self, observer: &mut Observer) -> Result<()> {
+        let Deployed { network, variables } = self.deployed();
+        let position = &self.position;
+        ensure!(
+            position.counts.images() > 0,
+            "every step of epoch {} was skipped, nothing is learnt any more",
+            position.epoch + 1
+        );
+        let valid = self.valid.as_ref().map(|split| split.scores(network)).transpose()?;
+        let record = self.epoch_record(valid);
+        let deepest = record.valid.as_ref().and_then(|valid| valid.exits.last());
+        let mut best = position.best;
+        if let Some(valid_top1) = deepest.map(|exit| exit.top1)
+            && best.is_none_or(|best| valid_top1 > best.valid_top1)
+        {
+            best = Some(Best { epoch: record.epoch, valid_top1 });
+            observer.save_best(variables, &self.experiment)?;
+        }
+        observer.epoch_ends(&record, self.experiment.train.epochs)?;
+        if let Some(previous) = &self.state.previous {
+            previous.copy_from(&self.state.variables);
+        }
+        self.position.next_epoch(best);
+        Ok(())
+    }
+
+    /// The record of the current epoch, whose steps are all taken.
+    fn epoch_record(&self, valid: Option<SplitScore>) -> EpochRecord {
+        let Position { epoch, counts, epoch_seconds, .. } = &self.position;
+        let (step, terms) = (self.steps_taken(), counts.terms());
+        EpochRecord {
+            epoch: epoch + 1,
+            step,
+            learning_rate: self.learning_rate(step - 1),
+            seconds: *epoch_seconds,
+            images_per_second: counts.images() as f64 / epoch_seconds,
+            loss: terms.values().sum(),
+            terms,
+            train: counts.scores(&self.state.network.exit_names()).exits,
+            valid,
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.position.epoch >= self.experiment.train.epochs || self.stops_early()
+    }
+
+    /// Whether validation has not improved within the patience of the experiment, and epochs are
+    /// left.
+    pub fn stops_early(&self) -> bool {
+        let Position { epoch, best, .. } = self.position;
+        let train = &self.experiment.train;
+        let stopping = train.early_stopping.as_ref();
+        epoch < train.epochs
+            && stopping.zip(best).is_some_and(|(stopping, best)| stopping.ends(epoch, best.epoch))
+    }
+
+    /// Steps per epoch.
+    pub fn steps_per_epoch(&self) -> usize {
+        self.loader.batches() / self.experiment.train.accumulate
+    }
+
+    /// Images per step.
+    pub fn images_per_step(&self) -> usize {
+        self.experiment.train.batch_size * self.experiment.train.accumulate
+    }
+
+    /// Steps since the start of the run.
+    pub fn steps_taken(&self) -> u64 {
+        self.position.epoch * self.steps_per_epoch() as u64 + self.position.step_in_epoch as u64
+    }
+
+    /// Learning rate of a step, counted from 0.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        let train = &self.experiment.train;
+        train.schedule.rate(step, self.steps_per_epoch() as u64, train.epochs)
+    }
+
+    /// The network to evaluate, save and deploy: the moving average if one is kept.
+    pub fn deployed(&self) -> Deployed<'_> {
+        let TrainState { network, variables, average, .. } = &self.state;
+        match average {
+            Some(average) => {
+                Deployed { network: average.network(), variables: average.variables() }
+            }
+            None => Deployed { network, variables },
+        }
+    }
+
+    /// All tensors that a step changes or depends on, apart from its batches. They share storage
+    /// with the trainer: copying into them restores its state.
+    pub fn tensors(&self) -> CheckpointTensors {
+        let TrainState { variables: weights, optimiser, average, previous, .. } = &self.state;
+        let shadow = |model: &Option<ShadowModel>| {
+            model.as_ref().map(ShadowModel::state).unwrap_or_default()
+        };
+        let groups = optimiser.state().into_iter();
+        groups
+            .fold(CheckpointTensors::default(), |all, (group, tensors)| all.with(group, tensors))
+            .with("weights", variables(weights))
+            .with("average", shadow(average))
+            .with("previous", shadow(previous))
+    }
+
+    /// An evaluation on `images`, with the normalisation of the experiment.
+    ///
+    /// # Errors
+    /// If the loader refuses the images.
+    pub fn evaluation(&self, images: &Arc<ImageSet>) -> Result<Evaluation> {
+        let normalization = self.data.normalization.clone();
+        Evaluation::new(Arc::clone(images), normalization, self.threads, self.device)
+    }
+}
