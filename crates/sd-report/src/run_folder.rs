@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::configuration::Configuration;
 use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
 use crate::measurement::{BenchRecord, Subject};
-use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION};
+use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION, legacy};
 
 /// The resolved configuration, written before the first step.
 pub const CONFIG: &str = "config.toml";
@@ -62,8 +63,8 @@ pub const FIGURES: &str = "figures";
 pub struct Run {
     /// The folder.
     pub folder: PathBuf,
-    /// The resolved configuration as written, TOML.
-    pub config: String,
+    /// The resolved configuration.
+    pub config: Configuration,
     /// Where it ran; `None` if the file is not there.
     pub environment: Option<Environment>,
     /// The epochs in order. Where a resumed run repeated some, the repetition counts.
@@ -91,12 +92,15 @@ impl Run {
         let folder = folder.as_ref();
         // Asked for first, so that a wrong path reads as one and not as a missing file.
         fs::read_dir(folder).map_err(Error::io(folder))?;
-        let config = read(&folder.join(CONFIG))?
+        let path = folder.join(CONFIG);
+        let config = read(&path)?
             .ok_or_else(|| Error::NotARun { folder: folder.to_owned(), missing: CONFIG })?;
         let summary = folder.join(SUMMARY);
         let text = read(&summary)?
             .ok_or_else(|| Error::NotFinished { folder: folder.to_owned(), missing: SUMMARY })?;
-        let summary = parse_summary(&summary, &text)?;
+        let config = parse_config(&path, &config)?;
+        let mut summary = parse_summary(&summary, &text)?;
+        legacy::complete(&mut summary, config.settings());
         let environment = folder.join(ENVIRONMENT);
         let environment =
             read(&environment)?.map(|text| from_json(&environment, &text)).transpose()?;
@@ -298,6 +302,13 @@ fn read(path: &Path) -> Result<Option<String>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(path)(error)),
     }
+}
+
+fn parse_config(path: &Path, text: &str) -> Result<Configuration> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        Error::Record { path: path.to_owned(), line, what: error.message().to_owned() }
+    })
 }
 
 /// The result of a run.
