@@ -23,10 +23,11 @@
 //! let grouped = ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: false });
 //! let block = grouped.build(&variables.root(), geometry)?;
 //!
-//! let (cost, shape) = block.cost(FeatureShape::new(64, 32, 32))?;
+//! let input = FeatureShape::new(64, 32, 32);
+//! let cost = block.cost(input)?;
 //! assert_eq!(cost.params, 128 * (64 / 8) * 9);
 //! assert_eq!(cost.macs, cost.params * 32 * 32);
-//! assert_eq!(shape, FeatureShape::new(128, 32, 32));
+//! assert_eq!(block.output_shape(input)?, FeatureShape::new(128, 32, 32));
 //!
 //! let images = Tensor::zeros([1, 64, 32, 32], (Kind::Float, Device::Cpu));
 //! assert_eq!(block.forward_t(&images, false).size(), [1, 128, 32, 32]);

@@ -65,10 +65,10 @@ impl ModuleT for BatchNorm {
 }
 
 impl Block for BatchNorm {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let channels = self.0.weight.numel();
-        let shape = input.with_channels(channels as i64, "batch norm")?;
-        Ok((Cost { params: 2 * channels as u64, macs: 0 }, shape))
+        input.with_channels(channels as i64, "batch norm")?;
+        Ok(Cost { params: 2 * channels as u64, macs: 0 })
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
@@ -105,7 +105,7 @@ impl ModuleT for BatchNormRelu {
 }
 
 impl Block for BatchNormRelu {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         self.0.cost(input)
     }
 
@@ -133,7 +133,7 @@ impl ModuleT for BatchNormRelu6 {
 }
 
 impl Block for BatchNormRelu6 {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         self.0.cost(input)
     }
 
@@ -166,9 +166,12 @@ impl ModuleT for BatchNormReluMaxPool {
 }
 
 impl Block for BatchNormReluMaxPool {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let (norm, shape) = self.0.cost(input)?;
-        Ok((norm, MaxPool(Window::tiles(2)).cost(shape)?.1))
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        self.0.cost(input)
+    }
+
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        MaxPool(Window::tiles(2)).output_shape(input)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {

@@ -20,8 +20,12 @@ impl nn::Module for MaxPool {
 }
 
 impl Block for MaxPool {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        Ok((Cost::ZERO, input.slide(self.0, input.channels)?))
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        input.slide(self.0, input.channels)
+    }
+
+    fn cost(&self, _: FeatureShape) -> Result<Cost> {
+        Ok(Cost::ZERO)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
@@ -42,8 +46,12 @@ impl nn::Module for AveragePool {
 }
 
 impl Block for AveragePool {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        Ok((Cost::ZERO, input.slide(self.0, input.channels)?))
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        input.slide(self.0, input.channels)
+    }
+
+    fn cost(&self, _: FeatureShape) -> Result<Cost> {
+        Ok(Cost::ZERO)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {

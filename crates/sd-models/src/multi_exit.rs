@@ -212,12 +212,13 @@ impl MultiExit {
 
     /// The stem, then each stage with the exit on it; the head is the last stage's.
     fn cost_by_part(&self) -> Result<Vec<PartCost>> {
-        let (stem, mut shape) = self.stem.cost(self.task.input).at("stem")?;
+        let stem = self.stem.cost(self.task.input).at("stem")?;
+        let mut shape = self.stem.output_shape(self.task.input).at("stem")?;
         let mut parts = vec![PartCost { blocks: stem, exit: None, adapter: Cost::ZERO }];
         for (index, stage) in self.stages.iter().enumerate() {
             let place = format!("stage {}", index + 1);
-            let (blocks, next) = stage.blocks.cost(shape).at(&place)?;
-            shape = next;
+            let blocks = stage.blocks.cost(shape).at(&place)?;
+            shape = stage.blocks.output_shape(shape).at(&place)?;
             let last = index + 1 == self.stages.len();
             let classifier = if last { Some(&self.head) } else { stage.exit.as_ref() };
             let exit = classifier.map(|exit| exit.cost(shape)).transpose();

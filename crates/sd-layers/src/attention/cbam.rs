@@ -68,13 +68,13 @@ impl nn::Module for Cbam {
 }
 
 impl Block for Cbam {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.channel.channels(), "CBAM")?;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        input.with_channels(self.channel.channels(), "CBAM")?;
         let params = self.channel.params();
         // The same layers see the means and the maxima.
         let channel = Cost { params, macs: 2 * params };
-        let (spatial, _) = self.spatial.cost(FeatureShape { channels: 2, ..input })?;
-        Ok((channel + spatial, shape))
+        let spatial = self.spatial.cost(FeatureShape { channels: 2, ..input })?;
+        Ok(channel + spatial)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {

@@ -74,13 +74,13 @@ impl ModuleT for Coordinate {
 }
 
 impl Block for Coordinate {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let line = |length| FeatureShape { height: length, width: 1, ..input };
-        let (reduce, hidden) = self.reduce.cost(line(input.height + input.width))?;
-        let (norm, hidden) = self.norm.cost(hidden)?;
-        let (row, _) = self.row.cost(FeatureShape { height: input.height, ..hidden })?;
-        let (column, _) = self.column.cost(FeatureShape { height: input.width, ..hidden })?;
-        Ok((reduce + norm + row + column, input))
+        let both = line(input.height + input.width);
+        let hidden = self.reduce.output_shape(both)?;
+        let row = self.row.cost(FeatureShape { height: input.height, ..hidden })?;
+        let column = self.column.cost(FeatureShape { height: input.width, ..hidden })?;
+        Ok(self.reduce.cost(both)? + self.norm.cost(hidden)? + row + column)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {

@@ -60,10 +60,10 @@ impl nn::Module for Eca {
 }
 
 impl Block for Eca {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.channels, "ECA")?;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        input.with_channels(self.channels, "ECA")?;
         let params = self.weight.numel() as u64;
-        Ok((Cost { params, macs: params * self.channels as u64 }, shape))
+        Ok(Cost { params, macs: params * self.channels as u64 })
     }
 
     /// The channels' means `[N, C, 1, 1]`, turned to `[N, 1, C, 1]`, are a map of one column.

@@ -61,11 +61,11 @@ impl ModuleT for ScanAttention {
 }
 
 impl Block for ScanAttention {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let (down, half) = self.down.cost(input)?;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        let half = self.down.output_shape(input)?;
         let params = self.up.numel() as u64;
         let up = Cost { params, macs: params * half.positions() };
-        Ok((down + up + self.norm.cost(input)?.0, input))
+        Ok(self.down.cost(input)? + up + self.norm.cost(input)?)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {

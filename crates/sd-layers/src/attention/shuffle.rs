@@ -75,10 +75,10 @@ impl nn::Module for Shuffle {
 }
 
 impl Block for Shuffle {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let half = self.channel.weight.numel() as i64;
-        let shape = input.with_channels(2 * self.groups * half, "shuffle attention")?;
-        Ok((Cost { params: 4 * half as u64, macs: 0 }, shape))
+        input.with_channels(2 * self.groups * half, "shuffle attention")?;
+        Ok(Cost { params: 4 * half as u64, macs: 0 })
     }
 
     /// On `[N, G, C/G, H·W]`.

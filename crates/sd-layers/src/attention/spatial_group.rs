@@ -75,9 +75,9 @@ impl nn::Module for SpatialGroup {
 }
 
 impl Block for SpatialGroup {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.channels, "spatial group-wise enhance")?;
-        Ok((Cost { params: 2 * self.weight.numel() as u64, macs: 0 }, shape))
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        input.with_channels(self.channels, "spatial group-wise enhance")?;
+        Ok(Cost { params: 2 * self.weight.numel() as u64, macs: 0 })
     }
 
     /// On `[N, G, C/G, H·W]`; what is a sum over a group's channels is their mean times C/G.

@@ -52,10 +52,10 @@ impl nn::Module for SqueezeExcite {
 }
 
 impl Block for SqueezeExcite {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.0.channels(), "squeeze-excite")?;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        input.with_channels(self.0.channels(), "squeeze-excite")?;
         let params = self.0.params();
-        Ok((Cost { params, macs: params }, shape))
+        Ok(Cost { params, macs: params })
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {

@@ -42,8 +42,8 @@ impl ModuleT for TpamiAttention {
 }
 
 impl Block for TpamiAttention {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        Ok((self.0.cost(input)?.0, input))
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        self.0.cost(input)
     }
 
     /// Of a map with odd sides, the scale is no number that every runtime rounds alike.

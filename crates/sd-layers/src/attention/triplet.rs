@@ -79,16 +79,16 @@ impl ModuleT for Triplet {
 }
 
 impl Block for Triplet {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let FeatureShape { channels, height, width } =
             input.with_channels(self.channels, "triplet attention")?;
         let mut total = Cost::ZERO;
         let planes = [(height, width), (channels, width), (channels, height)];
         for (branch, (height, width)) in self.branches.iter().zip(planes) {
-            let (conv, plane) = branch.conv.cost(FeatureShape::new(2, height, width))?;
-            total += conv + branch.norm.cost(plane)?.0;
+            total += branch.conv.cost(FeatureShape::new(2, height, width))?;
+            total += branch.norm.cost(FeatureShape::new(1, height, width))?;
         }
-        Ok((total, input))
+        Ok(total)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {

@@ -96,11 +96,14 @@ impl nn::Module for Convolution {
 }
 
 impl Block for Convolution {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
         let ConvGeometry { inputs, outputs, window } = self.geometry;
-        let output = input.with_channels(inputs, "convolution")?.slide(window, outputs)?;
+        input.with_channels(inputs, "convolution")?.slide(window, outputs)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let params = self.weight.numel() as u64;
-        Ok((Cost { params, macs: params * output.positions() }, output))
+        Ok(Cost { params, macs: params * self.output_shape(input)?.positions() })
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {

@@ -39,7 +39,11 @@ impl nn::ModuleT for DepthwiseSeparable {
 }
 
 impl Block for DepthwiseSeparable {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        self.0.output_shape(input)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         self.0.cost(input)
     }
 

@@ -51,13 +51,17 @@ impl nn::Module for Grouped {
 }
 
 impl Block for Grouped {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        self.convolution.output_shape(input)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         self.convolution.cost(input)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let output = self.convolution.onnx(graph, input, shape)?;
-        let shape = self.convolution.cost(shape)?.1;
+        let shape = self.output_shape(shape)?;
         Ok(match self.shuffle {
             Some(groups) => write_shuffle(graph, &output, shape, groups),
             None => output,

@@ -45,7 +45,11 @@ impl ModuleT for SeparablePair {
 }
 
 impl Block for SeparablePair {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        self.0.output_shape(input)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         self.0.cost(input)
     }
 

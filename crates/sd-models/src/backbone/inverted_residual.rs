@@ -62,7 +62,11 @@ impl nn::ModuleT for InvertedResidual {
 }
 
 impl Block for InvertedResidual {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        self.branch.output_shape(input)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         self.branch.cost(input)
     }
 

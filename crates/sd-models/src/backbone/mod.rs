@@ -112,9 +112,9 @@ impl Backbone {
     pub fn shapes(&self, input: FeatureShape) -> Result<Vec<FeatureShape>> {
         use crate::error::At;
         use sd_layers::Block;
-        let (_, mut shape) = self.stem.cost(input).at("stem")?;
+        let mut shape = self.stem.output_shape(input).at("stem")?;
         let after = |(index, stage): (usize, &Stage)| {
-            shape = stage.blocks.cost(shape).at(format!("stage {}", index + 1))?.1;
+            shape = stage.blocks.output_shape(shape).at(format!("stage {}", index + 1))?;
             Ok(shape)
         };
         self.stages.iter().enumerate().map(after).collect()

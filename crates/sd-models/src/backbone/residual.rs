@@ -114,19 +114,22 @@ impl nn::ModuleT for Residual {
 }
 
 impl Block for Residual {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let (branch, output) = self.branch.cost(input)?;
-        let (norm, output) = self.norm.cost(output)?;
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        self.branch.output_shape(input)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        let output = self.output_shape(input)?;
         let attention = match &self.attention {
             None => Cost::ZERO,
-            Some(attention) => attention.cost(output)?.0,
+            Some(attention) => attention.cost(output)?,
         };
-        let (shortcut, _) = self.shortcut.cost(input)?;
-        Ok((branch + norm + attention + shortcut, output))
+        let norm = self.norm.cost(output)?;
+        Ok(self.branch.cost(input)? + norm + attention + self.shortcut.cost(input)?)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        let output = self.cost(shape)?.1;
+        let output = self.output_shape(shape)?;
         let branch = self.branch.onnx(graph, input, shape)?;
         let mut branch = self.norm.onnx(graph, &branch, output)?;
         if let Some(attention) = &self.attention {

@@ -25,7 +25,7 @@ impl Exit for Pooled {
     }
 
     fn cost(&self, map: FeatureShape) -> sd_layers::Result<Cost> {
-        Ok(self.body.cost(map)?.0 + self.linear.cost())
+        Ok(self.body.cost(map)? + self.linear.cost())
     }
 
     fn onnx(

@@ -111,7 +111,7 @@ impl MultiExit {
     fn write_stem(&self, graph: &mut Graph) -> Result<Map> {
         let images = graph.input(IMAGES, &sides(self.task.input));
         let map = self.stem.onnx(graph, &images, self.task.input).at("stem")?;
-        Ok((map, self.stem.cost(self.task.input).at("stem")?.1))
+        Ok((map, self.stem.output_shape(self.task.input).at("stem")?))
     }
 
     fn write_stages(&self, graph: &mut Graph, segment: &Segment, map: Map) -> Result<Map> {
@@ -119,7 +119,7 @@ impl MultiExit {
         for index in segment.stages.clone() {
             let (blocks, place) = (&self.stages[index].blocks, format!("stage {}", index + 1));
             map = blocks.onnx(graph, &map, shape).at(&place)?;
-            shape = blocks.cost(shape).at(&place)?.1;
+            shape = blocks.output_shape(shape).at(&place)?;
         }
         Ok((map, shape))
     }
