@@ -58,12 +58,12 @@ pub use conv::{
 pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{
-    AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals,
-    forget_gradient, tensor_over,
+    AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals, global_average,
+    tensor_over, zero_grad,
 };
 pub use layout::channels_last;
 pub use linear::Linear;
-pub use norm::{BatchNorm, BatchNormRelu, BatchNormRelu6, BatchNormReluMaxPool};
-pub use pool::{AveragePool, MaxPool, global_average, write_global_average};
+pub use norm::BatchNorm;
+pub use pool::{AveragePool, MaxPool, write_global_average};
 pub use precision::Precision;
 pub use shape::{FeatureShape, Window};

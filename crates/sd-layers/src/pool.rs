@@ -3,7 +3,6 @@
 use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
-use crate::kernel;
 use crate::onnx::sliding;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
@@ -59,14 +58,6 @@ impl Block for AveragePool {
         attributes.push(int("count_include_pad", 1));
         Ok(graph.node("AveragePool", &[input], attributes))
     }
-}
-
-/// The mean of each channel: `[N, C, H, W]` to `[N, C]`.
-pub fn global_average(input: &Tensor) -> Tensor {
-    if kernel::is_channels_last(input) {
-        return kernel::mean(input);
-    }
-    input.mean_dim([2i64, 3].as_slice(), false, None)
 }
 
 /// Writes [`global_average`] into an ONNX graph.

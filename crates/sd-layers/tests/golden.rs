@@ -6,8 +6,8 @@ mod cases;
 
 use cases::Case;
 use sd_layers::{
-    AttentionConfig as Attention, BatchNorm, BatchNormRelu, Block, CbamConfig, ConvConfig,
-    ConvGeometry, CoordinateConfig, EcaConfig, GroupedConfig, Linear, ShuffleConfig, SimAmConfig,
+    AttentionConfig as Attention, BatchNorm, Block, CbamConfig, ConvConfig, ConvGeometry,
+    CoordinateConfig, EcaConfig, GroupedConfig, Linear, ShuffleConfig, SimAmConfig,
     SpatialGroupConfig, SqueezeExciteConfig, TripletConfig, Window, channels_last,
 };
 use tch::nn::ModuleT;
@@ -101,7 +101,7 @@ fn attentions_are_their_papers_formulas() {
 fn norms_and_the_linear_layer_are_pytorchs() {
     agrees("batch_norm", TRAIN, |vs| BatchNorm::new(vs, 8));
     agrees("batch_norm_eval", EVAL, |vs| BatchNorm::new(vs, 8));
-    agrees("batch_norm_relu", TRAIN, |vs| BatchNormRelu::new(vs, 8));
-    agrees("batch_norm_relu_eval", EVAL, |vs| BatchNormRelu::new(vs, 8));
+    agrees("batch_norm_relu", TRAIN, |vs| BatchNorm::relu(vs, 8));
+    agrees("batch_norm_relu_eval", EVAL, |vs| BatchNorm::relu(vs, 8));
     agrees("linear", TRAIN, |vs| Linear::new(vs, 8, 5));
 }

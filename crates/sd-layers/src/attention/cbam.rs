@@ -6,10 +6,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::squeeze_excite::Excitation;
-use super::weigh_channels;
 use crate::error::{odd, positive};
+use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
-use crate::pool::global_average;
 use crate::shape::Window;
 use crate::{Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
 
@@ -59,7 +58,7 @@ impl nn::Module for Cbam {
     fn forward(&self, input: &Tensor) -> Tensor {
         let largest = input.amax([2i64, 3].as_slice(), false);
         let channels = global_average(input).apply(&self.channel) + largest.apply(&self.channel);
-        let refined = weigh_channels(input, &channels.sigmoid());
+        let refined = scale_channels(input, &channels.sigmoid());
         let mean = refined.mean_dim([1i64].as_slice(), true, None);
         let planes = Tensor::cat(&[mean, refined.amax([1i64].as_slice(), true)], 1);
         let positions = planes.apply(&self.spatial).sigmoid();

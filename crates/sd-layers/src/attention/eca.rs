@@ -5,11 +5,10 @@ use sd_onnx::{Graph, Value, ints};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use super::weigh_channels;
 use crate::error::odd;
 use crate::init::uniform_fan_in;
+use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
-use crate::pool::global_average;
 use crate::precision::like;
 use crate::{Block, Cost, FeatureShape, Result};
 
@@ -55,7 +54,7 @@ impl nn::Module for Eca {
         let padding = weight.size()[2] / 2;
         let neighbours = global_average(input).unsqueeze(1);
         let weights = neighbours.conv1d(&weight, None::<Tensor>, 1, padding, 1, 1).sigmoid();
-        weigh_channels(input, &weights.squeeze_dim(1))
+        scale_channels(input, &weights.squeeze_dim(1))
     }
 }
 

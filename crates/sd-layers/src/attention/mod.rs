@@ -24,17 +24,9 @@ pub use triplet::{Triplet, TripletConfig};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, nn};
+use tch::nn;
 
-use crate::{Block, Result, Sequential, kernel};
-
-/// Each channel of each image of `map` `[N, C, H, W]` times its weight of `weights` `[N, C]`.
-fn weigh_channels(map: &Tensor, weights: &Tensor) -> Tensor {
-    if kernel::is_channels_last(map) && weights.kind() == map.kind() {
-        return kernel::weigh(map, weights);
-    }
-    map * weights.unsqueeze(-1).unsqueeze(-1)
-}
+use crate::{Block, Result, Sequential};
 
 /// An attention module. In TOML: `"none"`, `{ eca = {} }`, `{ squeeze_excite = { reduction = 8 } }`,
 /// `"scan"`.

@@ -9,10 +9,7 @@ use crate::init::uniform_fan_in;
 use crate::onnx;
 use crate::precision::like;
 use crate::shape::Window;
-use crate::{
-    BatchNorm, BatchNormRelu, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result,
-    Sequential,
-};
+use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result, Sequential};
 
 /// Side of the transposed convolution's window.
 const SIDE: i64 = 4;
@@ -41,7 +38,7 @@ impl ScanAttention {
         Ok(Self {
             down: Sequential::new()
                 .then(Convolution::new(&(vs / "down" / "conv"), halve, 1)?)
-                .then(BatchNormRelu::new(&(vs / "down" / "norm"), channels)),
+                .then(BatchNorm::relu(&(vs / "down" / "norm"), channels)),
             up: up.var("weight", &size, uniform_fan_in(size[1..].iter().product())),
             norm: BatchNorm::new(&(vs / "norm"), channels),
         })

@@ -5,11 +5,10 @@ use sd_onnx::{Graph, Value};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use super::weigh_channels;
 use crate::error::positive;
 use crate::init::uniform_fan_in;
+use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
-use crate::pool::global_average;
 use crate::precision::like;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
@@ -47,7 +46,7 @@ impl SqueezeExcite {
 impl nn::Module for SqueezeExcite {
     fn forward(&self, input: &Tensor) -> Tensor {
         let weights = global_average(input).apply(&self.0).sigmoid();
-        weigh_channels(input, &weights)
+        scale_channels(input, &weights)
     }
 }
 

@@ -8,8 +8,7 @@ use tch::{Tensor, nn};
 
 use crate::shape::Window;
 use crate::{
-    BatchNormRelu, Block, ConvGeometry, Cost, Error, FeatureShape, Result, SeparablePair,
-    Sequential,
+    BatchNorm, Block, ConvGeometry, Cost, Error, FeatureShape, Result, SeparablePair, Sequential,
 };
 
 /// The map weighed by σ of itself through separable convolutions with stride 2, batch norm, ReLU
@@ -28,7 +27,7 @@ impl TpamiAttention {
         Ok(Self(
             Sequential::new()
                 .then(SeparablePair::new(&(vs / "separable"), halve)?)
-                .then(BatchNormRelu::new(&(vs / "norm"), channels)),
+                .then(BatchNorm::relu(&(vs / "norm"), channels)),
         ))
     }
 }

@@ -5,7 +5,7 @@ use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
 use super::{ConvGeometry, Convolution};
-use crate::norm::BatchNormRelu;
+use crate::norm::BatchNorm;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result, Sequential};
 
@@ -26,7 +26,7 @@ impl DepthwiseSeparable {
         Ok(Self(
             Sequential::new()
                 .then(Convolution::new(&(vs / "depthwise"), depthwise, inputs)?)
-                .then(BatchNormRelu::new(&(vs / "norm"), inputs))
+                .then(BatchNorm::relu(&(vs / "norm"), inputs))
                 .then(Convolution::new(&(vs / "pointwise"), pointwise, 1)?),
         ))
     }

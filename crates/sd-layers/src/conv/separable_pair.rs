@@ -6,7 +6,7 @@ use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
 use super::{ConvGeometry, Convolution};
-use crate::norm::BatchNormRelu;
+use crate::norm::BatchNorm;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result, Sequential};
 
@@ -32,7 +32,7 @@ impl SeparablePair {
             layers = layers
                 .then(Convolution::new(&(&vs / "depthwise"), depthwise, inputs)?)
                 .then(Convolution::new(&(&vs / "pointwise"), pointwise, 1)?)
-                .then(BatchNormRelu::new(&(&vs / "norm"), outputs));
+                .then(BatchNorm::relu(&(&vs / "norm"), outputs));
         }
         Ok(Self(layers))
     }

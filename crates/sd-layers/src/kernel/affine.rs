@@ -28,6 +28,20 @@ pub struct Norm {
 }
 
 impl Norm {
+    /// Batch norm by libtorch, with the batch's statistics while training.
+    pub fn forward(&self, map: &Tensor, train: bool) -> Tensor {
+        map.batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            self.momentum,
+            self.epsilon,
+            true,
+        )
+    }
+
     /// The affine map by the running statistics.
     pub fn running(&self) -> Affine {
         Affine::of(self, values(&self.running_mean), values(&self.running_var))

@@ -100,7 +100,7 @@ extern "C" void sd_for_each(int64_t count, void* state, void (*work)(void* state
   });
 }
 
-extern "C" void sd_forget_gradient(at::Tensor* variable) { variable->mutable_grad().reset(); }
+extern "C" void sd_zero_grad(at::Tensor* variable) { variable->mutable_grad().reset(); }
 
 extern "C" void sd_fused_sgd(at::Tensor** values, at::Tensor** gradients, at::Tensor** momenta,
                              size_t count, double weight_decay, double momentum, double rate,

@@ -1,25 +1,28 @@
-//! The mean of each channel over an image's positions, and each channel of an image weighed by a
-//! number: what global pooling and channel attention are made of. libtorch's backward passes of
-//! both write a map in another order than it lies in memory.
+//! Global average pooling, and channels scaled by a weight per image: the two operations of channel
+//! attention. libtorch's backward passes of both write a map in another order than it has in memory.
 
 use tch::{Device, Kind, Tensor};
 
-use super::bridge::{for_each, gradient_as, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
 use super::element::{Bf16, Element};
 
-/// The means over the positions of `map` `[N, C, H, W]`, channels-last: `[N, C]` in its type.
-pub fn mean(map: &Tensor) -> Tensor {
+/// The mean of each channel over the positions of `map` `[N, C, H, W]`: `[N, C]` in its type.
+pub fn global_average(map: &Tensor) -> Tensor {
     match map.kind() {
+        _ if !is_channels_last(map) => map.mean_dim([2i64, 3].as_slice(), false, None),
         Kind::BFloat16 => mean_in::<Bf16>(map),
         _ => mean_in::<f32>(map),
     }
 }
 
-/// `map` `[N, C, H, W]`, channels-last, times `weights` `[N, C]` of its type.
-pub fn weigh(map: &Tensor, weights: &Tensor) -> Tensor {
+/// Each channel of each image of `map` `[N, C, H, W]` times its weight of `weights` `[N, C]`.
+pub fn scale_channels(map: &Tensor, weights: &Tensor) -> Tensor {
     match map.kind() {
-        Kind::BFloat16 => weigh_in::<Bf16>(map, weights),
-        _ => weigh_in::<f32>(map, weights),
+        kind if !is_channels_last(map) || weights.kind() != kind => {
+            map * weights.unsqueeze(-1).unsqueeze(-1)
+        }
+        Kind::BFloat16 => scale_in::<Bf16>(map, weights),
+        _ => scale_in::<f32>(map, weights),
     }
 }
 
@@ -48,10 +51,10 @@ fn mean_in<T: Element>(map: &Tensor) -> Tensor {
     output
 }
 
-fn weigh_in<T: Element>(map: &Tensor, weights: &Tensor) -> Tensor {
+fn scale_in<T: Element>(map: &Tensor, weights: &Tensor) -> Tensor {
     let images = Images::of(map);
     let saved_weights = weights.detach().contiguous();
-    let mut output = images.weighed::<T>(map, &saved_weights);
+    let mut output = images.scaled::<T>(map, &saved_weights);
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
         let gradient = gradient_as(saved.kind(), gradient);
@@ -63,7 +66,7 @@ fn weigh_in<T: Element>(map: &Tensor, weights: &Tensor) -> Tensor {
             #[inline(always)]
             |((map, gradient), sums)| images.sum_of_products(map, gradient, sums),
         );
-        vec![images.weighed::<T>(&gradient, &saved_weights), weights]
+        vec![images.scaled::<T>(&gradient, &saved_weights), weights]
     };
     record(&mut output, &[map, weights], backward);
     output
@@ -119,19 +122,19 @@ impl Images {
         self.positions * self.channels
     }
 
-    fn weighed<T: Element>(&self, map: &Tensor, weights: &Tensor) -> Tensor {
+    fn scaled<T: Element>(&self, map: &Tensor, weights: &Tensor) -> Tensor {
         let mut output = map.detach().empty_like();
         let maps = values::<T>(map).chunks(self.part()).zip(self.of_each::<T>(weights));
         for_each(
             maps.zip(values_mut::<T>(&mut output).chunks_mut(self.part())),
             #[inline(always)]
-            |((map, weights), output)| self.weigh_part(map, weights, output),
+            |((map, weights), output)| self.scale_part(map, weights, output),
         );
         output
     }
 
     #[inline(always)]
-    fn weigh_part<T: Element>(&self, map: &[T], weights: &[T], output: &mut [T]) {
+    fn scale_part<T: Element>(&self, map: &[T], weights: &[T], output: &mut [T]) {
         let channels = self.channels;
         let images = map.chunks_exact(self.image()).zip(output.chunks_exact_mut(self.image()));
         for ((map, output), weights) in images.zip(weights.chunks_exact(channels)) {

@@ -5,22 +5,39 @@
 use tch::{Kind, Tensor};
 
 use super::affine::{Affine, Norm, Slope, relu};
-use super::bridge::{for_each, gradient_as, part_of, record, values, values_mut};
+use super::bridge::{
+    for_each, grad_enabled, gradient_as, is_channels_last, part_of, record, values, values_mut,
+};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
 
-/// relu(norm(map) + residual) with the batch's statistics; moves the running ones.
-///
-/// `map`, `residual` and the result are `[N, C, H, W]`, channels-last.
-pub fn train(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
-    match map.kind() {
-        Kind::BFloat16 => train_in::<Bf16>(map, residual, norm),
-        _ => train_in::<f32>(map, residual, norm),
+/// relu(norm(map) + residual), or relu(norm(map)) without a residual; all are `[N, C, H, W]`.
+pub fn norm_relu(map: &Tensor, residual: Option<&Tensor>, norm: &Norm, train: bool) -> Tensor {
+    let alike = |residual: &Tensor| is_channels_last(residual) && residual.kind() == map.kind();
+    let has_kernel = is_channels_last(map) && residual.is_none_or(alike);
+    if has_kernel && train {
+        return in_training(map, residual, norm);
+    }
+    if has_kernel && !grad_enabled() {
+        return in_evaluation(map, residual, norm);
+    }
+    let mut output = norm.forward(map, train);
+    match residual {
+        None => output.relu_(),
+        Some(residual) => (output + residual).relu_(),
     }
 }
 
-/// relu(norm(map) + residual) with the running statistics, outside the graph.
-pub fn infer(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+/// [`norm_relu`] of channels-last maps with the batch's statistics; updates the running ones.
+pub fn in_training(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+    match map.kind() {
+        Kind::BFloat16 => training_of::<Bf16>(map, residual, norm),
+        _ => training_of::<f32>(map, residual, norm),
+    }
+}
+
+/// [`norm_relu`] of channels-last maps with the running statistics, outside the graph.
+pub fn in_evaluation(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
     let affine = norm.running();
     match map.kind() {
         Kind::BFloat16 => affine.relu::<Bf16>(map, residual),
@@ -28,7 +45,7 @@ pub fn infer(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
     }
 }
 
-fn train_in<T: Element>(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+fn training_of<T: Element>(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
     let affine = norm.of_batch::<T>(map);
     let mut output = affine.relu::<T>(map, residual);
 

@@ -4,20 +4,30 @@
 use tch::{Device, Kind, Tensor};
 
 use super::affine::{Affine, Norm, Slope, relu};
-use super::bridge::{for_each, gradient_as, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
+use super::norm_relu::norm_relu;
 
-/// max_pool(relu(norm(map))) in windows of 2×2 with the batch's statistics; moves the running
-/// ones. `map` is `[N, C, H, W]`, channels-last, H and W even; the result `[N, C, H/2, W/2]`.
-pub fn train_pooled(map: &Tensor, norm: &Norm) -> Tensor {
+/// max_pool(relu(norm(map))) in windows of 2×2: `[N, C, H, W]` to `[N, C, H/2, W/2]`.
+pub fn norm_relu_max_pool(map: &Tensor, norm: &Norm, train: bool) -> Tensor {
+    let even = map.size()[2..].iter().all(|side| side % 2 == 0);
+    if train && even && is_channels_last(map) {
+        return in_training(map, norm);
+    }
+    norm_relu(map, None, norm, train).max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
+}
+
+/// [`norm_relu_max_pool`] of a channels-last map of even sides with the batch's statistics; updates
+/// the running ones.
+pub fn in_training(map: &Tensor, norm: &Norm) -> Tensor {
     match map.kind() {
-        Kind::BFloat16 => train_in::<Bf16>(map, norm),
-        _ => train_in::<f32>(map, norm),
+        Kind::BFloat16 => training_of::<Bf16>(map, norm),
+        _ => training_of::<f32>(map, norm),
     }
 }
 
-fn train_in<T: Element>(map: &Tensor, norm: &Norm) -> Tensor {
+fn training_of<T: Element>(map: &Tensor, norm: &Norm) -> Tensor {
     let affine = norm.of_batch::<T>(map);
     let (mut output, chosen) = affine.relu_pool::<T>(map);
     let saved = map.shallow_clone();

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tch::{Device, Kind, Tensor};
 
+use super::bridge::is_channels_last;
+use super::depthwise::depthwise;
+use super::product::product;
 use super::*;
 use crate::channels_last;
 use crate::shape::Window;
@@ -73,7 +76,7 @@ fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
         let residual = with_residual.then(|| map(kind, channels));
         let their_residual = residual.as_ref().map(|r| r.detach().copy().set_requires_grad(true));
 
-        let found = train(&x, residual.as_ref(), &ours);
+        let found = norm_relu::in_training(&x, residual.as_ref(), &ours);
         let expected = libtorch(&their_x, their_residual.as_ref(), &theirs, true);
         assert_eq!(found.kind(), kind);
         assert_eq!(found.stride(), x.stride());
@@ -102,7 +105,7 @@ fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
         }
 
         let _no_grad = tch::no_grad_guard();
-        let found = infer(&x, residual.as_ref(), &ours);
+        let found = norm_relu::in_evaluation(&x, residual.as_ref(), &ours);
         let expected = libtorch(&x, residual.as_ref(), &ours, false);
         assert!(difference(&found, &expected) < tolerance, "inference, {channels} channels");
     }
@@ -123,8 +126,8 @@ fn norm_sum_and_relu_are_libtorchs() {
 #[test]
 fn nothing_is_recorded_without_gradients() {
     let (x, norm) = (map(Kind::Float, 4), norm(4));
-    assert!(!tch::no_grad(|| train(&x, None, &norm)).requires_grad());
-    assert!(train(&x, None, &norm).requires_grad());
+    assert!(!tch::no_grad(|| norm_relu::in_training(&x, None, &norm)).requires_grad());
+    assert!(norm_relu::in_training(&x, None, &norm).requires_grad());
 }
 
 #[test]
@@ -137,7 +140,7 @@ fn norm_relu_and_pool_are_libtorchs() {
             let x = channels_last(&Tensor::randn([5, channels, side, 2 * side], CPU).to_kind(kind))
                 .set_requires_grad(true);
             let their_x = x.detach().copy().set_requires_grad(true);
-            let found = train_pooled(&x, &ours);
+            let found = norm_relu_pool::in_training(&x, &ours);
             let expected = libtorch(&their_x, None, &theirs, true).max_pool2d(
                 [2, 2],
                 [2, 2],
@@ -245,11 +248,11 @@ fn means_and_weights_by_image_are_libtorchs() {
                 x.detach().copy().set_requires_grad(true),
                 weights.detach().copy().set_requires_grad(true),
             );
-            let found = weigh(&x, &weights);
+            let found = scale_channels(&x, &weights);
             let expected = &their_x * their_weights.unsqueeze(-1).unsqueeze(-1);
             assert_eq!((found.kind(), found.stride()), (kind, x.stride()));
             let (means, their_means) =
-                (mean(&found), expected.mean_dim([2i64, 3].as_slice(), false, None));
+                (global_average(&found), expected.mean_dim([2i64, 3].as_slice(), false, None));
             let gradient = Tensor::randn(means.size(), CPU).to_kind(kind);
             (&means * &gradient).sum(Kind::Float).backward();
             (&their_means * &gradient).sum(Kind::Float).backward();

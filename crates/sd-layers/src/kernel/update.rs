@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use tch::{Kind, Tensor};
 
 unsafe extern "C" {
-    fn sd_forget_gradient(variable: *mut c_void);
+    fn sd_zero_grad(variable: *mut c_void);
     fn sd_fused_sgd(
         values: *const *mut c_void,
         gradients: *const *mut c_void,
@@ -33,11 +33,11 @@ unsafe extern "C" {
     );
 }
 
-/// Drops a variable's gradient, so that the next backward pass hands its own over where it would
-/// add it to zeros.
-pub fn forget_gradient(variable: &Tensor) {
+/// Drops a variable's gradient, as PyTorch's `zero_grad(set_to_none=True)` does: the next backward
+/// pass stores its own instead of adding it to zeros.
+pub fn zero_grad(variable: &Tensor) {
     // SAFETY: the pointer is a live tensor's.
-    unsafe { sd_forget_gradient(pointer(variable)) }
+    unsafe { sd_zero_grad(pointer(variable)) }
 }
 
 /// One update of SGD as `torch.optim.SGD` defines it:

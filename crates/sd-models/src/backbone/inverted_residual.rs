@@ -2,8 +2,7 @@
 //! figure 3b and table 1).
 
 use sd_layers::{
-    BatchNorm, BatchNormRelu6, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result,
-    Sequential, Window,
+    BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result, Sequential, Window,
 };
 use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
@@ -51,7 +50,7 @@ pub fn with_relu6(
 ) -> Result<Sequential> {
     Ok(blocks
         .then(Convolution::new(&(vs / "conv"), geometry, groups)?)
-        .then(BatchNormRelu6::new(&(vs / "norm"), geometry.outputs)))
+        .then(BatchNorm::relu6(&(vs / "norm"), geometry.outputs)))
 }
 
 impl nn::ModuleT for InvertedResidual {

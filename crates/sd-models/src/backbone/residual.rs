@@ -1,8 +1,8 @@
 //! The residual blocks (He et al. 2016, <https://arxiv.org/abs/1512.03385>, figure 5).
 
 use sd_layers::{
-    AttentionConfig, BatchNorm, BatchNormRelu, Block, ConvConfig, ConvGeometry, Convolution, Cost,
-    FeatureShape, Result, Sequential, Window,
+    AttentionConfig, BatchNorm, Block, ConvConfig, ConvGeometry, Convolution, Cost, FeatureShape,
+    Result, Sequential, Window,
 };
 use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
@@ -48,7 +48,7 @@ impl Residual {
         let second = ConvGeometry { inputs: width, outputs: width, window: Window::same(3, 1) };
         let branch = Sequential::new()
             .then(style.conv.build(&(vs / "conv1"), first)?)
-            .then(BatchNormRelu::new(&(vs / "norm1"), width))
+            .then(BatchNorm::relu(&(vs / "norm1"), width))
             .then(style.conv.build(&(vs / "conv2"), second)?);
         Ok(Self {
             branch,
@@ -74,9 +74,9 @@ impl Residual {
         let expand = ConvGeometry { inputs: width, outputs, window: Window::same(1, 1) };
         let branch = Sequential::new()
             .then(Convolution::new(&(vs / "conv1"), reduce, 1)?)
-            .then(BatchNormRelu::new(&(vs / "norm1"), width))
+            .then(BatchNorm::relu(&(vs / "norm1"), width))
             .then(style.conv.build(&(vs / "conv2"), middle)?)
-            .then(BatchNormRelu::new(&(vs / "norm2"), width))
+            .then(BatchNorm::relu(&(vs / "norm2"), width))
             .then(Convolution::new(&(vs / "conv3"), expand, 1)?);
         Ok(Self {
             branch,
@@ -104,7 +104,7 @@ impl nn::ModuleT for Residual {
         let branch = self.branch.forward_t(input, train);
         let shortcut = self.shortcut.forward_t(input, train);
         match &self.attention {
-            None => self.norm.relu(&branch, Some(&shortcut), train),
+            None => self.norm.relu_of_sum(&branch, &shortcut, train),
             Some(attention) => {
                 let branch = attention.forward_t(&self.norm.forward_t(&branch, train), train);
                 (branch + shortcut).relu_()

@@ -2,8 +2,7 @@
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNormRelu, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential,
-    Window,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential, Window,
 };
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -119,7 +118,7 @@ impl ResnetConfig {
         let geometry = ConvGeometry { inputs, outputs, window };
         let stem = Sequential::new()
             .then(Convolution::new(&(vs / "conv"), geometry, 1)?)
-            .then(BatchNormRelu::new(&(vs / "norm"), outputs));
+            .then(BatchNorm::relu(&(vs / "norm"), outputs));
         Ok(match self.stem {
             Stem::Small => (stem, 1),
             Stem::Large => (stem.then(MaxPool(Window::same(3, 2))), 4),

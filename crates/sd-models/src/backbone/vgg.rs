@@ -2,8 +2,7 @@
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNormRelu, BatchNormReluMaxPool, ConvConfig, ConvGeometry, Convolution,
-    MaxPool, Sequential, Window,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential, Window,
 };
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -91,9 +90,9 @@ impl VggConfig {
                     inputs = outputs;
                 }
                 blocks = if layer + 1 == count && pooled_at_once {
-                    blocks.then(BatchNormReluMaxPool::new(&(&vs / "norm"), outputs))
+                    blocks.then(BatchNorm::relu_max_pool(&(&vs / "norm"), outputs))
                 } else {
-                    blocks.then(BatchNormRelu::new(&(&vs / "norm"), outputs))
+                    blocks.then(BatchNorm::relu(&(&vs / "norm"), outputs))
                 };
             }
             if !pooled_at_once {

@@ -1,7 +1,7 @@
 //! The shallow classifier of Be Your Own Teacher (Zhang et al. 2019,
 //! <https://arxiv.org/abs/1905.08094>), the heavy baseline.
 
-use sd_layers::{BatchNormRelu, ConvGeometry, Convolution, Linear, Sequential, Window};
+use sd_layers::{BatchNorm, ConvGeometry, Convolution, Linear, Sequential, Window};
 use tch::nn;
 
 use super::{ExitGeometry, Pooled};
@@ -36,7 +36,7 @@ pub(super) fn bottleneck(
         let geometry = ConvGeometry { inputs, outputs, window };
         body = body
             .then(Convolution::new(&(&vs / "conv"), geometry, 1)?)
-            .then(BatchNormRelu::new(&(&vs / "norm"), outputs));
+            .then(BatchNorm::relu(&(&vs / "norm"), outputs));
     }
     Ok(body)
 }

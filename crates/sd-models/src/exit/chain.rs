@@ -3,8 +3,8 @@
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNormRelu, ConvGeometry, DepthwiseSeparable, FeatureShape, Linear,
-    Sequential, Window,
+    AttentionConfig, BatchNorm, ConvGeometry, DepthwiseSeparable, FeatureShape, Linear, Sequential,
+    Window,
 };
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -43,7 +43,7 @@ impl ChainConfig {
             let geometry = ConvGeometry { inputs: map.channels, outputs, window };
             body = body
                 .then(DepthwiseSeparable::new(&(&vs / "conv"), geometry)?)
-                .then(BatchNormRelu::new(&(&vs / "norm"), outputs));
+                .then(BatchNorm::relu(&(&vs / "norm"), outputs));
             if ends {
                 break;
             }

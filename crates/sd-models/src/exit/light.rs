@@ -2,8 +2,8 @@
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, AveragePool, BatchNormRelu, ConvGeometry, Convolution, Error, Linear,
-    Sequential, Window,
+    AttentionConfig, AveragePool, BatchNorm, ConvGeometry, Convolution, Error, Linear, Sequential,
+    Window,
 };
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -52,7 +52,7 @@ impl LightConfig {
         let mut body = Sequential::new()
             .then(self.attention.build(&(vs / "attention"), inputs)?)
             .then(Convolution::new(&(vs / "reduce" / "depthwise"), halve, inputs)?)
-            .then(BatchNormRelu::new(&(vs / "reduce" / "norm"), inputs));
+            .then(BatchNorm::relu(&(vs / "reduce" / "norm"), inputs));
         let halved = map.slide(halve.window, inputs)?;
         let (longer, shorter) = (halved.height.max(halved.width), halved.height.min(halved.width));
         let tile = ((longer - 1) / self.side + 1).min(shorter);
@@ -61,7 +61,7 @@ impl LightConfig {
         }
         let body = body
             .then(Convolution::new(&(vs / "reduce" / "pointwise"), widen, 1)?)
-            .then(BatchNormRelu::new(&(vs / "norm"), outputs));
+            .then(BatchNorm::relu(&(vs / "norm"), outputs));
         Ok(Pooled { body, linear: Linear::new(&(vs / "linear"), outputs, classes) })
     }
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
-use sd_layers::forget_gradient;
+use sd_layers::zero_grad;
 use tch::{Tensor, nn};
 
 /// Which optimiser, and its values.
@@ -75,7 +75,7 @@ impl Optimiser {
 
     /// Forgets the gradients.
     pub fn forget_gradients(&self) {
-        self.parameters.values().for_each(forget_gradient);
+        self.parameters.values().for_each(zero_grad);
     }
 
     /// The length `[]` of all gradients as one vector.
