@@ -51,10 +51,7 @@ mod shape;
 
 pub use attention::*;
 pub use block::{Block, Sequential};
-pub use conv::{
-    ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig,
-    SeparablePair,
-};
+pub use conv::*;
 pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{

@@ -59,6 +59,17 @@ fn every_attention_counts_learns_and_keeps_the_shape() {
     }
 }
 
+#[test]
+fn an_attention_has_the_name_that_toml_has() {
+    for config in AttentionConfig::examples() {
+        let name = match serde_json::to_value(&config).unwrap() {
+            serde_json::Value::Object(table) => table.keys().next().cloned(),
+            name => name.as_str().map(str::to_owned),
+        };
+        assert_eq!(name.as_deref(), Some(config.name()));
+    }
+}
+
 /// A map of one position, and one of zeros as ReLU leaves them, have neither variance nor likeness
 /// to divide by.
 #[test]

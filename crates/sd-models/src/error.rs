@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::backbone::MAX_WIDTH;
-
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -37,8 +35,13 @@ pub enum Error {
         expected: usize,
     },
     /// A width multiplier that is not a positive number, or would not fit into memory.
-    #[error("width is {0}, expected a number above 0, at most {MAX_WIDTH}")]
-    Width(f64),
+    #[error("width is {found}, expected a number above 0, at most {most}")]
+    Width {
+        /// The width found.
+        found: f64,
+        /// The largest width.
+        most: f64,
+    },
     /// An output stride that is no power of two, or out of what the stem and the stages allow.
     #[error("{family}.output_stride is {found}, expected a power of two from {least} to {most}")]
     OutputStride {

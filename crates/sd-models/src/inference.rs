@@ -25,8 +25,8 @@ pub fn keep_weights_for_inference(vs: &nn::VarStore, precision: Precision) {
 mod tests {
     use super::*;
     use crate::{
-        BackboneConfig, ExitConfig, ExitsConfig, MobilenetV2Config, ModelConfig, MultiExit,
-        PerStage, ResnetConfig, Stem, Task, VggConfig, VggHead,
+        BackboneConfig, ExitConfig, ExitsConfig, ModelConfig, MultiExit, PerStage, Task, VggConfig,
+        VggHead,
     };
     use sd_layers::{AttentionConfig, ConvConfig, FeatureShape};
     use tch::{Device, Kind, Tensor};
@@ -42,17 +42,9 @@ mod tests {
         for exit in ExitConfig::examples() {
             same(vgg(ConvConfig::DepthwiseSeparable, AttentionConfig::None), exit);
         }
-        let resnet = ResnetConfig {
-            depth: 18,
-            stem: Stem::Small,
-            output_stride: None,
-            width: 0.25,
-            conv: PerStage::All(ConvConfig::Dense),
-            attention: PerStage::All(AttentionConfig::None),
-        };
-        same(BackboneConfig::Resnet(resnet), ExitConfig::Byot);
-        let mobilenet = MobilenetV2Config { stem: Stem::Small, width: 0.25 };
-        same(BackboneConfig::MobilenetV2(mobilenet), ExitConfig::Byot);
+        for backbone in BackboneConfig::examples() {
+            same(backbone, ExitConfig::Byot);
+        }
     }
 
     fn vgg(conv: ConvConfig, attention: AttentionConfig) -> BackboneConfig {

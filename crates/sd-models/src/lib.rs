@@ -42,18 +42,17 @@ mod backbone;
 mod error;
 mod exit;
 mod inference;
+mod library;
 mod multi_exit;
 mod per_stage;
 mod state_dict;
 mod weights;
 
-pub use backbone::{
-    Backbone, BackboneConfig, MobilenetV2Config, ResnetConfig, Stage, Stem, VggConfig, VggHead,
-};
+pub use backbone::*;
 pub use error::{Error, Result};
 pub use exit::*;
 pub use inference::keep_weights_for_inference;
+pub use library::Library;
 pub use multi_exit::{ExitOutputs, ModelConfig, MultiExit, Task};
 pub use per_stage::PerStage;
-pub use state_dict::Library;
 pub use weights::{TensorFile, variables};

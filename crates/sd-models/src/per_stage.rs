@@ -22,11 +22,11 @@ pub enum PerStage<T> {
 }
 
 impl<T> PerStage<T> {
-    /// Whether `holds` is true of the choice of every stage.
-    pub fn all(&self, holds: impl FnMut(&T) -> bool) -> bool {
+    /// The choices as written: one for all stages, or one each.
+    pub fn choices(&self) -> &[T] {
         match self {
-            Self::All(choice) => std::slice::from_ref(choice).iter().all(holds),
-            Self::Each(list) => list.iter().all(holds),
+            Self::All(choice) => std::slice::from_ref(choice),
+            Self::Each(list) => list,
         }
     }
 }

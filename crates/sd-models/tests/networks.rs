@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sd_layers::{ConvConfig, Cost, FeatureShape, GroupedConfig, Precision};
 use sd_models::{
-    BackboneConfig, ChainConfig, ExitConfig, ExitsConfig, LightConfig, MobilenetV2Config,
-    ModelConfig, MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead,
-    variables,
+    BackboneConfig, BackboneFamily, ChainConfig, ExitConfig, ExitsConfig, LightConfig,
+    MobilenetV2Config, ModelConfig, MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile,
+    VggConfig, VggHead, variables,
 };
 use tch::{Device, Kind, Tensor, nn};
 
@@ -47,7 +47,7 @@ fn of_output_stride(output_stride: i64, mut backbone: BackboneConfig) -> Backbon
     match &mut backbone {
         BackboneConfig::Resnet(config) => config.output_stride = Some(output_stride),
         BackboneConfig::Vgg(config) => config.output_stride = Some(output_stride),
-        BackboneConfig::MobilenetV2(_) => unreachable!("it has none"),
+        _ => unreachable!("it has none"),
     }
     backbone
 }
@@ -236,6 +236,24 @@ fn every_exit_counts_what_it_holds_and_receives_a_gradient() {
             let learns = !value.requires_grad() || value.grad().defined();
             assert!(learns, "{name}: {variable} has no gradient");
         }
+    }
+}
+
+#[test]
+fn every_backbone_counts_what_it_holds_and_names_its_original() {
+    let _no_grad = tch::no_grad_guard();
+    for backbone in BackboneConfig::examples() {
+        let name = backbone.describe();
+        let (vs, network) =
+            built(&ModelConfig { backbone: backbone.clone(), exits: None }, CIFAR100);
+        let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
+        assert_eq!(network.framework_cost().unwrap().params, elements as u64, "{name}");
+        assert!(vs.variables().keys().all(|variable| !variable.contains("__")), "{name}");
+        let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+        let outputs = network.forward_exits(&images, false);
+        assert_eq!(outputs.deepest.logits.size(), [2, 100], "{name}");
+        let original = backbone.dense_original();
+        assert_eq!(original.dense_original(), original, "{name}");
     }
 }
 

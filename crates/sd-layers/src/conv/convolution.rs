@@ -1,18 +1,29 @@
-//! The convolution itself, dense or in groups.
+//! The convolution block, dense or in groups.
 
 use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
-use super::ConvGeometry;
 use crate::error::positive;
 use crate::init::uniform_fan_in;
 use crate::kernel;
 use crate::onnx;
+use crate::shape::Window;
 use crate::{Block, Cost, Error, FeatureShape, Result};
+
+/// Channels that a convolution maps, and its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConvGeometry {
+    /// Input channels.
+    pub inputs: i64,
+    /// Output channels.
+    pub outputs: i64,
+    /// The window.
+    pub window: Window,
+}
 
 /// A two-dimensional convolution without bias: `[N, inputs, H, W]` to `[N, outputs, H', W']`.
 ///
-/// With more than one group, output channel group i sees input channel group i alone.
+/// With several groups, group i of the output channels depends only on group i of the input channels.
 #[derive(Debug)]
 pub struct Convolution {
     weight: Tensor,
@@ -21,10 +32,10 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// A convolution in `groups` groups; 1 is a dense one.
+    /// A convolution in `groups` groups; 1 is dense.
     ///
     /// # Errors
-    /// [`Error::Groups`] if the channels do not divide by `groups`, [`Error::Value`] if that is
+    /// [`Error::Groups`] if the channels do not divide by `groups`, [`Error::Value`] if `groups` is
     /// not positive.
     pub fn new(vs: &nn::Path, geometry: ConvGeometry, groups: i64) -> Result<Self> {
         let ConvGeometry { inputs, outputs, window } = geometry;

@@ -1,17 +1,22 @@
 //! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>).
 
+mod state_dict;
+
 use schemars::JsonSchema;
 use sd_layers::{ConvGeometry, Sequential, Window};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::inverted_residual::{InvertedResidual, with_relu6};
-use super::{Backbone, Stage, Stem, checked};
+use super::{Backbone, BackboneConfig, BackboneFamily, Stage, Stem, checked};
 use crate::Result;
 use crate::error::At;
 use crate::exit::Head;
+use crate::library::{Layer, Library};
 
-/// Configuration of a MobileNetV2.
+/// MobileNetV2, a small network by design, for comparison. It has a stage for each resolution; the
+/// last ends with a 1×1 convolution to 1280 channels. The head has no dropout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MobilenetV2Config {
@@ -46,14 +51,8 @@ const STAGES: [&[Row]; 5] = [
     &[row(6, 160, 3), row(6, 320, 1)],
 ];
 
-impl MobilenetV2Config {
-    /// The backbone for images with `channels` channels: a stage for each resolution of the
-    /// paper's network; the last ends with its 1×1 convolution to 1280 channels. The head has no
-    /// dropout.
-    ///
-    /// # Errors
-    /// For a width out of its range.
-    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+impl BackboneFamily for MobilenetV2Config {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let (mut stride, halves) = match self.stem {
             Stem::Small => (1, [false, false, true, true, true]),
             Stem::Large => (2, [false, true, true, true, true]),
@@ -89,22 +88,34 @@ impl MobilenetV2Config {
         Ok(Backbone { stem, stages, head: Head::Linear })
     }
 
-    /// `mobilenet_v2`, with its width where that is not 1.
-    pub(super) fn describe(&self) -> String {
-        if self.width == 1.0 {
-            "mobilenet_v2".to_owned()
-        } else {
-            format!("mobilenet_v2 × {}", self.width)
+    fn describe(&self) -> String {
+        match self.width {
+            1.0 => "mobilenet_v2".to_owned(),
+            width => format!("mobilenet_v2 × {width}"),
         }
     }
 
-    /// The rows of each stage: whether their blocks have a widening convolution, and how many
-    /// blocks they are.
-    pub(crate) fn rows() -> impl Iterator<Item = Vec<(bool, usize)>> {
-        let row = |row: &Row| (row.expansion != 1, row.blocks);
-        STAGES.iter().map(move |rows| rows.iter().map(row).collect())
+    /// The network itself: it is not compressed.
+    fn dense_original(&self) -> BackboneConfig {
+        BackboneConfig::MobilenetV2(self.clone())
     }
 
+    fn missing_from(&self, _: Library) -> Option<&'static str> {
+        None
+    }
+
+    fn layer_names(&self, library: Library) -> Result<Vec<Layer>> {
+        Ok(state_dict::layers(library))
+    }
+}
+
+impl Examples for MobilenetV2Config {
+    fn examples() -> Vec<Self> {
+        vec![Self { stem: Stem::Small, width: 1.0 }]
+    }
+}
+
+impl MobilenetV2Config {
     fn channels(&self, base: i64) -> Result<i64> {
         Ok(multiple_of_8(base as f64 * checked(self.width)?))
     }

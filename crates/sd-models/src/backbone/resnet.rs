@@ -1,19 +1,26 @@
 //! ResNet (He et al. 2016, <https://arxiv.org/abs/1512.03385>).
 
+mod state_dict;
+
 use schemars::JsonSchema;
 use sd_layers::{
     AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential, Window,
 };
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::residual::{BlockStyle, Residual};
-use super::{Backbone, Stage, checked_output_stride, scaled};
+use super::{
+    Backbone, BackboneConfig, BackboneFamily, Stage, checked_output_stride, description,
+    only_plain, scaled,
+};
 use crate::error::At;
 use crate::exit::Head;
+use crate::library::{Layer, Library};
 use crate::{Error, PerStage, Result};
 
-/// Configuration of a ResNet.
+/// Residual networks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResnetConfig {
@@ -47,13 +54,8 @@ pub enum Stem {
     Large,
 }
 
-impl ResnetConfig {
-    /// The backbone for images with `channels` channels.
-    ///
-    /// # Errors
-    /// For a depth or an output stride that there is not, a list by stage of another length than
-    /// four, and layers whose numbers do not fit.
-    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+impl BackboneFamily for ResnetConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let (bottleneck, blocks) = (self.has_bottlenecks(), self.blocks()?);
         let convs = self.conv.resolve("resnet.conv", blocks.len())?;
         let attentions = self.attention.resolve("resnet.attention", blocks.len())?;
@@ -86,8 +88,40 @@ impl ResnetConfig {
         Ok(Backbone { stem, stages, head: Head::Linear })
     }
 
+    fn describe(&self) -> String {
+        description("resnet", self.depth, &self.conv)
+    }
+
+    fn dense_original(&self) -> BackboneConfig {
+        let conv = PerStage::All(ConvConfig::Dense);
+        BackboneConfig::Resnet(Self { output_stride: None, conv, ..self.clone() })
+    }
+
+    fn missing_from(&self, _: Library) -> Option<&'static str> {
+        only_plain(&self.conv, &self.attention)
+    }
+
+    fn layer_names(&self, _: Library) -> Result<Vec<Layer>> {
+        state_dict::layers(self)
+    }
+}
+
+impl Examples for ResnetConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self {
+            depth: 18,
+            stem: Stem::Small,
+            width: 1.0,
+            output_stride: None,
+            conv: PerStage::All(ConvConfig::Dense),
+            attention: PerStage::All(AttentionConfig::None),
+        }]
+    }
+}
+
+impl ResnetConfig {
     /// Blocks of each stage (table 1 of the paper).
-    pub(crate) fn blocks(&self) -> Result<[usize; 4]> {
+    fn blocks(&self) -> Result<[usize; 4]> {
         match self.depth {
             18 => Ok([2, 2, 2, 2]),
             34 | 50 => Ok([3, 4, 6, 3]),
@@ -101,7 +135,7 @@ impl ResnetConfig {
     }
 
     /// Whether the blocks are bottlenecks: three convolutions, not two.
-    pub(crate) fn has_bottlenecks(&self) -> bool {
+    fn has_bottlenecks(&self) -> bool {
         self.depth >= 50
     }
 

@@ -1,18 +1,26 @@
 //! VGG with batch norm (Simonyan and Zisserman 2015, <https://arxiv.org/abs/1409.1556>).
 
+mod state_dict;
+
 use schemars::JsonSchema;
 use sd_layers::{
     AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential, Window,
 };
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use super::{Backbone, Stage, checked_output_stride, scaled};
+use super::{
+    Backbone, BackboneConfig, BackboneFamily, Stage, checked_output_stride, description,
+    only_plain, scaled,
+};
 use crate::error::At;
 use crate::exit::Head;
+use crate::library::{Layer, Library};
 use crate::{Error, PerStage, Result};
 
-/// Configuration of a VGG.
+/// VGG with batch norm. The first convolution is the stem; each of the five stages ends with a 2×2
+/// max pool, up to the output stride.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VggConfig {
@@ -50,14 +58,8 @@ pub enum VggHead {
     Classic7x7,
 }
 
-impl VggConfig {
-    /// The backbone for images with `channels` channels. The first convolution is the stem; each
-    /// of the five stages ends with a 2×2 max pool, up to the output stride.
-    ///
-    /// # Errors
-    /// For a depth or an output stride that there is not, a list by stage of another length than
-    /// five, and layers whose numbers do not fit.
-    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+impl BackboneFamily for VggConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let counts = self.convolutions()?;
         let convs = self.conv.resolve("vgg.conv", counts.len())?;
         let attentions = self.attention.resolve("vgg.attention", counts.len())?;
@@ -77,7 +79,7 @@ impl VggConfig {
             let place = format!("stage{}", index + 1);
             let outputs = scaled(64 << index.min(3), self.width)?;
             let pools = stride < output_stride;
-            let pooled_at_once = pools && attentions[index] == AttentionConfig::None;
+            let fused = pools && attentions[index] == AttentionConfig::None;
             let mut blocks = Sequential::new();
             for layer in 0..count {
                 let mut vs = vs / &place / layer;
@@ -89,13 +91,13 @@ impl VggConfig {
                     blocks = blocks.then(convs[index].build(&(&vs / "conv"), geometry).at(&place)?);
                     inputs = outputs;
                 }
-                blocks = if layer + 1 == count && pooled_at_once {
+                blocks = if layer + 1 == count && fused {
                     blocks.then(BatchNorm::relu_max_pool(&(&vs / "norm"), outputs))
                 } else {
                     blocks.then(BatchNorm::relu(&(&vs / "norm"), outputs))
                 };
             }
-            if !pooled_at_once {
+            if !fused {
                 let attention = attentions[index].build(&(vs / &place / "attention"), outputs);
                 blocks = blocks.then(attention.at(&place)?);
                 if pools {
@@ -116,8 +118,41 @@ impl VggConfig {
         Ok(Backbone { stem, stages, head })
     }
 
+    fn describe(&self) -> String {
+        description("vgg", self.depth, &self.conv)
+    }
+
+    fn dense_original(&self) -> BackboneConfig {
+        let conv = PerStage::All(ConvConfig::Dense);
+        BackboneConfig::Vgg(Self { output_stride: None, conv, ..self.clone() })
+    }
+
+    fn missing_from(&self, library: Library) -> Option<&'static str> {
+        let lacks_head = library == Library::Timm && self.head != VggHead::Classic7x7;
+        only_plain(&self.conv, &self.attention).or(lacks_head.then_some("the head `classic7x7`"))
+    }
+
+    fn layer_names(&self, library: Library) -> Result<Vec<Layer>> {
+        state_dict::layers(library, self)
+    }
+}
+
+impl Examples for VggConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self {
+            depth: 11,
+            head: VggHead::Linear,
+            width: 1.0,
+            output_stride: None,
+            conv: PerStage::All(ConvConfig::Dense),
+            attention: PerStage::All(AttentionConfig::None),
+        }]
+    }
+}
+
+impl VggConfig {
     /// Convolutions of each stage (configurations A, B, D and E of the paper's table 1).
-    pub(crate) fn convolutions(&self) -> Result<[usize; 5]> {
+    fn convolutions(&self) -> Result<[usize; 5]> {
         match self.depth {
             11 => Ok([1, 1, 2, 2, 2]),
             13 => Ok([2, 2, 2, 2, 2]),

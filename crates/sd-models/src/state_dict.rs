@@ -12,72 +12,16 @@
 //! Batch norm's count of batches, on which nothing depends, is dropped on import and zero on
 //! export.
 
-mod mobilenet_v2;
-mod resnet;
-mod vgg;
-
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use sd_layers::{AttentionConfig, ConvConfig};
-use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::{BackboneConfig, Error, PerStage, Result, TensorFile, VggHead};
-
-/// A library whose state dicts are read and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Library {
-    /// torchvision.
-    Torchvision,
-    /// timm.
-    Timm,
-}
+use crate::library::LayerKind;
+use crate::{BackboneConfig, Error, Library, Result, TensorFile};
 
 /// Tensors of theirs whose names begin like this are of the head.
 const HEADS: [&str; 4] = ["fc.", "classifier.", "pre_logits.", "head."];
-
-/// A layer on both sides.
-struct Layer {
-    ours: String,
-    theirs: String,
-    kind: LayerKind,
-}
-
-enum LayerKind {
-    /// A convolution without bias.
-    Convolution,
-    /// A convolution with a bias that ours lacks, before the batch norm of this name.
-    BiasedConvolution(String),
-    BatchNorm,
-    Linear,
-    /// A linear layer that theirs computes as a convolution with a window of this side.
-    LinearAsConvolution(i64),
-}
-
-impl Layer {
-    fn new(ours: impl Into<String>, theirs: impl Into<String>, kind: LayerKind) -> Self {
-        Self { ours: ours.into(), theirs: theirs.into(), kind }
-    }
-
-    /// A convolution without bias and the batch norm after it, `OURS.conv` and `OURS.norm`.
-    fn conv_norm(ours: &str, conv: impl Into<String>, norm: impl Into<String>) -> [Self; 2] {
-        [
-            Self::new(format!("{ours}.conv"), conv, LayerKind::Convolution),
-            Self::new(format!("{ours}.norm"), norm, LayerKind::BatchNorm),
-        ]
-    }
-
-    /// Its tensors' last names, the same on both sides.
-    fn tensors(&self) -> &'static [&'static str] {
-        match self.kind {
-            LayerKind::Convolution | LayerKind::BiasedConvolution(_) => &["weight"],
-            LayerKind::BatchNorm => &["weight", "bias", "running_mean", "running_var"],
-            LayerKind::Linear | LayerKind::LinearAsConvolution(_) => &["weight", "bias"],
-        }
-    }
-}
 
 impl Library {
     /// Checks that the library has this network: with dense convolutions and without attention;
@@ -87,25 +31,11 @@ impl Library {
     /// # Errors
     /// [`Error::NoCounterpart`] says what it has instead.
     pub fn check(self, backbone: &BackboneConfig) -> Result<()> {
-        let plain = |conv: &PerStage<ConvConfig>, attention: &PerStage<AttentionConfig>| {
-            conv.all(|conv| *conv == ConvConfig::Dense)
-                && attention.all(|attention| *attention == AttentionConfig::None)
-        };
-        let expected = match (self, backbone) {
-            (_, BackboneConfig::Resnet(config)) if plain(&config.conv, &config.attention) => None,
-            (_, BackboneConfig::Vgg(config)) if plain(&config.conv, &config.attention) => {
-                let lacks = self == Self::Timm && config.head != VggHead::Classic7x7;
-                lacks.then_some("the head `classic7x7`")
-            }
-            (_, BackboneConfig::MobilenetV2(_)) => None,
-            _ => Some("dense convolutions and no attention"),
-        };
-        let refused = |expected| Error::NoCounterpart {
-            library: self.name(),
-            network: backbone.describe(),
-            expected,
-        };
-        expected.map_or(Ok(()), |expected| Err(refused(expected)))
+        let (library, network) = (self.name(), backbone.describe());
+        match backbone.get().missing_from(self) {
+            None => Ok(()),
+            Some(expected) => Err(Error::NoCounterpart { library, network, expected }),
+        }
     }
 
     /// The tensors of a state dict under the names of our network: what the names say, whatever
@@ -122,7 +52,7 @@ impl Library {
     ) -> Result<TensorFile> {
         let mut theirs = state_dict.tensors;
         let mut ours = BTreeMap::new();
-        let layers = self.layers(backbone)?;
+        let layers = backbone.get().layer_names(self)?;
         for layer in &layers {
             for tensor in layer.tensors() {
                 if let Some(found) = theirs.remove(&format!("{}.{tensor}", layer.theirs)) {
@@ -169,7 +99,7 @@ impl Library {
     ) -> Result<TensorFile> {
         self.check(backbone)?;
         let mut theirs = BTreeMap::new();
-        for layer in self.layers(backbone)? {
+        for layer in backbone.get().layer_names(self)? {
             for tensor in layer.tensors() {
                 let name = format!("{}.{tensor}", layer.ours);
                 let Some(variable) = variables.get(&name) else {
@@ -198,21 +128,6 @@ impl Library {
         // What PyTorch's own writers of such files say.
         let metadata = [("format".to_owned(), "pt".to_owned())];
         Ok(TensorFile { tensors: theirs, metadata: metadata.into() })
-    }
-
-    fn layers(self, backbone: &BackboneConfig) -> Result<Vec<Layer>> {
-        match backbone {
-            BackboneConfig::Resnet(config) => resnet::layers(config),
-            BackboneConfig::Vgg(config) => vgg::layers(self, config),
-            BackboneConfig::MobilenetV2(_) => Ok(mobilenet_v2::layers(self)),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Torchvision => "torchvision",
-            Self::Timm => "timm",
-        }
     }
 }
 
