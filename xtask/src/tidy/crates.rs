@@ -5,10 +5,13 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Our crates, which of ours each may use, and whether it may use `tch`.
-const ALLOWED: [(&str, &[&str], bool); 9] = [
+const ALLOWED: [(&str, &[&str], bool); 12] = [
     ("sd-onnx", &[], false),
-    ("sd-layers", &["sd-onnx"], true),
-    ("sd-models", &["sd-layers", "sd-onnx"], true),
+    ("sd-variants", &[], false),
+    ("sd-weights", &[], false),
+    ("sd-golden", &[], true),
+    ("sd-layers", &["sd-onnx", "sd-variants"], true),
+    ("sd-models", &["sd-layers", "sd-onnx", "sd-variants", "sd-weights"], true),
     ("sd-image", &[], false),
     ("sd-data", &["sd-image"], false),
     ("sd-bench", &[], false),
