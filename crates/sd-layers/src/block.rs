@@ -1,15 +1,15 @@
-//! A block: a module that knows what it costs.
+//! A block: a module with its cost and its ONNX form.
 
 use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
 use crate::{Cost, Error, FeatureShape, Result};
 
-/// A module on feature maps `[N, C, H, W]` that tells its cost, and writes itself into an ONNX graph,
-/// next to its forward pass.
+/// A module on feature maps `[N, C, H, W]`, with its output shape, cost and ONNX form next to its
+/// forward pass.
 ///
-/// Blocks compute in the type of their input: weights are `f32` and are cast where the input is
-/// `bf16`, see [`Precision`](crate::Precision). They keep the input's memory layout.
+/// A block computes in the type of its input: weights are `f32` and are cast if the input is `bf16`,
+/// see [`Precision`](crate::Precision). It keeps the input's memory layout.
 pub trait Block: nn::ModuleT {
     /// Returns the shape of the output for an input of this shape. The default is the same shape.
     ///
@@ -25,28 +25,27 @@ pub trait Block: nn::ModuleT {
     /// Names the block that does not fit the input, and why.
     fn cost(&self, input: FeatureShape) -> Result<Cost>;
 
-    /// Writes what the block computes in evaluation, on `input` of this shape, and gives its
-    /// output.
+    /// Writes the block's computation in evaluation, on `input` of this shape, and returns its output.
     ///
     /// # Errors
-    /// [`Error::NotWritten`] names a block that has no such form.
+    /// [`Error::NotWritten`] names a block without an ONNX form.
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let _ = (graph, input, shape);
         Err(Error::NotWritten { block: std::any::type_name::<Self>() })
     }
 }
 
-/// Blocks one after another.
+/// Blocks in sequence.
 #[derive(Debug, Default)]
 pub struct Sequential(Vec<Box<dyn Block>>);
 
 impl Sequential {
-    /// An empty sequence, which gives its input back.
+    /// An empty sequence: the identity.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// This sequence with `block` at its end.
+    /// Appends `block`.
     #[must_use]
     pub fn then(mut self, block: impl Block + 'static) -> Self {
         self.0.push(Box::new(block));

@@ -93,7 +93,7 @@ impl Block for BatchNorm {
 
     fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let channels = self.norm.weight.numel();
-        input.with_channels(channels as i64, "batch norm")?;
+        input.expect_channels(channels as i64, "batch norm")?;
         Ok(Cost { params: 2 * channels as u64, macs: 0 })
     }
 

@@ -7,7 +7,7 @@ use crate::onnx::sliding;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
-/// The largest value in each window.
+/// Maximum in each window.
 #[derive(Debug)]
 pub struct MaxPool(pub Window);
 
@@ -32,7 +32,7 @@ impl Block for MaxPool {
     }
 }
 
-/// The mean of the values in each window.
+/// Mean in each window.
 #[derive(Debug)]
 pub struct AveragePool(pub Window);
 
@@ -60,7 +60,7 @@ impl Block for AveragePool {
     }
 }
 
-/// Writes [`global_average`] into an ONNX graph.
+/// Writes [`global_average`](crate::global_average) into an ONNX graph: `[N, C, H, W]` to `[N, C]`.
 pub fn write_global_average(graph: &mut Graph, input: &Value) -> Value {
     let means = graph.node("GlobalAveragePool", &[input], vec![]);
     graph.node("Flatten", &[&means], vec![int("axis", 1)])

@@ -1,16 +1,15 @@
 //! State dicts of torchvision and timm: the same tensors under other names.
 //!
-//! torchvision 0.26 and timm 1.0 name the tensors of a ResNet alike; their VGGs differ in the
-//! head, their MobileNetV2s throughout. Two things are not only named otherwise:
+//! torchvision 0.26 and timm 1.0 agree on the names of a ResNet's tensors; their VGGs differ in the
+//! head, their MobileNetV2s throughout. Two things differ in more than the name:
 //!
-//! - Their VGG's convolutions have a bias, ours have none. Batch norm follows and subtracts the
-//!   mean, so a bias b is a running mean lower by b: it is taken from the mean on import, and is
-//!   zero on export.
-//! - timm computes the VGG head's first layers as convolutions, 7×7 and 1×1: `[O, C, 7, 7]` is
-//!   our `[O, C · 49]`, row by row of each channel on both sides.
+//! - Their VGG's convolutions have a bias, ours have none. The batch norm after it subtracts the mean,
+//!   so a bias b is the same as a running mean lower by b: import subtracts it from the mean, export
+//!   writes zeros.
+//! - timm computes the VGG head's first layers as convolutions, 7×7 and 1×1: `[O, C, 7, 7]` is our
+//!   `[O, C · 49]`, in the same order.
 //!
-//! Batch norm's count of batches, on which nothing depends, is dropped on import and zero on
-//! export.
+//! Batch norm's number of batches, which is not used, is dropped on import and zero on export.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -20,16 +19,15 @@ use tch::{Device, Kind, Tensor};
 use crate::library::LayerKind;
 use crate::{BackboneConfig, Error, Library, Result, TensorFile};
 
-/// Tensors of theirs whose names begin like this are of the head.
+/// Prefixes of the names of a head's tensors in the libraries.
 const HEADS: [&str; 4] = ["fc.", "classifier.", "pre_logits.", "head."];
 
 impl Library {
-    /// Checks that the library has this network: with dense convolutions and without attention;
-    /// of VGG's heads, timm has `classic7x7` alone. Width, stem, output stride and classes do not
-    /// matter here; no tensor's name depends on them.
+    /// Checks that the library has this network. Width, stem, output stride and classes, on which no
+    /// tensor's name depends, are not checked.
     ///
     /// # Errors
-    /// [`Error::NoCounterpart`] says what it has instead.
+    /// [`Error::NoCounterpart`] names what it has instead.
     pub fn check(self, backbone: &BackboneConfig) -> Result<()> {
         let (library, network) = (self.name(), backbone.describe());
         match backbone.get().missing_from(self) {
@@ -38,12 +36,12 @@ impl Library {
         }
     }
 
-    /// The tensors of a state dict under the names of our network: what the names say, whatever
-    /// is there. A tensor without a counterpart keeps its name, after `head.` where it is of the
-    /// head, so that a strict copy refuses it ([`TensorFile::copy_into`]). `path` is for messages.
+    /// Renames the tensors of a state dict to those of our network, whether complete or not. A tensor
+    /// without a counterpart keeps its name, after `head.` if it is part of the head, so that a strict
+    /// copy refuses it ([`TensorFile::copy_into`]). `path` is for messages.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] for a bias that is missing or not as long as its running mean.
+    /// [`Error::Mismatch`] for a bias that is missing or differs in shape from its running mean.
     pub fn import(
         self,
         backbone: &BackboneConfig,
@@ -57,7 +55,7 @@ impl Library {
             for tensor in layer.tensors() {
                 if let Some(found) = theirs.remove(&format!("{}.{tensor}", layer.theirs)) {
                     let found = match layer.kind {
-                        LayerKind::LinearAsConvolution(side) => rows(found, side),
+                        LayerKind::LinearAsConvolution(side) => as_linear(found, side),
                         _ => found,
                     };
                     ours.insert(format!("{}.{tensor}", layer.ours), found);
@@ -87,11 +85,10 @@ impl Library {
         Ok(TensorFile { tensors: ours, metadata: HashMap::new() })
     }
 
-    /// Our network's variables as a state dict that the library loads strictly. Exits, which it
-    /// does not have, are left out.
+    /// Returns our network's variables as a state dict that the library loads strictly, without exits.
     ///
     /// # Errors
-    /// See [`check`](Self::check); [`Error::Variable`] for a variable that is not there.
+    /// See [`check`](Self::check); [`Error::Variable`] for a missing variable.
     pub fn export(
         self,
         backbone: &BackboneConfig,
@@ -125,14 +122,14 @@ impl Library {
                 _ => {}
             }
         }
-        // What PyTorch's own writers of such files say.
+        // As in the files that PyTorch users write.
         let metadata = [("format".to_owned(), "pt".to_owned())];
         Ok(TensorFile { tensors: theirs, metadata: metadata.into() })
     }
 }
 
-/// A convolution's weight `[O, C, side, side]` as a linear layer's; another shape stays.
-fn rows(weight: Tensor, side: i64) -> Tensor {
+/// A convolution's weight `[O, C, side, side]` as a linear layer's; another shape is kept.
+fn as_linear(weight: Tensor, side: i64) -> Tensor {
     match weight.size()[..] {
         [outputs, inputs, height, width] if height == side && width == side => {
             weight.reshape([outputs, inputs * side * side])

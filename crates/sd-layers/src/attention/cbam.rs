@@ -74,7 +74,7 @@ impl nn::Module for Cbam {
 
 impl Block for Cbam {
     fn cost(&self, input: FeatureShape) -> Result<Cost> {
-        input.with_channels(self.channel.channels(), "CBAM")?;
+        input.expect_channels(self.channel.channels(), "CBAM")?;
         let params = self.channel.params();
         // The means and the maxima pass through the same layers.
         let channel = Cost { params, macs: 2 * params };

@@ -94,7 +94,7 @@ impl Block for Coordinate {
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let rows = onnx::along(graph, "ReduceMean", input, &[3]);
         let columns = onnx::along(graph, "ReduceMean", input, &[2]);
-        let columns = onnx::turned(graph, &columns, &[0, 1, 3, 2]);
+        let columns = onnx::transposed(graph, &columns, &[0, 1, 3, 2]);
         let both = graph.node("Concat", &[&rows, &columns], vec![int("axis", 2)]);
         let both = self.reduce.onnx(graph, &both, shape)?;
         let both = self.norm.onnx(graph, &both, shape)?;
@@ -105,7 +105,7 @@ impl Block for Coordinate {
         let rows = graph.node("Sigmoid", &[&rows], vec![]);
         let columns = self.column.onnx(graph, &columns, shape)?;
         let columns = graph.node("Sigmoid", &[&columns], vec![]);
-        let columns = onnx::turned(graph, &columns, &[0, 1, 3, 2]);
+        let columns = onnx::transposed(graph, &columns, &[0, 1, 3, 2]);
         let scaled = graph.node("Mul", &[input, &rows], vec![]);
         Ok(graph.node("Mul", &[&scaled, &columns], vec![]))
     }

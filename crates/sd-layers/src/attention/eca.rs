@@ -68,7 +68,7 @@ impl nn::Module for Eca {
 
 impl Block for Eca {
     fn cost(&self, input: FeatureShape) -> Result<Cost> {
-        input.with_channels(self.channels, "ECA")?;
+        input.expect_channels(self.channels, "ECA")?;
         let params = self.weight.numel() as u64;
         Ok(Cost { params, macs: params * self.channels as u64 })
     }

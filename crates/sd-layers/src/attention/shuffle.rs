@@ -83,7 +83,7 @@ impl nn::Module for Shuffle {
 impl Block for Shuffle {
     fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let half = self.channel.weight.numel() as i64;
-        input.with_channels(2 * self.groups * half, "shuffle attention")?;
+        input.expect_channels(2 * self.groups * half, "shuffle attention")?;
         Ok(Cost { params: 4 * half as u64, macs: 0 })
     }
 

@@ -78,7 +78,7 @@ impl nn::Module for SpatialGroup {
 
 impl Block for SpatialGroup {
     fn cost(&self, input: FeatureShape) -> Result<Cost> {
-        input.with_channels(self.channels, "spatial group-wise enhance")?;
+        input.expect_channels(self.channels, "spatial group-wise enhance")?;
         Ok(Cost { params: 2 * self.weight.numel() as u64, macs: 0 })
     }
 

@@ -59,7 +59,7 @@ impl nn::Module for SqueezeExcite {
 
 impl Block for SqueezeExcite {
     fn cost(&self, input: FeatureShape) -> Result<Cost> {
-        input.with_channels(self.0.channels(), "squeeze-excite")?;
+        input.expect_channels(self.0.channels(), "squeeze-excite")?;
         let params = self.0.params();
         Ok(Cost { params, macs: params })
     }

@@ -87,7 +87,7 @@ impl ModuleT for Triplet {
 impl Block for Triplet {
     fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let FeatureShape { channels, height, width } =
-            input.with_channels(self.channels, "triplet attention")?;
+            input.expect_channels(self.channels, "triplet attention")?;
         let mut total = Cost::ZERO;
         let planes = [(height, width), (channels, width), (channels, height)];
         for (branch, (height, width)) in self.branches.iter().zip(planes) {
@@ -108,13 +108,13 @@ impl Block for Triplet {
         for (branch, (axis, front, back)) in self.branches.iter().zip(orders) {
             let planes = ["ReduceMax", "ReduceMean"].map(|operator| {
                 let pooled = onnx::along(graph, operator, input, &[axis]);
-                onnx::turned(graph, &pooled, &front)
+                onnx::transposed(graph, &pooled, &front)
             });
             let planes = graph.node("Concat", &planes.each_ref(), vec![int("axis", 1)]);
             let plane = branch.conv.onnx(graph, &planes, shape)?;
             let plane = branch.norm.onnx(graph, &plane, shape)?;
             let weights = graph.node("Sigmoid", &[&plane], vec![]);
-            all.push(onnx::turned(graph, &weights, &back));
+            all.push(onnx::transposed(graph, &weights, &back));
         }
         let sum = graph.node("Add", &[&all[0], &all[1]], vec![]);
         let sum = graph.node("Add", &[&sum, &all[2]], vec![]);

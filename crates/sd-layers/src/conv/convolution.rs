@@ -60,7 +60,7 @@ impl nn::Module for Convolution {
 impl Block for Convolution {
     fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
         let ConvGeometry { inputs, outputs, window } = self.geometry;
-        input.with_channels(inputs, "convolution")?.slide(window, outputs)
+        input.expect_channels(inputs, "convolution")?.slide(window, outputs)
     }
 
     fn cost(&self, input: FeatureShape) -> Result<Cost> {

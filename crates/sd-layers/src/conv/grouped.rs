@@ -85,8 +85,8 @@ pub(crate) fn write_shuffle(
     let FeatureShape { channels, height, width } = shape;
     let sides = [0, groups, channels / groups, height, width];
     let divided = onnx::reshaped(graph, input, &sides);
-    let turned = onnx::turned(graph, &divided, &[0, 2, 1, 3, 4]);
-    onnx::reshaped(graph, &turned, &[0, channels, height, width])
+    let transposed = onnx::transposed(graph, &divided, &[0, 2, 1, 3, 4]);
+    onnx::reshaped(graph, &transposed, &[0, channels, height, width])
 }
 
 #[cfg(test)]

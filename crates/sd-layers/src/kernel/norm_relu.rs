@@ -1,5 +1,5 @@
-//! Batch norm, a residual's sum if there is one, and ReLU, in one kernel forward and one backward:
-//! y = relu(norm(x) + r). With g the gradient where y is positive and 0 elsewhere, ∂r = g and
+//! Batch norm, the sum with a residual if there is one, and ReLU: y = relu(norm(x) + r), in one kernel
+//! forward and one backward. With g the gradient where y is positive and 0 elsewhere, ∂r = g and
 //! [`Slope`](super::affine::Slope) gives the rest.
 
 use tch::{Kind, Tensor};
@@ -142,7 +142,7 @@ impl Affine {
         vec![input, weight, bias, passed]
     }
 
-    /// Gradients of x, γ and β, from that of y and its sums; RELU where it has still to pass ReLU.
+    /// Gradients of x, γ and β, from the gradient of y and its sums; RELU if it has not passed ReLU yet.
     fn gradients<T: Element, const RELU: bool>(
         &self,
         map: &Tensor,
@@ -161,7 +161,7 @@ impl Affine {
         [result, slope.weight(), slope.bias()]
     }
 
-    /// Adds Σ g and Σ g (x − μ), g being 0 where ReLU was; as in libtorch, a NaN passes.
+    /// Adds Σ g and Σ g (x − μ), with g = 0 where ReLU is 0; as in libtorch, NaN passes.
     #[inline(always)]
     pub fn add<T: Element>(&self, x: &[T], gradient: &[T], sums: &mut ChannelSums) {
         let channels = self.scale.len();
@@ -185,7 +185,7 @@ impl Affine {
         );
     }
 
-    /// As `add`, with the output y of a sum, and writes g to `passed`.
+    /// As `add`, given the output y of a sum; writes g to `passed`.
     #[inline(always)]
     fn add_through_sum<T: Element>(
         &self,
@@ -201,10 +201,10 @@ impl Affine {
             x.len() / channels,
             #[inline(always)]
             |row, first, second| {
-                let place = row * channels..(row + 1) * channels;
-                let (x, y) = (&x[place.clone()][..channels], &y[place.clone()][..channels]);
-                let g = &gradient[place.clone()][..channels];
-                let passed = &mut passed[place][..channels];
+                let range = row * channels..(row + 1) * channels;
+                let (x, y) = (&x[range.clone()][..channels], &y[range.clone()][..channels]);
+                let g = &gradient[range.clone()][..channels];
+                let passed = &mut passed[range][..channels];
                 let (first, second) = (&mut first[..channels], &mut second[..channels]);
                 for c in 0..channels {
                     let g = g[c].get();

@@ -7,8 +7,8 @@ use sd_layers::{
 use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
-/// A 1×1 convolution that widens, a depthwise 3×3, a 1×1 that narrows again and has no activation
-/// after it; the input is added where the shape stays.
+/// A 1×1 convolution that expands, a depthwise 3×3 convolution, and a 1×1 convolution that projects,
+/// without activation; plus the input if the shape is the same.
 #[derive(Debug)]
 pub struct InvertedResidual {
     branch: Sequential,
@@ -16,8 +16,8 @@ pub struct InvertedResidual {
 }
 
 impl InvertedResidual {
-    /// `inputs` to `outputs` channels through `expansion` · `inputs`; with an expansion of 1,
-    /// there is no first convolution.
+    /// `inputs` to `outputs` channels through `expansion` · `inputs`; an expansion of 1 omits the first
+    /// convolution.
     pub fn new(
         vs: &nn::Path,
         inputs: i64,
@@ -41,7 +41,7 @@ impl InvertedResidual {
     }
 }
 
-/// `blocks`, then a convolution with batch norm and ReLU6.
+/// Appends a convolution with batch norm and ReLU6 to `blocks`.
 pub fn with_relu6(
     blocks: Sequential,
     vs: &nn::Path,

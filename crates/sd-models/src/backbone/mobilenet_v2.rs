@@ -20,13 +20,13 @@ use crate::library::{Layer, Library};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MobilenetV2Config {
-    /// `large` is the paper's, for images of about 224×224: a first convolution of stride 2, and
-    /// five halvings in all. `small`, for images of about 32×32, has stride 1 there and in the
-    /// stage of 24 channels, as is usual for CIFAR (<https://github.com/kuangliu/pytorch-cifar>):
-    /// three halvings, the last map 4×4.
+    /// `large`, for images of about 224×224, is the paper's: a first convolution of stride 2, five
+    /// halvings in all. `small`, for images of about 32×32, has stride 1 there and in the stage of 24
+    /// channels, as is usual for CIFAR (<https://github.com/kuangliu/pytorch-cifar>): three halvings,
+    /// the last map 4×4.
     pub stem: Stem,
-    /// Multiplier of the channels, to the nearest multiple of 8 that takes away less than a tenth.
-    /// The 1280 channels of the last convolution only grow with it.
+    /// Multiplier of the channels, rounded to a multiple of 8 that is not more than a tenth smaller.
+    /// Below 1 it does not reduce the 1280 channels of the last convolution.
     #[serde(default = "super::full_width")]
     pub width: f64,
 }
@@ -121,8 +121,8 @@ impl MobilenetV2Config {
     }
 }
 
-/// The nearest multiple of 8, or the one above where that is less than nine tenths of `channels`
-/// (the authors' code, `_make_divisible`).
+/// The nearest multiple of 8, or the next one if that is less than nine tenths of `channels`
+/// (`_make_divisible` in the authors' code).
 fn multiple_of_8(channels: f64) -> i64 {
     let nearest = ((channels / 8.0).round() as i64).max(1) * 8;
     if (nearest as f64) < 0.9 * channels { nearest + 8 } else { nearest }

@@ -12,12 +12,12 @@ use tch::{Tensor, nn};
 pub struct Residual {
     branch: Sequential,
     norm: BatchNorm,
-    /// None where there is no attention: then batch norm, sum and ReLU are one kernel.
+    /// Without attention, batch norm, sum and ReLU are one kernel.
     attention: Option<Box<dyn Block>>,
     shortcut: Sequential,
 }
 
-/// What the blocks of a stage have in common.
+/// The common options of a stage's blocks.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockStyle<'a> {
     /// Kind of the 3×3 convolutions.
@@ -58,8 +58,8 @@ impl Residual {
         })
     }
 
-    /// 1×1, 3×3, 1×1 convolutions: `inputs` to 4 · `width` channels. The stride is the 3×3
-    /// convolution's, as in torchvision.
+    /// 1×1, 3×3 and 1×1 convolutions: `inputs` to 4 · `width` channels. The 3×3 convolution has the
+    /// stride, as in torchvision.
     pub fn bottleneck(
         vs: &nn::Path,
         style: BlockStyle,
@@ -87,7 +87,7 @@ impl Residual {
     }
 }
 
-/// The identity, or a 1×1 convolution and batch norm where the shape changes.
+/// The identity, or a 1×1 convolution and batch norm if the shape changes.
 fn shortcut(vs: &nn::Path, inputs: i64, outputs: i64, stride: i64) -> Result<Sequential> {
     if inputs == outputs && stride == 1 {
         return Ok(Sequential::new());

@@ -26,24 +26,23 @@ use crate::{Error, PerStage, Result};
 pub struct ResnetConfig {
     /// Layers with weights: 18, 34 (basic blocks), 50, 101 or 152 (bottlenecks).
     pub depth: u32,
-    /// What comes before the first stage.
+    /// Layers before the first stage.
     pub stem: Stem,
-    /// Multiplier of every stage's channels, to the nearest multiple of 8.
+    /// Multiplier of every stage's channels, rounded to a multiple of 8.
     #[serde(default = "super::full_width")]
     pub width: f64,
-    /// The most pixels of the image, along a side, between two positions of the last map, a power of
-    /// two; 8 with the small stem and 32 with the large one where it is left out. A stage that would
-    /// go beyond has stride 1, without dilation: no parameter more, four times the
-    /// multiply-accumulates, sixteen times those of a second such stage.
+    /// Largest ratio of the image's side to the last map's, a power of two; by default 8 with the small
+    /// stem and 32 with the large one. A stage that would exceed it has stride 1, without dilation: the
+    /// same parameters, four times the multiply-accumulates, sixteen times for the second such stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_stride: Option<i64>,
-    /// Kind of the 3×3 convolutions but the stem's. 1×1 convolutions stay dense.
+    /// Kind of the 3×3 convolutions except the stem's. 1×1 convolutions stay dense.
     pub conv: PerStage<ConvConfig>,
     /// Attention inside the blocks.
     pub attention: PerStage<AttentionConfig>,
 }
 
-/// What comes before a ResNet's first stage.
+/// Layers before the first stage of a ResNet or MobileNetV2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stem {
@@ -134,7 +133,7 @@ impl ResnetConfig {
         }
     }
 
-    /// Whether the blocks are bottlenecks: three convolutions, not two.
+    /// Whether the blocks are bottlenecks, with three convolutions instead of two.
     fn has_bottlenecks(&self) -> bool {
         self.depth >= 50
     }

@@ -26,35 +26,33 @@ use crate::{Error, PerStage, Result};
 pub struct VggConfig {
     /// Layers with weights in the original: 11, 13, 16 or 19.
     pub depth: u32,
-    /// What follows the last stage. Two thirds of the original's weights are in it.
+    /// Classifier after the last stage. It has two thirds of the original's weights.
     pub head: VggHead,
-    /// Multiplier of every stage's channels and of the classic head's, to the nearest multiple
-    /// of 8.
+    /// Multiplier of every stage's channels and of the classic head's, rounded to a multiple of 8.
     #[serde(default = "super::full_width")]
     pub width: f64,
-    /// The most pixels of the image, along a side, between two positions of the last map, a power of
-    /// two; 32 where it is left out. A stage that would go beyond has no max pool: no parameter more,
-    /// four times the multiply-accumulates in the next stage, sixteen times in the one after it.
+    /// Largest ratio of the image's side to the last map's, a power of two; by default 32. A stage that
+    /// would exceed it has no max pool: the same parameters, four times the multiply-accumulates in the
+    /// next stage, sixteen times in the one after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_stride: Option<i64>,
-    /// Kind of the 3×3 convolutions but the first.
+    /// Kind of the 3×3 convolutions except the first.
     pub conv: PerStage<ConvConfig>,
     /// Attention at the end of each stage, before its max pool.
     pub attention: PerStage<AttentionConfig>,
 }
 
-/// What follows a VGG's last stage.
+/// The classifier after a VGG's last stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VggHead {
     /// Global average pool and one linear layer.
     Linear,
-    /// Two 4096-wide linear layers with ReLU and dropout ½ before the classifier; the network's
-    /// width multiplies theirs too.
+    /// Two 4096-wide linear layers with ReLU and dropout ½ before the last one; the network's width
+    /// multiplies theirs too.
     Classic,
-    /// The same on the map averaged to 7×7 and not further, row by row of each channel, as in the
-    /// original and in torchvision: for images of 224×224, whose map is 7×7. Its first layer alone
-    /// has 103 M weights.
+    /// The classic head on the map averaged to 7×7 and flattened, as in the original and in
+    /// torchvision, for images of 224×224. Its first layer has 103 M weights.
     Classic7x7,
 }
 
