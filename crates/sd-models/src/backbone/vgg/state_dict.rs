@@ -1,11 +1,12 @@
-//! VGG with batch norm in torchvision (`vgg*_bn`) and timm, which differ in the head.
+//! Layer names of a VGG with batch norm in torchvision (`vgg*_bn`) and timm, which differ in the head.
 
-use super::{Layer, LayerKind, Library};
-use crate::{Result, VggConfig, VggHead};
+use super::{VggConfig, VggHead};
+use crate::Result;
+use crate::library::{Layer, LayerKind, Library};
 
 pub(super) fn layers(library: Library, config: &VggConfig) -> Result<Vec<Layer>> {
     let mut layers = Vec::new();
-    // Numbers of their list: a convolution, batch norm and ReLU each, a max pool after a stage.
+    // Indices in their list: a convolution, batch norm and ReLU each, a max pool after a stage.
     let mut number = 0;
     for (stage, convolutions) in (1..).zip(config.convolutions()?) {
         for layer in 0..convolutions {
@@ -26,8 +27,8 @@ pub(super) fn layers(library: Library, config: &VggConfig) -> Result<Vec<Layer>>
     Ok(layers)
 }
 
-/// torchvision's classifier is the classic one; with `avgpool = AdaptiveAvgPool2d(1)`, its first
-/// layer sees one position, and one linear layer can take the place of all three.
+/// torchvision's classifier is the classic one. With `avgpool = AdaptiveAvgPool2d(1)`, its first
+/// layer reads one position, and one linear layer can replace all three.
 fn head(library: Library, head: VggHead) -> Vec<Layer> {
     use LayerKind::{Linear, LinearAsConvolution};
     let [first, second, last] = ["head.hidden1", "head.hidden2", "head.linear"];

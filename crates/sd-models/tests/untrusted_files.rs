@@ -1,4 +1,4 @@
-//! Files of tensors that nobody vouches for.
+//! Untrusted safetensors files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sd_models::{Result, TensorFile};
 use tch::{Kind, Tensor};
 
-/// A file of two tensors, with its checksum.
+/// A file of two tensors with a checksum.
 fn file() -> Vec<u8> {
     let tensors = BTreeMap::from([
         (
@@ -20,7 +20,7 @@ fn file() -> Vec<u8> {
     TensorFile { tensors, metadata }.to_bytes().unwrap()
 }
 
-/// A file of this header and these bytes after it.
+/// A file with this header and data.
 fn of(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
@@ -37,15 +37,15 @@ fn read(bytes: &[u8]) -> Result<TensorFile> {
 }
 
 #[test]
-fn no_length_in_a_header_is_believed() {
+fn lengths_in_a_header_are_checked_against_the_file() {
     let tensor = |kind: &str, shape: &str, end: u64| {
         let header =
             format!(r#"{{"a":{{"dtype":"{kind}","shape":{shape},"data_offsets":[0,{end}]}}}}"#);
         read(&of(&header, &[0; 8])).map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(tensor("F32", "[2]", 8), Ok(()));
-    // 2^40 elements, claimed with and without their bytes; a product beyond any number; a side
-    // that libtorch would take for a negative one.
+    // 2^40 elements, with and without a matching length; a product that overflows; a side that
+    // libtorch would read as negative.
     for (shape, end) in [
         ("[1099511627776]", 8),
         ("[1099511627776]", 1 << 42),
@@ -56,7 +56,7 @@ fn no_length_in_a_header_is_believed() {
     }
     let half = tensor("F16", "[4]", 8).unwrap_err();
     assert!(half.contains("a has type F16, expected F32 or I64"), "{half}");
-    // A header that is longer than the file.
+    // A header longer than the file.
     for length in [u64::MAX, 1 << 40, 1 << 20] {
         assert!(read(&length.to_le_bytes()).is_err());
     }
@@ -72,10 +72,10 @@ proptest! {
         let _ = read(&of(&header, &data));
     }
 
-    /// A byte that changed is found by the checksum, wherever it is, unless it is the checksum's
-    /// name: without one, a file is read as it is.
+    /// The checksum detects any changed byte, except in its own key: without a checksum, a file is
+    /// accepted as it is.
     #[test]
-    fn damage_is_found(at: prop::sample::Index, to: u8, end in any::<prop::sample::Index>()) {
+    fn damage_is_detected(at: prop::sample::Index, to: u8, end in any::<prop::sample::Index>()) {
         let whole = file();
         let mut bytes = whole.clone();
         *at.get_mut(&mut bytes) = to;
@@ -89,9 +89,9 @@ proptest! {
         prop_assert!(read(cut).is_err());
     }
 
-    /// Headers that are well written and make no sense.
+    /// Headers with valid syntax and arbitrary contents.
     #[test]
-    fn no_nonsense_header_panics(
+    fn arbitrary_headers_never_panic(
         kind in prop::sample::select(vec!["F32", "I64", "BOOL", "BF16", "F8_E5M2", "X"]),
         shape in prop::collection::vec(prop_oneof![0u64..4, any::<u64>()], 0..5),
         offsets in [prop_oneof![0u64..40, any::<u64>()], prop_oneof![0u64..40, any::<u64>()]],

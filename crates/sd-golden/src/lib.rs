@@ -1,23 +1,36 @@
-//! Reads what `scripts/golden` wrote with PyTorch, and compares with it.
+//! Golden numbers that `scripts/golden` computes with PyTorch, for tests of other crates.
 //!
-//! The tests of the other crates compile this file too.
+//! ```no_run
+//! use sd_golden::Case;
+//! use tch::{Device, nn};
+//!
+//! let case = Case::read(env!("CARGO_MANIFEST_DIR"), "layers.safetensors", "linear");
+//! let vs = nn::VarStore::new(Device::Cpu);
+//! let layer = nn::linear(vs.root(), 8, 5, nn::LinearConfig::default());
+//! case.load(vs.variables());
+//! case.agrees("output", &case.get("input").apply(&layer));
+//! ```
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use tch::Tensor;
 
-/// The largest difference, as a share of the largest expected value.
+/// The largest accepted difference, relative to the largest expected value.
 const TOLERANCE: f64 = 1e-5;
 
 /// The tensors of one case.
+#[derive(Debug)]
 pub struct Case {
     name: String,
     tensors: BTreeMap<String, Tensor>,
 }
 
 impl Case {
-    /// The tensors `CASE/…` of a file in the crate's `tests/golden`.
+    /// Reads the tensors `CASE/…` of a file in the crate's `tests/golden`.
+    ///
+    /// # Panics
+    /// If the file cannot be read or has no such case.
     pub fn read(crate_folder: &str, file: &str, name: &str) -> Self {
         let path = Path::new(crate_folder).join("tests/golden").join(file);
         let prefix = format!("{name}/");
@@ -30,13 +43,16 @@ impl Case {
         Self { name: name.to_owned(), tensors }
     }
 
-    /// The tensor of a part, its own copy.
+    /// Returns a copy of the tensor of a part.
+    ///
+    /// # Panics
+    /// If the case has no such part.
     pub fn get(&self, part: &str) -> Tensor {
         let tensor = self.tensors.get(part);
         tensor.unwrap_or_else(|| panic!("{} has no {part}", self.name)).copy()
     }
 
-    /// The tensors of a part that lists a module's variables.
+    /// Returns copies of the tensors `PART/…`, by the names of a module's variables.
     pub fn named(&self, part: &str) -> BTreeMap<String, Tensor> {
         let prefix = format!("{part}/");
         let inside = |(key, tensor): (&String, &Tensor)| {
@@ -45,7 +61,10 @@ impl Case {
         self.tensors.iter().filter_map(inside).collect()
     }
 
-    /// Gives `variables` the case's weights; both have to have the same names and sizes.
+    /// Copies the case's weights into `variables`.
+    ///
+    /// # Panics
+    /// If names or sizes differ.
     pub fn load(&self, variables: impl IntoIterator<Item = (String, Tensor)>) {
         let mut variables: BTreeMap<String, Tensor> = variables.into_iter().collect();
         let weights = self.named("weights");
@@ -60,16 +79,19 @@ impl Case {
         });
     }
 
-    /// Fails unless `found` is the part as PyTorch computed it.
+    /// Checks that `found` is the part as PyTorch computed it.
+    ///
+    /// # Panics
+    /// If it differs.
     pub fn agrees(&self, part: &str, found: &Tensor) {
         let expected = self.get(part);
         assert_eq!(found.size(), expected.size(), "{}: {part}", self.name);
         let scale = expected.abs().max().double_value(&[]);
         let difference = (found - expected).abs().max().double_value(&[]);
-        // A value that is no number fails as well.
+        // NaN fails as well.
         assert!(
             difference <= TOLERANCE * scale,
-            "{}: {part} differs by {difference:e}, the largest is {scale:e}",
+            "{}: {part} differs by {difference:e}, the largest value is {scale:e}",
             self.name
         );
     }

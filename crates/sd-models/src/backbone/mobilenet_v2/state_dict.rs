@@ -1,9 +1,9 @@
-//! MobileNetV2 in torchvision and timm.
+//! Layer names of a MobileNetV2 in torchvision and timm.
 
-use super::{Layer, LayerKind, Library};
-use crate::MobilenetV2Config;
+use super::STAGES;
+use crate::library::{Layer, LayerKind, Library};
 
-/// A convolution and its batch norm, by name.
+/// Names of a convolution and of its batch norm.
 type Names = (String, String);
 
 pub(super) fn layers(library: Library) -> Vec<Layer> {
@@ -39,32 +39,32 @@ struct Place {
     theirs: String,
 }
 
-/// Each block's place, and whether it has a widening convolution. torchvision numbers the blocks
-/// through, timm numbers the rows of the paper's table.
+/// Each block's names, and whether it has an expanding convolution. torchvision numbers the blocks
+/// consecutively, timm the rows of the paper's table and the blocks within a row.
 fn blocks(library: Library) -> Vec<(Place, bool)> {
-    let (mut number, mut row) = (0, 0);
+    let (mut number, mut row_index) = (0, 0);
     let mut places = Vec::new();
-    for (stage, rows) in (1..).zip(MobilenetV2Config::rows()) {
+    for (stage, rows) in (1..).zip(STAGES) {
         let mut block = 0;
-        for (expands, blocks) in rows {
-            for within in 0..blocks {
+        for row in rows {
+            for within in 0..row.blocks {
                 number += 1;
                 let theirs = match library {
                     Library::Torchvision => format!("features.{number}"),
-                    Library::Timm => format!("blocks.{row}.{within}"),
+                    Library::Timm => format!("blocks.{row_index}.{within}"),
                 };
                 let ours = format!("backbone.stage{stage}.{block}");
-                places.push((Place { ours, theirs }, expands));
+                places.push((Place { ours, theirs }, row.expansion != 1));
                 block += 1;
             }
-            row += 1;
+            row_index += 1;
         }
     }
     places
 }
 
-/// Convolution, batch norm and ReLU6 are one module, numbered; the last convolution and its norm,
-/// which no ReLU6 follows, have numbers of their own.
+/// Convolution, batch norm and ReLU6 are one numbered module. The last convolution and its norm, which
+/// no ReLU6 follows, have numbers of their own.
 fn torchvision(block: &str, index: usize, parts: usize) -> Names {
     if index + 1 == parts {
         (format!("{block}.conv.{index}"), format!("{block}.conv.{}", index + 1))
@@ -73,7 +73,7 @@ fn torchvision(block: &str, index: usize, parts: usize) -> Names {
     }
 }
 
-/// A block without a widening convolution calls its last one `conv_pw`, the others `conv_pwl`.
+/// The last convolution is `conv_pw` in a block without an expanding one, else `conv_pwl`.
 fn timm(block: &str, part: &str, index: usize, expands: bool) -> Names {
     let conv = match (part, expands) {
         ("depthwise", _) => "conv_dw",

@@ -1,7 +1,8 @@
-//! ResNet in torchvision and timm, which name it alike.
+//! Layer names of a ResNet in torchvision and timm, which agree.
 
-use super::{Layer, LayerKind};
-use crate::{ResnetConfig, Result};
+use super::ResnetConfig;
+use crate::Result;
+use crate::library::{Layer, LayerKind};
 
 pub(super) fn layers(config: &ResnetConfig) -> Result<Vec<Layer>> {
     let mut layers: Vec<Layer> = Layer::conv_norm("backbone.stem", "conv1", "bn1").into();
