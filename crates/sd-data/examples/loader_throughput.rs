@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         width: 32,
         seed: 0,
     });
-    let train = Arc::new(dataset.load(Path::new("data"))?.train);
+    let train = Arc::new(dataset.get().load(Path::new("data"))?.train);
     let normalization = Normalization::measure(&train)?;
     for list in lists {
         println!("augment = {list}");

@@ -67,7 +67,7 @@ impl DataConfig {
     /// The shape of the images that the network sees, and the number of classes, without reading a
     /// file.
     pub fn input(&self) -> (ImageShape, usize) {
-        let (shape, classes) = self.dataset.input();
+        let (shape, classes) = self.dataset.get().input();
         (shape.padded(self.pad), classes)
     }
 
@@ -112,11 +112,11 @@ impl DataConfig {
     ///
     /// # Errors
     /// When a number is out of its range, the data set cannot be read (see
-    /// [`DatasetConfig::load`]), a split would be empty, images would be held back from training
+    /// [`Dataset::load`](crate::Dataset::load)), a split would be empty, images would be held back from training
     /// though the data set has its own to validate on, or a channel is constant.
     pub fn open(&self, data_dir: &Path) -> Result<Data> {
         self.check()?;
-        self.prepare(self.dataset.load(data_dir)?)
+        self.prepare(self.dataset.get().load(data_dir)?)
     }
 
     /// What [`open`](Self::open) does once the data set is read.

@@ -17,7 +17,7 @@
 //!
 //! A [`Loader`] goes through an [`ImageSet`] epoch by epoch. A thread runs ahead of the training
 //! loop and fills each [`Batch`] in parallel. Crops and flips cost no copy: they are drawn as a
-//! [`Placement`](augment::Placement), and where that says, each byte goes through a table and
+//! placement, and where that says, each byte goes through a table and
 //! becomes a normalised `f32`. [`augment`] tells how AutoAugment and what erases join in. The batch
 //! is a plain slice of `f32`, whose memory is used again once it is dropped. With
 //! [`LoaderConfig::partners`] each image comes with another one of its class.
@@ -74,7 +74,7 @@
 pub mod augment;
 pub mod check;
 mod config;
-mod dataset;
+pub mod dataset;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
@@ -86,18 +86,9 @@ pub mod preview;
 pub mod random;
 pub mod split;
 
-pub use augment::{
-    AugmentConfig, AutoAugmentConfig, AutoAugmentPolicy, ColorJitterConfig, CutoutConfig,
-    FlipConfig, PadCropConfig, RandAugmentConfig, RandomErasingConfig, RandomResizedCropConfig,
-    TrivialAugmentWideConfig,
-};
+pub use augment::*;
 pub use config::{Data, DataConfig, ValidationConfig};
-#[cfg(fuzzing)]
-pub use dataset::fuzzing;
-pub use dataset::{
-    BrokenFile, CsvManifestConfig, DatasetConfig, IdxConfig, ImageFilesConfig, ImageFolderConfig,
-    Splits, SyntheticConfig,
-};
+pub use dataset::*;
 pub use error::{Error, Result};
 pub use image_set::{ImageSet, ImageShape};
 pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order};

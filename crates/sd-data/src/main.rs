@@ -175,8 +175,8 @@ fn draw(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
 fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(&args.config)?;
     config.check()?;
-    let some = config.dataset.load(data_dir)?.test.class_by_class(args.images.into());
-    let root = config.dataset.files_root(data_dir)?;
+    let some = config.dataset.get().load(data_dir)?.test.class_by_class(args.images.into());
+    let root = config.dataset.get().files_root(data_dir)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
     for index in 0..some.len() {
@@ -234,8 +234,8 @@ fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 fn check(config: &Path, json: bool, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(config)?;
     config.check()?;
-    let splits = config.dataset.load(data_dir)?;
-    let check = Check::new(config.dataset.name(), &splits);
+    let splits = config.dataset.get().load(data_dir)?;
+    let check = Check::new(config.dataset.get().name(), &splits);
     let data = config.prepare(splits)?;
     let checked = Checked {
         data_set: &check,

@@ -52,7 +52,7 @@ fn write(data_dir: &TempDir, name: &str, text: impl AsRef<[u8]>) {
 
 #[track_caller]
 fn says(dataset: &DatasetConfig, data_dir: &TempDir, facts: &[&str]) {
-    let error = dataset.load(data_dir.path()).unwrap_err().to_string();
+    let error = dataset.get().load(data_dir.path()).unwrap_err().to_string();
     for fact in facts {
         assert!(error.contains(fact), "`{fact}` is not in: {error}");
     }
@@ -62,8 +62,8 @@ fn says(dataset: &DatasetConfig, data_dir: &TempDir, facts: &[&str]) {
 fn folders_are_splits_and_classes() {
     let data_dir = pets();
     let dataset = folder(2, images());
-    let Splits { train, valid, test, skipped } = dataset.load(data_dir.path()).unwrap();
-    assert_eq!((train.shape(), train.classes()), dataset.input());
+    let Splits { train, valid, test, skipped } = dataset.get().load(data_dir.path()).unwrap();
+    assert_eq!((train.shape(), train.classes()), dataset.get().input());
     assert_eq!(train.shape(), ImageShape::new(3, 4, 4));
     assert_eq!(train.class_names(), ["cat", "dog"]);
     assert_eq!((train.labels(), test.labels()), (&[0, 0, 1][..], &[0, 1][..]));
@@ -118,8 +118,8 @@ fn broken_files_are_named_and_left_out_only_where_asked() {
         ],
     );
     let skipping = folder(2, ImageFilesConfig { skip_broken: true, ..images() });
-    let splits = skipping.load(data_dir.path()).unwrap();
-    let whole = folder(2, images()).load(pets().path()).unwrap();
+    let splits = skipping.get().load(data_dir.path()).unwrap();
+    let whole = folder(2, images()).get().load(pets().path()).unwrap();
     assert_eq!((&splits.train, &splits.test), (&whole.train, &whole.test));
     let names: Vec<_> = splits.skipped.iter().map(|file| file.path.file_name().unwrap()).collect();
     assert_eq!(names, ["aa.jpg", "more", "notes.txt"]);
@@ -184,8 +184,8 @@ fn a_table_lists_files() {
     let data_dir = pets();
     write(&data_dir, "a.csv", LINES);
     let dataset = manifest(2, images());
-    let Splits { train, valid, test, .. } = dataset.load(data_dir.path()).unwrap();
-    assert_eq!((train.shape(), train.classes()), dataset.input());
+    let Splits { train, valid, test, .. } = dataset.get().load(data_dir.path()).unwrap();
+    assert_eq!((train.shape(), train.classes()), dataset.get().input());
     assert_eq!(train.class_names(), ["rex", "tom"]);
     assert_eq!((train.labels(), test.labels()), (&[1, 0][..], &[0][..]));
     assert_eq!((train.image(0)[0], train.image(1)[0], test.image(0)[0]), (10, 30, 50));
@@ -238,7 +238,7 @@ fn no_link_leads_out_of_a_data_set() {
     symlink(&root, data_dir.path().join("elsewhere")).unwrap();
     let linked = ImageFolderConfig { folder: "elsewhere".to_owned(), classes: 2, images: images() };
     assert_eq!(
-        DatasetConfig::ImageFolder(linked).load(data_dir.path()).unwrap().train.labels(),
+        DatasetConfig::ImageFolder(linked).get().load(data_dir.path()).unwrap().train.labels(),
         [0, 0, 1, 1]
     );
     symlink(outside.join("a.png"), root.join("train/dog/out.png")).unwrap();
@@ -259,7 +259,7 @@ fn many_broken_files_are_counted() {
     for index in 0..30 {
         write(&data_dir, &format!("train/cat/{index}.jpg"), "");
     }
-    let error = folder(2, images()).load(data_dir.path()).unwrap_err();
+    let error = folder(2, images()).get().load(data_dir.path()).unwrap_err();
     assert!(error.to_string().contains("\n  and 10 more\n"), "{error}");
     let Error::Broken { files, total: 33, .. } = error else { panic!("{error}") };
     assert_eq!(files.len(), 30);
@@ -282,7 +282,7 @@ proptest! {
         let data_dir = TempDir::new().unwrap();
         let head: &[u8] = if header { b"path,label,split\na,b,train\nb,b,test\n" } else { b"" };
         write(&data_dir, "a.csv", [head, &bytes].concat());
-        prop_assert!(manifest(1, images()).load(data_dir.path()).is_err());
+        prop_assert!(manifest(1, images()).get().load(data_dir.path()).is_err());
     }
 
     #[test]
@@ -295,7 +295,7 @@ proptest! {
                 let _ = fs::create_dir_all(&path);
             }
         }
-        let _ = folder(2, images()).load(data_dir.path());
+        let _ = folder(2, images()).get().load(data_dir.path());
     }
 }
 
@@ -306,5 +306,5 @@ fn the_extension_does_not_matter() {
     let image = image::open(&path).unwrap();
     fs::remove_file(&path).unwrap();
     image.save_with_format(&path, ImageFormat::WebP).unwrap();
-    assert_eq!(folder(2, images()).load(data_dir.path()).unwrap().train.image(0)[0], 10);
+    assert_eq!(folder(2, images()).get().load(data_dir.path()).unwrap().train.image(0)[0], 10);
 }

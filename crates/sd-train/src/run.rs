@@ -174,7 +174,7 @@ fn record(setup: &Setup, position: &Position, trainer: &Trainer, status: Status)
         status,
         name: experiment.name.clone(),
         model: experiment.model.describe(),
-        dataset: experiment.data.dataset.name(),
+        dataset: experiment.data.dataset.get().name(),
         objective: experiment.objective_in_words(),
         seed: experiment.seed,
         epochs: position.epoch,

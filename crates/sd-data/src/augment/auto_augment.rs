@@ -1,11 +1,12 @@
 //! AutoAugment: policies that a search found.
 
 use super::operation::{Kind, Space};
-use super::{Canvas, check_grey_or_color};
+use super::{Augment, Canvas, check_grey_or_color};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// One of 25 pairs of operations, drawn for each image; each of the two happens with a probability
@@ -35,12 +36,12 @@ pub enum AutoAugmentPolicy {
     Imagenet,
 }
 
-impl AutoAugmentConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for AutoAugmentConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "auto_augment", shape)
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let space = Space::auto(canvas.shape(), BINS);
         let pairs = self.policy.pairs();
         let pair = pairs[random.random_range(0..pairs.len() as u32) as usize];
@@ -51,6 +52,14 @@ impl AutoAugmentConfig {
                 canvas.apply(space.operation(kind, bin, negative), self.fill);
             }
         }
+    }
+}
+
+impl Examples for AutoAugmentConfig {
+    fn examples() -> Vec<Self> {
+        [AutoAugmentPolicy::Cifar10, AutoAugmentPolicy::Imagenet]
+            .map(|policy| Self { policy, fill: 0 })
+            .into()
     }
 }
 

@@ -30,10 +30,10 @@ pub(super) struct Rectangle {
     pub(super) width: usize,
 }
 
-/// The image that augmentations change: a source that is left alone, how it will be placed, and
-/// what will be erased. It is copied only if the value of a pixel changes.
+/// The image that augmentations change: the untouched source, its placement, and the areas to erase.
+/// The source is copied only when the value of a pixel changes.
 #[derive(Debug)]
-pub(crate) struct Canvas<'a> {
+pub struct Canvas<'a> {
     source: &'a [u8],
     placement: Placement,
     scratch: &'a mut Scratch,

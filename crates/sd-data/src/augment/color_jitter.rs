@@ -1,12 +1,13 @@
 //! Brightness, contrast, saturation and hue, changed a little.
 
 use super::operation::Operation;
-use super::{Canvas, check_grey_or_color};
+use super::{Augment, Canvas, check_grey_or_color};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// Factors of brightness, contrast and saturation and a turn of the hue, drawn evenly and applied
@@ -27,8 +28,8 @@ pub struct ColorJitterConfig {
     pub hue: f64,
 }
 
-impl ColorJitterConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for ColorJitterConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "color_jitter", shape)?;
         let factors = [
             ("brightness", self.brightness),
@@ -48,12 +49,20 @@ impl ColorJitterConfig {
         Ok(())
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         for operation in self.draw(random).into_iter().flatten() {
             canvas.apply(operation, 0);
         }
     }
+}
 
+impl Examples for ColorJitterConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }]
+    }
+}
+
+impl ColorJitterConfig {
     /// `None` stands for what never changes.
     fn draw(&self, random: &mut Stream) -> [Option<Operation>; 4] {
         let mut factor = |around: f64, of: fn(f32) -> Operation| {

@@ -1,11 +1,12 @@
 //! A square cut out.
 
-use super::Canvas;
 use super::canvas::Rectangle;
+use super::{Augment, Canvas};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// A square whose values become 0 after normalisation, the mean of the images trained on. Its
@@ -21,8 +22,8 @@ pub struct CutoutConfig {
     pub side: usize,
 }
 
-impl CutoutConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for CutoutConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         let shorter = shape.height.min(shape.width);
         if (1..=shorter).contains(&self.side) {
             Ok(())
@@ -36,11 +37,23 @@ impl CutoutConfig {
         }
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn erases(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let rectangle = self.draw(random, canvas.shape());
         canvas.erase(rectangle);
     }
+}
 
+impl Examples for CutoutConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { side: 16 }]
+    }
+}
+
+impl CutoutConfig {
     fn draw(&self, random: &mut Stream, shape: ImageShape) -> Rectangle {
         // The part that is inside: its beginning and its length.
         let mut along = |length: usize| {

@@ -1,10 +1,11 @@
 //! Left and right exchanged.
 
-use super::{Canvas, Placement, check_probability};
-use crate::Result;
+use super::{Augment, Canvas, Placement, check_probability};
 use crate::random::Stream;
+use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// A mirror image, with `probability`.
@@ -20,15 +21,23 @@ fn half() -> f64 {
     0.5
 }
 
-impl FlipConfig {
-    pub(super) fn check(&self, key: &str) -> Result<()> {
+impl Augment for FlipConfig {
+    fn check(&self, key: &str, _: ImageShape) -> Result<()> {
         check_probability(self.probability, || format!("{key}.flip.probability"))
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         canvas.place(|placement| self.draw(random, placement));
     }
+}
 
+impl Examples for FlipConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { probability: half() }]
+    }
+}
+
+impl FlipConfig {
     fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
         if random.random_bool(self.probability) { placement.mirrored() } else { placement }
     }
@@ -56,7 +65,9 @@ mod tests {
     #[test]
     fn a_probability_beyond_one_is_named() {
         for probability in [-0.1, 1.5, f64::NAN] {
-            let error = FlipConfig { probability }.check("data.augment[1]").unwrap_err();
+            let error = FlipConfig { probability }
+                .check("data.augment[1]", ImageShape::new(3, 8, 8))
+                .unwrap_err();
             let expected = format!(
                 "`data.augment[1].flip.probability` is {probability}, \
                  expected a number between 0 and 1"

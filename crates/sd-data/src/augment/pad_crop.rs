@@ -1,10 +1,11 @@
 //! A crop at a random place.
 
-use super::{Canvas, Placement};
+use super::{Augment, Canvas, Placement};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// A border of `padding` black pixels (zero before normalisation), then a crop of the original
@@ -18,8 +19,8 @@ pub struct PadCropConfig {
     pub padding: usize,
 }
 
-impl PadCropConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for PadCropConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         let smaller = shape.height.min(shape.width);
         if self.padding < smaller {
             Ok(())
@@ -31,10 +32,18 @@ impl PadCropConfig {
         }
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         canvas.place(|placement| self.draw(random, placement));
     }
+}
 
+impl Examples for PadCropConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { padding: 4 }]
+    }
+}
+
+impl PadCropConfig {
     fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
         let padding = self.padding as i64;
         let down = random.random_range(-padding..=padding) as isize;

@@ -1,11 +1,12 @@
 //! RandAugment: a few operations, each as strong as the others.
 
 use super::operation::{Kind, Space};
-use super::{Canvas, check_bins, check_grey_or_color};
+use super::{Augment, Canvas, check_bins, check_grey_or_color};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// `num_ops` operations one after another, each drawn anew from 14, all at `magnitude`. What has a
@@ -34,8 +35,8 @@ impl Default for RandAugmentConfig {
     }
 }
 
-impl RandAugmentConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for RandAugmentConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "rand_augment", shape)?;
         if self.num_ops == 0 {
             return Err(Error::value(format!("{key}.rand_augment.num_ops"), 0, "at least 1"));
@@ -51,12 +52,18 @@ impl RandAugmentConfig {
         Ok(())
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let space = Space::auto(canvas.shape(), self.num_magnitude_bins);
         for _ in 0..self.num_ops {
             let kind = Kind::RANDOM[random.random_range(0..Kind::RANDOM.len() as u32) as usize];
             canvas.apply(space.operation(kind, self.magnitude, random.random()), self.fill);
         }
+    }
+}
+
+impl Examples for RandAugmentConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
     }
 }
 

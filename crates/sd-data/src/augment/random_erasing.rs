@@ -1,11 +1,12 @@
 //! A rectangle erased, by chance.
 
 use super::canvas::Rectangle;
-use super::{Canvas, check_probability, check_scale_and_ratio};
+use super::{Augment, Canvas, check_probability, check_scale_and_ratio};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// A rectangle of random size, shape and place whose values become 0 after normalisation, which is
@@ -36,19 +37,31 @@ impl Default for RandomErasingConfig {
 /// How often a rectangle is drawn before none is erased.
 const ATTEMPTS: usize = 10;
 
-impl RandomErasingConfig {
-    pub(super) fn check(&self, key: &str) -> Result<()> {
+impl Augment for RandomErasingConfig {
+    fn check(&self, key: &str, _: ImageShape) -> Result<()> {
         let key = format!("{key}.random_erasing");
         check_probability(self.probability, || format!("{key}.probability"))?;
         check_scale_and_ratio(&key, self.scale, self.ratio)
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn erases(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         if let Some(rectangle) = self.draw(random, canvas.shape()) {
             canvas.erase(rectangle);
         }
     }
+}
 
+impl Examples for RandomErasingConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+impl RandomErasingConfig {
     fn draw(&self, random: &mut Stream, shape: ImageShape) -> Option<Rectangle> {
         if !random.random_bool(self.probability) {
             return None;
@@ -124,10 +137,11 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_named() {
-        let message =
-            |config: RandomErasingConfig| config.check("data.augment[3]").unwrap_err().to_string();
+        let message = |config: RandomErasingConfig| {
+            config.check("data.augment[3]", SHAPE).unwrap_err().to_string()
+        };
         let default = RandomErasingConfig::default;
-        default().check("data.augment[3]").unwrap();
+        default().check("data.augment[3]", SHAPE).unwrap();
         assert_eq!(
             message(RandomErasingConfig { probability: 1.1, ..default() }),
             "`data.augment[3].random_erasing.probability` is 1.1, expected a number between 0 and 1"

@@ -1,11 +1,12 @@
 //! A part of the image, of random size, shape and place, in place of the whole.
 
 use super::canvas::Rectangle;
-use super::{Canvas, check_grey_or_color, check_scale_and_ratio};
+use super::{Augment, Canvas, check_grey_or_color, check_scale_and_ratio};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// A rectangle of random area and proportions, resized to the whole image by bilinear
@@ -32,17 +33,25 @@ impl Default for RandomResizedCropConfig {
 /// How often a rectangle is drawn before the largest in the middle is taken.
 const ATTEMPTS: usize = 10;
 
-impl RandomResizedCropConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for RandomResizedCropConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "random_resized_crop", shape)?;
         check_scale_and_ratio(&format!("{key}.random_resized_crop"), self.scale, self.ratio)
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let part = self.draw(random, canvas.shape());
         canvas.enlarge(part);
     }
+}
 
+impl Examples for RandomResizedCropConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+impl RandomResizedCropConfig {
     fn draw(&self, random: &mut Stream, shape: ImageShape) -> Rectangle {
         let area = (shape.height * shape.width) as f64;
         let [least_ratio, most_ratio] = self.ratio.map(f64::ln);

@@ -1,11 +1,12 @@
 //! TrivialAugment, wide: one operation, of any strength.
 
 use super::operation::{Kind, Space};
-use super::{Canvas, check_bins, check_grey_or_color};
+use super::{Augment, Canvas, check_bins, check_grey_or_color};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// One operation, drawn from 14, at a magnitude that is drawn as well. What has a direction goes
@@ -30,19 +31,25 @@ impl Default for TrivialAugmentWideConfig {
     }
 }
 
-impl TrivialAugmentWideConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for TrivialAugmentWideConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "trivial_augment_wide", shape)?;
         check_bins(self.num_magnitude_bins, || {
             format!("{key}.trivial_augment_wide.num_magnitude_bins")
         })
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let kind = Kind::RANDOM[random.random_range(0..Kind::RANDOM.len() as u32) as usize];
         let bin = random.random_range(0..self.num_magnitude_bins as u64) as usize;
         let space = Space::wide(self.num_magnitude_bins);
         canvas.apply(space.operation(kind, bin, random.random()), self.fill);
+    }
+}
+
+impl Examples for TrivialAugmentWideConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
     }
 }
 

@@ -3,7 +3,7 @@
 //! A record is the label bytes (CIFAR-10: the label; CIFAR-100: the coarse label, then the fine
 //! one) and three planes of 32×32 bytes, red, green, blue. Files are records and nothing else.
 
-use super::{Splits, class_names};
+use super::{Dataset, Splits, class_names};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use std::fs::File;
@@ -13,28 +13,29 @@ use std::path::{Path, PathBuf};
 pub(super) const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
 const PLANE: usize = 32 * 32;
 
-/// What tells one of the two from the other.
+/// The file names and sizes of CIFAR-10 or CIFAR-100.
 pub(super) struct Cifar {
+    title: &'static str,
+    /// The name in records and for `data fetch`.
     name: &'static str,
     /// The folder, also the name of the folder inside the archive.
     folder: &'static str,
     archive: &'static str,
-    fetch: &'static str,
     train: &'static [&'static str],
     test: &'static str,
     names: &'static str,
-    /// Label bytes a record; the last of them is the label.
+    /// Label bytes per record, the last of which is the label.
     label_bytes: usize,
-    pub(super) classes: usize,
+    classes: usize,
     /// Records in each file of `train`, and in `test`.
     records: (usize, usize),
 }
 
 pub(super) const CIFAR10: Cifar = Cifar {
-    name: "CIFAR-10",
+    title: "CIFAR-10",
+    name: "cifar10",
     folder: "cifar-10-batches-bin",
     archive: "cifar-10-binary.tar.gz",
-    fetch: "cifar10",
     train: &[
         "data_batch_1.bin",
         "data_batch_2.bin",
@@ -50,10 +51,10 @@ pub(super) const CIFAR10: Cifar = Cifar {
 };
 
 pub(super) const CIFAR100: Cifar = Cifar {
-    name: "CIFAR-100",
+    title: "CIFAR-100",
+    name: "cifar100",
     folder: "cifar-100-binary",
     archive: "cifar-100-binary.tar.gz",
-    fetch: "cifar100",
     train: &["train.bin"],
     test: "test.bin",
     names: "fine_label_names.txt",
@@ -69,13 +70,23 @@ pub(super) struct Member {
     pub(super) bytes: Vec<u8>,
 }
 
-impl Cifar {
-    /// Loads from the folder in `data_dir`, or else from the archive there.
-    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
-        self.splits(&self.read(data_dir)?)
+impl Dataset for Cifar {
+    fn name(&self) -> String {
+        self.name.to_owned()
     }
 
-    /// The data set in its files, in the order of `wanted`.
+    fn input(&self) -> (ImageShape, usize) {
+        (SHAPE, self.classes)
+    }
+
+    /// Reads the folder in `data_dir`, or else the archive.
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.splits(&self.read(data_dir)?)
+    }
+}
+
+impl Cifar {
+    /// Parses the files, in the order of `wanted`.
     pub(super) fn splits(&self, members: &[Member]) -> Result<Splits> {
         let [names, test, train @ ..] = members else {
             unreachable!("there is a member for each wanted file")
@@ -130,10 +141,10 @@ impl Cifar {
             self.unpack(GzDecoder::new(BufReader::new(file)), &archive)
         } else {
             Err(Error::Missing {
-                name: self.name.to_owned(),
+                name: self.title.to_owned(),
                 folder: data_dir.to_owned(),
                 expected: format!("the folder `{}` or the file `{}`", self.folder, self.archive),
-                advice: format!("fetch it with `cargo xtask data fetch {}`", self.fetch),
+                advice: format!("fetch it with `cargo xtask data fetch {}`", self.name),
             })
         }
     }

@@ -1,10 +1,11 @@
 //! Image files that a table lists.
 
-use super::Splits;
 use super::image_files::{ImageFilesConfig, ListedFile};
-use crate::{Error, Result};
+use super::{Dataset, Splits};
+use crate::{Error, ImageShape, Result};
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
@@ -44,8 +45,24 @@ pub(super) struct Row {
     split: usize,
 }
 
-impl CsvManifestConfig {
-    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
+impl Dataset for CsvManifestConfig {
+    fn name(&self) -> String {
+        self.file.clone()
+    }
+
+    fn input(&self) -> (ImageShape, usize) {
+        (self.images.shape(), self.classes)
+    }
+
+    fn image_files(&self) -> Option<&ImageFilesConfig> {
+        Some(&self.images)
+    }
+
+    fn files_root(&self, data_dir: &Path) -> Result<Option<PathBuf>> {
+        self.root(data_dir).map(Some)
+    }
+
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
         self.images.check(KEY)?;
         let path = data_dir.join(&self.file);
         let file = match File::open(&path) {
@@ -75,9 +92,18 @@ impl CsvManifestConfig {
         let test = read(test)?;
         Ok(Splits { train, valid, test, skipped })
     }
+}
 
-    /// The folder of the table, where no link leads on.
-    pub(super) fn root(&self, data_dir: &Path) -> Result<PathBuf> {
+impl Examples for CsvManifestConfig {
+    fn examples() -> Vec<Self> {
+        let images = ImageFilesConfig::new(112);
+        vec![Self { file: "pets/images.csv".to_owned(), classes: 2, images }]
+    }
+}
+
+impl CsvManifestConfig {
+    /// The folder of the table, with symbolic links resolved.
+    fn root(&self, data_dir: &Path) -> Result<PathBuf> {
         let path = data_dir.join(&self.file);
         let mut root = path.canonicalize().map_err(Error::read(&path))?;
         root.pop();

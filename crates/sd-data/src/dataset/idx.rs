@@ -3,10 +3,11 @@
 //! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), each
 //! dimension as a big-endian `u32`, and the bytes.
 
-use super::{Splits, class_names};
+use super::{Dataset, Splits, class_names};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
@@ -62,11 +63,46 @@ impl IdxConfig {
         }
     }
 
-    pub(super) fn shape(&self) -> ImageShape {
+    fn shape(&self) -> ImageShape {
         ImageShape::new(1, self.height, self.width)
     }
 
-    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
+    fn split(&self, folder: &Path, split: &str, names: &[String]) -> Result<ImageSet> {
+        let (path, reader) = open(folder, &format!("{split}-images-idx3-ubyte"))?;
+        let (count, pixels) = parse(reader, &path, IMAGES, &[self.height, self.width])?;
+        let (path, reader) = open(folder, &format!("{split}-labels-idx1-ubyte"))?;
+        let (label_count, labels) = parse(reader, &path, LABELS, &[])?;
+        if label_count != count {
+            return Err(Error::Malformed {
+                path,
+                offset: 4,
+                found: format!("{label_count} labels"),
+                expected: format!("{count}, as many as there are images"),
+            });
+        }
+        if let Some(index) = labels.iter().position(|&label| usize::from(label) >= self.classes) {
+            return Err(Error::Malformed {
+                path,
+                offset: 8 + index as u64,
+                found: format!("label {} of image {index}", labels[index]),
+                expected: format!("a label below {}", self.classes),
+            });
+        }
+        let labels = labels.into_iter().map(usize::from).collect();
+        ImageSet::new(self.shape(), pixels, labels, names.to_vec())
+    }
+}
+
+impl Dataset for IdxConfig {
+    fn name(&self) -> String {
+        self.folder.clone()
+    }
+
+    fn input(&self) -> (ImageShape, usize) {
+        (self.shape(), self.classes)
+    }
+
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
         for (name, value) in
             [("classes", self.classes), ("height", self.height), ("width", self.width)]
         {
@@ -108,30 +144,11 @@ impl IdxConfig {
         let test = self.split(&folder, "t10k", &names)?;
         Ok(Splits::new(train, test))
     }
+}
 
-    fn split(&self, folder: &Path, split: &str, names: &[String]) -> Result<ImageSet> {
-        let (path, reader) = open(folder, &format!("{split}-images-idx3-ubyte"))?;
-        let (count, pixels) = parse(reader, &path, IMAGES, &[self.height, self.width])?;
-        let (path, reader) = open(folder, &format!("{split}-labels-idx1-ubyte"))?;
-        let (label_count, labels) = parse(reader, &path, LABELS, &[])?;
-        if label_count != count {
-            return Err(Error::Malformed {
-                path,
-                offset: 4,
-                found: format!("{label_count} labels"),
-                expected: format!("{count}, as many as there are images"),
-            });
-        }
-        if let Some(index) = labels.iter().position(|&label| usize::from(label) >= self.classes) {
-            return Err(Error::Malformed {
-                path,
-                offset: 8 + index as u64,
-                found: format!("label {} of image {index}", labels[index]),
-                expected: format!("a label below {}", self.classes),
-            });
-        }
-        let labels = labels.into_iter().map(usize::from).collect();
-        ImageSet::new(self.shape(), pixels, labels, names.to_vec())
+impl Examples for IdxConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::new("fashion-mnist")]
     }
 }
 

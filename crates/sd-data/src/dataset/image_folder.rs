@@ -1,9 +1,10 @@
 //! Image files whose folders tell their split and class.
 
-use super::Splits;
 use super::image_files::{ImageFilesConfig, ListedFile};
-use crate::{Error, Result};
+use super::{Dataset, Splits};
+use crate::{Error, ImageShape, Result};
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
@@ -28,8 +29,24 @@ pub struct ImageFolderConfig {
 
 const KEY: &str = "data.dataset.image_folder";
 
-impl ImageFolderConfig {
-    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
+impl Dataset for ImageFolderConfig {
+    fn name(&self) -> String {
+        self.folder.clone()
+    }
+
+    fn input(&self) -> (ImageShape, usize) {
+        (self.images.shape(), self.classes)
+    }
+
+    fn image_files(&self) -> Option<&ImageFilesConfig> {
+        Some(&self.images)
+    }
+
+    fn files_root(&self, data_dir: &Path) -> Result<Option<PathBuf>> {
+        self.root(data_dir).map(Some)
+    }
+
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
         self.images.check(KEY)?;
         let root = self.root(data_dir)?;
         let classes = self.classes(&root)?;
@@ -43,9 +60,18 @@ impl ImageFolderConfig {
         let (train, valid, test) = (read(train)?, valid.map(&mut read).transpose()?, read(test)?);
         Ok(Splits { train, valid, test, skipped })
     }
+}
 
-    /// The folder itself, where no link leads on.
-    pub(super) fn root(&self, data_dir: &Path) -> Result<PathBuf> {
+impl Examples for ImageFolderConfig {
+    fn examples() -> Vec<Self> {
+        let images = ImageFilesConfig::new(112);
+        vec![Self { folder: "pets".to_owned(), classes: 2, images }]
+    }
+}
+
+impl ImageFolderConfig {
+    /// The data set's folder, with symbolic links resolved.
+    fn root(&self, data_dir: &Path) -> Result<PathBuf> {
         let folder = data_dir.join(&self.folder);
         if !folder.is_dir() {
             return Err(Error::Missing {

@@ -1,12 +1,14 @@
 //! Images made from a seed, for tests, measurements and first steps.
 
-use super::Splits;
+use super::{Dataset, Splits};
 use crate::random::{self, Stream};
 use crate::{Error, ImageSet, ImageShape, Result};
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::f32::consts::TAU;
+use std::path::Path;
 
 /// The brightness of a class's pattern around mid-grey, and the largest noise on it.
 const PATTERN: f32 = 56.0;
@@ -35,17 +37,34 @@ pub struct SyntheticConfig {
     pub seed: u64,
 }
 
-impl SyntheticConfig {
-    pub(super) fn shape(&self) -> ImageShape {
-        ImageShape::new(self.channels, self.height, self.width)
+impl Dataset for SyntheticConfig {
+    fn name(&self) -> String {
+        "synthetic".to_owned()
     }
 
-    pub(super) fn load(&self) -> Result<Splits> {
+    fn input(&self) -> (ImageShape, usize) {
+        (self.shape(), self.classes)
+    }
+
+    fn load(&self, _: &Path) -> Result<Splits> {
         self.check()?;
         let patterns: Vec<Vec<f32>> = (0..self.classes).map(|class| self.pattern(class)).collect();
         let train = self.split(&patterns, 0, self.train)?;
         let test = self.split(&patterns, 1, self.test)?;
         Ok(Splits::new(train, test))
+    }
+}
+
+impl Examples for SyntheticConfig {
+    fn examples() -> Vec<Self> {
+        let (classes, train, test) = (10, 640, 100);
+        vec![Self { classes, train, test, channels: 3, height: 32, width: 32, seed: 0 }]
+    }
+}
+
+impl SyntheticConfig {
+    fn shape(&self) -> ImageShape {
+        ImageShape::new(self.channels, self.height, self.width)
     }
 
     fn check(&self) -> Result<()> {
@@ -117,6 +136,10 @@ impl SyntheticConfig {
 mod tests {
     use super::*;
 
+    fn load(config: &SyntheticConfig) -> Result<Splits> {
+        config.load(Path::new("nowhere"))
+    }
+
     fn config() -> SyntheticConfig {
         SyntheticConfig {
             classes: 4,
@@ -131,9 +154,9 @@ mod tests {
 
     #[test]
     fn the_seed_decides_and_the_splits_differ() {
-        let both = config().load().unwrap();
-        assert_eq!(both, config().load().unwrap());
-        assert_ne!(both.train, SyntheticConfig { seed: 4, ..config() }.load().unwrap().train);
+        let both = load(&config()).unwrap();
+        assert_eq!(both, load(&config()).unwrap());
+        assert_ne!(both.train, load(&SyntheticConfig { seed: 4, ..config() }).unwrap().train);
         assert_ne!(both.train.image(0), both.test.image(0));
         assert_eq!((both.train.len(), both.test.len()), (40, 20));
         assert_eq!(both.test.labels()[..5], [0, 1, 2, 3, 0]);
@@ -142,7 +165,7 @@ mod tests {
     /// The nearest mean of the training images tells the class of a test image.
     #[test]
     fn the_classes_can_be_learnt() {
-        let Splits { train, test, .. } = config().load().unwrap();
+        let Splits { train, test, .. } = load(&config()).unwrap();
         let values = train.shape().values();
         let mut means = vec![vec![0.0_f32; values]; 4];
         for index in 0..train.len() {
@@ -164,11 +187,11 @@ mod tests {
 
     #[test]
     fn numbers_out_of_range_are_named() {
-        let error = SyntheticConfig { height: 0, ..config() }.load().unwrap_err();
+        let error = load(&SyntheticConfig { height: 0, ..config() }).unwrap_err();
         assert_eq!(error.to_string(), "`data.dataset.synthetic.height` is 0, expected at least 1");
-        let error = SyntheticConfig { train: 1 << 40, ..config() }.load().unwrap_err();
+        let error = load(&SyntheticConfig { train: 1 << 40, ..config() }).unwrap_err();
         assert!(error.to_string().contains("1099511627776 + 20 images of 3×8×6"), "{error}");
-        let error = SyntheticConfig { height: usize::MAX, ..config() }.load().unwrap_err();
+        let error = load(&SyntheticConfig { height: usize::MAX, ..config() }).unwrap_err();
         assert!(error.to_string().contains("at most 4294967296 values"), "{error}");
     }
 }

@@ -115,7 +115,7 @@ fn pair(
 
 /// The same shapes, classes and augmentation, on images made from a seed.
 fn synthetic(config: &DataConfig, images: usize) -> DataConfig {
-    let (shape, classes) = config.dataset.input();
+    let (shape, classes) = config.dataset.get().input();
     DataConfig {
         dataset: DatasetConfig::Synthetic(SyntheticConfig {
             classes,
