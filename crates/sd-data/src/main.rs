@@ -36,7 +36,7 @@ enum Command {
     },
     /// Says which data sets are there.
     List,
-    /// Draws training images of a configuration beside what its augmentation makes of them.
+    /// Writes an HTML page of training images beside their augmented versions.
     Preview(PreviewArgs),
     /// Writes some test images, named by their classes: image files as they are, others as PNG.
     Samples(SamplesArgs),
@@ -59,15 +59,15 @@ struct PreviewArgs {
     #[arg(value_name = "CONFIG")]
     config: PathBuf,
 
-    /// The picture to write.
-    #[arg(long, value_name = "FILE.png", default_value = "preview.png")]
+    /// The page to write.
+    #[arg(long, value_name = "FILE.html", default_value = "preview.html")]
     out: PathBuf,
 
-    /// Training images, a row each.
+    /// Number of training images.
     #[arg(long, default_value_t = 10)]
     images: usize,
 
-    /// Augmented versions of each.
+    /// Number of augmented versions per image.
     #[arg(long, default_value_t = 8)]
     versions: usize,
 }
@@ -131,7 +131,7 @@ fn main() -> Result<()> {
                 .map_err(anyhow::Error::from)
         }
         Command::List => list(&data_dir),
-        Command::Preview(args) => draw(&args, &data_dir),
+        Command::Preview(args) => preview_page(&args, &data_dir),
         Command::Samples(args) => samples(&args, &data_dir),
         Command::Check { config, json } => check(&config, json, &data_dir),
     }
@@ -162,12 +162,15 @@ fn read(path: &Path) -> Result<Experiment> {
     Ok(experiment)
 }
 
-fn draw(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
+fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
+    if args.out.extension().is_some_and(|extension| extension == "png") {
+        bail!("--out: found {}, expected an HTML file", args.out.display());
+    }
     let Experiment { seed, data: config } = read(&args.config)?;
     let data = config.open(data_dir)?;
     let &PreviewArgs { images, versions, .. } = args;
-    let picture = preview(&data, &config, PreviewConfig { images, versions, seed })?;
-    write_png(&args.out, &picture)
+    let page = preview(&data, &config, PreviewConfig { images, versions, seed })?;
+    write(&args.out, page.as_bytes())
 }
 
 /// The images of the test split as the data set has them, without a configuration's border: image

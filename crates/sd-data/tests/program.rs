@@ -65,16 +65,23 @@ fn check_tells_counts_duplicates_and_what_was_left_out() {
 }
 
 #[test]
-fn preview_writes_a_picture() {
+fn preview_writes_a_page() {
     let folder = folder();
-    sd_data(folder.path(), &["preview", "pets.toml", "--out", "a.png"]).assert().success();
-    let few = ["preview", "pets.toml", "--out", "b.png", "--images", "1", "--versions", "2"];
+    let output = sd_data(folder.path(), &["preview", "pets.toml"]).assert().success();
+    assert_eq!(String::from_utf8_lossy(&output.get_output().stdout), "preview.html\n");
+    let few = ["preview", "pets.toml", "--out", "b.html", "--images", "1", "--versions", "2"];
     sd_data(folder.path(), &few).assert().success();
-    let size = |name: &str| image::open(folder.path().join(name)).unwrap().into_rgb8().dimensions();
-    // Two images, one a row: there are no more.
-    let (large, small) = (size("a.png"), size("b.png"));
-    assert!(large.0 > 9 * 96 && large.1 > 2 * 96, "{large:?}");
-    assert!(small.0 < large.0 && small.1 < large.1 - 90, "{small:?}");
+    let pictures = |name: &str| {
+        let page = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(page.contains("train/cat/a.png") && !page.contains("<script"), "{page}");
+        page.matches("<img src=\"data:image/png;base64,").count()
+    };
+    // Two training images, by default with eight versions each.
+    assert_eq!((pictures("preview.html"), pictures("b.html")), (2 * 9, 3));
+    let png = ["preview", "pets.toml", "--out", "a.png"];
+    let output = sd_data(folder.path(), &png).assert().failure();
+    let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(error.contains("a.png, expected an HTML file"), "{error}");
 }
 
 #[test]
