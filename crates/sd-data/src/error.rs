@@ -148,7 +148,7 @@ pub enum Error {
     #[cfg(feature = "fetch")]
     #[error("{origin}: {reason}")]
     Source {
-        /// The address, folder or package.
+        /// The address or folder.
         origin: String,
         /// What happened.
         reason: String,

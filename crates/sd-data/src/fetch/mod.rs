@@ -6,7 +6,6 @@
 //! folder already is never replaced.
 
 mod checksum;
-mod debian;
 mod http;
 mod recipe;
 
@@ -135,12 +134,6 @@ fn from(
                 let address = format!("{}/{}", base.trim_end_matches('/'), file.name);
                 http::download(&address, &part(&path), say)?;
                 verify_and_put(file, &path)?;
-            }
-        }
-        Source::Debian { package, inside } => {
-            let unpacked = debian::unpack(package, say)?;
-            for file in files {
-                copy(&unpacked.path().join(inside).join(&file.name), folder, file)?;
             }
         }
     }

@@ -49,13 +49,6 @@ pub enum Source {
     Folder(PathBuf),
     /// An address, `http` or `https`, that the files' names are appended to.
     Http(String),
-    /// A Debian package, downloaded by `apt-get` and unpacked by `dpkg` without being installed.
-    Debian {
-        /// Its name.
-        package: String,
-        /// The folder of the files in it.
-        inside: PathBuf,
-    },
 }
 
 impl Source {
@@ -86,8 +79,6 @@ impl Recipe {
 
 const TORONTO: &str = "https://www.cs.toronto.edu/~kriz";
 const ZALANDO: &str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com";
-const DEBIAN: &str = "dataset-fashion-mnist";
-const DEBIAN_FOLDER: &str = "usr/share/datasets/fashion-mnist";
 
 /// Name, MD5 of the official file, SHA-256 of its content: Debian packs the same content without
 /// the names and times of the official files.
@@ -178,15 +169,12 @@ fn fashion_mnist() -> Recipe {
         unpacked: None,
         files: FASHION_MNIST.into_iter().map(file).collect(),
         texts: vec![("class_names.txt".to_owned(), FASHION_CLASSES.to_owned())],
-        sources: vec![
-            Source::Folder(Path::new("/").join(DEBIAN_FOLDER)),
-            Source::Http(ZALANDO.to_owned()),
-            Source::Debian { package: DEBIAN.to_owned(), inside: PathBuf::from(DEBIAN_FOLDER) },
-        ],
-        advice: format!(
-            "run the command again to resume, or install Debian's package `{DEBIAN}`, or get the \
-             four files from https://github.com/zalandoresearch/fashion-mnist and put them"
-        ),
+        sources: vec![Source::Http(ZALANDO.to_owned())],
+        advice:
+            "run the command again to resume, or scripts/fetch_fashion_mnist.sh to try Debian's \
+                 package, or get the four files from \
+                 https://github.com/zalandoresearch/fashion-mnist and put them"
+                .to_owned(),
     }
 }
 
