@@ -293,7 +293,7 @@ fn the_program_names_what_it_knows() {
     let list = run(&["list", "--data-dir", folder]);
     let text = String::from_utf8(list.stdout).unwrap();
     for data_set in Published::ALL {
-        let advice = format!("absent; `cargo xtask data fetch {}` gets it", data_set.name());
+        let advice = format!("absent; fetch it with `cargo xtask data fetch {}`", data_set.name());
         assert!(text.contains(&advice), "{text}");
     }
     assert_eq!(run(&["fetch", "imagenet"]).status.code(), Some(2));

@@ -1,4 +1,4 @@
-//! The program `sd-data`, from a configuration to a picture and a check.
+//! The program `sd-data`: preview, check and samples of a configuration.
 #![cfg(feature = "cli")]
 
 use assert_cmd::Command;
@@ -12,8 +12,8 @@ fn sd_data(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A folder with a configuration of two classes of image files, one of which is in `train` and
-/// `test`, and one broken.
+/// A folder with a configuration of image files in two classes. One file is in both `train` and
+/// `test`, one is broken.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     let images = folder.path().join("data/pets");
@@ -30,14 +30,14 @@ fn folder() -> TempDir {
         dataset = { image_folder = { folder = 'pets', classes = 2, images = { side = 8, skip_broken = true } } }
         augment = [{ random_resized_crop = {} }, { flip = {} }]
         [model]
-        what = 'is of no interest here'
+        key = 'not read by sd-data'
     ";
     fs::write(folder.path().join("pets.toml"), text).unwrap();
     folder
 }
 
 #[test]
-fn check_tells_counts_duplicates_and_what_was_left_out() {
+fn check_reports_counts_duplicates_and_skipped_files() {
     let folder = folder();
     let output = sd_data(folder.path(), &["check", "pets.toml"]).assert().success();
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
@@ -116,7 +116,7 @@ fn samples_are_the_test_images_named_by_class() {
     assert_eq!(size, (7, 5));
 }
 
-/// What takes them resizes and cuts, and must not do so twice.
+/// Whoever classifies them resizes and crops them, which must happen only once.
 #[test]
 fn samples_of_image_files_are_the_files() {
     let folder = folder();
