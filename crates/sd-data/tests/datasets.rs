@@ -1,4 +1,4 @@
-//! Data sets as files: what is read, and what is said where they are wrong.
+//! Data sets in files: loading and error messages.
 
 use sd_data::{DatasetConfig, IdxConfig, ImageShape, Normalization};
 use std::fs;
@@ -19,7 +19,7 @@ fn assert_close(found: &[f32], expected: &[f32]) {
 }
 
 #[test]
-fn cifar100_is_what_was_published() {
+fn cifar100_is_the_published_data_set() {
     let data_dir = data_dir();
     let there = ["cifar-100-binary", "cifar-100-binary.tar.gz"];
     if !there.iter().any(|name| data_dir.join(name).exists()) {
@@ -41,7 +41,7 @@ fn cifar100_is_what_was_published() {
 }
 
 #[test]
-fn the_part_of_fashion_mnist_in_the_repository() {
+fn the_fashion_mnist_subset_is_balanced() {
     let data_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data");
     let data =
         DatasetConfig::Idx(IdxConfig::new("fashion-mnist-small")).get().load(&data_dir).unwrap();
@@ -53,13 +53,13 @@ fn the_part_of_fashion_mnist_in_the_repository() {
             assert_eq!(set.labels().iter().filter(|&&label| label == class).count(), each);
         }
     }
-    // Near the 0.2860 and 0.3530 of the whole.
+    // The full data set has 0.2860 and 0.3530.
     let measured = Normalization::measure(&data.train).unwrap();
     assert!((measured.mean[0] - 0.286).abs() < 0.005, "{measured:?}");
     assert!((measured.deviation[0] - 0.353).abs() < 0.005, "{measured:?}");
 }
 
-/// A folder `tiny` of images of 1×2: three to train on, one to test on, two classes.
+/// A folder `tiny` of 1×2 images in two classes: three training images, one test image.
 fn idx_folder() -> TempDir {
     let data_dir = TempDir::new().unwrap();
     let write = |name: &str, header: &[u8], items: &[u8]| {
@@ -81,7 +81,7 @@ fn tiny() -> DatasetConfig {
 }
 
 #[test]
-fn idx_plain_and_gzip_read_alike() {
+fn idx_plain_and_gzip_load_alike() {
     let data_dir = idx_folder();
     let plain = tiny().get().load(data_dir.path()).unwrap();
     assert_eq!(plain.train.pixels(), [1, 2, 3, 4, 5, 6]);
@@ -104,7 +104,7 @@ fn idx_plain_and_gzip_read_alike() {
 }
 
 #[test]
-fn wrong_idx_files_are_named() {
+fn malformed_idx_files_are_rejected() {
     let data_dir = idx_folder();
     let folder = data_dir.path().join("tiny");
     let message = || tiny().get().load(data_dir.path()).unwrap_err().to_string();
@@ -130,7 +130,7 @@ fn wrong_idx_files_are_named() {
 }
 
 #[test]
-fn a_missing_idx_folder_says_what_to_do() {
+fn a_missing_idx_folder_names_the_remedy() {
     let load = |folder: &str| {
         let config = DatasetConfig::Idx(IdxConfig::new(folder));
         config.get().load(Path::new("no-such-data")).unwrap_err().to_string()

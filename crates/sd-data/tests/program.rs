@@ -45,7 +45,7 @@ fn check_reports_counts_duplicates_and_skipped_files() {
         "pets: 3×8×8, 2 classes",
         "1 of test are also in train, 0 of them under another label",
         "test/dog/a.png (dog) = train/dog/a.png (dog)",
-        "left out: 1 files",
+        "skipped files: 1",
         "b.jpg`: neither JPEG nor PNG nor WebP",
         "trains on 2 images, validates on 0",
     ] {
@@ -53,7 +53,7 @@ fn check_reports_counts_duplicates_and_skipped_files() {
     }
     let log = String::from_utf8(output.get_output().stderr.clone()).unwrap();
     assert!(log.contains("4 images of 8×8 pixels need 0.0 MB of memory"), "{log}");
-    assert!(log.contains("left out") && log.contains("b.jpg"), "{log}");
+    assert!(log.contains("skipped") && log.contains("b.jpg"), "{log}");
 
     let output = sd_data(folder.path(), &["check", "pets.toml", "--json"]).assert().success();
     let json: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();

@@ -1,4 +1,4 @@
-//! Left and right exchanged.
+//! Horizontal flips.
 
 use super::{Augment, Canvas, Placement, check_probability};
 use crate::random::Stream;
@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// A mirror image, with `probability`.
+/// Random horizontal flip.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlipConfig {
-    /// How often, between 0 and 1. Half the time unless it is written.
+    /// Probability, between 0 and 1. Default: 0.5.
     #[serde(default = "half")]
     pub probability: f64,
 }
@@ -49,7 +49,7 @@ mod tests {
     use crate::random;
 
     #[test]
-    fn happens_as_often_as_written() {
+    fn flips_with_the_given_probability() {
         for (probability, expected) in [(0.0, 0..=0), (0.3, 250..=350), (1.0, 1000..=1000)] {
             let flips = (0..1000)
                 .filter(|&sample| {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probability_beyond_one_is_named() {
+    fn a_probability_out_of_range_is_rejected() {
         for probability in [-0.1, 1.5, f64::NAN] {
             let error = FlipConfig { probability }
                 .check("data.augment[1]", ImageShape::new(3, 8, 8))

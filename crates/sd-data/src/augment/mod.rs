@@ -108,7 +108,7 @@ fn check_probability(probability: f64, key: impl Fn() -> String) -> Result<()> {
     }
 }
 
-/// Rectangles take a share of the image and have some ratio of their sides.
+/// Checks the area share and the aspect ratio of a rectangle.
 fn check_scale_and_ratio(key: &str, scale: [f64; 2], ratio: [f64; 2]) -> Result<()> {
     let [least, most] = scale;
     if !(0.0 <= least && least <= most && most <= 1.0) {
@@ -129,19 +129,19 @@ fn check_scale_and_ratio(key: &str, scale: [f64; 2], ratio: [f64; 2]) -> Result<
     Ok(())
 }
 
-/// The magnitudes of a scale go from one end to the other.
+/// Checks the number of magnitude bins: a scale has two ends.
 fn check_bins(bins: usize, key: impl Fn() -> String) -> Result<()> {
     if bins >= 2 { Ok(()) } else { Err(Error::value(key(), bins, "at least 2")) }
 }
 
-/// Operations on colours know grey images and those of red, green and blue.
+/// Checks that images are greyscale or RGB, which colour operations need.
 fn check_grey_or_color(key: &str, name: &str, shape: ImageShape) -> Result<()> {
     match shape.channels {
         1 | 3 => Ok(()),
         channels => Err(Error::value(
             format!("{key}.{name}"),
             format_args!("on images of {channels} channels"),
-            "images of 1 (grey) or 3 (red, green, blue)",
+            "images of 1 (greyscale) or 3 (RGB) channels",
         )),
     }
 }
@@ -152,7 +152,7 @@ mod tests {
     use crate::random;
 
     #[test]
-    fn the_stream_decides_the_change() {
+    fn changes_depend_only_on_the_stream() {
         for shape in [ImageShape::new(3, 16, 16), ImageShape::new(1, 16, 19)] {
             let source: Vec<u8> = (0..shape.values()).map(|i| (i * 41 % 251) as u8).collect();
             let tables = vec![std::array::from_fn(|byte| byte as f32 - 100.0); shape.channels];

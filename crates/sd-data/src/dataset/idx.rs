@@ -13,22 +13,23 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// Four files in a folder of the data folder, each plain or, with `.gz` at the end of its name,
-/// gzip: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-/// `t10k-labels-idx1-ubyte`. The classes are called as `class_names.txt` there says, one a line,
-/// or else by their numbers.
+/// Four files in the format of MNIST, plain or gzip (`.gz`): `train-images-idx3-ubyte`,
+/// `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`.
+///
+/// The class names come from `class_names.txt` in the same folder, one per line. Without that file,
+/// classes are named by number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdxConfig {
-    /// The folder, inside the data folder.
+    /// Folder, relative to the data folder.
     pub folder: String,
-    /// The number of classes, 1 to 256; MNIST's 10 unless it is written.
+    /// Number of classes, 1 to 256. Default: MNIST's 10.
     #[serde(default = "ten")]
     pub classes: usize,
-    /// Rows; MNIST's 28 unless it is written.
+    /// Height in pixels. Default: MNIST's 28.
     #[serde(default = "twenty_eight")]
     pub height: usize,
-    /// Columns; MNIST's 28 unless it is written.
+    /// Width in pixels. Default: MNIST's 28.
     #[serde(default = "twenty_eight")]
     pub width: usize,
 }
@@ -44,16 +45,16 @@ fn twenty_eight() -> usize {
 pub(super) const IMAGES: u32 = 0x0803;
 pub(super) const LABELS: u32 = 0x0801;
 
-/// Classes that a label of one byte tells apart.
+/// Classes that fit a label of one byte.
 const MAX_CLASSES: usize = 1 << 8;
-/// Bytes of class names that are read.
+/// Maximum size of `class_names.txt` in bytes.
 const MAX_NAMES: u64 = 1 << 16;
-/// Bytes of items in a file, almost three million of MNIST's images: a gzip file of two megabytes
-/// can hold as many. The largest such set, EMNIST by class, has 0.7 million.
+/// Maximum bytes of items in a file, almost three million of MNIST's images: a gzip file of two
+/// megabytes can hold as many. The largest such set, EMNIST by class, has 0.7 million.
 const MAX_BYTES: u64 = 1 << 31;
 
 impl IdxConfig {
-    /// MNIST's shape and classes, in this folder of the data folder.
+    /// MNIST's shape and number of classes, in `folder`.
     pub fn new(folder: impl Into<String>) -> Self {
         Self {
             folder: folder.into(),
@@ -111,7 +112,7 @@ impl Dataset for IdxConfig {
             }
         }
         if self.classes > MAX_CLASSES {
-            let expected = format!("at most {MAX_CLASSES}, for a label is one byte");
+            let expected = format!("at most {MAX_CLASSES}, since a label is one byte");
             return Err(Error::value("data.dataset.idx.classes", self.classes, expected));
         }
         let folder = data_dir.join(&self.folder);
@@ -152,7 +153,7 @@ impl Examples for IdxConfig {
     }
 }
 
-/// Opens a file, or else the same with `.gz` at its end.
+/// Opens a file, or else its `.gz` version.
 fn open(folder: &Path, name: &str) -> Result<(PathBuf, Box<dyn Read>)> {
     let plain = folder.join(name);
     if plain.is_file() {
@@ -168,11 +169,11 @@ fn open(folder: &Path, name: &str) -> Result<(PathBuf, Box<dyn Read>)> {
         name: format!("`{name}`"),
         folder: folder.to_owned(),
         expected: format!("that file or `{name}.gz`"),
-        advice: "an IDX data set has all four of its files in one folder".to_owned(),
+        advice: "an IDX data set has its four files in one folder".to_owned(),
     })
 }
 
-/// Reads a file of items of the given `sides`: the number of items, and their bytes.
+/// Reads a file of items of the given `sides`. Returns the number of items and their bytes.
 pub(super) fn parse(
     mut reader: impl Read,
     path: &Path,
@@ -190,8 +191,8 @@ pub(super) fn parse(
     reader.by_ref().take(header_len).read_to_end(&mut header).map_err(Error::read(path))?;
     let (words, rest) = header.as_chunks::<4>();
     let mut words = words.iter().map(|word| u32::from_be_bytes(*word));
-    // The magic number comes first also in what is said about it: a short file of another format
-    // is of another format.
+    // The magic number is checked before the length: a short file of another format is reported as
+    // another format.
     if let Some(found) = words.next()
         && found != magic
     {
@@ -200,7 +201,7 @@ pub(super) fn parse(
         return Err(malformed(0, format!("the magic number {found:#010x}"), expected));
     }
     if (header.len() as u64) < header_len || !rest.is_empty() {
-        let found = format!("the end of {} bytes", header.len());
+        let found = "the end of the file".to_owned();
         return Err(malformed(
             header.len() as u64,
             found,
@@ -215,8 +216,8 @@ pub(super) fn parse(
             return Err(malformed(offset, format!("images of {name} {found}"), expected));
         }
     }
-    // The number of items is the file's own word. What is allocated follows the bytes that come,
-    // and one byte beyond that number is enough to know it wrong.
+    // The declared number of items is not trusted: the allocation grows with the bytes read, and one
+    // byte beyond the declared number is enough to reject the file.
     let item: u64 = sides.iter().map(|&side| side as u64).product();
     let expected = u64::from(count).saturating_mul(item);
     if expected > MAX_BYTES {
@@ -229,8 +230,8 @@ pub(super) fn parse(
     if found != expected {
         return Err(malformed(
             header_len + found.min(expected),
-            (if found < expected { "the end" } else { "more bytes" }).to_owned(),
-            format!("{count} items of {item} bytes after {header_len} of header"),
+            (if found < expected { "the end of the file" } else { "more bytes" }).to_owned(),
+            format!("{count} items of {item} bytes after a header of {header_len}"),
         ));
     }
     Ok((count as usize, bytes))
@@ -251,14 +252,14 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_is_there() {
+    fn reads_images_and_labels() {
         assert_eq!(read(&images()).unwrap(), (3, vec![10, 11, 20, 21, 30, 31]));
         let labels = [0, 0, 8, 1, 0, 0, 0, 2, 5, 6];
         assert_eq!(parse(&labels[..], Path::new("l"), LABELS, &[]).unwrap(), (2, vec![5, 6]));
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn malformed_files_are_rejected() {
         let message = |change: fn(&mut Vec<u8>)| {
             let mut bytes = images();
             change(&mut bytes);
@@ -271,7 +272,7 @@ mod tests {
         );
         assert_eq!(
             message(|bytes| bytes.truncate(13)),
-            "`images` at byte 13: found the end of 13 bytes, expected a header of 16 bytes"
+            "`images` at byte 13: found the end of the file, expected a header of 16 bytes"
         );
         assert_eq!(
             message(|bytes| bytes[15] = 3),
@@ -280,12 +281,13 @@ mod tests {
         );
         assert_eq!(
             message(|bytes| bytes.truncate(20)),
-            "`images` at byte 20: found the end, expected 3 items of 2 bytes after 16 of header"
+            "`images` at byte 20: found the end of the file, \
+             expected 3 items of 2 bytes after a header of 16"
         );
         assert_eq!(
             message(|bytes| bytes.push(0)),
             "`images` at byte 22: found more bytes, \
-             expected 3 items of 2 bytes after 16 of header"
+             expected 3 items of 2 bytes after a header of 16"
         );
     }
 
@@ -296,9 +298,9 @@ mod tests {
         assert!(read(&bytes).unwrap_err().to_string().contains("4294967295 items"));
     }
 
-    /// What comes out of a gzip file need not end: the header alone says that it is too much.
+    /// A gzip stream can be endless: the header alone must suffice to reject it.
     #[test]
-    fn more_than_a_machine_holds_is_not_unpacked() {
+    fn excessive_sizes_are_rejected_before_reading() {
         let side = 1 << 20;
         let header = [IMAGES, 1, side, side].map(u32::to_be_bytes).concat();
         let endless = header.chain(std::io::repeat(0));

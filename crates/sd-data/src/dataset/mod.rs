@@ -96,7 +96,7 @@ fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> 
         path: path.to_owned(),
         offset: error.valid_up_to() as u64,
         found: "bytes that are not UTF-8".to_owned(),
-        expected: "class names, one a line".to_owned(),
+        expected: "class names, one per line".to_owned(),
     })?;
     let names: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
@@ -105,7 +105,7 @@ fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> 
             path: path.to_owned(),
             offset: 0,
             found: format!("{} class names", names.len()),
-            expected: format!("{classes}, one a line"),
+            expected: format!("{classes}, one per line"),
         });
     }
     Ok(names)
@@ -174,7 +174,7 @@ mod tests {
         let names = class_names(b"apple\nT-shirt/top \n\n", path, 2).unwrap();
         assert_eq!(names, ["apple", "T-shirt/top"]);
         let error = class_names(b"apple\n", path, 2).unwrap_err().to_string();
-        assert_eq!(error, "`names.txt` at byte 0: found 1 class names, expected 2, one a line");
+        assert_eq!(error, "`names.txt` at byte 0: found 1 class names, expected 2, one per line");
         let error = class_names(b"apple\n\xff\n", path, 2).unwrap_err().to_string();
         assert!(error.contains("at byte 6") && error.contains("UTF-8"), "{error}");
     }

@@ -1,4 +1,4 @@
-//! Images made from a seed, for tests, measurements and first steps.
+//! Synthetic images, for tests, benchmarks and first steps.
 
 use super::{Dataset, Splits};
 use crate::random::{self, Stream};
@@ -10,30 +10,30 @@ use serde::{Deserialize, Serialize};
 use std::f32::consts::TAU;
 use std::path::Path;
 
-/// The brightness of a class's pattern around mid-grey, and the largest noise on it.
+/// Amplitudes of a class's pattern and of the noise, around mid-grey.
 const PATTERN: f32 = 56.0;
 const NOISE: f32 = 64.0;
 
-/// Images of a pattern that belongs to their class, a wave of its own direction, length and
-/// colour, under noise that no two images share. A small network learns them in an epoch or two.
+/// Synthetic images: a sine wave per class, with its own direction, length and colour, plus noise
+/// per image. A small network learns them in an epoch or two.
 ///
-/// Labels go round: image `i` is of class `i mod classes`.
+/// Image `i` is of class `i mod classes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyntheticConfig {
-    /// The number of classes.
+    /// Number of classes.
     pub classes: usize,
-    /// Images to train on.
+    /// Number of training images.
     pub train: usize,
-    /// Images to test on, whose noise is not that of any training image.
+    /// Number of test images, with noise of their own.
     pub test: usize,
-    /// Values a pixel.
+    /// Channels.
     pub channels: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// What patterns and noise are drawn from.
+    /// Seed of the patterns and the noise.
     pub seed: u64,
 }
 
@@ -81,7 +81,7 @@ impl SyntheticConfig {
                 return Err(Error::value(key, 0, "at least 1"));
             }
         }
-        // A slip of the pen gets a message rather than the machine's last byte of memory.
+        // A typing error must not exhaust the machine's memory.
         const LIMIT: usize = 1 << 32;
         let bytes = self.train.max(self.test).saturating_mul(self.shape().values());
         let patterns = self.classes.saturating_mul(self.shape().values());
@@ -90,7 +90,7 @@ impl SyntheticConfig {
                 "{} classes, {} + {} images of {}×{}×{}",
                 self.classes, self.train, self.test, self.channels, self.height, self.width
             );
-            let expected = format!("at most {LIMIT} values a split");
+            let expected = format!("at most {LIMIT} values per split");
             return Err(Error::value("data.dataset.synthetic", size, expected));
         }
         Ok(())
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides_and_the_splits_differ() {
+    fn images_depend_on_the_seed_and_the_split() {
         let both = load(&config()).unwrap();
         assert_eq!(both, load(&config()).unwrap());
         assert_ne!(both.train, load(&SyntheticConfig { seed: 4, ..config() }).unwrap().train);
@@ -162,9 +162,9 @@ mod tests {
         assert_eq!(both.test.labels()[..5], [0, 1, 2, 3, 0]);
     }
 
-    /// The nearest mean of the training images tells the class of a test image.
+    /// Nearest-mean classification is exact.
     #[test]
-    fn the_classes_can_be_learnt() {
+    fn classes_are_separable() {
         let Splits { train, test, .. } = load(&config()).unwrap();
         let values = train.shape().values();
         let mut means = vec![vec![0.0_f32; values]; 4];
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_named() {
+    fn values_out_of_range_are_rejected() {
         let error = load(&SyntheticConfig { height: 0, ..config() }).unwrap_err();
         assert_eq!(error.to_string(), "`data.dataset.synthetic.height` is 0, expected at least 1");
         let error = load(&SyntheticConfig { train: 1 << 40, ..config() }).unwrap_err();
