@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 /// Fetch, preview and check data sets.
 #[derive(Parser)]
-#[command(name = "sd-data", version, about)]
+#[command(name = "sd-data", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

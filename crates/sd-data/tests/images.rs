@@ -100,7 +100,7 @@ fn the_val_folder_is_the_validation_split() {
 }
 
 #[test]
-fn broken_files_are_named_and_left_out_only_where_asked() {
+fn broken_files_are_an_error_unless_skipped() {
     let data_dir = pets();
     let whole = fs::read(data_dir.path().join("pets/train/cat/b.jpg")).unwrap();
     write(&data_dir, "train/cat/aa.jpg", &whole[..whole.len() - 9]);
@@ -154,7 +154,7 @@ fn wrong_folder_layouts_are_rejected() {
 #[test]
 fn values_out_of_range_are_rejected() {
     let data_dir = pets();
-    for (images, said) in [
+    for (images, fact) in [
         (ImageFilesConfig::new(0), "images.side` is 0, expected 1 to 4096"),
         (ImageFilesConfig::new(4097), "images.side` is 4097, expected 1 to 4096"),
         (
@@ -167,10 +167,10 @@ fn values_out_of_range_are_rejected() {
              5 images of 4×4 pixels need 0.0 MB",
         ),
     ] {
-        fails_with(&folder(2, images.clone()), &data_dir, &["`data.dataset.image_folder.", said]);
+        fails_with(&folder(2, images.clone()), &data_dir, &["`data.dataset.image_folder.", fact]);
         write(&data_dir, "a.csv", LINES);
         if images.memory_gb > 0 {
-            fails_with(&manifest(2, images), &data_dir, &["`data.dataset.csv_manifest.", said]);
+            fails_with(&manifest(2, images), &data_dir, &["`data.dataset.csv_manifest.", fact]);
         }
     }
 }
@@ -197,7 +197,7 @@ fn a_csv_file_lists_images() {
 }
 
 #[test]
-fn a_wrong_csv_line_is_named() {
+fn a_wrong_csv_line_is_rejected() {
     let data_dir = pets();
     let head = "path,label,split\ntrain/cat/a.PNG,tom,train\ntest/dog/a.png,tom,test\n";
     let dataset = manifest(1, images());

@@ -85,7 +85,7 @@ fn preview_writes_a_page() {
 }
 
 #[test]
-fn a_wrong_configuration_is_named() {
+fn a_wrong_configuration_is_rejected() {
     let folder = folder();
     let text = fs::read_to_string(folder.path().join("pets.toml")).unwrap();
     fs::write(folder.path().join("wrong.toml"), text.replace("side", "size")).unwrap();

@@ -144,7 +144,7 @@ mod tests {
 
     /// Compares the frequencies of all results with those of the pairs, operations and directions.
     #[test]
-    fn operations_happen_as_often_as_the_policy_says() {
+    fn frequencies_match_the_policy() {
         let shape = ImageShape::new(1, 6, 6);
         let source: Vec<u8> = (0..36).map(|index| index * 7).collect();
         let mut scratch = Scratch::new(shape);

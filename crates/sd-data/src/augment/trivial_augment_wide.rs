@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bin_is_named() {
+    fn a_single_bin_is_rejected() {
         let config = TrivialAugmentWideConfig { num_magnitude_bins: 1, fill: 0 };
         let error = config.check("data.augment[0]", ImageShape::new(3, 8, 8)).unwrap_err();
         assert_eq!(

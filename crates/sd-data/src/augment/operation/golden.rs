@@ -163,7 +163,7 @@ fn operations_match_torchvision() {
             "Solarize" => Operation::Solarize(amount),
             "Posterize" => Operation::Posterize(amount as u32),
             "Rotate" => Operation::Rotate(amount),
-            other => panic!("{other} is no operation"),
+            other => panic!("{other} is not an operation"),
         };
         let mut pixels = golden.image(&case.image);
         operation.apply(&mut pixels, golden.fill);

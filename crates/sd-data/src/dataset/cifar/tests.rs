@@ -225,18 +225,18 @@ fn sizes_in_archive_headers_are_not_trusted() {
         let endless = bytes.chain(std::io::repeat(0));
         TINY.unpack(endless, path).map(|_| ()).unwrap_err().to_string()
     };
-    let said = unpack(&tar(&[("cifar-100-binary/train.bin", 1 << 40, &[])]));
-    assert!(said.starts_with("`a.tar.gz/cifar-100-binary/train.bin` at byte 6148"), "{said}");
-    let said = unpack(&tar(&[("other", 1 << 40, &[])]));
-    assert!(said.contains("`a.tar.gz`"), "{said}");
+    let error = unpack(&tar(&[("cifar-100-binary/train.bin", 1 << 40, &[])]));
+    assert!(error.starts_with("`a.tar.gz/cifar-100-binary/train.bin` at byte 6148"), "{error}");
+    let error = unpack(&tar(&[("other", 1 << 40, &[])]));
+    assert!(error.contains("`a.tar.gz`"), "{error}");
     // A member that holds the long name of the next one.
     let mut long_name = tar(&[("././@LongLink", 1 << 40, &[])]);
     long_name[156] = b'L';
     long_name[148..156].fill(b' ');
     let sum: u32 = long_name[..512].iter().map(|&byte| u32::from(byte)).sum();
     long_name[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let said = unpack(&long_name);
-    assert!(said.contains("`a.tar.gz`"), "{said}");
+    let error = unpack(&long_name);
+    assert!(error.contains("`a.tar.gz`"), "{error}");
 }
 
 #[test]
