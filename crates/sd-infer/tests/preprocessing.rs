@@ -52,7 +52,7 @@ fn a_byte_becomes_the_number_that_training_sees() {
         let data = config.open(Path::new("nowhere")).unwrap();
         let input = described(&config, &data, Resize::Triangle);
         let batch = batch(&data);
-        let images = config.dataset.load(Path::new("nowhere")).unwrap().test;
+        let images = config.dataset.get().load(Path::new("nowhere")).unwrap().test;
         for index in 0..images.len() {
             let (width, height, bytes) =
                 (width as u32, height as u32, images.image(index).to_vec());

@@ -46,7 +46,7 @@ pub fn summary(trainer: &Trainer, test: Option<TestScores>) -> Result<RunRecord>
         status,
         name: experiment.name.clone(),
         model: experiment.model.describe(),
-        dataset: experiment.data.dataset.name(),
+        dataset: experiment.data.dataset.get().name(),
         objective: experiment.objective_in_words(),
         seed: experiment.seed,
         epochs: position.epoch,

@@ -1,11 +1,10 @@
-//! The memory of batches, used again.
+//! Reuse of the memory of batches.
 
 use crossbeam_channel::{Receiver, Sender};
 use std::ops::Deref;
 
-/// The pixels of a [`Batch`](super::Batch), a slice. When it is dropped its memory goes back to the
-/// loader, if that still exists, for a later batch: the system hands out fresh memory page by page,
-/// each at a cost.
+/// The pixels of a [`Batch`](super::Batch), a slice. On drop, the memory returns to the loader, if
+/// it still exists, for a later batch: fresh memory costs a page fault per page.
 #[derive(Debug)]
 pub struct BatchPixels {
     values: Vec<f32>,
@@ -26,7 +25,7 @@ impl AsMut<[f32]> for BatchPixels {
     }
 }
 
-/// A copy has memory of its own, which no loader waits for.
+/// A clone has its own memory, which does not return to the loader.
 impl Clone for BatchPixels {
     fn clone(&self) -> Self {
         Self { values: self.values.clone(), home: None }
@@ -42,35 +41,35 @@ impl PartialEq for BatchPixels {
 impl Drop for BatchPixels {
     fn drop(&mut self) {
         if let Some(home) = self.home.take() {
-            // Refused by a loader that is gone or has enough: then it is freed here.
+            // Freed here if the loader is gone or the pool is full.
             let _ = home.try_send(std::mem::take(&mut self.values));
         }
     }
 }
 
-/// Buffers that have come back.
+/// Buffers for later batches.
 #[derive(Debug)]
-pub(super) struct Recycling {
-    back: Receiver<Vec<f32>>,
+pub(super) struct BufferPool {
+    free: Receiver<Vec<f32>>,
     home: Sender<Vec<f32>>,
 }
 
-impl Recycling {
-    /// Keeps up to `most` buffers.
-    pub(super) fn new(most: usize) -> Self {
-        let (home, back) = crossbeam_channel::bounded(most);
-        Self { back, home }
+impl BufferPool {
+    /// Keeps up to `capacity` buffers.
+    pub(super) fn new(capacity: usize) -> Self {
+        let (home, free) = crossbeam_channel::bounded(capacity);
+        Self { free, home }
     }
 
-    /// `length` values, which may be those of an earlier batch.
-    pub(super) fn take(&self, length: usize) -> Vec<f32> {
-        let mut values = self.back.try_recv().unwrap_or_default();
+    /// A buffer of `length` values, unspecified after reuse.
+    pub(super) fn acquire(&self, length: usize) -> Vec<f32> {
+        let mut values = self.free.try_recv().unwrap_or_default();
         values.resize(length, 0.0);
         values
     }
 
-    /// `values` until they are dropped.
-    pub(super) fn lend(&self, values: Vec<f32>) -> BatchPixels {
+    /// Wraps `values`, which return to the pool on drop.
+    pub(super) fn wrap(&self, values: Vec<f32>) -> BatchPixels {
         BatchPixels { values, home: Some(self.home.clone()) }
     }
 }
@@ -80,28 +79,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_comes_back_and_is_used_again() {
-        let recycling = Recycling::new(1);
-        let (first, second) = (recycling.take(10), recycling.take(10));
+    fn dropped_buffers_are_reused() {
+        let pool = BufferPool::new(1);
+        let (first, second) = (pool.acquire(10), pool.acquire(10));
         let address = first.as_ptr();
-        let (first, second) = (recycling.lend(first), recycling.lend(second));
+        let (first, second) = (pool.wrap(first), pool.wrap(second));
         let copy = first.clone();
         assert!(copy == first && copy.as_ptr() != address);
         drop(first);
-        // One is kept; what no place is left for, and the copy, are freed.
+        // The pool keeps one; the second and the copy are freed.
         drop((second, copy));
-        let again = recycling.take(8);
+        let again = pool.acquire(8);
         assert_eq!((again.as_ptr(), again.len()), (address, 8));
         assert!(again.capacity() >= 10);
-        let other = recycling.take(8);
+        let other = pool.acquire(8);
         assert_ne!(other.as_ptr(), address);
     }
 
     #[test]
     fn pixels_outlive_their_loader() {
-        let recycling = Recycling::new(1);
-        let pixels = recycling.lend(vec![1.0, 2.0]);
-        drop(recycling);
+        let pool = BufferPool::new(1);
+        let pixels = pool.wrap(vec![1.0, 2.0]);
+        drop(pool);
         assert_eq!(*pixels, [1.0, 2.0]);
     }
 }
