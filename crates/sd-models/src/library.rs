@@ -1,10 +1,7 @@
 //! Libraries with state dicts of the same networks, and the names of a layer on both sides.
 
-use serde::{Deserialize, Serialize};
-
 /// A library whose state dicts are read and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Library {
     /// torchvision.
     Torchvision,

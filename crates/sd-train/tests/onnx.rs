@@ -302,10 +302,7 @@ fn what_cannot_be_written_is_named_with_its_place() {
         })
     };
     let odd = said(vgg(VggHead::Linear, AttentionConfig::Tpami), FeatureShape::new(3, 36, 36));
-    assert_eq!(
-        odd,
-        "stage 3: the journal version's attention on odd sides cannot be written as ONNX"
-    );
+    assert_eq!(odd, "stage 3: the tpami attention on odd sides cannot be written as ONNX");
     let uneven =
         said(vgg(VggHead::Classic7x7, AttentionConfig::None), FeatureShape::new(3, 64, 96));
     let pool = "deepest: an average pool with windows of several sizes cannot be written as ONNX";
