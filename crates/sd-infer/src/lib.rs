@@ -31,7 +31,6 @@
 //! for.
 
 mod answer;
-mod batch;
 mod classifier;
 mod error;
 pub mod input;
@@ -41,10 +40,10 @@ mod rule;
 pub mod runtime;
 
 pub use answer::{Answer, Label, top};
-pub use batch::Batch;
 pub use classifier::{Classifier, Options};
 pub use error::{Error, Result};
 pub use opinion::{Agreement, Memory, Opinion, softmax};
 pub use preprocess::prepare;
 pub use rule::Rule;
 pub use runtime::Engine;
+pub use sd_engine::Batch;

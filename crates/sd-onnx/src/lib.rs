@@ -33,4 +33,4 @@ pub use error::{Error, Result};
 pub use fold::fold_batch_norms;
 pub use graph::{Graph, Value, float, int, ints, string};
 pub use metadata::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
-pub use model::{OPSET, encode, read_graph, read_metadata, rewrite};
+pub use model::{OPSET, check_order, encode, read_graph, read_metadata, rewrite};

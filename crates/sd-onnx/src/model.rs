@@ -65,7 +65,12 @@ pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(model.encode_to_vec())
 }
 
-fn check_order(graph: &GraphProto) -> Result<()> {
+/// Checks that every node comes after those whose outputs it takes, and that no value is defined
+/// twice: the graph has no cycle.
+///
+/// # Errors
+/// [`Error::Order`] names the first value that is not so.
+pub fn check_order(graph: &GraphProto) -> Result<()> {
     let inputs = graph.input.iter().map(|input| &input.name);
     let weights = graph.initializer.iter().map(|weight| &weight.name);
     let mut given = HashSet::new();

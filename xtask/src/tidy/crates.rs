@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Our crates, which of ours each may use, and whether it may use `tch`.
-const ALLOWED: [(&str, &[&str], bool); 9] = [
+const ALLOWED: [(&str, &[&str], bool); 11] = [
     ("sd-onnx", &[], false),
     ("sd-layers", &["sd-onnx"], true),
     ("sd-models", &["sd-layers", "sd-onnx"], true),
@@ -13,7 +13,9 @@ const ALLOWED: [(&str, &[&str], bool); 9] = [
     ("sd-data", &["sd-image"], false),
     ("sd-bench", &[], false),
     ("sd-train", &["sd-layers", "sd-models", "sd-data", "sd-bench", "sd-onnx", "sd-infer"], true),
-    ("sd-infer", &["sd-onnx", "sd-image"], false),
+    ("sd-engine", &["sd-onnx"], false),
+    ("sd-infer", &["sd-engine", "sd-onnx", "sd-image"], false),
+    ("sd-variants", &[], false),
     ("xtask", &[], false),
 ];
 

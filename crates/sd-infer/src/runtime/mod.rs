@@ -3,13 +3,13 @@
 //! A new runtime is a file here, a cargo feature, and a variant of [`Engine`]. Our own kernels are
 //! always there, and run what they have a kernel for.
 
-#[cfg(feature = "rten")]
-mod one_by_one;
+mod native;
 #[cfg(feature = "ort")]
 mod ort;
-mod own;
 #[cfg(feature = "rten")]
 mod rten;
+#[cfg(feature = "rten")]
+mod single_image;
 #[cfg(feature = "tract")]
 mod tract;
 
@@ -17,7 +17,7 @@ use sd_onnx::quantize::Form;
 
 use crate::{Batch, Error, Result};
 #[cfg(feature = "rten")]
-use one_by_one::OneByOne;
+use single_image::OneByOne;
 
 /// A loaded network, or a segment of one.
 pub trait Runtime: std::fmt::Debug + Send {
@@ -59,7 +59,7 @@ impl Engine {
         let mut engine = Self::fastest_where(has_library, int8);
         if engine == Self::Own {
             let part = |bytes: &Vec<u8>| -> Result<Box<dyn Runtime>> {
-                Ok(Box::new(own::Own::load(bytes, threads)?))
+                Ok(Box::new(native::load(bytes, threads)?))
             };
             match files.iter().map(part).collect() {
                 Ok(parts) => return Ok((engine, parts)),
@@ -116,7 +116,7 @@ impl Engine {
         threads: usize,
     ) -> Result<Box<dyn Runtime>> {
         match self {
-            Self::Own => Ok(Box::new(own::Own::load(&bytes, threads)?)),
+            Self::Own => Ok(Box::new(native::load(&bytes, threads)?)),
             #[cfg(feature = "rten")]
             Self::Rten => {
                 let runtime = Box::new(rten::Rten::load(bytes, threads)?);

@@ -1,8 +1,8 @@
 //! Feature maps, and what is done to their numbers one by one.
 
-use super::lanes::{Floats, Work, with_floats};
-use super::shelf::Shelf;
 use crate::Batch;
+use crate::buffer_pool::Shelf;
+use crate::simd::{Floats, Work, with_floats};
 
 /// Numbers that a map of one image has at most: a file that asks for more is refused.
 const LARGEST: usize = 1 << 26;

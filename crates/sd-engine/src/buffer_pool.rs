@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::maps::{Maps, size};
+use crate::tensor::{Maps, size};
 
 /// Vectors that are kept at most, and their numbers: 256 MiB.
 const KEPT: usize = 8;

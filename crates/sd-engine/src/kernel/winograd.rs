@@ -6,11 +6,11 @@
 //! not finite spoils all places of its tile, also those whose window does not see it.
 
 use super::convolution::{Matrix, multiply};
-use super::lanes::{Floats, LANES, Work, rectify, with_floats};
-use super::maps::Maps;
-use super::product::{Packed, Rows, sixteens};
-use super::shelf::Shelf;
+use super::gemm::{Packed, Rows, sixteens};
 use super::window::Window;
+use crate::buffer_pool::Shelf;
+use crate::simd::{Floats, LANES, Work, rectify, with_floats};
+use crate::tensor::Maps;
 
 /// Tiles that go through together: their numbers stay in the processor's cache.
 const TOGETHER: usize = 24;
@@ -243,7 +243,7 @@ fn back(lines: &mut [Line; PLACES], first: usize, step: usize) {
 mod tests {
     use super::*;
     use crate::Batch;
-    use crate::runtime::own::convolution::Convolution;
+    use crate::kernel::convolution::Convolution;
 
     #[test]
     fn tiles_are_the_sums_that_define_a_convolution() {

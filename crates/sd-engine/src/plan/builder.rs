@@ -6,13 +6,14 @@ use sd_onnx::proto::{
     AttributeProto, Dimension, ElementType, GraphProto, NodeProto, TensorProto, ValueInfoProto,
 };
 
-use super::{MOST, Operation, Plan, Step};
-use crate::runtime::own::bytes::{ByteConvolution, Rounding};
-use crate::runtime::own::convolution::Convolution;
-use crate::runtime::own::pool::Pool;
-use crate::runtime::own::product::Packed;
-use crate::runtime::own::shelf::Shelf;
-use crate::runtime::own::window::Window;
+use super::{Operation, Plan, Step};
+use crate::buffer_pool::Shelf;
+use crate::kernel::convolution::Convolution;
+use crate::kernel::gemm::Packed;
+use crate::kernel::int8_convolution::{ByteConvolution, Rounding};
+use crate::kernel::pool::Pool;
+use crate::kernel::window::Window;
+use crate::{Error, Result};
 
 /// Reads a graph node by node.
 pub struct Reader<'a> {
@@ -29,8 +30,9 @@ pub struct Reader<'a> {
     steps: Vec<Step>,
     /// Rows and columns of each value's maps, where they are known.
     places: Vec<Option<[usize; 2]>>,
-    /// Weights that are packed so far.
+    /// Bytes of the weights packed so far.
     packed: usize,
+    memory_limit: usize,
 }
 
 /// Sides and numbers of a weight.
@@ -41,8 +43,10 @@ struct Weight {
 
 impl<'a> Reader<'a> {
     /// Of a graph with one input.
-    pub fn new(graph: &'a GraphProto) -> Result<Self, String> {
-        let [input] = &graph.input[..] else { return Err("other than one input".to_owned()) };
+    pub fn new(graph: &'a GraphProto, memory_limit: usize) -> Result<Self> {
+        let [input] = &graph.input[..] else {
+            return Err(Error::Graph("not exactly one input"));
+        };
         let mut taken: HashMap<&str, usize> = HashMap::new();
         let names = graph.node.iter().flat_map(|node| &node.input);
         for name in names.chain(graph.output.iter().map(|output| &output.name)) {
@@ -57,11 +61,12 @@ impl<'a> Reader<'a> {
             steps: Vec::new(),
             places: vec![sides_of(input).map(|[_, height, width]| [height, width])],
             packed: 0,
+            memory_limit,
         })
     }
 
     /// All nodes as steps.
-    pub fn plan(mut self) -> Result<Plan, String> {
+    pub fn plan(mut self) -> Result<Plan> {
         let graph = self.graph;
         let mut nodes = graph.node.iter();
         while let Some(node) = nodes.next() {
@@ -78,22 +83,25 @@ impl<'a> Reader<'a> {
                 "Relu" if self.follows(node) => self.rectify(node),
                 _ => self.step(node, &name),
             };
-            read.ok_or_else(|| format!("{name}: no kernel of ours"))?;
-            if self.packed > MOST {
-                return Err(format!("{name}: more than {MOST} weights"));
+            if read.is_none() {
+                return Err(Error::Unsupported { node: name });
+            }
+            if self.packed > self.memory_limit {
+                return Err(Error::Memory { node: name, limit: self.memory_limit });
             }
         }
         let output = |output: &ValueInfoProto| self.values.get(output.name.as_str()).copied();
         let outputs = graph.output.iter().map(output).collect::<Option<Vec<_>>>();
-        let outputs = outputs.ok_or("an output that nothing gives")?;
+        let outputs = outputs.ok_or(Error::Graph("an output that no node computes"))?;
         if outputs.iter().collect::<HashSet<_>>().len() < outputs.len() {
-            return Err("a value that is two outputs".to_owned());
+            return Err(Error::Graph("the same value as two outputs"));
         }
         Ok(Plan {
-            input: sides_of(&graph.input[0]).ok_or("an input of unknown sides")?,
+            input: sides_of(&graph.input[0]).ok_or(Error::Graph("an input of unknown shape"))?,
             outputs,
             steps: self.steps,
             shelf: Shelf::default(),
+            memory_limit: self.memory_limit,
         })
     }
 
@@ -105,7 +113,8 @@ impl<'a> Reader<'a> {
 
     fn push(&mut self, output: &'a str, name: &str, operation: Operation, inputs: Vec<usize>) {
         // One weight may be named, and packed, by many nodes.
-        self.packed = self.packed.saturating_add(operation.numbers());
+        self.packed =
+            self.packed.saturating_add(operation.numbers().saturating_mul(size_of::<f32>()));
         let of: Vec<_> = inputs.iter().map(|&input| self.places[input]).collect();
         self.places.push(operation.places(&of));
         let (name, done) = (name.to_owned(), Vec::new());

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "no bounds are checked in the innermost loop")]
 
-use super::lanes::{LANES, Sums};
+use crate::simd::{LANES, Sums};
 
 /// Weights `[outputs, depth]` and what each output's sum starts from, in panels of 16 outputs: one
 /// line of weights for each place of the depth. What is missing in the last panel is zeros.

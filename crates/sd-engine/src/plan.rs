@@ -1,23 +1,19 @@
 //! A graph as steps that our kernels take.
 
-mod read;
+mod builder;
 
-use sd_onnx::read_graph;
+use sd_onnx::proto::GraphProto;
 
-use super::bytes::ByteConvolution;
-use super::convolution::{Convolution, Matrix, multiply};
-use super::lanes::rectify;
-use super::maps::Maps;
-use super::pool::Pool;
-use super::product::Rows;
-use super::shelf::Shelf;
-use super::window::Window;
-use read::Reader;
-
-/// Numbers that a network may hold at once, its weights and, in each thread, its maps: 1 GiB. A step
-/// is counted when it is read or done; until then, a weight of few outputs takes up to 16 times its
-/// size, and a map as much as [`size`](super::maps::size) allows.
-pub const MOST: usize = 1 << 28;
+use crate::buffer_pool::Shelf;
+use crate::kernel::convolution::{Convolution, Matrix, multiply};
+use crate::kernel::gemm::Rows;
+use crate::kernel::int8_convolution::ByteConvolution;
+use crate::kernel::pool::Pool;
+use crate::kernel::window::Window;
+use crate::simd::rectify;
+use crate::tensor::Maps;
+use crate::{Error, Result};
+use builder::Reader;
 
 /// Steps in order. Values are numbered: the input is 0, each step gives the next one.
 #[derive(Debug)]
@@ -27,6 +23,8 @@ pub struct Plan {
     steps: Vec<Step>,
     outputs: Vec<usize>,
     shelf: Shelf,
+    /// Bytes that the packed weights and the activations of a run may take.
+    memory_limit: usize,
 }
 
 #[derive(Debug)]
@@ -59,10 +57,9 @@ enum Operation {
 }
 
 impl Plan {
-    /// Of a file.
-    pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let graph = read_graph(bytes).map_err(|error| error.to_string())?;
-        let mut plan = Reader::new(&graph)?.plan()?;
+    /// Compiles a graph whose nodes are in execution order.
+    pub fn new(graph: &GraphProto, memory_limit: usize) -> Result<Self> {
+        let mut plan = Reader::new(graph, memory_limit)?.plan()?;
         plan.find_done();
         Ok(plan)
     }
@@ -83,40 +80,42 @@ impl Plan {
     }
 
     /// A black image.
-    pub fn image(&self) -> Result<Maps, String> {
+    pub fn black_image(&self) -> Result<Maps> {
         let [channels, height, width] = self.input;
-        Maps::zeros(1, [height, width, channels]).ok_or("an image too large".to_owned())
+        let too_large = || Error::Input { found: vec![1, channels, height, width] };
+        Maps::zeros(1, [height, width, channels]).ok_or_else(too_large)
     }
 
-    /// The outputs for some maps, and how many numbers there were at once.
-    pub fn run(&self, maps: Maps) -> Result<(Vec<Maps>, usize), String> {
-        let mut held = maps.values.len();
-        let mut most = held;
+    /// Returns the outputs, and the largest number of bytes that all activations took at once.
+    pub fn run(&self, maps: Maps) -> Result<(Vec<Maps>, usize)> {
+        let mut held = bytes(&maps);
+        let mut peak = held;
         let mut values: Vec<Option<Maps>> = vec![Some(maps)];
         for step in &self.steps {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
             let inputs = inputs.collect::<Option<Vec<&Maps>>>().unwrap_or_default();
             let output = step.operation.run(&inputs, step.rectified, &self.shelf);
-            let unfit = || {
-                let sides: Vec<_> = inputs.iter().map(|maps| maps.sides()).collect();
-                format!("{}: does not take maps [H, W, C] of {sides:?}", step.name)
+            let unfit = || Error::Shape {
+                node: step.name.clone(),
+                found: inputs.iter().map(|maps| maps.sides()).collect(),
             };
             let output = output.ok_or_else(unfit)?;
-            held += output.values.len();
-            most = most.max(held);
-            if held > MOST {
-                return Err(format!("{}: more than {MOST} numbers in its maps", step.name));
+            held += bytes(&output);
+            peak = peak.max(held);
+            if held > self.memory_limit {
+                return Err(Error::Memory { node: step.name.clone(), limit: self.memory_limit });
             }
             values.push(Some(output));
             for &done in &step.done {
                 if let Some(maps) = values[done].take() {
-                    held -= maps.values.len();
+                    held -= bytes(&maps);
                     self.shelf.keep(maps);
                 }
             }
         }
-        let output = |&output: &usize| values[output].take().ok_or("a value is gone".to_owned());
-        Ok((self.outputs.iter().map(output).collect::<Result<_, _>>()?, most))
+        let output =
+            |&output: &usize| values[output].take().ok_or(Error::Graph("a missing output"));
+        Ok((self.outputs.iter().map(output).collect::<Result<_>>()?, peak))
     }
 }
 
@@ -206,6 +205,11 @@ impl Operation {
         }
         Some(output)
     }
+}
+
+/// Size of the values in memory.
+fn bytes(maps: &Maps) -> usize {
+    size_of_val(&maps.values[..])
 }
 
 fn either(a: &Maps, b: &Maps, of: impl Fn(f32, f32) -> f32, shelf: &Shelf) -> Option<Maps> {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::maps::{Maps, size};
+use crate::tensor::{Maps, size};
 
 /// Sides of a window at most: a file that asks for more is refused.
 const LARGEST: usize = 64;

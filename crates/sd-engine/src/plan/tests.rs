@@ -1,16 +1,19 @@
-//! Graphs that are refused, and a ReLU that is a part of another step.
+//! Refused graphs, fused ReLUs, 8-bit networks and the choice of convolution.
 
 use super::*;
-use prost::Message;
-use sd_onnx::proto::{AttributeProto, ModelProto};
+use sd_onnx::proto::AttributeProto;
 use sd_onnx::quantize::{Form, KERNEL, Range, quantize, values_to_measure};
 use sd_onnx::{Graph, float, int, ints};
 
-fn bytes(graph: Graph) -> Vec<u8> {
-    ModelProto { graph: Some(graph.finish()), ..ModelProto::default() }.encode_to_vec()
+fn compile(graph: &GraphProto) -> Result<Plan> {
+    Plan::new(graph, 1 << 30)
 }
 
-/// What is said of a graph that sends images `[2, 4, 4]` through one such node.
+fn message<T>(result: Result<T>) -> String {
+    result.err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+/// Error message for a graph of one node on images `[2, 4, 4]`; empty if it compiles and runs.
 fn refusal(operator: &str, weights: &[&[i64]], attributes: Vec<AttributeProto>) -> String {
     let mut graph = Graph::new("one");
     let images = graph.input("images", &[2, 4, 4]);
@@ -24,12 +27,11 @@ fn refusal(operator: &str, weights: &[&[i64]], attributes: Vec<AttributeProto>) 
     let inputs: Vec<_> = [&images].into_iter().chain(&weights).collect();
     let output = graph.node(operator, &inputs, attributes);
     graph.output(&output, "output", &[1]);
-    let read = Plan::read(&bytes(graph));
-    read.and_then(|plan| plan.run(plan.image()?)).err().unwrap_or_default()
+    message(compile(&graph.finish()).and_then(|plan| plan.run(plan.black_image()?)))
 }
 
 #[test]
-fn what_has_no_kernel_is_refused() {
+fn unsupported_nodes_are_refused() {
     let kernel = || ints("kernel_shape", &[3, 3]);
     let conv: &[&[i64]] = &[&[2, 2, 3, 3]];
     assert_eq!(refusal("Conv", conv, vec![kernel()]), "");
@@ -44,15 +46,15 @@ fn what_has_no_kernel_is_refused() {
         ("Add", &[&[1]], vec![]),
         ("Transpose", &[], vec![ints("perm", &[0, 1, 3, 2])]),
     ] {
-        let said = refusal(operator, weights, attributes);
-        assert!(said.starts_with(operator) && said.contains("no kernel of ours"), "{said}");
+        let error = refusal(operator, weights, attributes);
+        assert!(error.starts_with(operator) && error.ends_with("no native kernel"), "{error}");
     }
-    let said = refusal("Gemm", &[&[2, 3]], vec![]);
-    assert!(said.contains("does not take maps [H, W, C] of [[4, 4, 2]]"), "{said}");
+    let error = refusal("Gemm", &[&[2, 3]], vec![]);
+    assert!(error.ends_with("unsupported input shapes [H, W, C] [[4, 4, 2]]"), "{error}");
 }
 
-/// `images` + 1, its ReLU, and the sum of both if `twice`.
-fn relu(twice: bool) -> Vec<Vec<f32>> {
+/// Outputs of `relu(1 - images)`, and of `1 - images` too if `both`.
+fn relu_outputs(both: bool) -> Vec<Vec<f32>> {
     let mut graph = Graph::new("relu");
     let images = graph.input("images", &[1, 1, 2]);
     let (weight, bias) =
@@ -60,25 +62,25 @@ fn relu(twice: bool) -> Vec<Vec<f32>> {
     let window = vec![ints("kernel_shape", &[1, 1])];
     let sum = graph.node("Conv", &[&images, &weight, &bias], window);
     let above = graph.node("Relu", &[&sum], vec![]);
-    if twice {
+    if both {
         graph.output(&sum, "sum", &[1, 1, 2]);
     }
     graph.output(&above, "above", &[1, 1, 2]);
-    let plan = Plan::read(&bytes(graph)).unwrap();
-    assert_eq!(plan.steps.len(), if twice { 2 } else { 1 });
-    let mut image = plan.image().unwrap();
+    let plan = compile(&graph.finish()).unwrap();
+    assert_eq!(plan.steps.len(), if both { 2 } else { 1 });
+    let mut image = plan.black_image().unwrap();
     image.values = vec![0.5, 3.0];
     plan.run(image).unwrap().0.into_iter().map(|maps| maps.values).collect()
 }
 
 #[test]
-fn a_relu_is_a_part_of_the_step_before_unless_that_is_an_output_too() {
-    assert_eq!(relu(false), [[0.5, 0.0]]);
-    assert_eq!(relu(true), [[0.5, -2.0], [0.5, 0.0]]);
+fn a_relu_is_fused_unless_its_input_is_an_output_too() {
+    assert_eq!(relu_outputs(false), [[0.5, 0.0]]);
+    assert_eq!(relu_outputs(true), [[0.5, -2.0], [0.5, 0.0]]);
 }
 
-/// `images` [2, 4, 4] → 1×1 → ReLU → depthwise 3×3 → 1×1 → pooled → linear, as `form` has it.
-fn network(form: Option<Form>) -> Vec<u8> {
+/// `images` [2, 4, 4] → 1×1 → ReLU → depthwise 3×3 → 1×1 → pooling → linear, quantised as `form`.
+fn network(form: Option<Form>) -> GraphProto {
     let mut graph = Graph::new("network");
     let images = graph.input("images", &[2, 4, 4]);
     let mut seed = 0;
@@ -113,20 +115,20 @@ fn network(form: Option<Form>) -> Vec<u8> {
         let ranges = names.into_iter().map(|name| (name, Range::new(0.0, 12.0))).collect();
         quantize(&mut graph, &ranges, form).unwrap();
     }
-    ModelProto { graph: Some(graph), ..ModelProto::default() }.encode_to_vec()
+    graph
 }
 
 fn logits(plan: &Plan) -> Vec<f32> {
-    let mut image = plan.image().unwrap();
+    let mut image = plan.black_image().unwrap();
     image.values = (0..32).map(|at| (at * 31 % 17) as f32 / 8.0 - 1.0).collect();
     plan.run(image).unwrap().0[0].values.clone()
 }
 
 #[test]
-fn a_network_in_whole_numbers_says_nearly_what_it_says_in_floats() {
-    let floats = Plan::read(&network(None)).unwrap();
-    let bytes = Plan::read(&network(Some(Form::ConvInteger))).unwrap();
-    // Rounding, scaling and ReLUs are parts of other steps.
+fn logits_of_an_8_bit_network_are_close_to_f32() {
+    let floats = compile(&network(None)).unwrap();
+    let bytes = compile(&network(Some(Form::ConvInteger))).unwrap();
+    // Quantisation, scaling and ReLUs are fused.
     assert_eq!((floats.steps.len(), bytes.steps.len()), (6, 6));
     let of_bytes = |step: &&Step| matches!(step.operation, Operation::Bytes(_));
     assert_eq!(bytes.steps.iter().filter(of_bytes).count(), 1, "the last convolution");
@@ -135,69 +137,64 @@ fn a_network_in_whole_numbers_says_nearly_what_it_says_in_floats() {
     for (exact, rounded) in exact.iter().zip(&rounded) {
         assert!((exact - rounded).abs() < 0.05 * exact.abs(), "{exact} {rounded}");
     }
-    let said = Plan::read(&network(Some(Form::Qdq))).unwrap_err();
-    assert!(said.contains("no kernel of ours"), "{said}");
+    let error = message(compile(&network(Some(Form::Qdq))));
+    assert!(error.ends_with("no native kernel"), "{error}");
 }
 
 #[test]
-fn whole_numbers_that_nothing_scales_are_refused() {
-    let decode = || ModelProto::decode(&*network(Some(Form::ConvInteger))).unwrap();
-    let place = |model: &ModelProto, operator: &str| {
-        let nodes = &model.graph.as_ref().unwrap().node;
-        nodes.iter().position(|node| node.op_type == operator).unwrap()
+fn int8_convolutions_without_scaling_are_refused() {
+    let index_of = |graph: &GraphProto, operator: &str| {
+        graph.node.iter().position(|node| node.op_type == operator).unwrap()
     };
     for operator in ["QuantizeLinear", "Cast", "Mul", "Add"] {
-        let mut model = decode();
-        let at = place(&model, operator);
-        let node = &mut model.graph.as_mut().unwrap().node[at];
-        node.op_type = "Identity".to_owned();
-        let said = Plan::read(&model.encode_to_vec()).unwrap_err();
-        assert!(said.contains("no kernel of ours"), "{operator}: {said}");
+        let mut graph = network(Some(Form::ConvInteger));
+        let index = index_of(&graph, operator);
+        graph.node[index].op_type = "Identity".to_owned();
+        let error = message(compile(&graph));
+        assert!(error.ends_with("no native kernel"), "{operator}: {error}");
     }
-    // Sums that are an output as well cannot be a part of a step.
-    let mut model = decode();
-    let at = place(&model, "Cast");
-    let graph = model.graph.as_mut().unwrap();
-    graph.output[0].name = graph.node[at].output[0].clone();
-    let said = Plan::read(&model.encode_to_vec()).unwrap_err();
-    assert!(said.starts_with("ConvInteger"), "{said}");
+    // Sums that are an output themselves cannot be fused.
+    let mut graph = network(Some(Form::ConvInteger));
+    let index = index_of(&graph, "Cast");
+    graph.output[0].name = graph.node[index].output[0].clone();
+    let error = message(compile(&graph));
+    assert!(error.starts_with("ConvInteger"), "{error}");
 }
 
 #[test]
-fn maps_without_numbers_are_refused() {
-    let no_kernel = |operator: &str, sides: [i64; 3], attributes: Vec<AttributeProto>| {
+fn empty_inputs_are_refused() {
+    let refusal = |operator: &str, sides: [i64; 3], attributes: Vec<AttributeProto>| {
         let mut graph = Graph::new("empty");
         let images = graph.input("images", &sides);
         let output = graph.node(operator, &[&images], attributes);
         graph.output(&output, "output", &[1]);
-        Plan::read(&bytes(graph)).and_then(|plan| plan.image()).unwrap_err()
+        message(compile(&graph.finish()).and_then(|plan| plan.black_image()))
     };
     let window = vec![ints("kernel_shape", &[1, 1])];
     for (operator, sides, attributes) in
         [("MaxPool", [0, 1 << 31, 1 << 31], window), ("GlobalAveragePool", [1 << 40, 0, 1], vec![])]
     {
-        let said = no_kernel(operator, sides, attributes);
-        assert!(said.contains("too large"), "{said}");
+        let error = refusal(operator, sides, attributes);
+        assert!(error.starts_with("unsupported input shape"), "{error}");
     }
 }
 
 #[test]
-fn a_value_that_is_two_outputs_is_refused() {
+fn one_value_as_two_outputs_is_refused() {
     let mut graph = Graph::new("twice");
     let images = graph.input("images", &[1, 1, 2]);
     let above = graph.node("Relu", &[&images], vec![]);
     graph.output(&above, "above", &[1, 1, 2]);
     let mut graph = graph.finish();
     graph.output.push(graph.output[0].clone());
-    let model = ModelProto { graph: Some(graph), ..ModelProto::default() };
-    let said = Plan::read(&model.encode_to_vec()).unwrap_err();
-    assert!(said.contains("two outputs"), "{said}");
+    let error = message(compile(&graph));
+    assert!(error.ends_with("the same value as two outputs"), "{error}");
 }
 
 #[test]
-fn dense_convolutions_of_large_maps_are_computed_in_tiles() {
-    // The size of the map reaches the convolution through a pool and a product.
-    let tiles = |side: i64| {
+fn winograd_is_chosen_for_dense_convolutions_of_large_maps() {
+    // The size of the map is inferred through pooling and a product.
+    let is_winograd = |side: i64| {
         let mut graph = Graph::new("dense");
         let images = graph.input("images", &[16, side, side]);
         let two = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
@@ -208,8 +205,24 @@ fn dense_convolutions_of_large_maps_are_computed_in_tiles() {
         let three = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1; 4])];
         let map = graph.node("Conv", &[&scaled, &weight], three);
         graph.output(&map, "map", &[16, side / 2, side / 2]);
-        let plan = Plan::read(&bytes(graph)).unwrap();
+        let plan = compile(&graph.finish()).unwrap();
         format!("{:?}", plan.steps.last().unwrap().operation).contains("Winograd")
     };
-    assert!(tiles(16) && !tiles(8));
+    assert!(is_winograd(16) && !is_winograd(8));
+}
+
+#[test]
+fn weights_and_activations_stay_within_the_memory_limit() {
+    let graph = network(None);
+    let error = message(Plan::new(&graph, 1 << 10));
+    assert!(error.ends_with("exceeds the memory limit of 1024 bytes"), "{error}");
+    let mut graph = Graph::new("sum");
+    let images = graph.input("images", &[1, 64, 64]);
+    let sum = graph.node("Add", &[&images, &images], vec![]);
+    graph.output(&sum, "sum", &[1, 64, 64]);
+    let graph = graph.finish();
+    let run = |limit| Plan::new(&graph, limit).and_then(|plan| plan.run(plan.black_image()?));
+    assert!(run(1 << 15).is_ok());
+    let error = message(run((1 << 15) - 1));
+    assert!(error.starts_with("Add"), "{error}");
 }

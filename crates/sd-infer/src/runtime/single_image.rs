@@ -15,6 +15,6 @@ impl Runtime for OneByOne {
         let images = 0..batch.len();
         let outputs = images.map(|image| self.0.run(batch.select(&[image])));
         let unfit = || failed(Engine::Rten, "the network gives images of several shapes");
-        Batch::join(outputs.collect::<Result<_>>()?).ok_or_else(unfit)
+        Batch::concat(outputs.collect::<Result<_>>()?).ok_or_else(unfit)
     }
 }

@@ -1,10 +1,10 @@
 //! Pools.
 
-use super::lanes::{Floats, LANES};
-use super::maps::Maps;
-use super::shelf::Shelf;
-use super::slide::{Kernel, slide};
+use super::channelwise::{Kernel, slide};
 use super::window::Window;
+use crate::buffer_pool::Shelf;
+use crate::simd::{Floats, LANES};
+use crate::tensor::Maps;
 
 /// What a pool makes of a window.
 #[derive(Debug, Clone, Copy)]

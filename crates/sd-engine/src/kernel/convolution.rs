@@ -1,13 +1,13 @@
 //! Convolutions in floats.
 
+use super::channelwise::slide;
 use super::depthwise::Depthwise;
-use super::lanes::{Floats, LANES, Work, with_floats, write};
-use super::maps::Maps;
-use super::product::{Packed, Rows};
-use super::shelf::Shelf;
-use super::slide::slide;
+use super::gemm::{Packed, Rows};
 use super::window::{Bordered, Window};
 use super::winograd::Winograd;
+use crate::buffer_pool::Shelf;
+use crate::simd::{Floats, LANES, Work, with_floats, write};
+use crate::tensor::Maps;
 
 /// A convolution with biases.
 #[derive(Debug)]

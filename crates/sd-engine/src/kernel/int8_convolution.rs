@@ -1,10 +1,10 @@
 //! Convolutions of 8-bit whole numbers.
 
-use super::lanes::{ByteWork, Bytes, Floats, LANES, Work, rectify, with_bytes, with_floats, write};
-use super::maps::Maps;
-use super::product::{Packed, Rows, sixteens};
-use super::shelf::Shelf;
+use super::gemm::{Packed, Rows, sixteens};
 use super::window::{Bordered, Window};
+use crate::buffer_pool::Shelf;
+use crate::simd::{ByteWork, Bytes, Floats, LANES, Work, rectify, with_bytes, with_floats, write};
+use crate::tensor::Maps;
 
 /// Added to a float below 2²², it leaves the nearest whole number in the low bits, the even one of
 /// two.

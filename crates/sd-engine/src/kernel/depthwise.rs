@@ -1,8 +1,8 @@
 //! Convolutions of each channel by itself.
 
-use super::lanes::{Floats, LANES};
-use super::product::sixteens;
-use super::slide::Kernel;
+use super::channelwise::Kernel;
+use super::gemm::sixteens;
+use crate::simd::{Floats, LANES};
 
 /// Weights and biases of a depthwise convolution.
 #[derive(Debug)]

@@ -65,7 +65,7 @@ impl Batch {
 
     /// The outputs of parts of a batch, each output of all of them as one. None if there is no part,
     /// or they differ in more than the number of images.
-    pub(crate) fn join(parts: Vec<Vec<Self>>) -> Option<Vec<Self>> {
+    pub fn concat(parts: Vec<Vec<Self>>) -> Option<Vec<Self>> {
         let mut parts = parts.into_iter();
         let mut whole = parts.next()?;
         for part in parts {
@@ -114,11 +114,11 @@ mod tests {
         let part = |images: usize, each: usize| {
             vec![Batch::new(vec![images, each], vec![images as f32; images * each]).unwrap()]
         };
-        let whole = Batch::join(vec![part(1, 2), part(2, 2)]).unwrap();
+        let whole = Batch::concat(vec![part(1, 2), part(2, 2)]).unwrap();
         let expected = Batch::new(vec![3, 2], vec![1.0, 1.0, 2.0, 2.0, 2.0, 2.0]).unwrap();
         assert_eq!(whole, [expected]);
-        assert!(Batch::join(vec![part(1, 2), part(1, 3)]).is_none());
-        assert!(Batch::join(vec![part(1, 2), vec![]]).is_none());
+        assert!(Batch::concat(vec![part(1, 2), part(1, 3)]).is_none());
+        assert!(Batch::concat(vec![part(1, 2), vec![]]).is_none());
     }
 
     #[test]
@@ -127,10 +127,10 @@ mod tests {
         let maps = maps.unwrap();
         let second = maps.select(&[1]);
         assert!(second.is_channels_last());
-        let both = Batch::join(vec![vec![maps.select(&[0])], vec![second]]).unwrap();
+        let both = Batch::concat(vec![vec![maps.select(&[0])], vec![second]]).unwrap();
         assert_eq!(both, std::slice::from_ref(&maps));
         let plain = Batch::new(vec![1, 2, 1, 2], vec![0.0; 4]).unwrap();
-        assert!(Batch::join(vec![vec![maps], vec![plain]]).is_none());
+        assert!(Batch::concat(vec![vec![maps], vec![plain]]).is_none());
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 #![allow(unsafe_code, reason = "no bounds are checked in the innermost loop")]
 
-use super::lanes::{Floats, LANES, Work, sixteen, with_floats, write};
-use super::maps::Maps;
-use super::shelf::Shelf;
 use super::window::Window;
+use crate::buffer_pool::Shelf;
+use crate::simd::{Floats, LANES, Work, sixteen, with_floats, write};
+use crate::tensor::Maps;
 
 /// What becomes of the numbers that a window sees, of sixteen channels at once.
 pub trait Kernel {

@@ -1,7 +1,7 @@
 //! Sums of every processor beside plain ones.
 
 use super::*;
-use crate::runtime::own::product::{Packed, Rows};
+use crate::kernel::gemm::{Packed, Rows};
 
 /// Small whole numbers: sums are exact in any order.
 fn number(seed: usize) -> f32 {

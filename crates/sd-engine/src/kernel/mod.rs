@@ -1,0 +1,10 @@
+//! Kernels over channels-last tensors.
+
+pub mod channelwise;
+pub mod convolution;
+mod depthwise;
+pub mod gemm;
+pub mod int8_convolution;
+pub mod pool;
+pub mod window;
+mod winograd;
