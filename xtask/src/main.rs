@@ -127,7 +127,7 @@ fn main() -> ExitCode {
 /// or chosen as `cargo xtask infer` chooses.
 fn takes_every_runtime(args: &sd_train_cli::EvalArgs) -> bool {
     match args.engine {
-        Some(engine) => matches!(engine, Engine::Tract | Engine::Ort),
+        Some(engine) => engine == Engine::Ort,
         None => args.onnx.is_some() && std::env::var_os("ORT_DYLIB_PATH").is_some(),
     }
 }

@@ -25,10 +25,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What runs the network is an [`Engine`]: kernels of our own for compressed networks, and
-//! behind a cargo feature of its name each, `rten` (the default) for all others, `tract`, or `ort` with
-//! ONNX Runtime's own library. Where several are there, the fastest does unless another one is asked
-//! for.
+//! An [`Engine`] runs the network: the native one, and behind a cargo feature each, `rten` (on by
+//! default) for networks that the native one does not support, and `ort`, which loads ONNX Runtime's
+//! library. The fastest one available is chosen unless [`Options`] names another.
 
 mod answer;
 mod classifier;

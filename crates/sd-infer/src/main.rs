@@ -38,8 +38,8 @@ struct Cli {
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
 
-    /// What runs the network [default: ort where `ORT_DYLIB_PATH` names its library and it is the
-    /// faster one, else own where it has kernels for the network, else rten]
+    /// Engine that runs the network [default: ort if `ORT_DYLIB_PATH` names its library and it is
+    /// faster, else native if it supports the network, else rten]
     #[arg(long, value_enum)]
     engine: Option<Engine>,
 

@@ -116,6 +116,6 @@ fn a_bench_measures_what_was_asked() {
     let arguments = ["mean.onnx", "--bench=0", "--batch", "2", "--json"];
     let done = sd_infer(folder.path(), &arguments).success();
     let record: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
-    assert_eq!((&record["batch"], &record["engine"]), (&2.into(), &"own".into()));
+    assert_eq!((&record["batch"], &record["engine"]), (&2.into(), &"native".into()));
     assert_eq!(record["raw_seconds"].as_array().unwrap().len(), 3);
 }

@@ -184,10 +184,7 @@ fn a_number_out_of_range_or_a_file_that_is_not_there_is_named() {
 /// Every runtime that the crate was built with, on one thread. ONNX Runtime needs its library.
 #[test]
 fn the_runtimes_agree() {
-    let mut engines = vec![Engine::Rten, Engine::Own];
-    if cfg!(feature = "tract") {
-        engines.push(Engine::Tract);
-    }
+    let mut engines = vec![Engine::Rten, Engine::Native];
     if cfg!(feature = "ort") && std::env::var_os("ORT_DYLIB_PATH").is_some() {
         engines.push(Engine::Ort);
     }
@@ -206,8 +203,8 @@ fn the_runtimes_agree() {
 }
 
 #[test]
-fn what_our_own_kernels_do_not_take_another_runtime_runs() {
-    assert_eq!(open(files(), Rule::Never).unwrap().engine(), Engine::Own);
+fn rten_runs_what_the_native_engine_does_not_support() {
+    assert_eq!(open(files(), Rule::Never).unwrap().engine(), Engine::Native);
     let mut graph = Graph::new("deepest");
     let images = graph.input("images", &[1, 1, 1]);
     let zero = graph.weight("zero", &[1], &[0.0]);
@@ -225,37 +222,13 @@ fn what_our_own_kernels_do_not_take_another_runtime_runs() {
 fn threads_share_the_images_of_a_batch() {
     let shades: Vec<u8> = (0..21).map(|image| image * 12).collect();
     let images = pixels(&shades);
-    for engine in [Engine::Own, Engine::Rten] {
+    for engine in [Engine::Native, Engine::Rten] {
         let options = Options { engine: Some(engine), threads: 2, ..Options::default() };
         let mut staged = Classifier::load(files(), &PathBuf::new(), options).unwrap();
         let together = staged.classify_batch(&images).unwrap();
         let alone: Vec<_> = images.iter().map(|image| staged.classify(image).unwrap()).collect();
         assert_eq!(together, alone, "{engine:?}");
     }
-}
-
-/// tract 0.22 would write beyond its memory.
-#[cfg(feature = "tract")]
-#[test]
-fn a_window_that_tract_cannot_run_is_refused() {
-    let opened = |side: i64| {
-        let mut graph = Graph::new("deepest");
-        let images = graph.input("images", &[1, 1, 1]);
-        let count = (2 * side * side) as usize;
-        let weight = graph.weight("weight", &[2, 1, side, side], &vec![1.0; count]);
-        let window = vec![ints("kernel_shape", &[side, side]), ints("pads", &[side / 2; 4])];
-        let logits = graph.node("Conv", &[&images, &weight], window);
-        let rows = graph.node("Flatten", &[&logits], vec![int("axis", 1)]);
-        graph.output(&rows, "deepest", &[2]);
-        let exits = vec![metadata().exits.swap_remove(1)];
-        let bytes = encode(graph.finish(), &Metadata { segment: None, exits, ..metadata() });
-        let options = Options { engine: Some(Engine::Tract), ..Options::default() };
-        Classifier::load(vec![bytes], Path::new("m.onnx"), options)
-    };
-    assert!(opened(3).unwrap().classify(&pixels(&[255])[0]).is_ok());
-    let said = opened(7).unwrap_err().to_string();
-    let expected = "tract 0.22 cannot run a window of [7, 7] on a map 1 wide";
-    assert!(said.contains(expected), "{said}");
 }
 
 /// rten would ask for these 2⁴⁹ bytes, and the process end.

@@ -25,7 +25,7 @@ pub struct DeployArgs {
     images: u16,
 
     /// Runtimes
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Engine::Own, Engine::Rten, Engine::Tract, Engine::Ort])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Engine::Native, Engine::Rten, Engine::Ort])]
     engines: Vec<Engine>,
 
     /// Threads, in turn
@@ -69,9 +69,7 @@ const PIXEL: [u8; 67] = [
 struct Programs {
     sd_train: PathBuf,
     /// `sd-infer` as `cargo xtask infer` builds it, stripped.
-    small: PathBuf,
-    /// `sd-infer` with every runtime.
-    all: PathBuf,
+    sd_infer: PathBuf,
     python: Option<PathBuf>,
     /// A black PNG of one pixel.
     pixel: PathBuf,
@@ -94,7 +92,7 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
     let ort = args.engines.contains(&Engine::Ort);
     ensure!(
         !ort || std::env::var_os("ORT_DYLIB_PATH").is_some(),
-        "ORT_DYLIB_PATH names no library of ONNX Runtime; --engines own,rten,tract does without"
+        "ORT_DYLIB_PATH names no library of ONNX Runtime; --engines native,rten does without"
     );
     let folder = tempfile::tempdir()?;
     let programs = Programs::build(args, setup, libtorch, folder.path())?;
@@ -112,7 +110,7 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
         all.push(Deployed { run, files, models, images, rounds: Vec::new() });
     }
     let command: Vec<String> = std::env::args().skip(1).collect();
-    let program_bytes = fs::metadata(&programs.small)?.len();
+    let program_bytes = fs::metadata(&programs.sd_infer)?.len();
     for round in 1..=args.rounds {
         for deployed in &mut all {
             eprintln!("round {round} of {}: {}", args.rounds, deployed.run.display());
@@ -146,17 +144,13 @@ impl Programs {
             None => None,
         };
         let sd_train = run::build(&run::SD_TRAIN_ALL, Some(libtorch))?;
-        // The two builds take one place, one after the other.
-        let whole = folder.join("sd-infer");
-        fs::copy(run::build(&run::SD_INFER, None)?, &whole)?;
-        let all = folder.join("sd-infer-all");
-        fs::copy(run::build(&run::SD_INFER_ALL, None)?, &all)?;
-        let small = folder.join("sd-infer-stripped");
-        let status = Command::new("strip").arg("-o").arg(&small).arg(&whole).status();
+        let sd_infer = folder.join("sd-infer");
+        let built = run::build(&run::SD_INFER, None)?;
+        let status = Command::new("strip").arg("-o").arg(&sd_infer).arg(built).status();
         ensure!(status.is_ok_and(|status| status.success()), "`strip` (binutils) failed");
         let pixel = folder.join("pixel.png");
         fs::write(&pixel, PIXEL)?;
-        Ok(Self { sd_train, small, all, python, pixel })
+        Ok(Self { sd_train, sd_infer, python, pixel })
     }
 }
 
@@ -165,7 +159,7 @@ fn measure_all(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> R
     let mut exported = Vec::new();
     for file in &deployed.files {
         for job in jobs(args, file) {
-            match measure(args, &programs.all, &deployed.images, file, job) {
+            match measure(args, &programs.sd_infer, &deployed.images, file, job) {
                 Ok(record) => exported.push(record),
                 Err(error) if may_refuse(job.0, file) => eprintln!("{}: {error:#}", file.name),
                 Err(error) => return Err(error),
@@ -290,9 +284,9 @@ fn meant(args: &DeployArgs, exported: &Exported) -> impl Iterator<Item = Engine>
     })
 }
 
-/// Not every runtime takes every 8-bit convolution, and our own kernels not every network.
+/// Not every runtime takes every 8-bit convolution, and the native engine not every network.
 fn may_refuse(engine: Engine, exported: &Exported) -> bool {
-    exported.form.is_some() || engine == Engine::Own
+    exported.form.is_some() || engine == Engine::Native
 }
 
 fn size(path: &Path) -> Result<u64> {
@@ -302,14 +296,12 @@ fn size(path: &Path) -> Result<u64> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-/// Where a file is measured; tract runs on one thread.
+/// Engine, threads and batch size of each measurement of a file.
 fn jobs(args: &DeployArgs, file: &Exported) -> Vec<(Engine, u16, u16)> {
     let mut jobs = Vec::new();
     for engine in meant(args, file) {
         for &threads in &args.threads {
-            if engine != Engine::Tract || threads == 1 {
-                jobs.extend(args.batch.iter().map(|&batch| (engine, threads, batch)));
-            }
+            jobs.extend(args.batch.iter().map(|&batch| (engine, threads, batch)));
         }
     }
     jobs
@@ -335,11 +327,10 @@ fn measure(
 fn all_starts(args: &DeployArgs, programs: &Programs, run: &Path, model: &Path) -> Result<Value> {
     let mut all = serde_json::Map::new();
     for &engine in &args.engines {
-        let is_in_small = matches!(engine, Engine::Own | Engine::Rten);
-        let mut program = Command::new(if is_in_small { &programs.small } else { &programs.all });
+        let mut program = Command::new(&programs.sd_infer);
         program.arg(model).arg(&programs.pixel).args(["--engine", &name(engine)]);
         match starts(&mut program) {
-            Err(error) if engine == Engine::Own => eprintln!("own: {error:#}"),
+            Err(error) if engine == Engine::Native => eprintln!("native: {error:#}"),
             seconds => drop(all.insert(name(engine), seconds?.into())),
         }
     }

@@ -2,17 +2,17 @@
 
 use sd_engine::{Network, Options};
 
-use super::{Engine, Runtime, caught};
+use super::{Engine, Runtime, catch_panic};
 use crate::{Batch, Result};
 
-/// Loads a file to run on this many threads.
-pub fn load(bytes: &[u8], threads: usize) -> Result<Network> {
+/// Loads a file to run on `threads`.
+pub fn load(bytes: &[u8], threads: usize) -> Result<Box<dyn Runtime>> {
     let options = Options { threads, ..Options::default() };
-    caught(Engine::Own, || Network::load(bytes, options))
+    Ok(Box::new(catch_panic(Engine::Native, || Network::load(bytes, options))?))
 }
 
 impl Runtime for Network {
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
-        caught(Engine::Own, || Network::run(self, batch))
+        catch_panic(Engine::Native, || Network::run(self, batch))
     }
 }

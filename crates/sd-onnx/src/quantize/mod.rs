@@ -32,7 +32,7 @@ pub enum Form {
     /// Float convolutions between `QuantizeLinear` and `DequantizeLinear`, which ONNX Runtime
     /// joins. The Rust runtimes compute them in floats, slower than the float file.
     Qdq,
-    /// `ConvInteger`, which our own kernels, rten and tract compute in whole numbers. Depthwise
+    /// `ConvInteger`, which the native engine and rten compute in whole numbers. Depthwise
     /// convolutions and classifiers compute in floats, from weights that the file has in bytes.
     ConvInteger,
 }

@@ -66,7 +66,7 @@ pub struct OnnxArgs {
 pub enum Int8 {
     /// Between QuantizeLinear and DequantizeLinear, for ONNX Runtime
     Qdq,
-    /// ConvInteger, for `cargo xtask infer`, rten and tract
+    /// ConvInteger, for the native engine and rten
     Convinteger,
 }
 
@@ -74,12 +74,11 @@ pub enum Int8 {
 /// does not depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Engine {
-    /// Our own kernels, what `cargo xtask infer` runs where ONNX Runtime's library is not there
-    Own,
-    /// Pure Rust, for what our own kernels do not take
+    /// This project's engine (sd-engine), for the networks that it exports
+    #[value(alias = "own")]
+    Native,
+    /// rten, in pure Rust, for other networks
     Rten,
-    /// Pure Rust, one thread
-    Tract,
     /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
     Ort,
 }

@@ -42,14 +42,11 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
     let engine = args.engine.map(|engine| match engine {
-        Engine::Own => sd_infer::Engine::Own,
+        Engine::Native => sd_infer::Engine::Native,
         Engine::Rten => sd_infer::Engine::Rten,
-        Engine::Tract => sd_infer::Engine::Tract,
         Engine::Ort => sd_infer::Engine::Ort,
     });
-    let one = engine == Some(sd_infer::Engine::Tract);
-    let threads = if one { 1 } else { args.place.threads() };
-    let options = Options { engine, threads, top: 1, ..Options::default() };
+    let options = Options { engine, threads: args.place.threads(), top: 1, ..Options::default() };
     let mut classifier = Classifier::open_with(file, options)?;
     ensure!(
         classifier.metadata().configuration == experiment.to_toml()?,
