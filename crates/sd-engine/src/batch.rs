@@ -1,35 +1,34 @@
-//! Numbers that go into a network and come out.
+//! Inputs and outputs of a network.
 
-/// A batch: `[N, …]` in row-major order.
+/// A batch of `f32` values, `[N, …]` in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     shape: Vec<usize>,
     values: Vec<f32>,
-    /// Whether the values of a map `[N, C, H, W]` lie as `[N, H, W, C]`: between the segments of a
-    /// network that our own kernels run.
+    /// Whether a feature map `[N, C, H, W]` is stored as `[N, H, W, C]`.
     channels_last: bool,
 }
 
 impl Batch {
-    /// A batch of this shape; none if `values` does not fill it or it has no side for the images.
+    /// A batch of this shape; `None` if `values` does not fill it or it has no axes.
     pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Option<Self> {
         let count = shape.iter().try_fold(1usize, |count, &side| count.checked_mul(side))?;
         let fits = !shape.is_empty() && count == values.len();
         fits.then_some(Self { shape, values, channels_last: false })
     }
 
-    /// A batch `[N, C, H, W]` whose values lie as `[N, H, W, C]`.
+    /// A batch `[N, C, H, W]` whose values are stored as `[N, H, W, C]`.
     pub(crate) fn channels_last(shape: Vec<usize>, values: Vec<f32>) -> Option<Self> {
         Self::new(shape, values).map(|batch| Self { channels_last: true, ..batch })
     }
 
-    /// Whether its values lie as `[N, H, W, C]`: of a map that our own kernels give to the next
-    /// segment of a network.
+    /// Whether the values are stored as `[N, H, W, C]`. The engine returns feature maps in this layout
+    /// so that the next segment of a staged network takes them without a copy.
     pub fn is_channels_last(&self) -> bool {
         self.channels_last
     }
 
-    /// Its sides, that of the images first.
+    /// The shape, N first; channels come second in either layout.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
@@ -39,55 +38,56 @@ impl Batch {
         self.shape[0]
     }
 
-    /// Whether there is no image.
+    /// Whether N is 0.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All numbers, see [`is_channels_last`](Self::is_channels_last).
+    /// All values, in the layout told by [`is_channels_last`](Self::is_channels_last).
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// Its shape and numbers.
+    /// Shape and values.
     pub fn into_parts(self) -> (Vec<usize>, Vec<f32>) {
         (self.shape, self.values)
     }
 
-    /// The numbers of image `index`.
+    /// The values of image `index`.
     ///
     /// # Panics
-    /// When `index` is not below [`len`](Self::len).
+    /// If `index` is not below [`len`](Self::len).
     pub fn row(&self, index: usize) -> &[f32] {
-        let each = self.values.len() / self.len();
-        &self.values[index * each..][..each]
+        let row_len = self.values.len() / self.len();
+        &self.values[index * row_len..][..row_len]
     }
 
-    /// The outputs of parts of a batch, each output of all of them as one. None if there is no part,
-    /// or they differ in more than the number of images.
-    pub fn concat(parts: Vec<Vec<Self>>) -> Option<Vec<Self>> {
-        let mut parts = parts.into_iter();
-        let mut whole = parts.next()?;
-        for part in parts {
-            if part.len() != whole.len() {
+    /// Concatenates the outputs of several runs along N. `None` if there are no runs, or their shapes
+    /// differ in more than N.
+    pub fn concat(runs: Vec<Vec<Self>>) -> Option<Vec<Self>> {
+        let mut runs = runs.into_iter();
+        let mut outputs = runs.next()?;
+        for run in runs {
+            if run.len() != outputs.len() {
                 return None;
             }
-            for (whole, part) in whole.iter_mut().zip(part) {
-                if whole.shape[1..] != part.shape[1..] || whole.channels_last != part.channels_last
+            for (output, next) in outputs.iter_mut().zip(run) {
+                if output.shape[1..] != next.shape[1..]
+                    || output.channels_last != next.channels_last
                 {
                     return None;
                 }
-                whole.shape[0] += part.shape[0];
-                whole.values.extend(part.values);
+                output.shape[0] += next.shape[0];
+                output.values.extend(next.values);
             }
         }
-        Some(whole)
+        Some(outputs)
     }
 
-    /// These images alone, in this order.
+    /// Copies these images, in this order.
     ///
     /// # Panics
-    /// When one is not below [`len`](Self::len).
+    /// If an index is not below [`len`](Self::len).
     #[must_use]
     pub fn select(&self, images: &[usize]) -> Self {
         let mut values = Vec::with_capacity(self.values.len() / self.len() * images.len());
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_fill_the_shape() {
+    fn values_must_fill_the_shape() {
         assert!(Batch::new(vec![2, 3], vec![0.0; 6]).is_some());
         for (shape, count) in [(vec![2, 3], 5), (vec![], 1), (vec![usize::MAX, 4], 4)] {
             assert!(Batch::new(shape, vec![0.0; count]).is_none());
@@ -110,20 +110,21 @@ mod tests {
     }
 
     #[test]
-    fn parts_join_where_they_differ_in_their_images_alone() {
-        let part = |images: usize, each: usize| {
-            vec![Batch::new(vec![images, each], vec![images as f32; images * each]).unwrap()]
+    fn runs_are_concatenated_if_they_differ_in_n_only() {
+        let run = |images: usize, len: usize| {
+            vec![Batch::new(vec![images, len], vec![images as f32; images * len]).unwrap()]
         };
-        let whole = Batch::concat(vec![part(1, 2), part(2, 2)]).unwrap();
+        let outputs = Batch::concat(vec![run(1, 2), run(2, 2)]).unwrap();
         let expected = Batch::new(vec![3, 2], vec![1.0, 1.0, 2.0, 2.0, 2.0, 2.0]).unwrap();
-        assert_eq!(whole, [expected]);
-        assert!(Batch::concat(vec![part(1, 2), part(1, 3)]).is_none());
-        assert!(Batch::concat(vec![part(1, 2), vec![]]).is_none());
+        assert_eq!(outputs, [expected]);
+        assert!(Batch::concat(vec![run(1, 2), run(1, 3)]).is_none());
+        assert!(Batch::concat(vec![run(1, 2), vec![]]).is_none());
     }
 
     #[test]
-    fn maps_stay_channels_last_where_images_are_selected_and_parts_joined() {
-        let maps = Batch::channels_last(vec![2, 2, 1, 2], (0..8).map(|at| at as f32).collect());
+    fn selection_and_concatenation_keep_the_layout() {
+        let maps =
+            Batch::channels_last(vec![2, 2, 1, 2], (0..8).map(|index| index as f32).collect());
         let maps = maps.unwrap();
         let second = maps.select(&[1]);
         assert!(second.is_channels_last());

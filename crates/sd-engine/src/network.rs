@@ -6,7 +6,7 @@ use sd_onnx::proto::GraphProto;
 use sd_onnx::{check_order, read_graph};
 
 use crate::plan::Plan;
-use crate::tensor::Maps;
+use crate::tensor::Tensor;
 use crate::{Batch, Error, Result};
 
 /// Maximum number of images per pass. Activations of more would not stay in the processor's cache.
@@ -108,9 +108,9 @@ impl Network {
 
     fn run_chunk(&self, images: Batch) -> Result<Vec<Batch>> {
         let shape = images.shape().to_vec();
-        let input = Maps::of(images).ok_or(Error::Input { found: shape })?;
+        let input = Tensor::from_batch(images).ok_or(Error::Input { found: shape })?;
         let (outputs, _) = self.plan.run(input)?;
-        let batch = |output: Maps| output.into_batch().ok_or(Error::Graph("an invalid output"));
+        let batch = |output: Tensor| output.into_batch().ok_or(Error::Graph("an invalid output"));
         outputs.into_iter().map(batch).collect()
     }
 }

@@ -1,54 +1,54 @@
-//! A graph as steps that our kernels take.
+//! A graph as a sequence of kernel calls.
 
+mod attributes;
 mod builder;
 
 use sd_onnx::proto::GraphProto;
 
-use crate::buffer_pool::Shelf;
-use crate::kernel::convolution::{Convolution, Matrix, multiply};
-use crate::kernel::gemm::Rows;
-use crate::kernel::int8_convolution::ByteConvolution;
-use crate::kernel::pool::Pool;
+use crate::buffer_pool::BufferPool;
+use crate::kernel::convolution::Convolution;
+use crate::kernel::elementwise::{broadcast, mean, relu, sigmoid};
+use crate::kernel::gemm::{FloatMatrix, Rows};
+use crate::kernel::int8_convolution::Int8Convolution;
+use crate::kernel::pool::{Pool, global_average};
 use crate::kernel::window::Window;
-use crate::simd::rectify;
-use crate::tensor::Maps;
+use crate::tensor::Tensor;
 use crate::{Error, Result};
-use builder::Reader;
+use builder::PlanBuilder;
 
-/// Steps in order. Values are numbered: the input is 0, each step gives the next one.
+/// Steps in execution order. Values are numbered: the input is 0, and step `i` computes value `i + 1`.
 #[derive(Debug)]
 pub struct Plan {
-    /// Sides of the input: channels, rows, columns.
+    /// Channels, rows and columns of the input.
     input: [usize; 3],
     steps: Vec<Step>,
     outputs: Vec<usize>,
-    shelf: Shelf,
+    buffers: BufferPool,
     /// Bytes that the packed weights and the activations of a run may take.
     memory_limit: usize,
 }
 
 #[derive(Debug)]
 struct Step {
-    /// The operator and the node's name.
+    /// Operator and name of the node.
     name: String,
     operation: Operation,
     inputs: Vec<usize>,
-    /// Whether a ReLU follows.
-    rectified: bool,
-    /// Values that no later step takes.
-    done: Vec<usize>,
+    /// Whether a ReLU is fused.
+    relu: bool,
+    /// Values that no later step needs.
+    unused_after: Vec<usize>,
 }
 
 #[derive(Debug)]
 enum Operation {
     Convolution(Box<Convolution>),
-    Bytes(Box<ByteConvolution>),
-    Linear(Matrix),
+    Int8Convolution(Box<Int8Convolution>),
+    Linear(FloatMatrix),
     Pool(Pool, Window),
     GlobalAverage,
     Flatten,
-    /// Channels and rows exchanged.
-    Turn,
+    SwapChannelsAndRows,
     Relu,
     Sigmoid,
     Add,
@@ -59,57 +59,57 @@ enum Operation {
 impl Plan {
     /// Compiles a graph whose nodes are in execution order.
     pub fn new(graph: &GraphProto, memory_limit: usize) -> Result<Self> {
-        let mut plan = Reader::new(graph, memory_limit)?.plan()?;
-        plan.find_done();
+        let mut plan = PlanBuilder::new(graph, memory_limit)?.build()?;
+        plan.find_last_uses();
         Ok(plan)
     }
 
-    /// Notes with each value's last step that it is done.
-    fn find_done(&mut self) {
+    /// Fills [`Step::unused_after`].
+    fn find_last_uses(&mut self) {
         let mut seen: Vec<bool> = vec![false; self.steps.len() + 1];
         self.outputs.iter().for_each(|&output| seen[output] = true);
         for (index, step) in self.steps.iter_mut().enumerate().rev() {
-            // What it gives itself is done at once if nothing takes it.
+            // A step's own output is unused if no step needs it.
             for &value in step.inputs.iter().chain([&(index + 1)]) {
                 if !seen[value] {
                     seen[value] = true;
-                    step.done.push(value);
+                    step.unused_after.push(value);
                 }
             }
         }
     }
 
-    /// A black image.
-    pub fn black_image(&self) -> Result<Maps> {
+    /// A batch of one black image.
+    pub fn black_image(&self) -> Result<Tensor> {
         let [channels, height, width] = self.input;
         let too_large = || Error::Input { found: vec![1, channels, height, width] };
-        Maps::zeros(1, [height, width, channels]).ok_or_else(too_large)
+        Tensor::zeros(1, [height, width, channels]).ok_or_else(too_large)
     }
 
     /// Returns the outputs, and the largest number of bytes that all activations took at once.
-    pub fn run(&self, maps: Maps) -> Result<(Vec<Maps>, usize)> {
-        let mut held = bytes(&maps);
-        let mut peak = held;
-        let mut values: Vec<Option<Maps>> = vec![Some(maps)];
+    pub fn run(&self, input: Tensor) -> Result<(Vec<Tensor>, usize)> {
+        let mut bytes = input.bytes();
+        let mut peak = bytes;
+        let mut values: Vec<Option<Tensor>> = vec![Some(input)];
         for step in &self.steps {
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
-            let inputs = inputs.collect::<Option<Vec<&Maps>>>().unwrap_or_default();
-            let output = step.operation.run(&inputs, step.rectified, &self.shelf);
-            let unfit = || Error::Shape {
+            let inputs = inputs.collect::<Option<Vec<&Tensor>>>().unwrap_or_default();
+            let output = step.operation.run(&inputs, step.relu, &self.buffers);
+            let unsupported = || Error::Shape {
                 node: step.name.clone(),
-                found: inputs.iter().map(|maps| maps.sides()).collect(),
+                found: inputs.iter().map(|input| input.shape()).collect(),
             };
-            let output = output.ok_or_else(unfit)?;
-            held += bytes(&output);
-            peak = peak.max(held);
-            if held > self.memory_limit {
+            let output = output.ok_or_else(unsupported)?;
+            bytes += output.bytes();
+            peak = peak.max(bytes);
+            if bytes > self.memory_limit {
                 return Err(Error::Memory { node: step.name.clone(), limit: self.memory_limit });
             }
             values.push(Some(output));
-            for &done in &step.done {
-                if let Some(maps) = values[done].take() {
-                    held -= bytes(&maps);
-                    self.shelf.keep(maps);
+            for &unused in &step.unused_after {
+                if let Some(tensor) = values[unused].take() {
+                    bytes -= tensor.bytes();
+                    self.buffers.recycle(tensor.values);
                 }
             }
         }
@@ -120,100 +120,91 @@ impl Plan {
 }
 
 impl Operation {
-    /// Rows and columns of what it gives for such inputs, where they are known.
-    fn places(&self, inputs: &[Option<[usize; 2]>]) -> Option<[usize; 2]> {
+    /// Rows and columns of the output for inputs of these sizes; `None` if unknown.
+    fn output_size(&self, inputs: &[Option<[usize; 2]>]) -> Option<[usize; 2]> {
         match self {
-            Self::Convolution(convolution) => convolution.window().places(inputs[0]?),
-            Self::Bytes(convolution) => convolution.window().places(inputs[0]?),
-            Self::Pool(_, window) => window.places(inputs[0]?),
-            // The larger one's.
+            Self::Convolution(convolution) => convolution.window().output_size(inputs[0]?),
+            Self::Int8Convolution(convolution) => convolution.window().output_size(inputs[0]?),
+            Self::Pool(_, window) => window.output_size(inputs[0]?),
+            // Smaller inputs are broadcast.
             Self::Relu | Self::Sigmoid | Self::Add | Self::Multiply | Self::Mean => {
                 inputs.iter().copied().flatten().max()
             }
-            Self::Linear(_) | Self::GlobalAverage | Self::Flatten | Self::Turn => None,
+            Self::Linear(_) | Self::GlobalAverage | Self::Flatten | Self::SwapChannelsAndRows => {
+                None
+            }
         }
     }
 
-    /// Numbers of its weights, as they are packed.
-    fn numbers(&self) -> usize {
+    /// Size of the packed weights in memory.
+    fn bytes(&self) -> usize {
         match self {
-            Self::Convolution(convolution) => convolution.numbers(),
-            Self::Bytes(convolution) => convolution.numbers(),
-            Self::Linear(matrix) => matrix.numbers(),
+            Self::Convolution(convolution) => convolution.bytes(),
+            Self::Int8Convolution(convolution) => convolution.bytes(),
+            Self::Linear(matrix) => matrix.bytes(),
             _ => 0,
         }
     }
 
-    fn run(&self, inputs: &[&Maps], rectified: bool, shelf: &Shelf) -> Option<Maps> {
+    /// `None` if the shapes of the inputs are unsupported.
+    fn run(&self, inputs: &[&Tensor], fused_relu: bool, buffers: &BufferPool) -> Option<Tensor> {
         let &first = inputs.first()?;
-        let takes_maps = matches!(
-            self,
-            Self::Convolution(_)
-                | Self::Bytes(_)
-                | Self::Pool(..)
-                | Self::GlobalAverage
-                | Self::Turn
-        );
-        if takes_maps && first.flat {
+        if self.needs_feature_map() && first.is_vector {
             return None;
         }
         let mut output = match self {
-            Self::Convolution(convolution) => return convolution.run(first, rectified, shelf),
-            Self::Bytes(convolution) => return convolution.run(first, rectified, shelf),
-            Self::Linear(matrix) => {
-                if !first.flat || first.channels != matrix.depth() {
-                    return None;
-                }
-                let mut output = Maps::zeros(first.images, [1, 1, matrix.outputs()])?;
-                output.flat = true;
-                let starts: Vec<usize> =
-                    (0..first.images).map(|row| row * matrix.depth()).collect();
-                let (values, length) = (&first.values, matrix.depth());
-                let rows = Rows { values, starts: &starts, pieces: &[0], length };
-                multiply(matrix, &rows, rectified, &mut output.values, matrix.outputs());
-                return Some(output);
+            Self::Convolution(convolution) => return convolution.run(first, fused_relu, buffers),
+            Self::Int8Convolution(convolution) => {
+                return convolution.run(first, fused_relu, buffers);
             }
-            Self::Pool(pool, window) => pool.run(window, first, shelf)?,
-            Self::GlobalAverage => first.averaged(),
-            Self::Flatten => first.flattened(),
-            Self::Turn => first.turned(),
+            Self::Linear(matrix) => return run_linear(matrix, first, fused_relu),
+            Self::Pool(pool, window) => pool.run(window, first, buffers)?,
+            Self::GlobalAverage => global_average(first),
+            Self::Flatten => first.flatten(),
+            Self::SwapChannelsAndRows => first.swap_channels_and_rows(),
             Self::Relu => {
                 let mut output = first.clone();
-                output.values.iter_mut().for_each(rectify);
+                relu(&mut output);
                 output
             }
-            Self::Sigmoid => {
-                let mut output = first.clone();
-                output.values.iter_mut().for_each(|value| *value = 1.0 / (1.0 + (-*value).exp()));
-                output
-            }
-            // Which of the two is the larger one is not said.
-            Self::Add => either(first, inputs.get(1)?, |a, b| a + b, shelf)?,
-            Self::Multiply => either(first, inputs.get(1)?, |a, b| a * b, shelf)?,
-            Self::Mean => {
-                let mut sum = first.clone();
-                for other in &inputs[1..] {
-                    sum = sum.with(other, |a, b| a + b, shelf)?;
-                }
-                let share = inputs.len() as f32;
-                sum.values.iter_mut().for_each(|value| *value /= share);
-                sum
-            }
+            Self::Sigmoid => sigmoid(first),
+            Self::Add => broadcast(first, inputs.get(1)?, |a, b| a + b, buffers)?,
+            Self::Multiply => broadcast(first, inputs.get(1)?, |a, b| a * b, buffers)?,
+            Self::Mean => mean(inputs, buffers)?,
         };
-        if rectified {
-            output.values.iter_mut().for_each(rectify);
+        if fused_relu {
+            relu(&mut output);
         }
         Some(output)
     }
+
+    fn needs_feature_map(&self) -> bool {
+        matches!(
+            self,
+            Self::Convolution(_)
+                | Self::Int8Convolution(_)
+                | Self::Pool(..)
+                | Self::GlobalAverage
+                | Self::SwapChannelsAndRows
+        )
+    }
 }
 
-/// Size of the values in memory.
-fn bytes(maps: &Maps) -> usize {
-    size_of_val(&maps.values[..])
-}
-
-fn either(a: &Maps, b: &Maps, of: impl Fn(f32, f32) -> f32, shelf: &Shelf) -> Option<Maps> {
-    a.with(b, &of, shelf).or_else(|| b.with(a, of, shelf))
+fn run_linear(matrix: &FloatMatrix, input: &Tensor, relu: bool) -> Option<Tensor> {
+    let depth = matrix.depth();
+    if !input.is_vector || input.channels != depth {
+        return None;
+    }
+    let mut output = Tensor::zeros(input.images, [1, 1, matrix.outputs()])?;
+    output.is_vector = true;
+    let rows = Rows {
+        values: &input.values,
+        row_offsets: &(0..input.images).map(|image| image * depth).collect::<Vec<_>>(),
+        segment_offsets: &[0],
+        segment_len: depth,
+    };
+    matrix.multiply_into(&rows, relu, &mut output.values, matrix.outputs());
+    Some(output)
 }
 
 #[cfg(test)]

@@ -1,145 +1,153 @@
-//! Sixteen numbers at once, in the widest vectors that the processor has.
+//! Sixteen lanes at once, in the widest vectors of the processor.
 
-#![allow(unsafe_code, reason = "the processor's vectors; each use says why it is sound")]
+#![allow(unsafe_code, reason = "SIMD intrinsics; each use says why it is sound")]
 
-/// Numbers that are taken at once.
+/// Values per vector.
 pub const LANES: usize = 16;
 
-/// Sums of products, each of one number with sixteen others.
-pub trait Sums: Copy {
-    /// The one number.
-    type Left: Copy;
-    /// One of the sixteen.
-    type Right: Copy;
-    /// What a sum starts from.
-    type Start: Copy;
-    /// Rows of sums that the processor's registers hold: 4, 6 or 12.
-    const ROWS: usize;
+/// Sixteen running sums of products.
+pub trait Accumulator: Copy {
+    /// The factor that all lanes share.
+    type Scalar: Copy;
+    /// The factor of a lane.
+    type Lane: Copy;
+    /// Initial value of a lane's sum.
+    type Init: Copy;
+    /// Rows of a matrix product whose accumulators fit the registers: 4, 6 or 12.
+    const TILE_ROWS: usize;
 
-    fn start(from: &[Self::Start; LANES]) -> Self;
-    fn plus_product(self, left: Self::Left, right: &[Self::Right; LANES]) -> Self;
+    fn load(init: &[Self::Init; LANES]) -> Self;
+    /// Adds `scalar · lanes`.
+    fn mul_add_scalar(self, scalar: Self::Scalar, lanes: &[Self::Lane; LANES]) -> Self;
 }
 
-/// Sixteen floats.
-pub trait Floats: Sums<Left = f32, Right = f32, Start = f32> {
-    /// Plus the products of each with each.
-    fn plus_products(self, left: &[f32; LANES], right: &[f32; LANES]) -> Self;
-    /// The larger ones. Of a number and what is no number, `self`'s.
-    fn largest(self, other: &[f32; LANES]) -> Self;
-    /// Nothing below zero. What is no number stays none.
-    fn rectified(self) -> Self;
+/// Sixteen `f32`.
+pub trait FloatVector: Accumulator<Scalar = f32, Lane = f32, Init = f32> {
+    /// Adds `a · b`, lane by lane.
+    fn mul_add(self, a: &[f32; LANES], b: &[f32; LANES]) -> Self;
+    /// The maximum of each lane; `self`'s if either is NaN.
+    fn max(self, other: &[f32; LANES]) -> Self;
+    /// `max(0, x)`; NaN stays NaN.
+    fn relu(self) -> Self;
     fn store(self) -> [f32; LANES];
 }
 
-/// Sixteen sums of products of bytes, four to a lane.
-pub trait Bytes: Sums<Left = [u8; 4], Right = [i8; 4], Start = i32> {
+/// Sixteen `i32` sums of 8-bit products, four products per lane and step.
+pub trait Int8Accumulator: Accumulator<Scalar = [u8; 4], Lane = [i8; 4], Init = i32> {
     fn store(self) -> [i32; LANES];
 }
 
-/// What can be done with floats of any processor. Its methods have to be inlined.
-pub trait Work {
-    fn run<F: Floats>(self);
+/// A loop over floats, generic over the vectors. Its methods must be inlined.
+pub trait FloatLoop {
+    fn run<F: FloatVector>(self);
 }
 
-/// What can be done with bytes of any processor. Its methods have to be inlined.
-pub trait ByteWork {
-    fn run<B: Bytes>(self);
+/// A loop over bytes, generic over the vectors. Its methods must be inlined.
+pub trait Int8Loop {
+    fn run<A: Int8Accumulator>(self);
 }
 
-/// Does this work with the widest floats there are.
-pub fn with_floats(work: impl Work) {
+/// Runs a loop with the widest float vectors of the processor.
+pub fn dispatch_float(task: impl FloatLoop) {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl") {
-            // SAFETY: the processor has them.
-            return unsafe { x86::floats_of_avx512(work) };
+            // SAFETY: the processor has these features.
+            return unsafe { x86::float_avx512(task) };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            // SAFETY: the processor has them.
-            return unsafe { x86::floats_of_avx2(work) };
+            // SAFETY: the processor has these features.
+            return unsafe { x86::float_avx2(task) };
         }
     }
-    work.run::<[f32; LANES]>();
+    task.run::<[f32; LANES]>();
 }
 
-/// Does this work with the widest bytes there are.
-pub fn with_bytes(work: impl ByteWork) {
+/// Runs a loop with the widest byte vectors of the processor.
+pub fn dispatch_int8(task: impl Int8Loop) {
     #[cfg(target_arch = "x86_64")]
     {
         let has_avx512 =
             is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl");
         if has_avx512 && is_x86_feature_detected!("avx512vnni") {
-            // SAFETY: the processor has them.
-            return unsafe { x86::bytes_of_vnni(work) };
+            // SAFETY: the processor has these features.
+            return unsafe { x86::int8_vnni(task) };
         }
         if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has it.
-            return unsafe { x86::bytes_of_avx2(work) };
+            // SAFETY: the processor has this feature.
+            return unsafe { x86::int8_avx2(task) };
         }
     }
-    work.run::<[i32; LANES]>();
+    task.run::<[i32; LANES]>();
 }
 
-/// Nothing below zero. What is no number stays none.
+/// `max(0, x)` in place; NaN stays NaN.
 #[inline(always)]
-pub fn rectify(number: &mut f32) {
-    // An assignment in either case, so that no branch is needed.
-    *number = if *number < 0.0 { 0.0 } else { *number };
+pub fn relu(value: &mut f32) {
+    // An assignment in either case compiles without a branch.
+    *value = if *value < 0.0 { 0.0 } else { *value };
 }
 
-/// The first numbers, zeros where there are fewer than sixteen.
+/// The first sixteen values, padded with zeros.
 #[inline(always)]
-pub fn sixteen(numbers: &[f32]) -> [f32; LANES] {
-    match numbers.first_chunk() {
-        Some(whole) => *whole,
-        None => std::array::from_fn(|lane| numbers.get(lane).copied().unwrap_or_default()),
+pub fn load_partial(values: &[f32]) -> [f32; LANES] {
+    match values.first_chunk() {
+        Some(lanes) => *lanes,
+        None => std::array::from_fn(|lane| values.get(lane).copied().unwrap_or_default()),
     }
 }
 
-/// As many of the sixteen as there is room for.
+/// Writes as many lanes as `to` holds.
 #[inline(always)]
-pub fn write(numbers: [f32; LANES], to: &mut [f32]) {
+pub fn store_partial(lanes: [f32; LANES], to: &mut [f32]) {
     match to.first_chunk_mut() {
-        Some(whole) => *whole = numbers,
-        None => to.copy_from_slice(&numbers[..to.len()]),
+        Some(chunk) => *chunk = lanes,
+        None => to.copy_from_slice(&lanes[..to.len()]),
     }
 }
 
-impl Sums for [f32; LANES] {
-    type Left = f32;
-    type Right = f32;
-    type Start = f32;
-    const ROWS: usize = 4;
+/// Splits values into vectors; the last one is padded with zeros.
+pub fn to_lanes<T: Copy + Default>(values: &[T]) -> Vec<[T; LANES]> {
+    let vector =
+        |values: &[T]| std::array::from_fn(|lane| values.get(lane).copied().unwrap_or_default());
+    values.chunks(LANES).map(vector).collect()
+}
+
+impl Accumulator for [f32; LANES] {
+    type Scalar = f32;
+    type Lane = f32;
+    type Init = f32;
+    const TILE_ROWS: usize = 4;
 
     #[inline(always)]
-    fn start(from: &[f32; LANES]) -> Self {
-        *from
+    fn load(init: &[f32; LANES]) -> Self {
+        *init
     }
 
     #[inline(always)]
-    fn plus_product(mut self, left: f32, right: &[f32; LANES]) -> Self {
-        self.iter_mut().zip(right).for_each(|(sum, right)| *sum += left * right);
+    fn mul_add_scalar(mut self, scalar: f32, lanes: &[f32; LANES]) -> Self {
+        self.iter_mut().zip(lanes).for_each(|(sum, lane)| *sum += scalar * lane);
         self
     }
 }
 
-impl Floats for [f32; LANES] {
+impl FloatVector for [f32; LANES] {
     #[inline(always)]
-    fn plus_products(mut self, left: &[f32; LANES], right: &[f32; LANES]) -> Self {
-        (0..LANES).for_each(|lane| self[lane] += left[lane] * right[lane]);
+    fn mul_add(mut self, a: &[f32; LANES], b: &[f32; LANES]) -> Self {
+        (0..LANES).for_each(|lane| self[lane] += a[lane] * b[lane]);
         self
     }
 
     #[inline(always)]
-    fn largest(mut self, other: &[f32; LANES]) -> Self {
+    fn max(mut self, other: &[f32; LANES]) -> Self {
         let pairs = self.iter_mut().zip(other);
-        pairs.for_each(|(number, &other)| *number = if other > *number { other } else { *number });
+        pairs.for_each(|(value, &other)| *value = if other > *value { other } else { *value });
         self
     }
 
     #[inline(always)]
-    fn rectified(mut self) -> Self {
-        self.iter_mut().for_each(rectify);
+    fn relu(mut self) -> Self {
+        self.iter_mut().for_each(relu);
         self
     }
 
@@ -149,28 +157,28 @@ impl Floats for [f32; LANES] {
     }
 }
 
-impl Sums for [i32; LANES] {
-    type Left = [u8; 4];
-    type Right = [i8; 4];
-    type Start = i32;
-    const ROWS: usize = 4;
+impl Accumulator for [i32; LANES] {
+    type Scalar = [u8; 4];
+    type Lane = [i8; 4];
+    type Init = i32;
+    const TILE_ROWS: usize = 4;
 
     #[inline(always)]
-    fn start(from: &[i32; LANES]) -> Self {
-        *from
+    fn load(init: &[i32; LANES]) -> Self {
+        *init
     }
 
     #[inline(always)]
-    fn plus_product(mut self, left: [u8; 4], right: &[[i8; 4]; LANES]) -> Self {
-        for (sum, right) in self.iter_mut().zip(right) {
-            let products = left.iter().zip(right).map(|(&l, &r)| i32::from(l) * i32::from(r));
+    fn mul_add_scalar(mut self, scalar: [u8; 4], lanes: &[[i8; 4]; LANES]) -> Self {
+        for (sum, lane) in self.iter_mut().zip(lanes) {
+            let products = scalar.iter().zip(lane).map(|(&a, &b)| i32::from(a) * i32::from(b));
             *sum = sum.wrapping_add(products.sum());
         }
         self
     }
 }
 
-impl Bytes for [i32; LANES] {
+impl Int8Accumulator for [i32; LANES] {
     #[inline(always)]
     fn store(self) -> [i32; LANES] {
         self

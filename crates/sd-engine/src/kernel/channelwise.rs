@@ -1,156 +1,165 @@
-//! A window that slides over each channel by itself.
+//! Sliding windows over each channel by itself: depthwise convolution and pooling.
 
-#![allow(unsafe_code, reason = "no bounds are checked in the innermost loop")]
+#![allow(unsafe_code, reason = "no bounds checks in the innermost loop")]
 
 use super::window::Window;
-use crate::buffer_pool::Shelf;
-use crate::simd::{Floats, LANES, Work, sixteen, with_floats, write};
-use crate::tensor::Maps;
+use crate::buffer_pool::BufferPool;
+use crate::simd::{FloatLoop, FloatVector, LANES, dispatch_float, load_partial, store_partial};
+use crate::tensor::Tensor;
 
-/// What becomes of the numbers that a window sees, of sixteen channels at once.
-pub trait Kernel {
-    /// What it knows of sixteen channels.
-    type Line<'a>: Copy
+/// A reduction of a window, for 16 channels at once.
+pub trait ChannelwiseKernel {
+    /// Parameters of a block of 16 channels.
+    type Params<'a>: Copy
     where
         Self: 'a;
 
-    /// Channels from `16 · index` on.
-    fn line(&self, index: usize) -> Self::Line<'_>;
-    /// What they start from. Has to be inlined.
-    fn start(line: Self::Line<'_>) -> [f32; LANES];
-    /// What becomes of them with what is at this place of the window. Has to be inlined.
-    fn next<F: Floats>(line: Self::Line<'_>, so_far: F, place: usize, seen: &[f32; LANES]) -> F;
+    /// Parameters of the channels from `16 · block` on.
+    fn params(&self, block: usize) -> Self::Params<'_>;
+    /// Initial value of the reduction. Must be inlined.
+    fn init(params: Self::Params<'_>) -> [f32; LANES];
+    /// Adds the input at a tap of the window. Must be inlined.
+    fn accumulate<F: FloatVector>(
+        params: Self::Params<'_>,
+        sums: F,
+        tap: usize,
+        input: &[f32; LANES],
+    ) -> F;
 }
 
-/// Slides `window` over maps, nothing below zero if `rectified`; none where they do not fit.
-pub fn slide(
+/// Slides `window` over the input, followed by a ReLU if `relu`; `None` if it does not fit.
+pub fn run_channelwise(
     window: &Window,
-    kernel: &impl Kernel,
-    maps: &Maps,
-    rectified: bool,
-    shelf: &Shelf,
-) -> Option<Maps> {
-    let sides = window.output(maps)?;
-    let mut output = shelf.take(maps.images, [sides[0], sides[1], maps.channels])?;
+    kernel: &impl ChannelwiseKernel,
+    input: &Tensor,
+    relu: bool,
+    buffers: &BufferPool,
+) -> Option<Tensor> {
+    let output_size @ [rows, columns] = window.output_size(input.size())?;
+    let mut output = Tensor::acquire(buffers, input.images, [rows, columns, input.channels])?;
     let to = &mut output.values[..];
-    with_floats(Slide { window, kernel, maps, sides, rectified, to });
+    dispatch_float(Slide { window, kernel, input, output_size, relu, to });
     Some(output)
 }
 
 struct Slide<'a, K> {
     window: &'a Window,
     kernel: &'a K,
-    maps: &'a Maps,
-    /// Rows and columns of the output.
-    sides: [usize; 2],
-    rectified: bool,
+    input: &'a Tensor,
+    output_size: [usize; 2],
+    relu: bool,
     to: &'a mut [f32],
 }
 
-/// A place of the window.
+/// A position of the window.
 #[derive(Clone, Copy)]
 struct Tap {
-    place: usize,
-    /// Where it lies behind the window's first place.
+    index: usize,
+    /// Distance from the window's first position in memory.
     offset: usize,
 }
 
-impl<K: Kernel> Work for Slide<'_, K> {
+impl<K: ChannelwiseKernel> FloatLoop for Slide<'_, K> {
     #[inline(always)]
-    fn run<F: Floats>(mut self) {
-        let (window, maps, [height, width]) = (self.window, self.maps, self.sides);
+    fn run<F: FloatVector>(mut self) {
+        let (window, input, [height, width]) = (self.window, self.input, self.output_size);
         let columns = window.kernel[1];
-        let tap = |place: usize| {
-            let offset = (place / columns * maps.width + place % columns) * maps.channels;
-            Tap { place, offset }
+        let tap = |index: usize| {
+            let offset = (index / columns * input.width + index % columns) * input.channels;
+            Tap { index, offset }
         };
-        let all: Vec<Tap> = (0..window.kernel[0] * columns).map(tap).collect();
-        let mut some = Vec::with_capacity(all.len());
-        // Those that see all columns of their window.
-        let whole = |x: &usize| window.on_map(1, *x, maps.width).len() == columns;
-        let first_whole = (0..width).find(whole).unwrap_or(width);
-        let end = (first_whole..width).find(|x| !whole(x)).unwrap_or(width);
+        let all: Vec<Tap> = (0..window.taps()).map(tap).collect();
+        let mut partial = Vec::with_capacity(all.len());
+        // Output columns whose window lies within the input's columns.
+        let is_whole = |x: &usize| window.valid_taps(1, *x, input.width).len() == columns;
+        let first_whole = (0..width).find(is_whole).unwrap_or(width);
+        let end_whole = (first_whole..width).find(|x| !is_whole(x)).unwrap_or(width);
         let mut to = std::mem::take(&mut self.to);
-        for line in 0..maps.images * height {
-            let y = line % height;
-            let rows = window.on_map(0, y, maps.height);
-            let of_rows = &all[rows.start * columns..rows.end * columns];
-            // Where the window starts, which may be before the map: what it sees is not.
-            let top = (line / height * maps.height + y * window.stride[0])
-                .wrapping_sub(window.before[0])
-                .wrapping_mul(maps.width);
+        for row in 0..input.images * height {
+            let y = row % height;
+            let rows = window.valid_taps(0, y, input.height);
+            let in_rows = &all[rows.start * columns..rows.end * columns];
+            // The window may start before the input, but its valid taps do not.
+            let top = (row / height * input.height + y * window.stride[0])
+                .wrapping_sub(window.pad_before[0])
+                .wrapping_mul(input.width);
             let mut x = 0;
             while x < width {
-                let left = (x * window.stride[1]).wrapping_sub(window.before[1]);
-                let start = top.wrapping_add(left).wrapping_mul(maps.channels);
-                // Neighbours share what is loaded for them.
-                let (places, taps) = match (first_whole..end).contains(&x) {
-                    true if x + 4 <= end => (4, of_rows),
-                    true if x + 2 <= end => (2, of_rows),
-                    true => (1, of_rows),
+                let left = (x * window.stride[1]).wrapping_sub(window.pad_before[1]);
+                let start = top.wrapping_add(left).wrapping_mul(input.channels);
+                // Neighbouring outputs share the loads of their parameters.
+                let (count, taps) = match (first_whole..end_whole).contains(&x) {
+                    true if x + 4 <= end_whole => (4, in_rows),
+                    true if x + 2 <= end_whole => (2, in_rows),
+                    true => (1, in_rows),
                     false => {
-                        let seen = window.on_map(1, x, maps.width);
-                        let seen = |tap: &&Tap| seen.contains(&(tap.place % columns));
-                        some.clear();
-                        some.extend(of_rows.iter().filter(seen));
-                        (1, &some[..])
+                        let valid = window.valid_taps(1, x, input.width);
+                        let is_valid = |tap: &&Tap| valid.contains(&(tap.index % columns));
+                        partial.clear();
+                        partial.extend(in_rows.iter().filter(is_valid));
+                        (1, &partial[..])
                     }
                 };
-                let now = to.split_off_mut(..places * maps.channels).unwrap_or_default();
-                match places {
-                    4 => self.lines::<F, 4>(start, taps, now),
-                    2 => self.lines::<F, 2>(start, taps, now),
-                    _ => self.lines::<F, 1>(start, taps, now),
+                let outputs = to.split_off_mut(..count * input.channels).unwrap_or_default();
+                match count {
+                    4 => self.positions::<F, 4>(start, taps, outputs),
+                    2 => self.positions::<F, 2>(start, taps, outputs),
+                    _ => self.positions::<F, 1>(start, taps, outputs),
                 }
-                x += places;
+                x += count;
             }
         }
     }
 }
 
-impl<K: Kernel> Slide<'_, K> {
-    /// All channels of `P` output places, of which the first one's window starts at `start`.
+impl<K: ChannelwiseKernel> Slide<'_, K> {
+    /// All channels of `P` output positions; the window of the first one starts at `start`.
     #[inline(always)]
-    fn lines<F: Floats, const P: usize>(&self, start: usize, taps: &[Tap], to: &mut [f32]) {
-        let channels = self.maps.channels;
-        for line in 0..channels / LANES {
-            self.line::<F, P>(start, taps, line, LANES, to);
-        }
-        if !channels.is_multiple_of(LANES) {
-            self.line::<F, P>(start, taps, channels / LANES, channels % LANES, to);
-        }
-    }
-
-    /// `width` of the channels, at most sixteen.
-    #[inline(always)]
-    fn line<F: Floats, const P: usize>(
+    fn positions<F: FloatVector, const P: usize>(
         &self,
         start: usize,
         taps: &[Tap],
-        line: usize,
+        to: &mut [f32],
+    ) {
+        let channels = self.input.channels;
+        for block in 0..channels / LANES {
+            self.block::<F, P>(start, taps, block, LANES, to);
+        }
+        if !channels.is_multiple_of(LANES) {
+            self.block::<F, P>(start, taps, channels / LANES, channels % LANES, to);
+        }
+    }
+
+    /// A block of `width` channels, at most 16.
+    #[inline(always)]
+    fn block<F: FloatVector, const P: usize>(
+        &self,
+        start: usize,
+        taps: &[Tap],
+        block: usize,
         width: usize,
         to: &mut [f32],
     ) {
-        let (channels, values) = (self.maps.channels, &self.maps.values[..]);
-        let (start, step) = (start.wrapping_add(line * LANES), self.window.stride[1] * channels);
-        let of_line = self.kernel.line(line);
-        let mut so_far = [F::start(&K::start(of_line)); P];
-        let at = |tap: Option<&Tap>| start.wrapping_add(tap.map_or(0, |tap| tap.offset));
-        let (first, last) = (at(taps.first()), at(taps.last()));
-        let most = values.len().checked_sub((P - 1) * step + width);
-        assert!(first <= last && most.is_some_and(|most| last <= most), "taps on the map");
+        let (channels, values) = (self.input.channels, &self.input.values[..]);
+        let (start, step) = (start.wrapping_add(block * LANES), self.window.stride[1] * channels);
+        let params = self.kernel.params(block);
+        let mut sums = [F::load(&K::init(params)); P];
+        let position = |tap: Option<&Tap>| start.wrapping_add(tap.map_or(0, |tap| tap.offset));
+        let (first, last) = (position(taps.first()), position(taps.last()));
+        let max = values.len().checked_sub((P - 1) * step + width);
+        assert!(first <= last && max.is_some_and(|max| last <= max), "taps within the input");
         for tap in taps {
-            let at = start.wrapping_add(tap.offset);
+            let position = start.wrapping_add(tap.offset);
             for p in 0..P {
-                let from = at + p * step;
-                // SAFETY: taps are in order, and the first and the last one lie among the values.
-                let seen = sixteen(unsafe { values.get_unchecked(from..from + width) });
-                so_far[p] = K::next(of_line, so_far[p], tap.place, &seen);
+                let from = position + p * step;
+                // SAFETY: taps are in order, and the first and last lie within the values.
+                let input = load_partial(unsafe { values.get_unchecked(from..from + width) });
+                sums[p] = K::accumulate(params, sums[p], tap.index, &input);
             }
         }
         for p in 0..P {
-            let numbers = if self.rectified { so_far[p].rectified() } else { so_far[p] };
-            write(numbers.store(), &mut to[p * channels + line * LANES..][..width]);
+            let sums = if self.relu { sums[p].relu() } else { sums[p] };
+            store_partial(sums.store(), &mut to[p * channels + block * LANES..][..width]);
         }
     }
 }

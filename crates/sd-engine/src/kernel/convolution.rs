@@ -1,164 +1,139 @@
-//! Convolutions in floats.
+//! `f32` convolutions.
 
-use super::channelwise::slide;
+use super::channelwise::run_channelwise;
 use super::depthwise::Depthwise;
-use super::gemm::{Packed, Rows};
-use super::window::{Bordered, Window};
+use super::gemm::{FloatMatrix, PackedMatrix, Rows};
+use super::window::{Padded, Window};
 use super::winograd::Winograd;
-use crate::buffer_pool::Shelf;
-use crate::simd::{Floats, LANES, Work, with_floats, write};
-use crate::tensor::Maps;
+use crate::buffer_pool::BufferPool;
+use crate::tensor::Tensor;
 
 /// A convolution with biases.
 #[derive(Debug)]
 pub struct Convolution {
     window: Window,
     inputs: usize,
-    weights: Weights,
+    algorithm: Algorithm,
 }
 
-/// Weights of a matrix in floats, and biases.
-pub type Matrix = Packed<f32, f32>;
-
 #[derive(Debug)]
-enum Weights {
-    /// Each channel by itself.
+enum Algorithm {
     Depthwise(Depthwise),
-    /// All channels together, in fewer products.
     Winograd(Winograd),
-    /// Of each group of channels.
-    Groups(Vec<Matrix>),
+    /// A matrix product for each group.
+    Gemm(Vec<FloatMatrix>),
 }
 
 impl Convolution {
-    /// Of weights `[outputs, inputs / groups, rows, columns]`, for maps that give so many output
-    /// `places` if that is known; none where the numbers do not fit.
+    /// Packs weights `[outputs, inputs / groups, rows, columns]` for the fastest algorithm at this
+    /// `output_size`, if it is known. `None` if the numbers contradict each other.
     pub fn new(
         window: Window,
         groups: usize,
         weights: &[f32],
-        sides: [usize; 2],
+        shape @ [outputs, group_inputs]: [usize; 2],
         bias: &[f32],
-        places: Option<[usize; 2]>,
+        output_size: Option<[usize; 2]>,
     ) -> Option<Self> {
-        let ([outputs, each], taps) = (sides, window.kernel[0] * window.kernel[1]);
-        let fits = groups > 0
+        let is_consistent = groups > 0
             && outputs > 0
-            && each > 0
+            && group_inputs > 0
             && outputs % groups == 0
             && bias.len() == outputs
-            && outputs.checked_mul(each)?.checked_mul(taps)? == weights.len();
-        if !fits || !window.is_sound() {
+            && outputs.checked_mul(group_inputs)?.checked_mul(window.taps())? == weights.len();
+        if !is_consistent || !window.is_valid() {
             return None;
         }
-        let weights = if each == 1 && groups == outputs && groups > 1 {
-            Weights::Depthwise(Depthwise::new(weights, bias))
-        } else if groups == 1 && places.is_some_and(|places| Winograd::pays(&window, sides, places))
+        let algorithm = if group_inputs == 1 && groups == outputs && groups > 1 {
+            Algorithm::Depthwise(Depthwise::new(weights, bias))
+        } else if groups == 1
+            && output_size.is_some_and(|size| Winograd::is_faster(&window, shape, size))
         {
-            Weights::Winograd(Winograd::new(window, weights, each, bias))
+            Algorithm::Winograd(Winograd::new(window, weights, group_inputs, bias))
         } else {
-            let share = outputs / groups;
-            let packed = |group: usize| {
-                let first = group * share;
-                let weights = &weights[first * each * taps..];
-                let fill = |output: usize, row: &mut [f32]| {
-                    // A window lies place by place, each with its channels.
-                    let weights = &weights[output * each * taps..];
-                    for (at, number) in row.iter_mut().enumerate() {
-                        *number = weights[at % each * taps + at / each];
-                    }
-                };
-                Packed::new(&bias[first..][..share], taps * each, fill)
-            };
-            Weights::Groups((0..groups).map(packed).collect())
+            Algorithm::Gemm(pack_groups(groups, weights, group_inputs, window.taps(), bias))
         };
-        Some(Self { window, inputs: each.checked_mul(groups)?, weights })
+        Some(Self { window, inputs: group_inputs.checked_mul(groups)?, algorithm })
     }
 
-    /// What slides over the maps.
+    /// The sliding window.
     pub fn window(&self) -> &Window {
         &self.window
     }
 
-    /// Numbers of its weights, as they are packed.
-    pub fn numbers(&self) -> usize {
-        match &self.weights {
-            Weights::Depthwise(depthwise) => depthwise.numbers(),
-            Weights::Winograd(winograd) => winograd.numbers(),
-            Weights::Groups(groups) => groups.iter().map(Packed::numbers).sum(),
+    /// Size of the packed weights in memory.
+    pub fn bytes(&self) -> usize {
+        match &self.algorithm {
+            Algorithm::Depthwise(depthwise) => depthwise.bytes(),
+            Algorithm::Winograd(winograd) => winograd.bytes(),
+            Algorithm::Gemm(groups) => groups.iter().map(PackedMatrix::bytes).sum(),
         }
     }
 
-    /// The convolution, nothing below zero if `rectified`; none where the maps do not fit.
-    pub fn run(&self, maps: &Maps, rectified: bool, shelf: &Shelf) -> Option<Maps> {
-        if maps.channels != self.inputs {
+    /// Convolves, followed by a ReLU if `relu`; `None` if the input's shape does not fit.
+    pub fn run(&self, input: &Tensor, relu: bool, buffers: &BufferPool) -> Option<Tensor> {
+        if input.channels != self.inputs {
             return None;
         }
-        match &self.weights {
-            Weights::Depthwise(depthwise) => slide(&self.window, depthwise, maps, rectified, shelf),
-            Weights::Winograd(winograd) => winograd.run(maps, rectified, shelf),
-            Weights::Groups(groups) => self.groups(groups, maps, rectified, shelf),
+        match &self.algorithm {
+            Algorithm::Depthwise(depthwise) => {
+                run_channelwise(&self.window, depthwise, input, relu, buffers)
+            }
+            Algorithm::Winograd(winograd) => winograd.run(input, relu, buffers),
+            Algorithm::Gemm(groups) => self.run_groups(groups, input, relu, buffers),
         }
     }
 
-    fn groups(
+    fn run_groups(
         &self,
-        groups: &[Matrix],
-        maps: &Maps,
-        rectified: bool,
-        shelf: &Shelf,
-    ) -> Option<Maps> {
-        let sides = self.window.output(maps)?;
-        let channels = groups.iter().map(Packed::outputs).sum();
-        let mut output = shelf.take(maps.images, [sides[0], sides[1], channels])?;
-        let bordered = Bordered::new(maps, &self.window, 0.0)?;
-        let each = maps.channels / groups.len();
-        let (starts, (pieces, length)) = (bordered.starts(sides), bordered.pieces(each));
+        groups: &[FloatMatrix],
+        input: &Tensor,
+        relu: bool,
+        buffers: &BufferPool,
+    ) -> Option<Tensor> {
+        let output_size @ [rows, columns] = self.window.output_size(input.size())?;
+        let channels = groups.iter().map(PackedMatrix::outputs).sum();
+        let mut output = Tensor::acquire(buffers, input.images, [rows, columns, channels])?;
+        let padded = Padded::zeros(input, &self.window)?;
+        let group_inputs = input.channels / groups.len();
+        let row_offsets = padded.row_offsets(output_size);
+        let (segment_offsets, segment_len) = padded.segments(group_inputs);
         let (mut from, mut to) = (0, 0);
         for matrix in groups {
-            // Nothing where there is no image.
-            let values = bordered.values.get(from..).unwrap_or_default();
-            let rows = Rows { values, starts: &starts, pieces: &pieces, length };
-            multiply(matrix, &rows, rectified, &mut output.values[to..], channels);
-            from += each;
+            // Empty for a batch without images.
+            let values = padded.values.get(from..).unwrap_or_default();
+            let (row_offsets, segment_offsets) = (&row_offsets[..], &segment_offsets[..]);
+            let rows = Rows { values, row_offsets, segment_offsets, segment_len };
+            matrix.multiply_into(&rows, relu, &mut output.values[to..], channels);
+            from += group_inputs;
             to += matrix.outputs();
         }
         Some(output)
     }
 }
 
-/// Each row times the weights, plus the biases, and nothing below zero if `rectified`; written to
-/// `to`, each row `stride` numbers after the one before.
-pub fn multiply(matrix: &Matrix, rows: &Rows<f32>, rectified: bool, to: &mut [f32], stride: usize) {
-    with_floats(Product { matrix, rows, rectified, to, stride });
-}
-
-struct Product<'a> {
-    matrix: &'a Matrix,
-    rows: &'a Rows<'a, f32>,
-    rectified: bool,
-    to: &'a mut [f32],
-    stride: usize,
-}
-
-impl Work for Product<'_> {
-    #[inline(always)]
-    fn run<F: Floats>(self) {
-        let Self { matrix, rows, rectified, to, stride } = self;
-        matrix.multiply(
-            rows,
-            #[inline(always)]
-            |row, panel, sums: &[F]| {
-                let at = panel * LANES;
-                let columns = LANES.min(matrix.outputs() - at);
-                let to = &mut to[row * stride + at..];
-                for r in 0..sums.len() {
-                    let sums = if rectified { sums[r].rectified() } else { sums[r] };
-                    write(sums.store(), &mut to[r * stride..][..columns]);
-                }
-            },
-        );
-    }
+/// Packs the weights of each group, tap by tap with all channels of a tap together, as the rows of
+/// the product lie in memory.
+fn pack_groups(
+    groups: usize,
+    weights: &[f32],
+    inputs: usize,
+    taps: usize,
+    bias: &[f32],
+) -> Vec<FloatMatrix> {
+    let outputs = bias.len() / groups;
+    let pack = |group: usize| {
+        let first = group * outputs;
+        let weights = &weights[first * inputs * taps..];
+        let fill = |output: usize, row: &mut [f32]| {
+            let weights = &weights[output * inputs * taps..];
+            for (k, weight) in row.iter_mut().enumerate() {
+                *weight = weights[k % inputs * taps + k / inputs];
+            }
+        };
+        PackedMatrix::new(&bias[first..][..outputs], taps * inputs, fill)
+    };
+    (0..groups).map(pack).collect()
 }
 
 #[cfg(test)]

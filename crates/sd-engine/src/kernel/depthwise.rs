@@ -1,52 +1,56 @@
-//! Convolutions of each channel by itself.
+//! Depthwise convolutions.
 
-use super::channelwise::Kernel;
-use super::gemm::sixteens;
-use crate::simd::{Floats, LANES};
+use super::channelwise::ChannelwiseKernel;
+use crate::simd::{FloatVector, LANES, to_lanes};
 
-/// Weights and biases of a depthwise convolution.
+/// Weights and biases of a depthwise convolution, in blocks of 16 channels.
 #[derive(Debug)]
 pub struct Depthwise {
-    /// For every sixteen channels a line of weights for each place of the window.
+    /// `[blocks, taps]`, one vector each.
     weights: Vec<[f32; LANES]>,
-    places: usize,
+    /// Positions of the window.
+    taps: usize,
     bias: Vec<[f32; LANES]>,
 }
 
 impl Depthwise {
-    /// Of weights `[channels, 1, rows, columns]`.
+    /// Packs weights `[channels, 1, rows, columns]`.
     pub fn new(weights: &[f32], bias: &[f32]) -> Self {
-        let places = weights.len() / bias.len().max(1);
-        let lines = weights.chunks(LANES * places).flat_map(|channels| {
-            let of_place = move |place: usize| channels.iter().skip(place).step_by(places);
-            (0..places)
-                .flat_map(move |place| sixteens(&of_place(place).copied().collect::<Vec<_>>()))
+        let taps = weights.len() / bias.len().max(1);
+        let vectors = weights.chunks(LANES * taps).flat_map(|channels| {
+            let of_tap = move |tap: usize| channels.iter().skip(tap).step_by(taps);
+            (0..taps).flat_map(move |tap| to_lanes(&of_tap(tap).copied().collect::<Vec<_>>()))
         });
-        Self { weights: lines.collect(), places, bias: sixteens(bias) }
+        Self { weights: vectors.collect(), taps, bias: to_lanes(bias) }
     }
 
-    /// Numbers of its weights.
-    pub fn numbers(&self) -> usize {
-        (self.weights.len() + self.bias.len()) * LANES
+    /// Size in memory.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.weights[..]) + size_of_val(&self.bias[..])
     }
 }
 
-impl Kernel for Depthwise {
-    /// Biases, and weights for each place.
-    type Line<'a> = (&'a [f32; LANES], &'a [[f32; LANES]]);
+impl ChannelwiseKernel for Depthwise {
+    /// Biases, and the weights of each tap.
+    type Params<'a> = (&'a [f32; LANES], &'a [[f32; LANES]]);
 
     #[inline(always)]
-    fn line(&self, index: usize) -> Self::Line<'_> {
-        (&self.bias[index], &self.weights[index * self.places..][..self.places])
+    fn params(&self, block: usize) -> Self::Params<'_> {
+        (&self.bias[block], &self.weights[block * self.taps..][..self.taps])
     }
 
     #[inline(always)]
-    fn start((bias, _): Self::Line<'_>) -> [f32; LANES] {
+    fn init((bias, _): Self::Params<'_>) -> [f32; LANES] {
         *bias
     }
 
     #[inline(always)]
-    fn next<F: Floats>(line: Self::Line<'_>, so_far: F, place: usize, seen: &[f32; LANES]) -> F {
-        so_far.plus_products(seen, &line.1[place])
+    fn accumulate<F: FloatVector>(
+        (_, weights): Self::Params<'_>,
+        sums: F,
+        tap: usize,
+        input: &[f32; LANES],
+    ) -> F {
+        sums.mul_add(input, &weights[tap])
     }
 }

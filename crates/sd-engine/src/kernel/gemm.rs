@@ -1,165 +1,172 @@
-//! A product of matrices, whose right one is packed once.
+//! Matrix products with weights that are packed once.
 
-#![allow(unsafe_code, reason = "no bounds are checked in the innermost loop")]
+#![allow(unsafe_code, reason = "no bounds checks in the innermost loop")]
 
-use crate::simd::{LANES, Sums};
+use crate::simd::{
+    Accumulator, FloatLoop, FloatVector, LANES, dispatch_float, store_partial, to_lanes,
+};
 
-/// Weights `[outputs, depth]` and what each output's sum starts from, in panels of 16 outputs: one
-/// line of weights for each place of the depth. What is missing in the last panel is zeros.
+/// Weights `[outputs, depth]` and initial sums (biases), packed in panels of 16 outputs and padded
+/// with zeros.
 #[derive(Debug)]
-pub struct Packed<Right, Start> {
+pub struct PackedMatrix<Lane, Init> {
     depth: usize,
     outputs: usize,
-    lines: Vec<[Right; LANES]>,
-    starts: Vec<[Start; LANES]>,
+    /// `[panels, depth]`, one vector of 16 outputs each.
+    weights: Vec<[Lane; LANES]>,
+    /// One vector per panel.
+    init: Vec<[Init; LANES]>,
 }
 
-/// Rows of a matrix, each of which lies in pieces of the same length.
+/// `f32` weights and biases.
+pub type FloatMatrix = PackedMatrix<f32, f32>;
+
+/// Rows of the left matrix, read in place: each is a number of segments of equal length, as a window
+/// covers them on a feature map (im2col without the copy).
 #[derive(Debug, Clone, Copy)]
-pub struct Rows<'a, Left> {
-    pub values: &'a [Left],
-    /// Where each row starts.
-    pub starts: &'a [usize],
-    /// Where each piece of a row starts, counted from the row's start.
-    pub pieces: &'a [usize],
-    /// Numbers of a piece.
-    pub length: usize,
+pub struct Rows<'a, T> {
+    pub values: &'a [T],
+    /// Start of each row.
+    pub row_offsets: &'a [usize],
+    /// Start of each segment, relative to its row's.
+    pub segment_offsets: &'a [usize],
+    pub segment_len: usize,
 }
 
-impl<Right: Copy + Default, Start: Copy + Default> Packed<Right, Start> {
-    /// Packs the rows of weights that `fill(output, row)` writes.
-    pub fn new(starts: &[Start], depth: usize, fill: impl Fn(usize, &mut [Right])) -> Self {
-        let outputs = starts.len();
+impl<Lane: Copy + Default, Init: Copy + Default> PackedMatrix<Lane, Init> {
+    /// Packs the weights of each output, which `fill(output, row)` writes.
+    pub fn new(init: &[Init], depth: usize, fill: impl Fn(usize, &mut [Lane])) -> Self {
+        let outputs = init.len();
         let panels = outputs.div_ceil(LANES);
-        let mut lines = vec![[Right::default(); LANES]; panels * depth];
-        let mut row = vec![Right::default(); depth];
+        let mut weights = vec![[Lane::default(); LANES]; panels * depth];
+        let mut row = vec![Lane::default(); depth];
         for output in 0..outputs {
             fill(output, &mut row);
-            let lines = &mut lines[output / LANES * depth..][..depth];
-            lines.iter_mut().zip(&row).for_each(|(line, weight)| line[output % LANES] = *weight);
+            let panel = &mut weights[output / LANES * depth..][..depth];
+            panel.iter_mut().zip(&row).for_each(|(lanes, weight)| lanes[output % LANES] = *weight);
         }
-        Self { depth, outputs, lines, starts: sixteens(starts) }
+        Self { depth, outputs, weights, init: to_lanes(init) }
     }
 
-    /// Numbers that it holds.
-    pub fn numbers(&self) -> usize {
-        (self.lines.len() + self.starts.len()) * LANES
+    /// Size in memory.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.weights[..]) + size_of_val(&self.init[..])
     }
 
-    /// Numbers of a row that goes in.
+    /// Length of a row of the left matrix.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// Numbers of a row that comes out.
+    /// Length of a row of the product.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Each row times the weights: `write(row, panel, sums)` takes the sums of sixteen outputs, of
-    /// this row and the ones after it.
+    /// Multiplies each row with the weights. `write(row, panel, sums)` receives the 16 sums of a
+    /// panel for this row and the rows after it.
     ///
     /// # Panics
-    /// Where the pieces of a row are not as long as the depth, or lie outside the values.
+    /// If the segments of a row do not add up to the depth, or reach beyond the values.
     #[inline(always)]
-    pub fn multiply<S: Sums<Right = Right, Start = Start>>(
+    pub fn multiply<A: Accumulator<Lane = Lane, Init = Init>>(
         &self,
-        rows: &Rows<S::Left>,
-        mut write: impl FnMut(usize, usize, &[S]),
+        rows: &Rows<A::Scalar>,
+        mut write: impl FnMut(usize, usize, &[A]),
     ) {
-        let count = rows.starts.len();
-        let largest = |numbers: &[usize]| numbers.iter().max().copied().unwrap_or_default();
-        let end = largest(rows.pieces).checked_add(rows.length);
-        let end = end.and_then(|end| end.checked_add(largest(rows.starts)));
-        let depth = rows.pieces.len().checked_mul(rows.length);
-        assert_eq!(depth, Some(self.depth), "numbers of a row");
+        let count = rows.row_offsets.len();
+        let max = |offsets: &[usize]| offsets.iter().max().copied().unwrap_or_default();
+        let end = max(rows.segment_offsets).checked_add(rows.segment_len);
+        let end = end.and_then(|end| end.checked_add(max(rows.row_offsets)));
+        let depth = rows.segment_offsets.len().checked_mul(rows.segment_len);
+        assert_eq!(depth, Some(self.depth), "length of a row");
         assert!(
             end.is_some_and(|end| count == 0 || end <= rows.values.len()),
-            "rows among the values"
+            "rows within the values"
         );
-        // A sum waits for the one before it: of few rows, several panels are summed at once.
+        // A sum depends on the previous one: with few rows, several panels run at once.
         if count < 4 {
-            let whole = self.starts.len() / 4 * 4;
+            let whole = self.init.len() / 4 * 4;
             for row in 0..count {
                 for panel in (0..whole).step_by(4) {
-                    self.tile::<S, 1, 4>(rows, row, panel, &mut write);
+                    self.tile::<A, 1, 4>(rows, row, panel, &mut write);
                 }
-                for panel in whole..self.starts.len() {
-                    self.tile::<S, 1, 1>(rows, row, panel, &mut write);
+                for panel in whole..self.init.len() {
+                    self.tile::<A, 1, 1>(rows, row, panel, &mut write);
                 }
             }
             return;
         }
-        for panel in 0..self.starts.len() {
+        for panel in 0..self.init.len() {
             self.panel(rows, panel, &mut write);
         }
     }
 
     /// All rows of a panel.
     #[inline(always)]
-    fn panel<S: Sums<Right = Right, Start = Start>>(
+    fn panel<A: Accumulator<Lane = Lane, Init = Init>>(
         &self,
-        rows: &Rows<S::Left>,
+        rows: &Rows<A::Scalar>,
         panel: usize,
-        write: &mut impl FnMut(usize, usize, &[S]),
+        write: &mut impl FnMut(usize, usize, &[A]),
     ) {
-        let (count, mut row) = (rows.starts.len(), 0);
-        while row + S::ROWS <= count {
-            match S::ROWS {
-                12 => self.tile::<S, 12, 1>(rows, row, panel, write),
-                6 => self.tile::<S, 6, 1>(rows, row, panel, write),
-                _ => self.tile::<S, 4, 1>(rows, row, panel, write),
+        let (count, mut row) = (rows.row_offsets.len(), 0);
+        while row + A::TILE_ROWS <= count {
+            match A::TILE_ROWS {
+                12 => self.tile::<A, 12, 1>(rows, row, panel, write),
+                6 => self.tile::<A, 6, 1>(rows, row, panel, write),
+                _ => self.tile::<A, 4, 1>(rows, row, panel, write),
             }
-            row += S::ROWS;
+            row += A::TILE_ROWS;
         }
         if row + 4 <= count {
-            self.tile::<S, 4, 1>(rows, row, panel, write);
+            self.tile::<A, 4, 1>(rows, row, panel, write);
             row += 4;
         }
         if row + 4 <= count {
-            self.tile::<S, 4, 1>(rows, row, panel, write);
+            self.tile::<A, 4, 1>(rows, row, panel, write);
             row += 4;
         }
         for row in row..count {
-            self.tile::<S, 1, 1>(rows, row, panel, write);
+            self.tile::<A, 1, 1>(rows, row, panel, write);
         }
     }
 
     /// `R` rows of `P` panels.
     #[inline(always)]
-    fn tile<S: Sums<Right = Right, Start = Start>, const R: usize, const P: usize>(
+    fn tile<A: Accumulator<Lane = Lane, Init = Init>, const R: usize, const P: usize>(
         &self,
-        rows: &Rows<S::Left>,
+        rows: &Rows<A::Scalar>,
         row: usize,
         panel: usize,
-        write: &mut impl FnMut(usize, usize, &[S]),
+        write: &mut impl FnMut(usize, usize, &[A]),
     ) {
-        let mut sums = [[S::start(&self.starts[panel]); R]; P];
+        let mut sums = [[A::load(&self.init[panel]); R]; P];
         for p in 1..P {
-            sums[p] = [S::start(&self.starts[panel + p]); R];
+            sums[p] = [A::load(&self.init[panel + p]); R];
         }
-        let starts: &[usize; R] = rows.starts[row..].first_chunk().expect("so many rows");
-        let mut from = [rows.values.as_ptr(); R];
+        let offsets: &[usize; R] = rows.row_offsets[row..].first_chunk().expect("R rows");
+        let mut row_starts = [rows.values.as_ptr(); R];
         for r in 0..R {
-            from[r] = from[r].wrapping_add(starts[r]);
+            row_starts[r] = row_starts[r].wrapping_add(offsets[r]);
         }
-        let mut lines: [&[[Right; LANES]]; P] = [&[]; P];
+        let mut weights: [&[[Lane; LANES]]; P] = [&[]; P];
         for p in 0..P {
-            lines[p] = &self.lines[(panel + p) * self.depth..][..self.depth];
+            weights[p] = &self.weights[(panel + p) * self.depth..][..self.depth];
         }
-        let mut at = 0;
-        for piece in rows.pieces {
-            for place in *piece..piece + rows.length {
+        let mut k = 0;
+        for segment in rows.segment_offsets {
+            for offset in *segment..segment + rows.segment_len {
                 for p in 0..P {
                     for r in 0..R {
-                        // SAFETY: `multiply` has seen that every piece of every row is among the
-                        // values, and that all pieces together are as long as the depth.
-                        let (left, line) =
-                            unsafe { (*from[r].add(place), lines[p].get_unchecked(at)) };
-                        sums[p][r] = sums[p][r].plus_product(left, line);
+                        // SAFETY: `multiply` has asserted that every segment of every row lies
+                        // within the values, and that the segments add up to the depth.
+                        let (scalar, lanes) =
+                            unsafe { (*row_starts[r].add(offset), weights[p].get_unchecked(k)) };
+                        sums[p][r] = sums[p][r].mul_add_scalar(scalar, lanes);
                     }
                 }
-                at += 1;
+                k += 1;
             }
         }
         for p in 0..P {
@@ -168,9 +175,38 @@ impl<Right: Copy + Default, Start: Copy + Default> Packed<Right, Start> {
     }
 }
 
-/// Numbers sixteen by sixteen, zeros behind the last.
-pub fn sixteens<T: Copy + Default>(numbers: &[T]) -> Vec<[T; LANES]> {
-    let sixteen =
-        |numbers: &[T]| std::array::from_fn(|lane| numbers.get(lane).copied().unwrap_or_default());
-    numbers.chunks(LANES).map(sixteen).collect()
+impl FloatMatrix {
+    /// Multiplies each row with the weights, adds the biases and, if `relu`, applies a ReLU. Rows of
+    /// the product start `stride` values apart in `to`.
+    pub fn multiply_into(&self, rows: &Rows<f32>, relu: bool, to: &mut [f32], stride: usize) {
+        dispatch_float(FloatProduct { matrix: self, rows, relu, to, stride });
+    }
+}
+
+struct FloatProduct<'a> {
+    matrix: &'a FloatMatrix,
+    rows: &'a Rows<'a, f32>,
+    relu: bool,
+    to: &'a mut [f32],
+    stride: usize,
+}
+
+impl FloatLoop for FloatProduct<'_> {
+    #[inline(always)]
+    fn run<F: FloatVector>(self) {
+        let Self { matrix, rows, relu, to, stride } = self;
+        matrix.multiply(
+            rows,
+            #[inline(always)]
+            |row, panel, sums: &[F]| {
+                let first = panel * LANES;
+                let columns = LANES.min(matrix.outputs() - first);
+                let to = &mut to[row * stride + first..];
+                for r in 0..sums.len() {
+                    let sums = if relu { sums[r].relu() } else { sums[r] };
+                    store_partial(sums.store(), &mut to[r * stride..][..columns]);
+                }
+            },
+        );
+    }
 }

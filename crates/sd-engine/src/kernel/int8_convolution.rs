@@ -1,82 +1,85 @@
-//! Convolutions of 8-bit whole numbers.
+//! 8-bit convolutions.
 
-use super::gemm::{Packed, Rows, sixteens};
-use super::window::{Bordered, Window};
-use crate::buffer_pool::Shelf;
-use crate::simd::{ByteWork, Bytes, Floats, LANES, Work, rectify, with_bytes, with_floats, write};
-use crate::tensor::Maps;
+use super::gemm::{PackedMatrix, Rows};
+use super::window::{Padded, Window};
+use crate::buffer_pool::BufferPool;
+use crate::simd::{
+    FloatLoop, FloatVector, Int8Accumulator, Int8Loop, LANES, dispatch_float, dispatch_int8,
+    relu as relu_in_place, store_partial, to_lanes,
+};
+use crate::tensor::Tensor;
 
-/// Added to a float below 2²², it leaves the nearest whole number in the low bits, the even one of
-/// two.
-const TO_WHOLE: f32 = 12_582_912.0;
+/// 1.5 · 2²³. Added to a float below 2²², it leaves the nearest integer (ties to even) in the low bits.
+const ROUNDING_MAGIC: f32 = 12_582_912.0;
 
-/// How a float becomes a byte, as ONNX's `QuantizeLinear` has it.
+/// Affine quantisation to `u8`, as in ONNX's `QuantizeLinear`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rounding {
-    /// The difference between two neighbours.
+pub struct Quantization {
+    /// Difference between neighbouring values.
     pub scale: f32,
-    /// The byte that stands for 0.
-    pub zero: u8,
+    /// The byte of 0.
+    pub zero_point: u8,
 }
 
-impl Rounding {
+impl Quantization {
     #[inline(always)]
-    fn byte(self, number: f32) -> u8 {
-        let (least, most) = (-f32::from(self.zero), 255.0 - f32::from(self.zero));
-        let steps = number / self.scale;
-        let steps = if steps > least { steps } else { least };
-        let steps = if steps < most { steps } else { most };
-        ((steps + TO_WHOLE).to_bits() as u8).wrapping_add(self.zero)
+    fn quantize(self, value: f32) -> u8 {
+        let (min, max) = (-f32::from(self.zero_point), 255.0 - f32::from(self.zero_point));
+        let steps = value / self.scale;
+        let steps = if steps > min { steps } else { min };
+        let steps = if steps < max { steps } else { max };
+        ((steps + ROUNDING_MAGIC).to_bits() as u8).wrapping_add(self.zero_point)
     }
 }
 
-/// A convolution of maps that are rounded to bytes; its sums become floats again.
+/// A dense convolution that quantises its input and scales its sums back to floats.
 #[derive(Debug)]
-pub struct ByteConvolution {
+pub struct Int8Convolution {
     window: Window,
     inputs: usize,
-    rounding: Rounding,
-    /// Four channels to a number of the depth.
-    weights: Packed<[i8; 4], i32>,
-    /// What a sum is multiplied with, and what is added then, for each output.
+    quantization: Quantization,
+    /// Four channels per element.
+    weights: PackedMatrix<[i8; 4], i32>,
+    /// Factor and offset of each output's sum.
     factor: Vec<[f32; LANES]>,
-    shift: Vec<[f32; LANES]>,
+    offset: Vec<[f32; LANES]>,
 }
 
-impl ByteConvolution {
-    /// Of weights `[outputs, inputs, rows, columns]`; none where the numbers do not fit.
+impl Int8Convolution {
+    /// Packs weights `[outputs, inputs, rows, columns]`; `None` if the numbers contradict each other.
     pub fn new(
         window: Window,
-        rounding: Rounding,
+        quantization: Quantization,
         weights: &[i8],
         [outputs, inputs]: [usize; 2],
-        [factor, shift]: [&[f32]; 2],
+        [factor, offset]: [&[f32]; 2],
     ) -> Option<Self> {
-        let taps = window.kernel[0] * window.kernel[1];
-        let each = inputs.checked_mul(taps)?;
-        let fits = factor.len() == outputs
-            && shift.len() == outputs
-            && outputs.checked_mul(each)? == weights.len()
-            && each > 0;
-        let sound = window.is_sound() && rounding.scale.is_finite() && rounding.scale > 0.0;
-        if !fits || !sound {
+        let taps = window.taps();
+        let len = inputs.checked_mul(taps)?;
+        let is_consistent = factor.len() == outputs
+            && offset.len() == outputs
+            && outputs.checked_mul(len)? == weights.len()
+            && len > 0;
+        let is_valid =
+            window.is_valid() && quantization.scale.is_finite() && quantization.scale > 0.0;
+        if !is_consistent || !is_valid {
             return None;
         }
-        // A byte counts from the one that stands for 0.
-        let start = |weights: &[i8]| {
+        // Subtracts the zero point from every input.
+        let init = |weights: &[i8]| {
             let sum = weights.iter().fold(0i32, |sum, &weight| sum.wrapping_add(weight.into()));
-            sum.wrapping_mul(-i32::from(rounding.zero))
+            sum.wrapping_mul(-i32::from(quantization.zero_point))
         };
-        let starts: Vec<i32> = weights.chunks_exact(each).map(start).collect();
-        let fours = inputs.div_ceil(4);
-        // A window lies place by place, each with its channels.
+        let init: Vec<i32> = weights.chunks_exact(len).map(init).collect();
+        let quads = inputs.div_ceil(4);
+        // Tap by tap, all channels of a tap together.
         let fill = |output: usize, row: &mut [[i8; 4]]| {
-            let weights = &weights[output * each..][..each];
-            for (at, four) in row.iter_mut().enumerate() {
-                let (tap, first) = (at / fours, at % fours * 4);
-                let weight = |lane| weights.get((first + lane) * taps + tap).copied();
-                *four = std::array::from_fn(|lane| match first + lane < inputs {
-                    true => weight(lane).unwrap_or_default(),
+            let weights = &weights[output * len..][..len];
+            for (k, quad) in row.iter_mut().enumerate() {
+                let (tap, first) = (k / quads, k % quads * 4);
+                let weight = |index| weights.get((first + index) * taps + tap).copied();
+                *quad = std::array::from_fn(|index| match first + index < inputs {
+                    true => weight(index).unwrap_or_default(),
                     false => 0,
                 });
             }
@@ -84,92 +87,98 @@ impl ByteConvolution {
         Some(Self {
             window,
             inputs,
-            rounding,
-            weights: Packed::new(&starts, taps * fours, fill),
-            factor: sixteens(factor),
-            shift: sixteens(shift),
+            quantization,
+            weights: PackedMatrix::new(&init, taps * quads, fill),
+            factor: to_lanes(factor),
+            offset: to_lanes(offset),
         })
     }
 
-    /// What slides over the maps.
+    /// The sliding window.
     pub fn window(&self) -> &Window {
         &self.window
     }
 
-    /// Numbers of its weights, as they are packed, in floats' sizes.
-    pub fn numbers(&self) -> usize {
-        self.weights.numbers() + 2 * self.factor.len() * LANES
+    /// Size of the packed weights in memory.
+    pub fn bytes(&self) -> usize {
+        self.weights.bytes() + 2 * size_of_val(&self.factor[..])
     }
 
-    /// The convolution, nothing below zero if `rectified`; none where the maps do not fit.
-    pub fn run(&self, maps: &Maps, rectified: bool, shelf: &Shelf) -> Option<Maps> {
-        let sides = self.window.output(maps).filter(|_| maps.channels == self.inputs)?;
+    /// Convolves, followed by a ReLU if `relu`; `None` if the input's shape does not fit.
+    pub fn run(&self, input: &Tensor, relu: bool, buffers: &BufferPool) -> Option<Tensor> {
+        let size = self.window.output_size(input.size());
+        let size @ [height, width] = size.filter(|_| input.channels == self.inputs)?;
         let channels = self.weights.outputs();
-        let mut output = shelf.take(maps.images, [sides[0], sides[1], channels])?;
-        let (rounding, fours) = (self.rounding, self.inputs.div_ceil(4));
-        let round = |from: &[f32], to: &mut [[u8; 4]]| {
-            with_floats(Round { rounding, channels: self.inputs, from, to });
+        let mut output = Tensor::acquire(buffers, input.images, [height, width, channels])?;
+        let (quantization, quads) = (self.quantization, self.inputs.div_ceil(4));
+        let quantize = |from: &[f32], to: &mut [[u8; 4]]| {
+            dispatch_float(Quantize { quantization, channels: self.inputs, from, to });
         };
-        let bordered = Bordered::with(maps, &self.window, fours, [self.rounding.zero; 4], round)?;
-        let (starts, (pieces, length)) = (bordered.starts(sides), bordered.pieces(fours));
-        let rows = Rows { values: &bordered.values, starts: &starts, pieces: &pieces, length };
-        let to = &mut output.values[..];
-        with_bytes(Product { convolution: self, rows, rectified, to });
+        let padding = [quantization.zero_point; 4];
+        let padded = Padded::convert(input, &self.window, quads, padding, quantize)?;
+        let (segment_offsets, segment_len) = padded.segments(quads);
+        let rows = Rows {
+            values: &padded.values,
+            row_offsets: &padded.row_offsets(size),
+            segment_offsets: &segment_offsets,
+            segment_len,
+        };
+        dispatch_int8(Product { convolution: self, rows, relu, to: &mut output.values });
         Some(output)
     }
 }
 
-/// Rounds positions of a map, four channels to a number.
-struct Round<'a> {
-    rounding: Rounding,
+/// Quantises positions of an input, four channels per element.
+struct Quantize<'a> {
+    quantization: Quantization,
     channels: usize,
     from: &'a [f32],
     to: &'a mut [[u8; 4]],
 }
 
-impl Work for Round<'_> {
+impl FloatLoop for Quantize<'_> {
     #[inline(always)]
-    fn run<F: Floats>(self) {
-        let fours = self.channels.div_ceil(4);
-        for (from, to) in self.from.chunks_exact(self.channels).zip(self.to.chunks_exact_mut(fours))
+    fn run<F: FloatVector>(self) {
+        let quads = self.channels.div_ceil(4);
+        for (from, to) in self.from.chunks_exact(self.channels).zip(self.to.chunks_exact_mut(quads))
         {
-            for (number, byte) in from.iter().zip(to.as_flattened_mut()) {
-                *byte = self.rounding.byte(*number);
+            for (value, byte) in from.iter().zip(to.as_flattened_mut()) {
+                *byte = self.quantization.quantize(*value);
             }
         }
     }
 }
 
 struct Product<'a> {
-    convolution: &'a ByteConvolution,
+    convolution: &'a Int8Convolution,
     rows: Rows<'a, [u8; 4]>,
-    rectified: bool,
+    relu: bool,
     to: &'a mut [f32],
 }
 
-impl ByteWork for Product<'_> {
+impl Int8Loop for Product<'_> {
     #[inline(always)]
-    fn run<B: Bytes>(self) {
-        let Self { convolution, rows, rectified, to } = self;
+    fn run<A: Int8Accumulator>(self) {
+        let Self { convolution, rows, relu, to } = self;
         let outputs = convolution.weights.outputs();
         convolution.weights.multiply(
             &rows,
             #[inline(always)]
-            |row, panel, sums: &[B]| {
-                let at = panel * LANES;
-                let columns = LANES.min(outputs - at);
-                let (factor, shift) = (&convolution.factor[panel], &convolution.shift[panel]);
-                let to = &mut to[row * outputs + at..];
+            |row, panel, sums: &[A]| {
+                let first = panel * LANES;
+                let columns = LANES.min(outputs - first);
+                let (factor, offset) = (&convolution.factor[panel], &convolution.offset[panel]);
+                let to = &mut to[row * outputs + first..];
                 for (r, sums) in sums.iter().enumerate() {
                     let sums = sums.store();
-                    let mut numbers = [0.0; LANES];
+                    let mut values = [0.0; LANES];
                     for lane in 0..LANES {
-                        numbers[lane] = sums[lane] as f32 * factor[lane] + shift[lane];
-                        if rectified {
-                            rectify(&mut numbers[lane]);
+                        values[lane] = sums[lane] as f32 * factor[lane] + offset[lane];
+                        if relu {
+                            relu_in_place(&mut values[lane]);
                         }
                     }
-                    write(numbers, &mut to[r * outputs..][..columns]);
+                    store_partial(values, &mut to[r * outputs..][..columns]);
                 }
             },
         );
@@ -180,60 +189,51 @@ impl ByteWork for Product<'_> {
 mod tests {
     use super::*;
     use crate::Batch;
+    use crate::kernel::convolution::Convolution;
 
     #[test]
-    fn floats_become_the_nearest_byte_and_the_even_one_of_two() {
-        let rounding = Rounding { scale: 0.5, zero: 128 };
+    fn floats_are_rounded_to_the_nearest_byte_with_ties_to_even() {
+        let quantization = Quantization { scale: 0.5, zero_point: 128 };
         let expected =
             [(0.0, 128), (0.25, 128), (0.75, 130), (-0.25, 128), (-0.3, 127), (1.0, 130)];
-        let beyond = [(1e9, 255), (-1e9, 0), (f32::NAN, 0), (f32::INFINITY, 255), (-64.0, 0)];
-        for (number, byte) in expected.into_iter().chain(beyond) {
-            assert_eq!(rounding.byte(number), byte, "{number}");
+        let out_of_range = [(1e9, 255), (-1e9, 0), (f32::NAN, 0), (f32::INFINITY, 255), (-64.0, 0)];
+        for (value, byte) in expected.into_iter().chain(out_of_range) {
+            assert_eq!(quantization.quantize(value), byte, "{value}");
         }
     }
 
     #[test]
-    fn sums_of_bytes_are_those_of_the_numbers_that_they_stand_for() {
-        // Channels that fill no four, outputs that fill no panel, and places outside the map.
-        for ([channels, height, width], outputs, zero) in
+    fn an_8_bit_convolution_equals_the_convolution_of_the_dequantised_values() {
+        // Channels that are no multiple of four, outputs that are no multiple of 16, and padding.
+        for ([channels, height, width], outputs, zero_point) in
             [([6, 5, 4], 20, 128), ([3, 2, 2], 5, 7), ([8, 1, 1], 33, 0)]
         {
-            let (kernel, border) = ([3, 3], [1, 1]);
-            let window = Window { kernel, stride: [1, 1], before: border, after: border };
-            let rounding = Rounding { scale: 0.5, zero };
-            let number = |at: usize| (at * 7919 % 11) as f32 * 0.5 - 2.0;
-            let values: Vec<f32> = (0..2 * channels * height * width).map(number).collect();
-            let seen: Vec<f32> =
-                values.iter().map(|number| number.max(-0.5 * f32::from(zero))).collect();
-            let weights: Vec<i8> =
-                (0..outputs * channels * 9).map(|at| (at as i32 * 31 % 129 - 64) as i8).collect();
-            let factor: Vec<f32> = (0..outputs).map(|output| 1.0 + output as f32).collect();
-            let shift: Vec<f32> = (0..outputs).map(|output| output as f32 - 3.0).collect();
-            let convolution = ByteConvolution::new(
-                window,
-                rounding,
-                &weights,
-                [outputs, channels],
-                [&factor, &shift],
-            );
-            let maps = |values: Vec<f32>| {
-                Maps::of(Batch::new(vec![2, channels, height, width], values).unwrap()).unwrap()
-            };
-            let shelf = Shelf::default();
-            let found = convolution.unwrap().run(&maps(values), true, &shelf).unwrap();
-            // The same in floats, which hold such sums exactly.
-            let floats: Vec<f32> = (0..weights.len())
-                .map(|at| f32::from(weights[at]) * 2.0 * factor[at / (channels * 9)])
+            let (kernel, pad) = ([3, 3], [1, 1]);
+            let window = Window { kernel, stride: [1, 1], pad_before: pad, pad_after: pad };
+            let quantization = Quantization { scale: 0.5, zero_point };
+            let value = |index: usize| (index * 7919 % 11) as f32 * 0.5 - 2.0;
+            let values: Vec<f32> = (0..2 * channels * height * width).map(value).collect();
+            let clamped: Vec<f32> =
+                values.iter().map(|value| value.max(-0.5 * f32::from(zero_point))).collect();
+            let weights: Vec<i8> = (0..outputs * channels * 9)
+                .map(|index| (index as i32 * 31 % 129 - 64) as i8)
                 .collect();
-            let exact = super::super::convolution::Convolution::new(
-                window,
-                1,
-                &floats,
-                [outputs, channels],
-                &shift,
-                None,
-            );
-            let expected = exact.unwrap().run(&maps(seen), true, &shelf).unwrap();
+            let factor: Vec<f32> = (0..outputs).map(|output| 1.0 + output as f32).collect();
+            let offset: Vec<f32> = (0..outputs).map(|output| output as f32 - 3.0).collect();
+            let tensor = |values: Vec<f32>| {
+                let batch = Batch::new(vec![2, channels, height, width], values);
+                Tensor::from_batch(batch.unwrap()).unwrap()
+            };
+            let (shape, buffers) = ([outputs, channels], BufferPool::default());
+            let convolution =
+                Int8Convolution::new(window, quantization, &weights, shape, [&factor, &offset]);
+            let found = convolution.unwrap().run(&tensor(values), true, &buffers).unwrap();
+            // In f32, which holds such sums exactly.
+            let dequantised: Vec<f32> = (0..weights.len())
+                .map(|index| f32::from(weights[index]) * 2.0 * factor[index / (channels * 9)])
+                .collect();
+            let exact = Convolution::new(window, 1, &dequantised, shape, &offset, None).unwrap();
+            let expected = exact.run(&tensor(clamped), true, &buffers).unwrap();
             assert_eq!(found.values, expected.values, "{channels} channels");
         }
     }

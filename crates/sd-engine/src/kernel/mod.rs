@@ -1,8 +1,9 @@
 //! Kernels over channels-last tensors.
 
-pub mod channelwise;
+mod channelwise;
 pub mod convolution;
 mod depthwise;
+pub mod elementwise;
 pub mod gemm;
 pub mod int8_convolution;
 pub mod pool;

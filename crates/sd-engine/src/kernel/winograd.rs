@@ -1,27 +1,26 @@
-//! Dense 3×3 convolutions with 16 products for each 2×2 output places instead of 36.
+//! Winograd convolution: dense 3×3 with 16 products per 2×2 outputs instead of 36.
 //!
-//! Winograd's minimal filtering F(2×2, 3×3), `Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A` for a filter `g` and the
-//! 4×4 numbers `d` that a tile sees ([Lavin and Gray 2015](https://arxiv.org/abs/1509.09308),
-//! section 4.1). Over all channels, each of the 16 places is a product of matrices. A number that is
-//! not finite spoils all places of its tile, also those whose window does not see it.
+//! Minimal filtering F(2×2, 3×3), `Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A` for a filter `g` and a 4×4 input tile `d`
+//! ([Lavin and Gray 2015](https://arxiv.org/abs/1509.09308), section 4.1). Over all channels, each of
+//! the 16 elements is a matrix product. A value that is not finite affects all outputs of its tile,
+//! also those whose window does not cover it.
 
-use super::convolution::{Matrix, multiply};
-use super::gemm::{Packed, Rows, sixteens};
+use super::gemm::{FloatMatrix, PackedMatrix, Rows};
 use super::window::Window;
-use crate::buffer_pool::Shelf;
-use crate::simd::{Floats, LANES, Work, rectify, with_floats};
-use crate::tensor::Maps;
+use crate::buffer_pool::BufferPool;
+use crate::simd::{FloatLoop, FloatVector, LANES, dispatch_float, relu as relu_in_place, to_lanes};
+use crate::tensor::Tensor;
 
-/// Tiles that go through together: their numbers stay in the processor's cache.
-const TOGETHER: usize = 24;
-/// Tiles of a map at least. Of fewer, loading the weights, which are 16/9 as many, takes longer than
-/// the products that are saved.
-const FEWEST: usize = 16;
-/// Numbers of a tile, transformed.
-const PLACES: usize = 16;
+/// Tiles per pass; their values stay in the processor's cache.
+const TILES: usize = 24;
+/// Minimum number of tiles of an image. With fewer, loading the weights, which are 16/9 as many,
+/// takes longer than the products saved.
+const MIN_TILES: usize = 16;
+/// Elements of a transformed tile.
+const ELEMENTS: usize = 16;
 
-/// What stands for numbers of sixteen channels.
-type Line = [f32; LANES];
+/// An element of 16 channels.
+type Lanes = [f32; LANES];
 
 /// A convolution with biases.
 #[derive(Debug)]
@@ -29,256 +28,221 @@ pub struct Winograd {
     window: Window,
     inputs: usize,
     outputs: usize,
-    /// One for each place, `[outputs, inputs]`.
-    filters: Vec<Matrix>,
-    bias: Vec<Line>,
+    /// Transformed weights `[outputs, inputs]` of each element.
+    filters: Vec<FloatMatrix>,
+    bias: Vec<Lanes>,
 }
 
 impl Winograd {
-    /// Whether such a convolution of maps with so many output places is faster this way.
-    pub fn pays(window: &Window, [outputs, inputs]: [usize; 2], places: [usize; 2]) -> bool {
+    /// Whether this algorithm supports the convolution and is faster at this output size.
+    pub fn is_faster(
+        window: &Window,
+        [outputs, inputs]: [usize; 2],
+        output_size: [usize; 2],
+    ) -> bool {
         window.kernel == [3; 2]
             && window.stride == [1; 2]
             && [outputs, inputs].iter().all(|channels| channels.is_multiple_of(LANES))
-            && places[0].div_ceil(2).saturating_mul(places[1].div_ceil(2)) >= FEWEST
+            && output_size[0].div_ceil(2).saturating_mul(output_size[1].div_ceil(2)) >= MIN_TILES
     }
 
-    /// Of weights `[outputs, inputs, 3, 3]`, both multiples of 16.
+    /// Transforms weights `[outputs, inputs, 3, 3]`; both channel counts are multiples of 16.
     pub fn new(window: Window, weights: &[f32], inputs: usize, bias: &[f32]) -> Self {
         let outputs = bias.len();
-        let filters = |place: usize| {
+        let filters = |element: usize| {
             let fill = |output: usize, row: &mut [f32]| {
                 let filters = weights[output * inputs * 9..].chunks_exact(9);
-                for (number, filter) in row.iter_mut().zip(filters) {
-                    *number = transformed_filter(filter, place);
+                for (weight, filter) in row.iter_mut().zip(filters) {
+                    *weight = transform_filter(filter, element);
                 }
             };
-            Packed::new(&vec![0.0; outputs], inputs, fill)
+            PackedMatrix::new(&vec![0.0; outputs], inputs, fill)
         };
-        let filters = (0..PLACES).map(filters).collect();
-        Self { window, inputs, outputs, filters, bias: sixteens(bias) }
+        let filters = (0..ELEMENTS).map(filters).collect();
+        Self { window, inputs, outputs, filters, bias: to_lanes(bias) }
     }
 
-    /// Numbers of its weights, as they are packed.
-    pub fn numbers(&self) -> usize {
-        self.filters.iter().map(Packed::numbers).sum()
+    /// Size of the transformed weights in memory.
+    pub fn bytes(&self) -> usize {
+        self.filters.iter().map(PackedMatrix::bytes).sum()
     }
 
-    /// The convolution, nothing below zero if `rectified`; none where the maps do not fit.
-    pub fn run(&self, maps: &Maps, rectified: bool, shelf: &Shelf) -> Option<Maps> {
-        let sides = self.window.output(maps).filter(|_| maps.channels == self.inputs)?;
-        let mut output = shelf.take(maps.images, [sides[0], sides[1], self.outputs])?;
-        let mut seen = shelf.take(PLACES, [TOGETHER, 1, self.inputs])?;
-        let mut products = shelf.take(PLACES, [TOGETHER, 1, self.outputs])?;
-        let starts: Vec<usize> = (0..TOGETHER).map(|tile| tile * self.inputs).collect();
-        let grid = sides.map(|side| side.div_ceil(2));
-        let tiles = maps.images * grid[0] * grid[1];
-        for first in (0..tiles).step_by(TOGETHER) {
-            let tiles = Tiles { first, count: TOGETHER.min(tiles - first), grid };
-            with_floats(Transform { of: self, tiles, maps, to: &mut seen.values });
-            for (place, filters) in self.filters.iter().enumerate() {
-                let values = &seen.values[place * TOGETHER * self.inputs..];
-                let (starts, length) = (&starts[..tiles.count], self.inputs);
-                let rows = Rows { values, starts, pieces: &[0], length };
-                let to = &mut products.values[place * TOGETHER * self.outputs..];
-                multiply(filters, &rows, false, to, self.outputs);
+    /// Convolves, followed by a ReLU if `relu`; `None` if the input's shape does not fit.
+    pub fn run(&self, input: &Tensor, relu: bool, buffers: &BufferPool) -> Option<Tensor> {
+        let size = self.window.output_size(input.size());
+        let size @ [height, width] = size.filter(|_| input.channels == self.inputs)?;
+        let mut output = Tensor::acquire(buffers, input.images, [height, width, self.outputs])?;
+        let mut transformed = buffers.acquire(ELEMENTS * TILES * self.inputs);
+        let mut products = buffers.acquire(ELEMENTS * TILES * self.outputs);
+        let row_offsets: Vec<usize> = (0..TILES).map(|tile| tile * self.inputs).collect();
+        let grid = size.map(|size| size.div_ceil(2));
+        let tiles = input.images * grid[0] * grid[1];
+        for first in (0..tiles).step_by(TILES) {
+            let tiles = Tiles { first, count: TILES.min(tiles - first), grid };
+            dispatch_float(TransformInput { winograd: self, tiles, input, to: &mut transformed });
+            for (element, filters) in self.filters.iter().enumerate() {
+                let rows = Rows {
+                    values: &transformed[element * TILES * self.inputs..],
+                    row_offsets: &row_offsets[..tiles.count],
+                    segment_offsets: &[0],
+                    segment_len: self.inputs,
+                };
+                let to = &mut products[element * TILES * self.outputs..];
+                filters.multiply_into(&rows, false, to, self.outputs);
             }
-            let from = &products.values[..];
-            with_floats(Back { of: self, tiles, from, rectified, output: &mut output });
+            let (from, output) = (&products[..], &mut output);
+            dispatch_float(TransformOutput { winograd: self, tiles, from, relu, output });
         }
-        shelf.keep(seen);
-        shelf.keep(products);
+        buffers.recycle(transformed);
+        buffers.recycle(products);
         Some(output)
     }
 }
 
-/// A number of `G g Gᵀ`.
-fn transformed_filter(filter: &[f32], place: usize) -> f32 {
+/// An element of `G g Gᵀ`.
+fn transform_filter(filter: &[f32], element: usize) -> f32 {
     const G: [[f64; 3]; 4] = [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
-    let (rows, columns) = (G[place / 4], G[place % 4]);
-    let number = |at: usize| rows[at / 3] * columns[at % 3] * f64::from(filter[at]);
-    (0..9).map(number).sum::<f64>() as f32
+    let (rows, columns) = (G[element / 4], G[element % 4]);
+    let term = |tap: usize| rows[tap / 3] * columns[tap % 3] * f64::from(filter[tap]);
+    (0..9).map(term).sum::<f64>() as f32
 }
 
-/// Tiles of 2×2 output places, one image after the other.
+/// A range of tiles of 2×2 outputs, counted over all images.
 #[derive(Clone, Copy)]
 struct Tiles {
     first: usize,
     count: usize,
-    /// Rows and columns of tiles of an image.
+    /// Rows and columns of tiles in an image.
     grid: [usize; 2],
 }
 
 impl Tiles {
-    /// A tile's image, and its first output row and column.
-    fn place(&self, tile: usize) -> [usize; 3] {
+    /// Image, first output row and first output column of a tile.
+    fn origin(&self, tile: usize) -> [usize; 3] {
         let (tile, [rows, columns]) = (self.first + tile, self.grid);
         [tile / (rows * columns), tile / columns % rows * 2, tile % columns * 2]
     }
 }
 
 /// `Bᵀ d B` of each tile.
-struct Transform<'a> {
-    of: &'a Winograd,
+struct TransformInput<'a> {
+    winograd: &'a Winograd,
     tiles: Tiles,
-    maps: &'a Maps,
+    input: &'a Tensor,
     to: &'a mut [f32],
 }
 
-impl Work for Transform<'_> {
+impl FloatLoop for TransformInput<'_> {
     #[inline(always)]
-    fn run<F: Floats>(self) {
-        let Self { of: Winograd { window, inputs, .. }, tiles, maps, to } = self;
+    fn run<F: FloatVector>(self) {
+        let Self { winograd: Winograd { window, inputs, .. }, tiles, input, to } = self;
         for tile in 0..tiles.count {
-            let [image, y, x] = tiles.place(tile);
-            // Where each of the 16 numbers is, none outside the map.
-            let mut places = [None; PLACES];
-            for at in 0..PLACES {
-                let row = (y + at / 4).wrapping_sub(window.before[0]);
-                let column = (x + at % 4).wrapping_sub(window.before[1]);
-                if row < maps.height && column < maps.width {
-                    places[at] = Some(((image * maps.height + row) * maps.width + column) * inputs);
+            let [image, y, x] = tiles.origin(tile);
+            // Offset of each of the 16 values; `None` in the padding.
+            let mut offsets = [None; ELEMENTS];
+            for element in 0..ELEMENTS {
+                let row = (y + element / 4).wrapping_sub(window.pad_before[0]);
+                let column = (x + element % 4).wrapping_sub(window.pad_before[1]);
+                if row < input.height && column < input.width {
+                    let position = (image * input.height + row) * input.width + column;
+                    offsets[element] = Some(position * inputs);
                 }
             }
             for first in (0..*inputs).step_by(LANES) {
-                let mut seen = [[0.0; LANES]; PLACES];
-                for at in 0..PLACES {
-                    if let Some(place) = places[at] {
-                        seen[at].copy_from_slice(&maps.values[place + first..][..LANES]);
+                let mut values = [[0.0; LANES]; ELEMENTS];
+                for element in 0..ELEMENTS {
+                    if let Some(offset) = offsets[element] {
+                        values[element].copy_from_slice(&input.values[offset + first..][..LANES]);
                     }
                 }
                 for row in 0..4 {
-                    input(&mut seen, 4 * row, 1);
+                    transform_input(&mut values, 4 * row, 1);
                 }
                 for column in 0..4 {
-                    input(&mut seen, column, 4);
+                    transform_input(&mut values, column, 4);
                 }
-                for at in 0..PLACES {
-                    to[(at * TOGETHER + tile) * inputs + first..][..LANES]
-                        .copy_from_slice(&seen[at]);
+                for element in 0..ELEMENTS {
+                    to[(element * TILES + tile) * inputs + first..][..LANES]
+                        .copy_from_slice(&values[element]);
                 }
             }
         }
     }
 }
 
-/// `Bᵀ` times the four lines from `first` on, each `step` after the one before.
+/// Multiplies `Bᵀ` with four elements: `first`, and every `step`th after it.
 #[inline(always)]
-fn input(lines: &mut [Line; PLACES], first: usize, step: usize) {
+fn transform_input(elements: &mut [Lanes; ELEMENTS], first: usize, step: usize) {
     for lane in 0..LANES {
         let mut d = [0.0; 4];
-        for at in 0..4 {
-            d[at] = lines[first + at * step][lane];
+        for index in 0..4 {
+            d[index] = elements[first + index * step][lane];
         }
         let transformed = [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]];
-        for at in 0..4 {
-            lines[first + at * step][lane] = transformed[at];
+        for index in 0..4 {
+            elements[first + index * step][lane] = transformed[index];
         }
     }
 }
 
 /// `Aᵀ m A` of each tile's products, plus the biases.
-struct Back<'a> {
-    of: &'a Winograd,
+struct TransformOutput<'a> {
+    winograd: &'a Winograd,
     tiles: Tiles,
     from: &'a [f32],
-    rectified: bool,
-    output: &'a mut Maps,
+    relu: bool,
+    output: &'a mut Tensor,
 }
 
-impl Work for Back<'_> {
+impl FloatLoop for TransformOutput<'_> {
     #[inline(always)]
-    fn run<F: Floats>(self) {
-        let Self { of: Winograd { outputs, bias, .. }, tiles, from, rectified, output } = self;
-        let [height, width, _] = output.sides();
+    fn run<F: FloatVector>(self) {
+        let Self { winograd: Winograd { outputs, bias, .. }, tiles, from, relu, output } = self;
+        let [height, width, _] = output.shape();
         for tile in 0..tiles.count {
-            let [image, y, x] = tiles.place(tile);
-            for (line, bias) in bias.iter().enumerate() {
-                let mut products = [[0.0; LANES]; PLACES];
-                for at in 0..PLACES {
-                    let start = (at * TOGETHER + tile) * outputs + line * LANES;
-                    products[at].copy_from_slice(&from[start..][..LANES]);
+            let [image, y, x] = tiles.origin(tile);
+            for (block, bias) in bias.iter().enumerate() {
+                let mut products = [[0.0; LANES]; ELEMENTS];
+                for element in 0..ELEMENTS {
+                    let start = (element * TILES + tile) * outputs + block * LANES;
+                    products[element].copy_from_slice(&from[start..][..LANES]);
                 }
                 for row in 0..4 {
-                    back(&mut products, 4 * row, 1);
+                    transform_output(&mut products, 4 * row, 1);
                 }
                 for column in 0..2 {
-                    back(&mut products, column, 4);
+                    transform_output(&mut products, column, 4);
                 }
-                for at in 0..4 {
-                    let (row, column) = (y + at / 2, x + at % 2);
+                for index in 0..4 {
+                    let (row, column) = (y + index / 2, x + index % 2);
                     if row >= height || column >= width {
                         continue;
                     }
-                    let mut numbers = products[at / 2 * 4 + at % 2];
+                    let mut values = products[index / 2 * 4 + index % 2];
                     for lane in 0..LANES {
-                        numbers[lane] += bias[lane];
-                        if rectified {
-                            rectify(&mut numbers[lane]);
+                        values[lane] += bias[lane];
+                        if relu {
+                            relu_in_place(&mut values[lane]);
                         }
                     }
-                    let place = (image * height + row) * width + column;
-                    output.values[place * outputs + line * LANES..][..LANES]
-                        .copy_from_slice(&numbers);
+                    let position = (image * height + row) * width + column;
+                    output.values[position * outputs + block * LANES..][..LANES]
+                        .copy_from_slice(&values);
                 }
             }
         }
     }
 }
 
-/// `Aᵀ` times four lines, see [`input`]; the first two are the product.
+/// Multiplies `Aᵀ` with four elements, see [`transform_input`]; the first two are the result.
 #[inline(always)]
-fn back(lines: &mut [Line; PLACES], first: usize, step: usize) {
+fn transform_output(elements: &mut [Lanes; ELEMENTS], first: usize, step: usize) {
     for lane in 0..LANES {
         let mut m = [0.0; 4];
-        for at in 0..4 {
-            m[at] = lines[first + at * step][lane];
+        for index in 0..4 {
+            m[index] = elements[first + index * step][lane];
         }
-        lines[first][lane] = m[0] + m[1] + m[2];
-        lines[first + step][lane] = m[1] - m[2] - m[3];
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Batch;
-    use crate::kernel::convolution::Convolution;
-
-    #[test]
-    fn tiles_are_the_sums_that_define_a_convolution() {
-        // More tiles than go through together, sides that are odd, and a border on one side alone.
-        for ([images, height, width], after) in
-            [([1, 8, 8], [1, 1]), ([3, 9, 7], [1, 1]), ([1, 10, 11], [0, 1])]
-        {
-            let window = Window { kernel: [3; 2], stride: [1; 2], before: [1, 1], after };
-            // Small whole numbers, of whose sums and halves floats lose nothing.
-            let number = |at: usize| (at * 7919 % 11) as f32 - 5.0;
-            let numbers = |count: usize| (0..count).map(number).collect::<Vec<_>>();
-            let (inputs, outputs) = (32, 48);
-            let values = numbers(images * inputs * height * width);
-            let shape = vec![images, inputs, height, width];
-            let maps = Maps::of(Batch::new(shape, values).unwrap()).unwrap();
-            let (weights, bias) = (numbers(outputs * inputs * 9), numbers(outputs));
-            let shelf = Shelf::default();
-            let direct =
-                Convolution::new(window, 1, &weights, [outputs, inputs], &bias, None).unwrap();
-            let winograd = Winograd::new(window, &weights, inputs, &bias);
-            for rectified in [false, true] {
-                let expected = direct.run(&maps, rectified, &shelf).unwrap();
-                let found = winograd.run(&maps, rectified, &shelf).unwrap();
-                assert!(found.values == expected.values, "{height} × {width}");
-            }
-        }
-    }
-
-    #[test]
-    fn it_pays_for_dense_filters_of_three_on_maps_that_are_not_small() {
-        let window = Window { kernel: [3; 2], stride: [1; 2], before: [1; 2], after: [1; 2] };
-        assert!(Winograd::pays(&window, [64, 32], [8, 8]));
-        assert!(!Winograd::pays(&window, [64, 32], [6, 8]));
-        assert!(!Winograd::pays(&window, [64, 3], [8, 8]));
-        assert!(!Winograd::pays(&Window { stride: [2; 2], ..window }, [64, 32], [8, 8]));
-        assert!(!Winograd::pays(&Window { kernel: [1; 2], ..window }, [64, 32], [8, 8]));
+        elements[first][lane] = m[0] + m[1] + m[2];
+        elements[first + step][lane] = m[1] - m[2] - m[3];
     }
 }

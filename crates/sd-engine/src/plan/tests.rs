@@ -70,7 +70,7 @@ fn relu_outputs(both: bool) -> Vec<Vec<f32>> {
     assert_eq!(plan.steps.len(), if both { 2 } else { 1 });
     let mut image = plan.black_image().unwrap();
     image.values = vec![0.5, 3.0];
-    plan.run(image).unwrap().0.into_iter().map(|maps| maps.values).collect()
+    plan.run(image).unwrap().0.into_iter().map(|tensor| tensor.values).collect()
 }
 
 #[test]
@@ -130,8 +130,8 @@ fn logits_of_an_8_bit_network_are_close_to_f32() {
     let bytes = compile(&network(Some(Form::ConvInteger))).unwrap();
     // Quantisation, scaling and ReLUs are fused.
     assert_eq!((floats.steps.len(), bytes.steps.len()), (6, 6));
-    let of_bytes = |step: &&Step| matches!(step.operation, Operation::Bytes(_));
-    assert_eq!(bytes.steps.iter().filter(of_bytes).count(), 1, "the last convolution");
+    let is_int8 = |step: &&Step| matches!(step.operation, Operation::Int8Convolution(_));
+    assert_eq!(bytes.steps.iter().filter(is_int8).count(), 1, "the last convolution");
     let (exact, rounded) = (logits(&floats), logits(&bytes));
     assert_ne!(exact, rounded);
     for (exact, rounded) in exact.iter().zip(&rounded) {

@@ -1,73 +1,73 @@
-//! The vectors of x86.
+//! AVX-512, AVX2 and VNNI vectors.
 
 use std::arch::x86_64::*;
 
-use super::{ByteWork, Bytes, Floats, LANES, Sums, Work};
+use super::{Accumulator, FloatLoop, FloatVector, Int8Accumulator, Int8Loop, LANES};
 
 #[target_feature(enable = "avx512f,avx512vl")]
-pub fn floats_of_avx512(work: impl Work) {
-    work.run::<Avx512>();
+pub fn float_avx512(task: impl FloatLoop) {
+    task.run::<Avx512>();
 }
 
 #[target_feature(enable = "avx2,fma")]
-pub fn floats_of_avx2(work: impl Work) {
-    work.run::<Avx2>();
+pub fn float_avx2(task: impl FloatLoop) {
+    task.run::<Avx2>();
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512vnni")]
-pub fn bytes_of_vnni(work: impl ByteWork) {
-    work.run::<Vnni>();
+pub fn int8_vnni(task: impl Int8Loop) {
+    task.run::<Vnni>();
 }
 
 #[target_feature(enable = "avx2")]
-pub fn bytes_of_avx2(work: impl ByteWork) {
-    work.run::<Avx2Bytes>();
+pub fn int8_avx2(task: impl Int8Loop) {
+    task.run::<Avx2Bytes>();
 }
 
-/// Of `floats_of_avx512` alone.
+/// Used in `float_avx512` alone.
 #[derive(Clone, Copy)]
 struct Avx512(__m512);
 
-impl Sums for Avx512 {
-    type Left = f32;
-    type Right = f32;
-    type Start = f32;
-    const ROWS: usize = 12;
+impl Accumulator for Avx512 {
+    type Scalar = f32;
+    type Lane = f32;
+    type Init = f32;
+    const TILE_ROWS: usize = 12;
 
     #[inline(always)]
-    fn start(from: &[f32; LANES]) -> Self {
-        // SAFETY: 16 numbers are there, and the processor has the vectors.
-        Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
+    fn load(init: &[f32; LANES]) -> Self {
+        // SAFETY: 16 values are read, and the processor has the feature.
+        Self(unsafe { _mm512_loadu_ps(init.as_ptr()) })
     }
 
     #[inline(always)]
-    fn plus_product(self, left: f32, right: &[f32; LANES]) -> Self {
+    fn mul_add_scalar(self, scalar: f32, lanes: &[f32; LANES]) -> Self {
         // SAFETY: as above.
         Self(unsafe {
-            _mm512_fmadd_ps(_mm512_set1_ps(left), _mm512_loadu_ps(right.as_ptr()), self.0)
+            _mm512_fmadd_ps(_mm512_set1_ps(scalar), _mm512_loadu_ps(lanes.as_ptr()), self.0)
         })
     }
 }
 
-impl Floats for Avx512 {
+impl FloatVector for Avx512 {
     #[inline(always)]
-    fn plus_products(self, left: &[f32; LANES], right: &[f32; LANES]) -> Self {
+    fn mul_add(self, a: &[f32; LANES], b: &[f32; LANES]) -> Self {
         // SAFETY: as above.
         unsafe {
-            let left = _mm512_loadu_ps(left.as_ptr());
-            Self(_mm512_fmadd_ps(left, _mm512_loadu_ps(right.as_ptr()), self.0))
+            let a = _mm512_loadu_ps(a.as_ptr());
+            Self(_mm512_fmadd_ps(a, _mm512_loadu_ps(b.as_ptr()), self.0))
         }
     }
 
     #[inline(always)]
-    fn largest(self, other: &[f32; LANES]) -> Self {
-        // Of two the second one, where one of them is no number.
+    fn max(self, other: &[f32; LANES]) -> Self {
+        // The instruction returns its second operand if either is NaN.
         // SAFETY: as above.
         Self(unsafe { _mm512_max_ps(_mm512_loadu_ps(other.as_ptr()), self.0) })
     }
 
     #[inline(always)]
-    fn rectified(self) -> Self {
+    fn relu(self) -> Self {
         // SAFETY: as above.
         Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
     }
@@ -75,67 +75,67 @@ impl Floats for Avx512 {
     #[inline(always)]
     fn store(self) -> [f32; LANES] {
         let mut to = [0.0; LANES];
-        // SAFETY: there is room for 16 numbers.
+        // SAFETY: 16 values are written to an array of 16.
         unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) };
         to
     }
 }
 
-/// Of `floats_of_avx2` alone.
+/// Used in `float_avx2` alone.
 #[derive(Clone, Copy)]
 struct Avx2([__m256; 2]);
 
-/// The halves of sixteen numbers.
+/// Sixteen values as two vectors.
 #[inline(always)]
-fn halves(from: &[f32; LANES]) -> [__m256; 2] {
-    let (low, high) = from.split_at(8);
-    // SAFETY: 8 numbers are in each, and code for AVX2 alone comes here.
+fn halves(values: &[f32; LANES]) -> [__m256; 2] {
+    let (low, high) = values.split_at(8);
+    // SAFETY: 8 values are read from each half, and only AVX2 code calls this.
     unsafe { [_mm256_loadu_ps(low.as_ptr()), _mm256_loadu_ps(high.as_ptr())] }
 }
 
-impl Sums for Avx2 {
-    type Left = f32;
-    type Right = f32;
-    type Start = f32;
-    const ROWS: usize = 6;
+impl Accumulator for Avx2 {
+    type Scalar = f32;
+    type Lane = f32;
+    type Init = f32;
+    const TILE_ROWS: usize = 6;
 
     #[inline(always)]
-    fn start(from: &[f32; LANES]) -> Self {
-        Self(halves(from))
+    fn load(init: &[f32; LANES]) -> Self {
+        Self(halves(init))
     }
 
     #[inline(always)]
-    fn plus_product(self, left: f32, right: &[f32; LANES]) -> Self {
-        let [low, high] = halves(right);
-        // SAFETY: the processor has the vectors.
+    fn mul_add_scalar(self, scalar: f32, lanes: &[f32; LANES]) -> Self {
+        let [low, high] = halves(lanes);
+        // SAFETY: the processor has the feature.
         unsafe {
-            let left = _mm256_set1_ps(left);
-            let low = _mm256_fmadd_ps(left, low, self.0[0]);
-            Self([low, _mm256_fmadd_ps(left, high, self.0[1])])
+            let scalar = _mm256_set1_ps(scalar);
+            let low = _mm256_fmadd_ps(scalar, low, self.0[0]);
+            Self([low, _mm256_fmadd_ps(scalar, high, self.0[1])])
         }
     }
 }
 
-impl Floats for Avx2 {
+impl FloatVector for Avx2 {
     #[inline(always)]
-    fn plus_products(self, left: &[f32; LANES], right: &[f32; LANES]) -> Self {
-        let (left, right) = (halves(left), halves(right));
-        // SAFETY: the processor has the vectors.
+    fn mul_add(self, a: &[f32; LANES], b: &[f32; LANES]) -> Self {
+        let (a, b) = (halves(a), halves(b));
+        // SAFETY: the processor has the feature.
         unsafe {
-            let low = _mm256_fmadd_ps(left[0], right[0], self.0[0]);
-            Self([low, _mm256_fmadd_ps(left[1], right[1], self.0[1])])
+            let low = _mm256_fmadd_ps(a[0], b[0], self.0[0]);
+            Self([low, _mm256_fmadd_ps(a[1], b[1], self.0[1])])
         }
     }
 
     #[inline(always)]
-    fn largest(self, other: &[f32; LANES]) -> Self {
+    fn max(self, other: &[f32; LANES]) -> Self {
         let [low, high] = halves(other);
         // SAFETY: as above.
         Self(unsafe { [_mm256_max_ps(low, self.0[0]), _mm256_max_ps(high, self.0[1])] })
     }
 
     #[inline(always)]
-    fn rectified(self) -> Self {
+    fn relu(self) -> Self {
         // SAFETY: as above.
         unsafe {
             let zero = _mm256_setzero_ps();
@@ -147,7 +147,7 @@ impl Floats for Avx2 {
     fn store(self) -> [f32; LANES] {
         let mut to = [0.0; LANES];
         let (low, high) = to.split_at_mut(8);
-        // SAFETY: there is room for 8 numbers in each.
+        // SAFETY: 8 values are written to each half.
         unsafe {
             _mm256_storeu_ps(low.as_mut_ptr(), self.0[0]);
             _mm256_storeu_ps(high.as_mut_ptr(), self.0[1]);
@@ -156,56 +156,56 @@ impl Floats for Avx2 {
     }
 }
 
-/// Of `bytes_of_vnni` alone.
+/// Used in `int8_vnni` alone.
 #[derive(Clone, Copy)]
 struct Vnni(__m512i);
 
-impl Sums for Vnni {
-    type Left = [u8; 4];
-    type Right = [i8; 4];
-    type Start = i32;
-    const ROWS: usize = 12;
+impl Accumulator for Vnni {
+    type Scalar = [u8; 4];
+    type Lane = [i8; 4];
+    type Init = i32;
+    const TILE_ROWS: usize = 12;
 
     #[inline(always)]
-    fn start(from: &[i32; LANES]) -> Self {
-        // SAFETY: 64 bytes are there, and the processor has the vectors.
-        Self(unsafe { _mm512_loadu_si512(from.as_ptr().cast()) })
+    fn load(init: &[i32; LANES]) -> Self {
+        // SAFETY: 64 bytes are read, and the processor has the feature.
+        Self(unsafe { _mm512_loadu_si512(init.as_ptr().cast()) })
     }
 
     #[inline(always)]
-    fn plus_product(self, left: [u8; 4], right: &[[i8; 4]; LANES]) -> Self {
+    fn mul_add_scalar(self, scalar: [u8; 4], lanes: &[[i8; 4]; LANES]) -> Self {
         // SAFETY: as above.
         unsafe {
-            let left = _mm512_set1_epi32(i32::from_ne_bytes(left));
-            Self(_mm512_dpbusd_epi32(self.0, left, _mm512_loadu_si512(right.as_ptr().cast())))
+            let scalar = _mm512_set1_epi32(i32::from_ne_bytes(scalar));
+            Self(_mm512_dpbusd_epi32(self.0, scalar, _mm512_loadu_si512(lanes.as_ptr().cast())))
         }
     }
 }
 
-impl Bytes for Vnni {
+impl Int8Accumulator for Vnni {
     #[inline(always)]
     fn store(self) -> [i32; LANES] {
         let mut to = [0; LANES];
-        // SAFETY: there is room for 16 numbers.
+        // SAFETY: 16 values are written to an array of 16.
         unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), self.0) };
         to
     }
 }
 
-/// Of `bytes_of_avx2` alone.
+/// Used in `int8_avx2` alone.
 #[derive(Clone, Copy)]
 struct Avx2Bytes([__m256i; 2]);
 
-impl Sums for Avx2Bytes {
-    type Left = [u8; 4];
-    type Right = [i8; 4];
-    type Start = i32;
-    const ROWS: usize = 4;
+impl Accumulator for Avx2Bytes {
+    type Scalar = [u8; 4];
+    type Lane = [i8; 4];
+    type Init = i32;
+    const TILE_ROWS: usize = 4;
 
     #[inline(always)]
-    fn start(from: &[i32; LANES]) -> Self {
-        let (low, high) = from.split_at(8);
-        // SAFETY: 32 bytes are in each, and the processor has the vectors.
+    fn load(init: &[i32; LANES]) -> Self {
+        let (low, high) = init.split_at(8);
+        // SAFETY: 32 bytes are read from each half, and the processor has the feature.
         unsafe {
             let low = _mm256_loadu_si256(low.as_ptr().cast());
             Self([low, _mm256_loadu_si256(high.as_ptr().cast())])
@@ -213,21 +213,21 @@ impl Sums for Avx2Bytes {
     }
 
     #[inline(always)]
-    fn plus_product(self, left: [u8; 4], right: &[[i8; 4]; LANES]) -> Self {
-        let (low, high) = right.split_at(8);
+    fn mul_add_scalar(self, scalar: [u8; 4], lanes: &[[i8; 4]; LANES]) -> Self {
+        let (low, high) = lanes.split_at(8);
         // SAFETY: as above.
         unsafe {
-            let left = _mm256_set1_epi32(i32::from_ne_bytes(left));
-            // Of bytes alone there is an addition of two products in 16 bits, which overflows:
-            // in 16 bits each, and added in 32, they do not.
-            let plus = |sum: __m256i, right: __m256i| {
+            let scalar = _mm256_set1_epi32(i32::from_ne_bytes(scalar));
+            // The instruction for bytes adds two products in 16 bits, which overflows. Widened to
+            // 16 bits first, products are added in 32.
+            let plus = |sum: __m256i, lane: __m256i| {
                 let low = _mm256_set1_epi32(0x00ff_00ff);
                 let even = _mm256_madd_epi16(
-                    _mm256_and_si256(left, low),
-                    _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(right)),
+                    _mm256_and_si256(scalar, low),
+                    _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(lane)),
                 );
                 let odd =
-                    _mm256_madd_epi16(_mm256_srli_epi16::<8>(left), _mm256_srai_epi16::<8>(right));
+                    _mm256_madd_epi16(_mm256_srli_epi16::<8>(scalar), _mm256_srai_epi16::<8>(lane));
                 _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
             };
             let low = plus(self.0[0], _mm256_loadu_si256(low.as_ptr().cast()));
@@ -236,12 +236,12 @@ impl Sums for Avx2Bytes {
     }
 }
 
-impl Bytes for Avx2Bytes {
+impl Int8Accumulator for Avx2Bytes {
     #[inline(always)]
     fn store(self) -> [i32; LANES] {
         let mut to = [0; LANES];
         let (low, high) = to.split_at_mut(8);
-        // SAFETY: there is room for 8 numbers in each.
+        // SAFETY: 8 values are written to each half.
         unsafe {
             _mm256_storeu_si256(low.as_mut_ptr().cast(), self.0[0]);
             _mm256_storeu_si256(high.as_mut_ptr().cast(), self.0[1]);
