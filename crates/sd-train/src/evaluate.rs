@@ -78,7 +78,7 @@ impl Evaluation {
     }
 
     /// The same where a share of what the exits before have said stays in an exit's answer
-    /// ([`Memory`](sd_infer::Memory)), for each of these shares.
+    /// ([`LogitCarry`](sd_infer::LogitCarry)), for each of these shares.
     ///
     /// # Errors
     /// If not every image was seen.

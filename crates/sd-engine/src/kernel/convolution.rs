@@ -26,7 +26,7 @@ enum Algorithm {
 
 impl Convolution {
     /// Packs weights `[outputs, inputs / groups, rows, columns]` for the fastest algorithm at this
-    /// `output_size`, if it is known. `None` if the numbers contradict each other.
+    /// `output_size`, if it is known. `None` if the sizes contradict each other.
     pub fn new(
         window: Window,
         groups: usize,

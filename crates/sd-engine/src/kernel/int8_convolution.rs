@@ -46,7 +46,7 @@ pub struct Int8Convolution {
 }
 
 impl Int8Convolution {
-    /// Packs weights `[outputs, inputs, rows, columns]`; `None` if the numbers contradict each other.
+    /// Packs weights `[outputs, inputs, rows, columns]`; `None` if the sizes contradict each other.
     pub fn new(
         window: Window,
         quantization: Quantization,

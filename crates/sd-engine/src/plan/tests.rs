@@ -2,7 +2,7 @@
 
 use super::*;
 use sd_onnx::proto::AttributeProto;
-use sd_onnx::quantize::{Form, KERNEL, Range, quantize, values_to_measure};
+use sd_onnx::quantize::{KERNEL, QuantFormat, Range, quantize, values_to_calibrate};
 use sd_onnx::{Graph, float, int, ints};
 
 fn compile(graph: &GraphProto) -> Result<Plan> {
@@ -79,8 +79,8 @@ fn a_relu_is_fused_unless_its_input_is_an_output_too() {
     assert_eq!(relu_outputs(true), [[0.5, -2.0], [0.5, 0.0]]);
 }
 
-/// `images` [2, 4, 4] → 1×1 → ReLU → depthwise 3×3 → 1×1 → pooling → linear, quantised as `form`.
-fn network(form: Option<Form>) -> GraphProto {
+/// `images` [2, 4, 4] → 1×1 → ReLU → depthwise 3×3 → 1×1 → pooling → linear, quantised as `format`.
+fn network(format: Option<QuantFormat>) -> GraphProto {
     let mut graph = Graph::new("network");
     let images = graph.input("images", &[2, 4, 4]);
     let mut seed = 0;
@@ -110,10 +110,10 @@ fn network(form: Option<Form>) -> GraphProto {
     let logits = graph.node("Gemm", &[&vector, &matrix, &bias], vec![int("transB", 1)]);
     graph.output(&logits, "logits", &[3]);
     let mut graph = graph.finish();
-    if let Some(form) = form {
-        let names = values_to_measure(&graph, form);
+    if let Some(format) = format {
+        let names = values_to_calibrate(&graph, format);
         let ranges = names.into_iter().map(|name| (name, Range::new(0.0, 12.0))).collect();
-        quantize(&mut graph, &ranges, form).unwrap();
+        quantize(&mut graph, &ranges, format).unwrap();
     }
     graph
 }
@@ -127,7 +127,7 @@ fn logits(plan: &Plan) -> Vec<f32> {
 #[test]
 fn logits_of_an_8_bit_network_are_close_to_f32() {
     let floats = compile(&network(None)).unwrap();
-    let bytes = compile(&network(Some(Form::ConvInteger))).unwrap();
+    let bytes = compile(&network(Some(QuantFormat::ConvInteger))).unwrap();
     // Quantisation, scaling and ReLUs are fused.
     assert_eq!((floats.steps.len(), bytes.steps.len()), (6, 6));
     let is_int8 = |step: &&Step| matches!(step.operation, Operation::Int8Convolution(_));
@@ -137,7 +137,7 @@ fn logits_of_an_8_bit_network_are_close_to_f32() {
     for (exact, rounded) in exact.iter().zip(&rounded) {
         assert!((exact - rounded).abs() < 0.05 * exact.abs(), "{exact} {rounded}");
     }
-    let error = message(compile(&network(Some(Form::Qdq))));
+    let error = message(compile(&network(Some(QuantFormat::Qdq))));
     assert!(error.ends_with("no native kernel"), "{error}");
 }
 
@@ -147,14 +147,14 @@ fn int8_convolutions_without_scaling_are_refused() {
         graph.node.iter().position(|node| node.op_type == operator).unwrap()
     };
     for operator in ["QuantizeLinear", "Cast", "Mul", "Add"] {
-        let mut graph = network(Some(Form::ConvInteger));
+        let mut graph = network(Some(QuantFormat::ConvInteger));
         let index = index_of(&graph, operator);
         graph.node[index].op_type = "Identity".to_owned();
         let error = message(compile(&graph));
         assert!(error.ends_with("no native kernel"), "{operator}: {error}");
     }
     // Sums that are an output themselves cannot be fused.
-    let mut graph = network(Some(Form::ConvInteger));
+    let mut graph = network(Some(QuantFormat::ConvInteger));
     let index = index_of(&graph, "Cast");
     graph.output[0].name = graph.node[index].output[0].clone();
     let error = message(compile(&graph));

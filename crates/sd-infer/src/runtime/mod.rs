@@ -10,7 +10,7 @@ mod ort;
 #[cfg(feature = "rten")]
 mod rten;
 
-use sd_onnx::quantize::Form;
+use sd_onnx::quantize::QuantFormat;
 
 use crate::{Batch, Error, Result};
 #[cfg(feature = "rten")]
@@ -40,7 +40,7 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Loads the files of a network, whose 8-bit convolutions have form `int8`, into the fastest
+    /// Loads the files of a network, whose 8-bit convolutions have format `int8`, into the fastest
     /// engine available: ONNX Runtime if `ORT_DYLIB_PATH` names its library, else the native engine
     /// if it supports the network, else rten.
     ///
@@ -48,7 +48,7 @@ impl Engine {
     /// See [`load`](Self::load).
     pub fn load_fastest(
         files: Vec<Vec<u8>>,
-        int8: Option<Form>,
+        int8: Option<QuantFormat>,
         threads: usize,
     ) -> Result<(Self, Vec<Box<dyn Runtime>>)> {
         let has_library = std::env::var_os("ORT_DYLIB_PATH").is_some();
@@ -66,12 +66,12 @@ impl Engine {
         Ok((engine, files.into_iter().map(load).collect::<Result<_>>()?))
     }
 
-    /// ONNX Runtime is slow for [`Form::ConvInteger`]; the native engine has no [`Form::Qdq`].
-    fn fastest(has_library: bool, int8: Option<Form>) -> Self {
+    /// ONNX Runtime is slow for [`QuantFormat::ConvInteger`]; the native engine has no [`QuantFormat::Qdq`].
+    fn fastest(has_library: bool, int8: Option<QuantFormat>) -> Self {
         match int8 {
-            None | Some(Form::Qdq) if cfg!(feature = "ort") && has_library => Self::Ort,
-            None | Some(Form::ConvInteger) => Self::Native,
-            Some(Form::Qdq) => Self::GENERAL,
+            None | Some(QuantFormat::Qdq) if cfg!(feature = "ort") && has_library => Self::Ort,
+            None | Some(QuantFormat::ConvInteger) => Self::Native,
+            Some(QuantFormat::Qdq) => Self::GENERAL,
         }
     }
 
@@ -87,7 +87,7 @@ impl Engine {
         }
     }
 
-    /// Loads the bytes of a file, whose 8-bit convolutions have form `int8`, to run on `threads`.
+    /// Loads the bytes of a file, whose 8-bit convolutions have format `int8`, to run on `threads`.
     ///
     /// # Errors
     /// [`Error::Runtime`] if the engine cannot load it, [`Error::NoRuntime`] if the crate was
@@ -95,7 +95,7 @@ impl Engine {
     pub fn load(
         self,
         bytes: Vec<u8>,
-        int8: Option<Form>,
+        int8: Option<QuantFormat>,
         threads: usize,
     ) -> Result<Box<dyn Runtime>> {
         match self {
@@ -103,7 +103,7 @@ impl Engine {
             #[cfg(feature = "rten")]
             Self::Rten => {
                 let runtime = Box::new(rten::Rten::load(bytes, threads)?);
-                let whole = int8 != Some(Form::ConvInteger);
+                let whole = int8 != Some(QuantFormat::ConvInteger);
                 Ok(if whole { runtime } else { Box::new(ImageByImage(runtime)) })
             }
             #[cfg(feature = "ort")]
@@ -145,9 +145,9 @@ mod tests {
     #[test]
     fn onnx_runtime_is_chosen_for_f32_and_qdq_if_its_library_is_named() {
         assert_eq!(Engine::fastest(true, None), Engine::Ort);
-        assert_eq!(Engine::fastest(true, Some(Form::Qdq)), Engine::Ort);
-        assert_eq!(Engine::fastest(true, Some(Form::ConvInteger)), Engine::Native);
+        assert_eq!(Engine::fastest(true, Some(QuantFormat::Qdq)), Engine::Ort);
+        assert_eq!(Engine::fastest(true, Some(QuantFormat::ConvInteger)), Engine::Native);
         assert_eq!(Engine::fastest(false, None), Engine::Native);
-        assert_eq!(Engine::fastest(false, Some(Form::Qdq)), Engine::Rten);
+        assert_eq!(Engine::fastest(false, Some(QuantFormat::Qdq)), Engine::Rten);
     }
 }

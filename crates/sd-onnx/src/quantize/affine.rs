@@ -1,70 +1,69 @@
-//! Floats as 8-bit whole numbers.
+//! Affine quantisation of values and weights.
 
 use crate::proto::{ElementType, TensorProto};
 use crate::{Error, Result};
 
-/// The largest magnitude of a weight that is multiplied in bytes, see [the module](super).
-pub(super) const MULTIPLIED: f32 = 64.0;
-/// The largest magnitude of a weight that is stored in bytes alone.
-pub(super) const STORED: f32 = 127.0;
+/// Largest magnitude of 8-bit weights that are multiplied in 8 bits, see [the module](super).
+pub(super) const MAX_MULTIPLIED: f32 = 64.0;
+/// Largest magnitude of 8-bit weights that are multiplied in `f32`.
+pub(super) const MAX_STORED: f32 = 127.0;
 
-/// The values that a feature map takes.
+/// Range of the values of a feature map.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
-    least: f32,
-    most: f32,
+    min: f32,
+    max: f32,
 }
 
 impl Range {
-    /// From the least to the most value. The range always holds 0, which is exact then: it is
-    /// what maps are padded with.
-    pub fn new(least: f32, most: f32) -> Self {
-        Self { least: least.min(0.0), most: most.max(0.0) }
+    /// The range from `min` to `max`, extended to include 0. Padding is 0, so it must be exact.
+    pub fn new(min: f32, max: f32) -> Self {
+        Self { min: min.min(0.0), max: max.max(0.0) }
     }
 
-    /// The smallest range that holds both.
+    /// The smallest range that includes both.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
-        Self { least: self.least.min(other.least), most: self.most.max(other.most) }
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
     }
 
-    /// The mean of ranges; of none, the range of 0 alone.
+    /// The mean of the bounds; without ranges, 0 alone.
     #[must_use]
     pub fn mean(ranges: &[Self]) -> Self {
         let count = ranges.len().max(1) as f32;
-        let least = ranges.iter().map(|range| range.least).sum::<f32>() / count;
-        let most = ranges.iter().map(|range| range.most).sum::<f32>() / count;
-        Self { least, most }
+        let min = ranges.iter().map(|range| range.min).sum::<f32>() / count;
+        let max = ranges.iter().map(|range| range.max).sum::<f32>() / count;
+        Self { min, max }
     }
 
-    /// The smallest range that holds this one and whose 0 is byte 128.
+    /// The smallest range that includes this one and whose zero point is 128.
     pub(super) fn symmetric(self) -> Self {
-        let largest = self.most.max(-self.least);
-        Self { least: -largest * 128.0 / 127.0, most: largest }
+        let max = self.max.max(-self.min);
+        Self { min: -max * 128.0 / 127.0, max }
     }
 
-    /// The difference between two neighbours among 256 values.
+    /// Difference between neighbouring values among the 256.
     pub(super) fn scale(self) -> f32 {
-        let scale = (self.most - self.least) / 255.0;
+        let scale = (self.max - self.min) / 255.0;
         if scale > 0.0 && scale.is_finite() { scale } else { 1.0 }
     }
 
-    /// The number that stands for 0.
-    pub(super) fn zero(self) -> u8 {
-        (-self.least / self.scale()).round().clamp(0.0, 255.0) as u8
+    /// The byte of 0.
+    pub(super) fn zero_point(self) -> u8 {
+        (-self.min / self.scale()).round().clamp(0.0, 255.0) as u8
     }
 }
 
-/// A kernel in whole numbers.
-pub(super) struct Kernel {
+/// 8-bit weights.
+pub(super) struct QuantizedKernel {
     /// `[O, I, H, W]`, i8.
     pub values: TensorProto,
-    /// One for each output channel.
+    /// One per output channel.
     pub scales: Vec<f32>,
 }
 
-/// Each output channel's weights as multiples of its own scale, at most `most` of them.
-pub(super) fn kernel(weight: &TensorProto, most: f32) -> Result<Kernel> {
+/// Quantises the weights of each output channel to its own scale, with a magnitude of at most `max`.
+pub(super) fn quantize_kernel(weight: &TensorProto, max: f32) -> Result<QuantizedKernel> {
     let floats = weight.to_floats()?;
     let channels = weight.dims.first().map_or(0, |&channels| channels as usize);
     if channels == 0 || floats.is_empty() {
@@ -74,7 +73,7 @@ pub(super) fn kernel(weight: &TensorProto, most: f32) -> Result<Kernel> {
     let (mut bytes, mut scales) = (Vec::with_capacity(floats.len()), Vec::new());
     for channel in floats.chunks_exact(floats.len() / channels) {
         let largest = channel.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        let scale = if largest > 0.0 { largest / most } else { 1.0 };
+        let scale = if largest > 0.0 { largest / max } else { 1.0 };
         bytes.extend(channel.iter().map(|value| (value / scale).round() as i8 as u8));
         scales.push(scale);
     }
@@ -84,10 +83,10 @@ pub(super) fn kernel(weight: &TensorProto, most: f32) -> Result<Kernel> {
         name: format!("{}_int8", weight.name),
         raw_data: bytes,
     };
-    Ok(Kernel { values, scales })
+    Ok(QuantizedKernel { values, scales })
 }
 
-/// One byte.
+/// A scalar of type u8.
 pub(super) fn byte(name: &str, value: u8) -> TensorProto {
     TensorProto {
         dims: vec![],
@@ -97,7 +96,7 @@ pub(super) fn byte(name: &str, value: u8) -> TensorProto {
     }
 }
 
-/// A vector of 32-bit whole numbers.
+/// A vector of type i32.
 pub(super) fn ints(name: &str, values: &[i32]) -> TensorProto {
     TensorProto {
         dims: vec![values.len() as i64],
@@ -112,24 +111,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_holds_zero_exactly() {
+    fn a_range_includes_zero_exactly() {
         let range = Range::new(-1.0, 1.55);
         assert!((range.scale() - 0.01).abs() < 1e-7);
-        assert_eq!(range.zero(), 100);
+        assert_eq!(range.zero_point(), 100);
         assert_eq!(Range::new(1.0, 2.0), Range::new(0.0, 2.0));
         for range in [Range::new(0.0, 1.27), Range::new(-1.27, 0.5)] {
-            assert_eq!(range.symmetric().zero(), 128);
+            assert_eq!(range.symmetric().zero_point(), 128);
             assert!((range.symmetric().scale() - 0.01).abs() < 1e-7);
         }
-        assert_eq!((Range::new(0.0, 0.0).scale(), Range::new(0.0, 0.0).zero()), (1.0, 0));
+        assert_eq!((Range::new(0.0, 0.0).scale(), Range::new(0.0, 0.0).zero_point()), (1.0, 0));
         assert_eq!(Range::new(0.0, 1.0).union(Range::new(-2.0, 0.5)), Range::new(-2.0, 1.0));
     }
 
     #[test]
-    fn each_channel_has_its_scale() {
+    fn each_output_channel_has_its_own_scale() {
         let weight =
             TensorProto::floats("w".to_owned(), &[3, 2], &[0.5, -1.0, 8.0, 64.0, 0.0, 0.0]);
-        let kernel = kernel(&weight, MULTIPLIED).unwrap();
+        let kernel = quantize_kernel(&weight, MAX_MULTIPLIED).unwrap();
         assert_eq!(kernel.scales, [1.0 / 64.0, 1.0, 1.0]);
         let values: Vec<i8> = kernel.values.raw_data.iter().map(|&byte| byte as i8).collect();
         assert_eq!(values, [32, -64, 8, 64, 0, 0]);
