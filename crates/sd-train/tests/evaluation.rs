@@ -232,7 +232,7 @@ fn predictions_are_what_the_evaluation_saw() {
     assert!(found.iter().filter(|line| line["exit"] == "exit1").count() == 3, "{found:?}");
     for (image, line) in found.iter().enumerate() {
         let exits = answers.without_ensemble().iter().map(|exit| exit[image].opinion);
-        let exit = Rule::Confidence(Some(between)).leaves_at(exits);
+        let exit = Rule::Confidence(Some(between)).exit_index(exits);
         assert_eq!(line["exit"], ["exit1", "exit2", "deepest"][exit]);
         assert_says(line, &answers, exit, image);
     }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Our crates, which of ours each may use, and whether it may use `tch`.
-const ALLOWED: [(&str, &[&str], bool); 14] = [
+const ALLOWED: [(&str, &[&str], bool); 15] = [
     ("sd-variants", &[], false),
     ("sd-onnx", &[], false),
     ("sd-weights", &[], false),
@@ -16,7 +16,8 @@ const ALLOWED: [(&str, &[&str], bool); 14] = [
     ("sd-layers", &["sd-onnx", "sd-variants"], true),
     ("sd-models", &["sd-layers", "sd-onnx", "sd-variants", "sd-weights"], true),
     ("sd-data", &["sd-image", "sd-variants"], false),
-    ("sd-infer", &["sd-onnx", "sd-image"], false),
+    ("sd-engine", &["sd-onnx"], false),
+    ("sd-infer", &["sd-engine", "sd-onnx", "sd-image"], false),
     (
         "sd-train",
         &[
