@@ -1,5 +1,5 @@
-//! Compiles the bridge to libtorch, and writes libtorch's folder into what is linked here, so that
-//! it runs without `LD_LIBRARY_PATH`.
+//! Compiles the bridge to libtorch, and sets the run path to libtorch, so that tests run without
+//! `LD_LIBRARY_PATH`.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");

@@ -1,4 +1,4 @@
-//! Writes the folder of libtorch into what is linked here, so that it runs without `LD_LIBRARY_PATH`.
+//! Sets the run path to libtorch, so that tests run without `LD_LIBRARY_PATH`.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");

@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_data::fuzzing::cifar_archive(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_data::dataset::fuzzing::cifar_archive(bytes));

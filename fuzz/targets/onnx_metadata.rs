@@ -1,4 +1,4 @@
-//! What an ONNX file says of itself, and its messages.
+//! Decoding of ONNX files and their metadata.
 
 #![no_main]
 

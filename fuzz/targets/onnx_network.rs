@@ -1,4 +1,4 @@
-//! An exported network that is loaded and run.
+//! Loading and running of an exported network.
 
 #![no_main]
 
@@ -9,8 +9,8 @@ use std::sync::Once;
 static QUIET: Once = Once::new();
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    // libFuzzer's own hook ends the process also where sd-infer makes a panic of the runtime an
-    // error. What is not caught still ends it.
+    // libFuzzer's hook aborts on every panic, but sd-infer turns those of engines into errors. A
+    // panic that is not caught still aborts.
     QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
     let files = vec![bytes.to_vec()];
     if let Ok(mut classifier) = Classifier::load(files, Path::new("a.onnx"), Options::default()) {

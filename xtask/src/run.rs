@@ -18,7 +18,7 @@ pub struct Program {
 
 /// Trains, evaluates and counts.
 pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
-/// The same, with every runtime of exported networks.
+/// The same, with ONNX Runtime.
 pub const SD_TRAIN_ALL: Program = Program { name: "sd-train", features: &["ort"] };
 /// Reports.
 pub const SD_REPORT: Program = Program { name: "sd-report", features: &["cli"] };
@@ -26,8 +26,6 @@ pub const SD_REPORT: Program = Program { name: "sd-report", features: &["cli"] }
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &[] };
 /// Classifies images with an exported network.
 pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli", "ort"] };
-/// The same with every runtime.
-pub const SD_INFER_ALL: Program = Program { name: "sd-infer", features: &["cli", "ort", "tract"] };
 /// Fetches, shows and checks data sets.
 pub const SD_DATA: Program = Program { name: "sd-data", features: &["cli"] };
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use sd_layers::channels_last;
-use sd_models::{MultiExit, keep_weights_for_inference};
+use sd_models::{MultiExit, prepare_for_inference};
 use sd_report::Measurement;
 use tch::{Kind, Tensor, nn};
 
@@ -27,7 +27,7 @@ pub fn measure(
     let vs = nn::VarStore::new(device);
     let task = experiment.task();
     let network = MultiExit::build(&vs.root(), &experiment.model, task, stopwatch.precision)?;
-    keep_weights_for_inference(&vs, stopwatch.precision);
+    prepare_for_inference(&vs, stopwatch.precision);
     let images = |batch: usize| {
         let size = [batch as i64, task.input.channels, task.input.height, task.input.width];
         channels_last(&Tensor::randn(size, (Kind::Float, device)))

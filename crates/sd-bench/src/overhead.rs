@@ -107,7 +107,7 @@ fn pair(
 
 /// The same shapes, classes and augmentation on synthetic images.
 fn synthetic(config: &DataConfig, images: usize) -> DataConfig {
-    let (shape, classes) = config.dataset.input();
+    let (shape, classes) = config.dataset.get().input();
     DataConfig {
         dataset: DatasetConfig::Synthetic(SyntheticConfig {
             classes,

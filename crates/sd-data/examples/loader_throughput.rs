@@ -1,8 +1,8 @@
-//! Images a second through the loader, on images of CIFAR's size:
+//! Throughput of the loader on images of CIFAR's size:
 //! `cargo run --release -p sd-data --example loader_throughput [AUGMENT [THREADS]…]`
 //!
-//! AUGMENT is the list of an experiment's `data.augment`, in TOML: `'[{ flip = {} }]'`. Without it,
-//! several lists are gone through.
+//! AUGMENT is a `data.augment` list in TOML: `'[{ flip = {} }]'`. Without it, several lists are
+//! measured.
 
 use sd_data::{
     AugmentConfig, DatasetConfig, Loader, LoaderConfig, Normalization, Order, SyntheticConfig,
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         width: 32,
         seed: 0,
     });
-    let train = Arc::new(dataset.load(Path::new("data"))?.train);
+    let train = Arc::new(dataset.get().load(Path::new("data"))?.train);
     let normalization = Normalization::measure(&train)?;
     for list in lists {
         println!("augment = {list}");
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 normalization: normalization.clone(),
             };
             let rate = throughput(&Loader::new(Arc::clone(&train), config)?);
-            println!("  {threads} threads: {rate:.0} images a second (median of {EPOCHS} epochs)");
+            println!("  {threads} threads: {rate:.0} images/s (median of {EPOCHS} epochs)");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What an experiment writes about its data, and the data it gets.
+//! The `[data]` section of an experiment, and the data it opens.
 
 use crate::augment::check_all;
 use crate::split::stratified;
@@ -15,66 +15,65 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Where the images come from.
+    /// Data set.
     pub dataset: DatasetConfig,
-    /// Black pixels added to each of the four sides of every image, of all splits: 2 makes 32×32
-    /// of MNIST's 28×28.
+    /// Black border added to every image of all splits, in pixels per side: 2 turns MNIST's 28×28
+    /// into 32×32.
     #[serde(default)]
     pub pad: usize,
-    /// Images held back from training, if any. Not with a data set that has its own to validate
-    /// on.
+    /// Training images held back for validation, if any. An error if the data set has its own
+    /// validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation: Option<ValidationConfig>,
     /// Random changes to training images, in order.
     #[serde(default)]
     pub augment: Vec<AugmentConfig>,
-    /// The mean and deviation; measured unless they are written.
+    /// Mean and standard deviation; measured by default.
     #[serde(default)]
     pub normalize: NormalizeConfig,
 }
 
-/// A share of the training images, drawn class by class, that is validated on instead.
+/// A stratified share of the training images, held back for validation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ValidationConfig {
-    /// Between 0 and 1, both excluded.
+    /// Share per class, between 0 and 1 (both exclusive).
     pub fraction: f64,
-    /// What the draw depends on. It is not the seed of the training, so that runs with different
-    /// seeds train on the same images.
+    /// Seed of the draw. Separate from the seed of the training, so that runs with different seeds
+    /// train on the same images.
     pub seed: u64,
 }
 
 /// The images of an experiment, ready for a [`Loader`](crate::Loader).
 #[derive(Clone, Debug)]
 pub struct Data {
-    /// To train on.
+    /// Training images.
     pub train: Arc<ImageSet>,
-    /// The data set's own, or held back from training where the configuration says so.
+    /// Validation images: the data set's own, or those held back from training.
     pub valid: Option<Arc<ImageSet>>,
-    /// To test on.
+    /// Test images.
     pub test: Arc<ImageSet>,
-    /// For every split; measured, if it was measured, on `train` alone.
+    /// Normalisation of all splits; if measured, on `train` alone.
     pub normalization: Normalization,
 }
 
-/// The largest border; beyond the size of any image this crate is for.
+/// Largest border in pixels, beyond any image this crate is for.
 const MAX_PAD: usize = 256;
-/// The most classes, and the largest side; beyond any data set this crate is for.
+/// Most classes and largest side, beyond any data set this crate is for.
 const MAX_CLASSES: usize = 1 << 20;
 const MAX_SIDE: usize = 1 << 16;
 
 impl DataConfig {
-    /// The shape of the images that the network sees, and the number of classes, without reading a
-    /// file.
+    /// The network's input shape and the number of classes, without reading a file.
     pub fn input(&self) -> (ImageShape, usize) {
-        let (shape, classes) = self.dataset.input();
+        let (shape, classes) = self.dataset.get().input();
         (shape.padded(self.pad), classes)
     }
 
-    /// Checks what can be checked without reading a file.
+    /// Checks everything that needs no file.
     ///
     /// # Errors
-    /// When a number is out of its range.
+    /// If a number is out of range.
     pub fn check(&self) -> Result<()> {
         if self.pad > MAX_PAD {
             return Err(Error::value("data.pad", self.pad, format!("at most {MAX_PAD}")));
@@ -85,7 +84,7 @@ impl DataConfig {
             return Err(Error::value(
                 "data.validation.fraction",
                 fraction,
-                "a number between 0 and 1, both excluded",
+                "a number between 0 and 1 (exclusive)",
             ));
         }
         let (shape, classes) = self.input();
@@ -97,7 +96,7 @@ impl DataConfig {
         ];
         for (size, found, most) in sizes {
             if found == 0 || found > most {
-                let found = format!("{size} {found}, the border included");
+                let found = format!("{size} {found} including the border");
                 return Err(Error::value("data.dataset", found, format!("1 to {most}")));
             }
         }
@@ -111,18 +110,18 @@ impl DataConfig {
     /// normalisation.
     ///
     /// # Errors
-    /// When a number is out of its range, the data set cannot be read (see
-    /// [`DatasetConfig::load`]), a split would be empty, images would be held back from training
-    /// though the data set has its own to validate on, or a channel is constant.
+    /// If a number is out of range, the data set cannot be read (see
+    /// [`Dataset::load`](crate::Dataset::load)), a split would be empty, `validation` is set
+    /// though the data set has its own validation images, or a channel is constant.
     pub fn open(&self, data_dir: &Path) -> Result<Data> {
         self.check()?;
-        self.prepare(self.dataset.load(data_dir)?)
+        self.prepare(self.dataset.get().load(data_dir)?)
     }
 
-    /// What [`open`](Self::open) does once the data set is read.
+    /// Prepares a data set that is already loaded, as [`open`](Self::open) does.
     ///
     /// # Errors
-    /// As there.
+    /// As for [`open`](Self::open).
     pub fn prepare(&self, splits: Splits) -> Result<Data> {
         let Splits { mut train, mut valid, mut test, .. } = splits;
         if self.pad > 0 {
@@ -135,7 +134,7 @@ impl DataConfig {
                 return Err(Error::value(
                     "data.validation",
                     "set",
-                    format!("nothing: the data set has {} images to validate on", valid.len()),
+                    format!("unset: the data set has {} validation images of its own", valid.len()),
                 ));
             }
             let (remain, held_back) = stratified(train.labels(), train.classes(), fraction, seed);
@@ -144,8 +143,8 @@ impl DataConfig {
                     "data.validation.fraction",
                     fraction,
                     format!(
-                        "a share that leaves images on both sides; of {} it gives {} to train on \
-                         and {} to validate on",
+                        "a share that leaves both splits non-empty; it splits {} images into {} for \
+                         training and {} for validation",
                         train.len(),
                         remain.len(),
                         held_back.len()
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_beyond_any_data_set_are_named() {
+    fn excessive_sizes_are_rejected() {
         let check = |dataset: &str, pad: usize| {
             let text = format!("dataset = {{ {dataset} }}\npad = {pad}");
             toml::from_str::<DataConfig>(&text).unwrap().check().map_err(|error| error.to_string())
@@ -188,14 +187,14 @@ mod tests {
         };
         assert_eq!(check(&idx(10, 1 << 16), 0), Ok(()));
         let tall = check(&idx(10, 1 << 16), 1).unwrap_err();
-        assert!(tall.contains("height 65538, the border included, expected 1 to 65536"), "{tall}");
+        assert!(tall.contains("height 65538 including the border, expected 1 to 65536"), "{tall}");
         let many = check(&idx(1 << 40, 28), 0).unwrap_err();
         assert!(many.contains("classes 1099511627776"), "{many}");
         assert!(check(&idx(0, 28), 0).unwrap_err().contains("classes 0"));
     }
 
     #[test]
-    fn opens_what_it_announces() {
+    fn opened_data_has_the_declared_input_shape() {
         let config = config();
         let data = config.open(Path::new("nowhere")).unwrap();
         let valid = data.valid.unwrap();
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_written_again() {
+    fn toml_round_trips() {
         let text = toml::to_string(&config()).unwrap();
         assert_eq!(toml::from_str::<DataConfig>(&text).unwrap(), config());
         let given = "dataset = 'cifar10'\nnormalize = { given = { mean = [0.5, 0.5, 0.5], \
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_named() {
+    fn values_out_of_range_are_rejected() {
         let message = |change: fn(&mut DataConfig)| {
             let mut config = config();
             change(&mut config);
@@ -233,12 +232,15 @@ mod tests {
                 config.open(Path::new("nowhere")).unwrap_err().to_string(),
                 format!(
                     "`data.validation.fraction` is {fraction}, \
-                     expected a number between 0 and 1, both excluded"
+                     expected a number between 0 and 1 (exclusive)"
                 )
             );
         }
         let small = message(|config| config.validation.as_mut().unwrap().fraction = 0.001);
-        assert!(small.contains("of 100 it gives 100 to train on and 0 to validate on"), "{small}");
+        assert!(
+            small.contains("splits 100 images into 100 for training and 0 for validation"),
+            "{small}"
+        );
         let pad = message(|config| config.pad = usize::MAX);
         assert!(pad.contains("`data.pad` is 18446744073709551615, expected at most 256"), "{pad}");
         let augment = message(|config| {

@@ -1,4 +1,4 @@
-//! What can go wrong between a file and a batch.
+//! The errors of this crate.
 
 use crate::BrokenFile;
 use std::fmt::Write;
@@ -7,19 +7,19 @@ use std::path::PathBuf;
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Everything that can go wrong here. A message names the file, key or value, what was found and
-/// what was expected.
+/// An error of this crate. Messages name the file, key or value, what was found and what was
+/// expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A data set is not in the data folder.
     #[error("no {name} in `{folder}`: expected {expected}; {advice}", folder = .folder.display())]
     Missing {
-        /// The data set as people call it.
+        /// Display name of the data set.
         name: String,
         /// The folder that was searched.
         folder: PathBuf,
-        /// The folders or files that would have done.
+        /// The folders or files that were expected.
         expected: String,
         /// How to get them.
         advice: String,
@@ -39,7 +39,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
 
@@ -48,11 +48,11 @@ pub enum Error {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
 
-    /// A file is not what its format says.
+    /// A file does not follow its format.
     #[error(
         "`{path}` at byte {offset}: found {found}, expected {expected}",
         path = .path.display()
@@ -60,111 +60,111 @@ pub enum Error {
     Malformed {
         /// The file; inside an archive, the archive's path followed by the member's.
         path: PathBuf,
-        /// Where in the file (after decompression), in bytes from its beginning.
+        /// Byte offset in the decompressed file.
         offset: u64,
-        /// What is there.
+        /// What was found.
         found: String,
-        /// What the format has there.
+        /// What the format expects.
         expected: String,
     },
 
-    /// A folder has not what a data set has there.
+    /// A folder does not have the layout of a data set.
     #[error("`{path}`: found {found}, expected {expected}", path = .path.display())]
     Folder {
-        /// The folder, or what is in it.
+        /// The folder, or an entry of it.
         path: PathBuf,
-        /// What is there.
+        /// What was found.
         found: String,
-        /// What would be accepted.
+        /// What was expected.
         expected: String,
     },
 
-    /// A line of a text file is not what its format says.
+    /// A line of a text file does not follow the format.
     #[error("`{path}` line {line}: found {found}, expected {expected}", path = .path.display())]
     Line {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// Line number, from 1.
         line: u64,
-        /// What is there.
+        /// What was found.
         found: String,
-        /// What the format has there.
+        /// What the format expects.
         expected: String,
     },
 
-    /// Files of a data set are no images that can be read.
+    /// Files of a data set cannot be read as images.
     #[error("{}", broken(.files, *.total, .key))]
     Broken {
-        /// All of them.
+        /// The unreadable files.
         files: Vec<BrokenFile>,
-        /// How many files there are with them.
+        /// Number of files read.
         total: usize,
-        /// The key that lets them be left out.
+        /// The configuration key that skips them.
         key: String,
     },
 
-    /// A value of a configuration is out of its range, or does not fit another.
+    /// A configuration value is out of range or contradicts another.
     #[error("`{key}` is {found}, expected {expected}")]
     Value {
-        /// The key, with dots.
+        /// The dotted key.
         key: String,
         /// The value.
         found: String,
-        /// What would be accepted.
+        /// What was expected.
         expected: String,
     },
 
-    /// The parts of an image set do not fit each other.
-    #[error("an image set with {found}, expected {expected}")]
+    /// The parts of an image set are inconsistent.
+    #[error("image set: found {found}, expected {expected}")]
     ImageSet {
-        /// What was given.
+        /// What was found.
         found: String,
-        /// What would fit.
+        /// What was expected.
         expected: String,
     },
 
-    /// The operating system refused the loader's threads.
+    /// The operating system refused to start the loader's threads.
     #[error("cannot start {threads} threads to load images: {reason}")]
     Threads {
-        /// How many were asked for.
+        /// Number of threads requested.
         threads: usize,
-        /// What the system said.
+        /// The cause.
         reason: String,
     },
 
-    /// A download could not be finished from any source.
+    /// No source could provide the data set.
     #[cfg(feature = "fetch")]
     #[error("cannot fetch {name}:\n{}\n{advice}", .reasons.join("\n"))]
     Fetch {
         /// The data set.
         name: String,
-        /// What each source said, a line each.
+        /// The failure of each source.
         reasons: Vec<String>,
-        /// What a person can do.
+        /// What to do about it.
         advice: String,
     },
 
-    /// One source could not give one file.
+    /// A source could not provide a file.
     #[cfg(feature = "fetch")]
     #[error("{origin}: {reason}")]
     Source {
-        /// The address, folder or package.
+        /// The address or folder.
         origin: String,
-        /// What happened.
+        /// The cause.
         reason: String,
     },
 
-    /// A file has another content than the one that was published.
+    /// A file differs from the published one.
     #[cfg(feature = "fetch")]
     #[error("`{path}` has {found}, expected {expected}; {advice}", path = .path.display())]
     Checksum {
         /// The file.
         path: PathBuf,
-        /// Its sum.
+        /// Its checksum.
         found: String,
-        /// The published sum.
+        /// The published checksum.
         expected: String,
-        /// What was done about it, or what to do.
+        /// What was done, or what to do about it.
         advice: String,
     },
 }
@@ -184,7 +184,7 @@ impl Error {
     }
 }
 
-/// Broken files that a message names; the rest are counted.
+/// Broken files listed in a message; the rest are only counted.
 const NAMED: usize = 20;
 
 fn broken(files: &[BrokenFile], total: usize, key: &str) -> String {
@@ -195,5 +195,5 @@ fn broken(files: &[BrokenFile], total: usize, key: &str) -> String {
     if files.len() > NAMED {
         let _ = writeln!(message, "  and {} more", files.len() - NAMED);
     }
-    message + &format!("mend or remove them, or set `{key}` to true to leave them out")
+    message + &format!("repair or remove them, or set `{key}` to true to skip them")
 }

@@ -9,11 +9,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageShape {
-    /// Values a pixel: 1 for grey, 3 for red, green, blue.
+    /// Values per pixel: 1 for greyscale, 3 for RGB.
     pub channels: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
 }
 
@@ -23,12 +23,12 @@ impl ImageShape {
         Self { channels, height, width }
     }
 
-    /// Values an image: channels · height · width. Stops at the largest `usize`.
+    /// Values per image: channels · height · width, saturating.
     pub const fn values(&self) -> usize {
         self.channels.saturating_mul(self.height).saturating_mul(self.width)
     }
 
-    /// The shape with `border` more pixels on each of the four sides.
+    /// The shape with a border of `border` pixels on each side.
     pub const fn padded(&self, border: usize) -> Self {
         let both = border.saturating_mul(2);
         Self {
@@ -38,11 +38,11 @@ impl ImageShape {
         }
     }
 
-    /// An image of this shape, `[H, W, C]`, as a picture; of other than three channels, the first in
-    /// grey.
+    /// Converts an image of this shape, `[H, W, C]`, to RGB. Unless it has three channels, the
+    /// first one is shown as greyscale.
     ///
     /// # Panics
-    /// When `pixels` are fewer than [`values`](Self::values).
+    /// If `pixels` has fewer than [`values`](Self::values) values.
     pub fn picture(&self, pixels: &[u8]) -> RgbImage {
         RgbImage::from_fn(self.width as u32, self.height as u32, |x, y| {
             let at = (y as usize * self.width + x as usize) * self.channels;
@@ -60,7 +60,7 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// Images of one shape with their labels: a split of a data set.
+/// Images of one shape with their labels, such as a split of a data set.
 ///
 /// The pixels are raw bytes in `[N, H, W, C]` order. A label is a number below
 /// [`classes`](Self::classes).
@@ -70,16 +70,16 @@ pub struct ImageSet {
     pub(crate) pixels: Vec<u8>,
     pub(crate) labels: Vec<usize>,
     pub(crate) class_names: Vec<String>,
-    /// One an image, or none at all.
+    /// One per image, or empty.
     pub(crate) files: Vec<String>,
 }
 
 impl ImageSet {
-    /// A set of `labels.len()` images. There are as many classes as `class_names`.
+    /// A set of `labels.len()` images in `class_names.len()` classes.
     ///
     /// # Errors
-    /// When a side of `shape` is zero, `pixels` is not `labels.len()` images long, or a label is
-    /// not below the number of classes.
+    /// If a side of `shape` is zero, `pixels` does not hold `labels.len()` images, or a label is not
+    /// below the number of classes.
     pub fn new(
         shape: ImageShape,
         pixels: Vec<u8>,
@@ -119,7 +119,7 @@ impl ImageSet {
         self.labels.len()
     }
 
-    /// Whether there is no image.
+    /// Whether the set has no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -127,7 +127,7 @@ impl ImageSet {
     /// The pixels of image `index`, `[H, W, C]`.
     ///
     /// # Panics
-    /// When `index` is not below [`len`](Self::len).
+    /// If `index` is not below [`len`](Self::len).
     pub fn image(&self, index: usize) -> &[u8] {
         let values = self.shape.values();
         &self.pixels[index * values..(index + 1) * values]
@@ -136,12 +136,12 @@ impl ImageSet {
     /// The label of image `index`.
     ///
     /// # Panics
-    /// When `index` is not below [`len`](Self::len).
+    /// If `index` is not below [`len`](Self::len).
     pub fn label(&self, index: usize) -> usize {
         self.labels[index]
     }
 
-    /// The file that image `index` is from, inside its data set, where each has its own.
+    /// The file of image `index`, relative to the data set's folder, if each image has its own file.
     pub fn file(&self, index: usize) -> Option<&str> {
         self.files.get(index).map(String::as_str)
     }
@@ -156,12 +156,12 @@ impl ImageSet {
         &self.pixels
     }
 
-    /// What the classes are called, by label.
+    /// The class names, by label.
     pub fn class_names(&self) -> &[String] {
         &self.class_names
     }
 
-    /// CRC-32 of images and labels: tells data sets apart, and proves nothing.
+    /// CRC-32 of images and labels. Tells data sets apart; not a cryptographic proof.
     pub fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.pixels);
@@ -179,7 +179,7 @@ impl ImageSet {
     /// A copy of the images at `indices`, in that order.
     ///
     /// # Panics
-    /// When an index is not below [`len`](Self::len).
+    /// If an index is not below [`len`](Self::len).
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
         let mut pixels = Vec::with_capacity(indices.len() * self.shape.values());
@@ -195,8 +195,8 @@ impl ImageSet {
         }
     }
 
-    /// A copy of `count` images, or of all there are, class after class in turn, from all over the
-    /// set; with more classes than images, of every so many of them.
+    /// A copy of up to `count` images that alternate between the classes and are spread evenly over
+    /// the set. With more classes than `count`, the classes are spread evenly as well.
     #[must_use]
     pub fn class_by_class(&self, count: usize) -> Self {
         let mut of_class = vec![Vec::new(); self.classes()];
@@ -218,7 +218,7 @@ impl ImageSet {
         self.select(&chosen)
     }
 
-    /// A copy with `border` black pixels on each of the four sides of every image.
+    /// A copy with a border of `border` black pixels on each side of every image.
     #[must_use]
     pub fn padded(&self, border: usize) -> Self {
         let shape = self.shape.padded(border);
@@ -254,24 +254,24 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_an_error() {
+    fn inconsistent_parts_are_rejected() {
         let shape = ImageShape::new(3, 2, 2);
         let error = ImageSet::new(shape, vec![0; 23], vec![0, 1], names(2)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "an image set with 23 pixel values, expected 2 labels × 3×2×2 values"
+            "image set: found 23 pixel values, expected 2 labels × 3×2×2 values"
         );
         let error = ImageSet::new(shape, vec![0; 24], vec![0, 2], names(2)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "an image set with label 2 at index 1, expected labels below the number of classes, 2"
+            "image set: found label 2 at index 1, expected labels below the number of classes, 2"
         );
         let error = ImageSet::new(ImageShape::new(3, 0, 2), vec![], vec![], names(2)).unwrap_err();
         assert!(error.to_string().contains("3×0×2"), "{error}");
     }
 
     #[test]
-    fn select_takes_images_with_their_labels() {
+    fn select_keeps_images_with_their_labels() {
         let shape = ImageShape::new(1, 1, 2);
         let set =
             ImageSet::new(shape, vec![0, 1, 10, 11, 20, 21], vec![2, 0, 1], names(3)).unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_take_turns() {
+    fn class_by_class_alternates_between_classes() {
         // Classes 0, 1, 2, …, 4, 0, …: ten of each.
         let labels = (0..50).map(|index| index % 5).collect();
         let set = ImageSet::new(ImageShape::new(1, 1, 1), (0..50).collect(), labels, names(5));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_puts_black_on_each_side() {
+    fn padding_adds_a_black_border() {
         let shape = ImageShape::new(2, 1, 2);
         let set = ImageSet::new(shape, vec![1, 2, 3, 4], vec![0], names(1)).unwrap().padded(1);
         assert_eq!(set.shape(), ImageShape::new(2, 3, 4));

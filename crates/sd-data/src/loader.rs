@@ -1,4 +1,4 @@
-//! From images in memory to batches, ahead of the training loop.
+//! The loader: batches from images in memory, made ahead of the training loop.
 
 use crate::augment::{Canvas, Scratch, apply_all, check_all};
 use crate::random;
@@ -11,42 +11,42 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+mod buffer_pool;
 mod partners;
-mod recycling;
 
+pub use buffer_pool::BatchPixels;
+use buffer_pool::BufferPool;
 use partners::Partners;
-pub use recycling::BatchPixels;
-use recycling::Recycling;
 
-/// Images that a thread takes at a time: few enough to share a batch evenly, enough not to count
-/// the sharing.
-const IMAGES_A_TASK: usize = 8;
+/// Images per work item: few enough to balance a batch over the threads, enough to amortise the
+/// scheduling.
+const IMAGES_PER_TASK: usize = 8;
 
-/// How a [`Loader`] goes through its images.
+/// Configuration of a [`Loader`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoaderConfig {
-    /// Images a batch; the last of an epoch may have fewer.
+    /// Images per batch; the last batch of an epoch may have fewer.
     pub batch_size: usize,
-    /// Threads that fill a batch. The batches do not depend on it.
+    /// Number of threads that fill a batch. Does not change the batches.
     pub threads: usize,
-    /// Batches made ahead of the one being used. With 0 the next is begun but not handed over.
+    /// Number of finished batches that wait. With 0, one batch is made ahead but not queued.
     pub prefetch: usize,
-    /// What the order and the augmentation are drawn from.
+    /// Seed of the order and the augmentation.
     pub seed: u64,
-    /// The order of the images.
+    /// Order of the images.
     pub order: Order,
-    /// Whether to leave out a last batch that is not full.
+    /// Whether to drop a last batch that is not full.
     pub drop_last: bool,
-    /// Whether each image comes with another one of its class, see [`Batch::partners`].
+    /// Whether each image comes with another image of its class, see [`Batch::partners`].
     pub partners: bool,
-    /// Random changes, in order; none for evaluation.
+    /// Augmentations, in order; empty for evaluation.
     pub augment: Vec<AugmentConfig>,
-    /// What to subtract and divide by.
+    /// Normalisation of the pixels.
     pub normalization: Normalization,
 }
 
 impl LoaderConfig {
-    /// Every image once, in order, as it is but for the normalisation: for all but training.
+    /// Every image once, in order, normalised and not augmented: for evaluation.
     pub fn in_order(batch_size: usize, threads: usize, normalization: Normalization) -> Self {
         Self {
             batch_size,
@@ -62,24 +62,24 @@ impl LoaderConfig {
     }
 }
 
-/// The order of the images in an epoch.
+/// Order of the images in an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// As they are in the set.
+    /// The order of the set.
     Sequential,
-    /// Another permutation each epoch.
+    /// A new permutation each epoch.
     Shuffled,
 }
 
-/// Some images of a set, ready for a network.
+/// A batch of images, ready for a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// `[N, H, W, C]`, normalised.
     pub pixels: BatchPixels,
     /// `[N]`
     pub labels: Vec<i64>,
-    /// `[N, H, W, C]`, where the loader was asked for them: of each image another one of its class,
-    /// drawn and changed at random. An image that is alone in its class is its own partner.
+    /// `[N, H, W, C]`, if [`LoaderConfig::partners`] is set: for each image a random, augmented image
+    /// of its class. An image that is alone in its class is its own partner.
     pub partners: Option<BatchPixels>,
     /// The shape of each image.
     pub shape: ImageShape,
@@ -91,7 +91,7 @@ impl Batch {
         self.labels.len()
     }
 
-    /// Whether there is no image; no batch from a loader is empty.
+    /// Whether the batch has no images. Batches of a loader are never empty.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -99,9 +99,9 @@ impl Batch {
 
 /// Makes batches of an [`ImageSet`], epoch by epoch.
 ///
-/// A batch depends on the images, `batch_size`, `order`, `augment`, `normalization` and (seed,
-/// epoch, sample) alone: not on the number of threads, on the epochs before, or on the batch that
-/// an epoch is begun with. A clone shares the images and the threads.
+/// A batch depends only on the images, `batch_size`, `order`, `augment`, `normalization` and (seed,
+/// epoch, sample): not on the number of threads, on earlier epochs, or on the batch at which an
+/// epoch starts. A clone shares the images and the threads.
 #[derive(Clone, Debug)]
 pub struct Loader {
     work: Arc<Work>,
@@ -113,8 +113,8 @@ impl Loader {
     /// Checks `config` against `images` and starts the threads.
     ///
     /// # Errors
-    /// When there is no batch in an epoch, a number of `config` is out of its range, or the system
-    /// gives no threads.
+    /// If an epoch would have no batch, a value of `config` is out of range, or the threads cannot be
+    /// started.
     pub fn new(images: Arc<ImageSet>, config: LoaderConfig) -> Result<Self> {
         for (name, value) in [("batch_size", config.batch_size), ("threads", config.threads)] {
             if value == 0 {
@@ -123,8 +123,8 @@ impl Loader {
         }
         if images.is_empty() {
             return Err(Error::ImageSet {
-                found: "no image".to_owned(),
-                expected: "images to load".to_owned(),
+                found: "no images".to_owned(),
+                expected: "at least one".to_owned(),
             });
         }
         if config.drop_last && config.batch_size > images.len() {
@@ -132,7 +132,7 @@ impl Loader {
                 "batch_size",
                 config.batch_size,
                 format!(
-                    "at most {}, the number of images: with `drop_last` no batch would be left",
+                    "at most {}, the number of images, because `drop_last` is set",
                     images.len()
                 ),
             ));
@@ -148,7 +148,7 @@ impl Loader {
                 reason: error.to_string(),
             })?;
         let work = Work {
-            partners: config.partners.then(|| Partners::of(images.labels(), images.classes())),
+            partners: config.partners.then(|| Partners::new(images.labels(), images.classes())),
             images,
             tables: config.normalization.tables(),
             augment: config.augment,
@@ -156,29 +156,29 @@ impl Loader {
             order: config.order,
             batch_size: config.batch_size,
             drop_last: config.drop_last,
-            // Those that wait, the one being made and the one being used; two of each with partners.
-            buffers: Recycling::new(
+            // Waiting batches, the one being made and the one in use; twice as many with partners.
+            buffers: BufferPool::new(
                 config.prefetch.saturating_add(2).saturating_mul(1 + usize::from(config.partners)),
             ),
         };
         Ok(Self { work: Arc::new(work), pool: Arc::new(pool), prefetch: config.prefetch })
     }
 
-    /// Batches an epoch.
+    /// Batches per epoch.
     pub fn batches(&self) -> usize {
         self.work.batches()
     }
 
-    /// Images an epoch: fewer than the set has if a last batch is left out.
+    /// Images per epoch: fewer than in the set if a last batch is dropped.
     pub fn images(&self) -> usize {
         self.work.images.len().min(self.batches() * self.work.batch_size)
     }
 
-    /// The batches of an epoch from `first_batch` on (0 is the first), made in the background.
-    /// None, if there are no more than `first_batch`.
+    /// The batches of an epoch from `first_batch` (counted from 0), made in the background. Empty if
+    /// the epoch has no more than `first_batch` batches.
     ///
     /// # Panics
-    /// When the system gives no thread. A panic of a loader's thread reaches the iterator's `next`.
+    /// If the thread cannot be started. A panic in a loader thread resumes in the iterator's `next`.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> EpochBatches {
         let batches = first_batch..self.batches();
         let (sender, receiver) = crossbeam_channel::bounded(self.prefetch);
@@ -188,12 +188,12 @@ impl Loader {
         let producer = std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(produce)
-            .expect("the system gives a thread");
+            .expect("the thread starts");
         EpochBatches { receiver: Some(receiver), producer: Some(producer), remaining }
     }
 }
 
-/// What the threads share.
+/// State shared by the threads.
 #[derive(Debug)]
 struct Work {
     images: Arc<ImageSet>,
@@ -204,7 +204,7 @@ struct Work {
     order: Order,
     batch_size: usize,
     drop_last: bool,
-    buffers: Recycling,
+    buffers: BufferPool,
 }
 
 impl Work {
@@ -216,7 +216,7 @@ impl Work {
         }
     }
 
-    /// Sends the batches in order until they end or nobody receives them.
+    /// Sends the batches in order until they end or the receiver is dropped.
     fn produce(&self, pool: &ThreadPool, epoch: u64, batches: Range<usize>, to: &Sender<Batch>) {
         let mut order: Vec<usize> = (0..self.images.len()).collect();
         match self.order {
@@ -244,7 +244,7 @@ impl Work {
         Batch { pixels, labels, partners, shape: self.images.shape() }
     }
 
-    /// For each sample the image that `choose` names, changed by the stream that it gives.
+    /// For each sample, the image that `choose` returns, augmented with the stream it returns.
     fn fill(
         &self,
         pool: &ThreadPool,
@@ -252,12 +252,12 @@ impl Work {
         choose: impl Fn(usize) -> (usize, random::Stream) + Sync,
     ) -> BatchPixels {
         let shape = self.images.shape();
-        let mut pixels = self.buffers.take(samples.len() * shape.values());
+        let mut pixels = self.buffers.acquire(samples.len() * shape.values());
         pool.install(|| {
             pixels
                 .par_chunks_exact_mut(shape.values())
                 .zip(samples)
-                .with_min_len(IMAGES_A_TASK)
+                .with_min_len(IMAGES_PER_TASK)
                 .for_each_init(
                     || Scratch::new(shape),
                     |scratch, (target, &sample)| {
@@ -268,11 +268,11 @@ impl Work {
                     },
                 );
         });
-        self.buffers.lend(pixels)
+        self.buffers.wrap(pixels)
     }
 }
 
-/// The batches of one epoch, in order. Dropping it early stops what makes them.
+/// The batches of one epoch, in order. Dropping it early stops the producer.
 #[derive(Debug)]
 pub struct EpochBatches {
     // Both are `Some` until the epoch ends.
@@ -289,7 +289,7 @@ impl Iterator for EpochBatches {
             self.remaining -= 1;
             return Some(batch);
         }
-        // The producer is gone: it has made everything, or it panicked.
+        // The producer has ended: it is finished or it panicked.
         self.receiver = None;
         self.remaining = 0;
         if let Some(Err(panic)) = self.producer.take().map(JoinHandle::join) {
@@ -309,10 +309,10 @@ impl std::iter::FusedIterator for EpochBatches {}
 
 impl Drop for EpochBatches {
     fn drop(&mut self) {
-        // The receiver first: a producer that waits to send learns that nobody receives.
+        // The receiver first: this wakes a producer that waits to send.
         self.receiver = None;
         if let Some(producer) = self.producer.take() {
-            // Its panic, if any, concerned batches that nobody asked for.
+            // A panic would concern batches that were never requested.
             let _ = producer.join();
         }
     }

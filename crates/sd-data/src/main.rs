@@ -1,6 +1,7 @@
-//! Fetches the published data sets, shows augmented images, and checks what is in a data set.
+//! Fetches published data sets, previews augmentation and checks data sets.
 
 use anyhow::{Context, Result, bail};
+use atomic_write_file::AtomicWriteFile;
 use clap::{Args, Parser, Subcommand};
 use sd_data::DataConfig;
 use sd_data::check::Check;
@@ -10,44 +11,43 @@ use serde::{Deserialize, Serialize};
 use std::io::{Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-/// Fetches, shows and checks data sets.
+/// Fetch, preview and check data sets.
 #[derive(Parser)]
-#[command(name = "sd-data", version, about)]
+#[command(name = "sd-data", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 
-    /// The folder of the data sets.
+    /// Folder of the data sets.
     #[arg(long, global = true, env = "SD_DATA_DIR", default_value = "data", value_name = "DIR")]
     data_dir: PathBuf,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Puts a data set into the data folder; nothing to do where it is there.
+    /// Download a data set into the data folder, unless it is there already.
     Fetch {
-        /// cifar10, cifar100 or fashion-mnist.
+        /// Data set: cifar10, cifar100 or fashion-mnist.
         #[arg(value_parser = published)]
         name: Published,
 
-        /// A folder or an http(s) address that has the files, instead of their official home.
+        /// Folder or http(s) URL to get the files from instead of their official home.
         #[arg(long, value_name = "DIR_OR_URL")]
         from: Option<String>,
     },
-    /// Says which data sets are there.
+    /// List the published data sets and whether they are in the data folder.
     List,
-    /// Draws training images of a configuration beside what its augmentation makes of them.
+    /// Write an HTML page of training images beside their augmented versions.
     Preview(PreviewArgs),
-    /// Writes some test images, named by their classes: image files as they are, others as PNG.
+    /// Write some test images, named by class: image files unchanged, others as PNG.
     Samples(SamplesArgs),
-    /// Counts the images of a configuration and their classes, finds equal images, measures mean
-    /// and deviation.
+    /// Count images and classes, find duplicates, and measure mean and standard deviation.
     Check {
-        /// An experiment's configuration; of it, the section `[data]`.
+        /// Configuration of an experiment; only its `[data]` section is read.
         #[arg(value_name = "CONFIG")]
         config: PathBuf,
 
-        /// Print one JSON document, with all duplicates.
+        /// Print one JSON document with all duplicates.
         #[arg(long)]
         json: bool,
     },
@@ -55,39 +55,39 @@ enum Command {
 
 #[derive(Args)]
 struct PreviewArgs {
-    /// An experiment's configuration; of it, the seed and the section `[data]`.
+    /// Configuration of an experiment; only its seed and its `[data]` section are read.
     #[arg(value_name = "CONFIG")]
     config: PathBuf,
 
-    /// The picture to write.
-    #[arg(long, value_name = "FILE.png", default_value = "preview.png")]
+    /// Page to write.
+    #[arg(long, value_name = "FILE.html", default_value = "preview.html")]
     out: PathBuf,
 
-    /// Training images, a row each.
+    /// Number of training images.
     #[arg(long, default_value_t = 10)]
     images: usize,
 
-    /// Augmented versions of each.
+    /// Number of augmented versions per image.
     #[arg(long, default_value_t = 8)]
     versions: usize,
 }
 
 #[derive(Args)]
 struct SamplesArgs {
-    /// An experiment's configuration; of it, the section `[data]`.
+    /// Configuration of an experiment; only its `[data]` section is read.
     #[arg(value_name = "CONFIG")]
     config: PathBuf,
 
-    /// The folder to write them into.
+    /// Folder to write to.
     #[arg(long, value_name = "DIR", default_value = "samples")]
     out: PathBuf,
 
-    /// Images, of as many classes as there are.
+    /// Number of images, spread over the classes.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
     images: u16,
 }
 
-/// What is read of an experiment; the rest is not for this program.
+/// The part of an experiment that this program reads.
 #[derive(Deserialize)]
 struct Experiment {
     #[serde(default)]
@@ -95,11 +95,11 @@ struct Experiment {
     data: DataConfig,
 }
 
-/// What `check --json` prints.
+/// The output of `check --json`.
 #[derive(Serialize)]
 struct Checked<'a> {
     data_set: &'a Check,
-    /// Images that remain to train on, and to validate on.
+    /// Training images left after the validation split, and validation images.
     trained_on: usize,
     validated_on: usize,
     normalization: sd_data::Normalization,
@@ -131,7 +131,7 @@ fn main() -> Result<()> {
                 .map_err(anyhow::Error::from)
         }
         Command::List => list(&data_dir),
-        Command::Preview(args) => draw(&args, &data_dir),
+        Command::Preview(args) => preview_page(&args, &data_dir),
         Command::Samples(args) => samples(&args, &data_dir),
         Command::Check { config, json } => check(&config, json, &data_dir),
     }
@@ -141,12 +141,12 @@ fn list(data_dir: &Path) -> Result<()> {
     for data_set in Published::ALL {
         let name = data_set.name();
         let state = match fetch::presence(&data_set.recipe(), data_dir)? {
-            Presence::Absent => format!("absent; `cargo xtask data fetch {name}` gets it"),
-            Presence::Partly => format!("in part; `cargo xtask data fetch {name}` goes on"),
-            Presence::Complete => "there, checksums right".to_owned(),
-            Presence::Unpacked => "there, unpacked".to_owned(),
+            Presence::Absent => format!("absent; fetch it with `cargo xtask data fetch {name}`"),
+            Presence::Partly => format!("incomplete; resume with `cargo xtask data fetch {name}`"),
+            Presence::Complete => "complete, checksums verified".to_owned(),
+            Presence::Unpacked => "complete, unpacked".to_owned(),
             Presence::Different(path) => {
-                format!("there, but `{}` is not the published file", path.display())
+                format!("`{}` is not the published file", path.display())
             }
         };
         println!("{name:<14} {state}");
@@ -162,32 +162,35 @@ fn read(path: &Path) -> Result<Experiment> {
     Ok(experiment)
 }
 
-fn draw(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
+fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
+    if args.out.extension().is_some_and(|extension| extension == "png") {
+        bail!("--out: found {}, expected an HTML file", args.out.display());
+    }
     let Experiment { seed, data: config } = read(&args.config)?;
     let data = config.open(data_dir)?;
     let &PreviewArgs { images, versions, .. } = args;
-    let picture = preview(&data, &config, PreviewConfig { images, versions, seed })?;
-    write_png(&args.out, &picture)
+    let page = preview(&data, &config, PreviewConfig { images, versions, seed })?;
+    write(&args.out, page.as_bytes())
 }
 
-/// The images of the test split as the data set has them, without a configuration's border: image
-/// files as they are, for whoever takes them to resize and cut once.
+/// Writes images of the test split without the configuration's border. Image files are copied
+/// unchanged, so that whoever classifies them resizes and crops them only once.
 fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(&args.config)?;
     config.check()?;
-    let some = config.dataset.load(data_dir)?.test.class_by_class(args.images.into());
-    let root = config.dataset.files_root(data_dir)?;
+    let set = config.dataset.get().load(data_dir)?.test.class_by_class(args.images.into());
+    let root = config.dataset.get().files_root(data_dir)?;
     std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("cannot make the folder {}", args.out.display()))?;
-    for index in 0..some.len() {
-        let class = &some.class_names()[some.label(index)];
+        .with_context(|| format!("cannot create the folder {}", args.out.display()))?;
+    for index in 0..set.len() {
+        let class = &set.class_names()[set.label(index)];
         let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
         let class: String = class.chars().map(plain).collect();
         let path = args.out.join(format!("{index:03}-{class}"));
-        match (&root, some.file(index)) {
+        match (&root, set.file(index)) {
             (Some(root), Some(file)) => copy(&root.join(file), &path)?,
             _ => {
-                let picture = some.shape().picture(some.image(index));
+                let picture = set.shape().picture(set.image(index));
                 write_png(&path.with_extension("png"), &picture)?;
             }
         }
@@ -195,47 +198,38 @@ fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies an image file, named by its content, and tells its file.
+/// Copies an image file, with the extension of its actual format.
 fn copy(file: &Path, to: &Path) -> Result<()> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let [extension, ..] = image::guess_format(&bytes)?.extensions_str() else {
-        bail!("{} is of a format without a name", file.display())
+        bail!("{}: unknown image format", file.display())
     };
     write(&to.with_extension(extension), &bytes)
 }
 
-/// Writes a picture and tells its file.
 fn write_png(path: &Path, picture: &image::RgbImage) -> Result<()> {
     let mut png = Cursor::new(Vec::new());
     picture.write_to(&mut png, image::ImageFormat::Png)?;
     write(path, png.get_ref())
 }
 
+/// Writes a whole file or nothing, and prints its path.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_whole(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    let write = || {
+        let mut file = AtomicWriteFile::open(path)?;
+        file.write_all(bytes)?;
+        file.commit()
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))?;
     println!("{}", path.display());
-    Ok(())
-}
-
-/// A whole file or none.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is its owner's alone; this one becomes a file like any other.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
     Ok(())
 }
 
 fn check(config: &Path, json: bool, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(config)?;
     config.check()?;
-    let splits = config.dataset.load(data_dir)?;
-    let check = Check::new(config.dataset.name(), &splits);
+    let splits = config.dataset.get().load(data_dir)?;
+    let check = Check::new(config.dataset.get().name(), &splits);
     let data = config.prepare(splits)?;
     let checked = Checked {
         data_set: &check,
@@ -250,7 +244,7 @@ fn check(config: &Path, json: bool, data_dir: &Path) -> Result<()> {
     println!("{check}");
     println!(
         "\nthis configuration trains on {} images, validates on {}, and normalises by\n  \
-         mean {:?}\n  deviation {:?}",
+         mean {:?}\n  standard deviation {:?}",
         checked.trained_on,
         checked.validated_on,
         checked.normalization.mean,

@@ -1,28 +1,27 @@
-//! From bytes to numbers of mean zero and deviation one.
+//! Normalisation of pixel bytes to zero mean and unit standard deviation.
 
 use crate::{Error, ImageSet, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the mean and the deviation come from.
+/// Source of the mean and the standard deviation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormalizeConfig {
-    /// Measured on the images trained on, as they enter the network: after the validation split
-    /// and with any constant border.
+    /// Measured on the training images, after the validation split and with any border.
     #[default]
     Measured,
-    /// Written down.
+    /// Given values.
     Given(GivenNormalization),
 }
 
-/// A mean and a deviation for each channel, of pixel values between 0 and 1.
+/// Mean and standard deviation per channel, for pixel values between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenNormalization {
-    /// Subtracted, one a channel.
+    /// Mean per channel.
     pub mean: Vec<f32>,
-    /// Divided by, one a channel, above zero.
+    /// Standard deviation per channel, above zero.
     pub deviation: Vec<f32>,
 }
 
@@ -30,7 +29,7 @@ impl NormalizeConfig {
     /// The normalisation for networks trained on `train`.
     ///
     /// # Errors
-    /// When `train` cannot be measured, or what is given does not fit its channels.
+    /// If `train` cannot be measured, or the given values do not match its channels.
     pub fn resolve(&self, train: &ImageSet) -> Result<Normalization> {
         match self {
             Self::Measured => Normalization::measure(train),
@@ -49,26 +48,25 @@ impl GivenNormalization {
     }
 }
 
-/// `(pixel / 255 - mean) / deviation`, channel by channel.
+/// `(pixel / 255 - mean) / deviation`, per channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalization {
-    /// The mean of each channel's pixel values, between 0 and 1.
+    /// Mean per channel, between 0 and 1.
     pub mean: Vec<f32>,
-    /// The deviation of each channel's pixel values (of the population: divided by N), on the same
-    /// scale.
+    /// Population standard deviation (divided by N) per channel, on the same scale.
     pub deviation: Vec<f32>,
 }
 
 impl Normalization {
-    /// The mean and deviation of every channel over all images, from exact sums.
+    /// Measures every channel over all images, from exact sums.
     ///
     /// # Errors
-    /// When there is no image, or a channel has the same value everywhere.
+    /// If there are no images, or a channel is constant.
     pub fn measure(images: &ImageSet) -> Result<Self> {
         if images.is_empty() {
             return Err(Error::ImageSet {
-                found: "no image".to_owned(),
+                found: "no images".to_owned(),
                 expected: "images to measure the normalisation on".to_owned(),
             });
         }
@@ -77,14 +75,14 @@ impl Normalization {
         if let Some(channel) = measured.deviation.iter().position(flat) {
             let value = images.pixels()[channel];
             return Err(Error::ImageSet {
-                found: format!("the value {value} all over channel {channel}"),
-                expected: "a deviation above zero to normalise by".to_owned(),
+                found: format!("the constant value {value} in channel {channel}"),
+                expected: "a standard deviation above zero".to_owned(),
             });
         }
         Ok(measured)
     }
 
-    /// The mean and deviation of every channel, 0 where there is none.
+    /// Mean and standard deviation per channel; 0 if there are no images.
     pub(crate) fn of(images: &ImageSet) -> Self {
         let channels = images.shape().channels;
         let count = (images.pixels().len() / channels) as u128;
@@ -98,7 +96,7 @@ impl Normalization {
         let mut measured = Self { mean: Vec::new(), deviation: Vec::new() };
         for (sum, squares) in sums {
             let (sum, squares) = (u128::from(sum), u128::from(squares));
-            // N² var(x) = N Σx² - (Σx)²: whole numbers up to the last step.
+            // N² var(x) = N Σx² - (Σx)²: exact integers up to the last step.
             let scatter = count * squares - sum * sum;
             let scale = 255.0 * count.max(1) as f64;
             measured.mean.push((sum as f64 / scale) as f32);
@@ -107,12 +105,12 @@ impl Normalization {
         measured
     }
 
-    /// Checks that there is a usable pair for each of `channels`.
+    /// Checks that there is a valid pair for each of `channels`.
     pub(crate) fn check(&self, channels: usize) -> Result<()> {
         check("normalization", &self.mean, &self.deviation, channels)
     }
 
-    /// What each byte becomes, channel by channel.
+    /// Lookup tables from byte to normalised value, per channel.
     pub(crate) fn tables(&self) -> Vec<[f32; 256]> {
         let table = |(&mean, &deviation): (&f32, &f32)| {
             std::array::from_fn(|byte| (byte as f32 / 255.0 - mean) / deviation)
@@ -121,7 +119,7 @@ impl Normalization {
     }
 }
 
-/// Checks the numbers; `key` is what errors call the pair.
+/// Checks the values; `key` names the pair in errors.
 fn check(key: &str, mean: &[f32], deviation: &[f32], channels: usize) -> Result<()> {
     let wrong = |name: &str, values: &[f32], expected: String| {
         Err(Error::value(format!("{key}.{name}"), format_args!("{values:?}"), expected))
@@ -174,15 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn a_constant_channel_or_no_image_is_an_error() {
+    fn a_constant_channel_or_an_empty_set_is_rejected() {
         let error = Normalization::measure(&set(vec![0, 7, 1, 7], 2)).unwrap_err();
-        assert!(error.to_string().contains("the value 7 all over channel 1"), "{error}");
+        assert!(error.to_string().contains("the constant value 7 in channel 1"), "{error}");
         let error = Normalization::measure(&set(vec![], 2)).unwrap_err();
-        assert!(error.to_string().contains("no image"), "{error}");
+        assert!(error.to_string().contains("no images"), "{error}");
     }
 
     #[test]
-    fn what_is_given_must_fit() {
+    fn given_values_must_match_the_channels() {
         let images = set(vec![0, 7, 1, 7], 2);
         for (mean, deviation, facts) in [
             (vec![0.5], vec![0.5, 0.5], ["`data.normalize.given.mean` is [0.5]", "2 channels"]),

@@ -1,10 +1,9 @@
-//! Streams of random numbers that have a name.
+//! Named streams of random numbers.
 //!
-//! A stream is ChaCha8 under a key of 32 bytes: three numbers and a purpose, eight bytes each,
-//! little-endian, one after another. Nothing is hashed or mixed: two different names are two
-//! different keys, and ChaCha makes unrelated streams of them. As a draw depends on the name
-//! alone, no thread, batch or earlier epoch has a say in it, and an interrupted epoch goes on
-//! anywhere.
+//! A stream is ChaCha8 with a key of 32 bytes: three numbers and a purpose, eight bytes each,
+//! little-endian, concatenated. Different names are different keys, and so independent streams. As a
+//! draw depends only on the name, it is independent of threads, batches and earlier epochs, and an
+//! interrupted epoch can resume anywhere.
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -12,28 +11,28 @@ use rand_chacha::ChaCha8Rng;
 /// A stream of random numbers.
 pub type Stream = ChaCha8Rng;
 
-/// What one image of one epoch draws its augmentation from. `sample` is the image's index in its
-/// set, not its place in the epoch.
+/// The stream of one image's augmentation in one epoch. `sample` is the image's index in its set,
+/// not its position in the epoch.
 pub(crate) fn of_sample(seed: u64, epoch: u64, sample: u64) -> Stream {
     named(b"augment\0", [seed, epoch, sample])
 }
 
-/// What one image of one epoch draws its partner and the partner's augmentation from.
+/// The stream of one image's partner in one epoch, and of the partner's augmentation.
 pub(crate) fn of_partner(seed: u64, epoch: u64, sample: u64) -> Stream {
     named(b"partner\0", [seed, epoch, sample])
 }
 
-/// What a training step, counted from 0 over all epochs, mixes its batch by.
+/// The stream that mixes the batch of a training step, counted from 0 over all epochs.
 pub fn of_mix(seed: u64, step: u64) -> Stream {
     named(b"mix\0\0\0\0\0", [seed, step, 0])
 }
 
-/// What shuffles an epoch.
+/// The stream that shuffles an epoch.
 pub(crate) fn of_shuffle(seed: u64, epoch: u64) -> Stream {
     named(b"shuffle\0", [seed, epoch, 0])
 }
 
-/// A stream for another purpose, whose eight bytes keep it apart from the others.
+/// The stream of `purpose` and `numbers`.
 pub(crate) fn named(purpose: &[u8; 8], numbers: [u64; 3]) -> Stream {
     let mut key = [0; 32];
     let (words, _) = key.as_chunks_mut::<8>();
@@ -52,7 +51,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn every_part_of_the_name_counts() {
+    fn every_part_of_the_name_matters() {
         let mut firsts = HashSet::new();
         for seed in [0, 1, 1 << 40] {
             for epoch in 0..3 {
@@ -65,11 +64,11 @@ mod tests {
         assert_eq!(of_sample(1, 2, 3).next_u64(), of_sample(1, 2, 3).next_u64());
     }
 
-    /// Runs already made are repeatable only as long as these numbers stay. The first was computed
-    /// apart from this crate, by the definition of ChaCha8; the others also hold what `rand` makes
-    /// of a stream, which it may change from one version to the next.
+    /// Past runs are reproducible only while these numbers stay. The first was computed
+    /// independently, by the definition of ChaCha8. The others also pin the distributions of `rand`,
+    /// which may change between its versions.
     #[test]
-    fn the_streams_stay_as_they_are() {
+    fn streams_are_stable() {
         assert_eq!(of_sample(1, 2, 3).next_u64(), 11_176_121_722_097_623_209);
         let mut order = [0, 1, 2, 3, 4, 5, 6, 7];
         order.shuffle(&mut of_shuffle(1, 2));

@@ -1,16 +1,15 @@
-//! Images held back from training.
+//! Validation splits.
 
 use crate::random;
 use rand::seq::SliceRandom;
 
-/// Splits `0..labels.len()` into indices to train on and indices to validate on, both ascending.
+/// Splits `0..labels.len()` into training and validation indices, both ascending.
 ///
-/// Of every class, `fraction` of its images, rounded to the nearest, are drawn for validation, so
-/// that the classes keep their shares. The draw depends on the labels, the fraction and the seed
-/// alone.
+/// Stratified: draws `fraction` of the images of every class, rounded to the nearest integer, for
+/// validation. The draw depends only on the labels, the fraction and the seed.
 ///
 /// # Panics
-/// When a label is not below `classes`.
+/// If a label is not below `classes`.
 pub fn stratified(
     labels: &[usize],
     classes: usize,
@@ -26,7 +25,7 @@ pub fn stratified(
     for (class, mut indices) in members.into_iter().enumerate() {
         let held_back = (fraction * indices.len() as f64).round() as usize;
         let held_back = held_back.min(indices.len());
-        // A stream a class: more images of one class do not change the draw of another.
+        // One stream per class: more images of one class do not change the draw of another.
         indices.shuffle(&mut random::named(b"validate", [seed, class as u64, 0]));
         train.extend_from_slice(&indices[held_back..]);
         valid.extend_from_slice(&indices[..held_back]);
@@ -40,13 +39,13 @@ pub fn stratified(
 mod tests {
     use super::*;
 
-    /// 40 images of class 0, 15 of class 1, 5 of class 2, mixed.
+    /// 40 images of class 0, 15 of class 1, 5 of class 2, interleaved.
     fn labels() -> Vec<usize> {
         (0..60).map(|i| if i % 12 == 0 { 2 } else { usize::from(i % 4 == 3) }).collect()
     }
 
     #[test]
-    fn every_class_gives_its_share() {
+    fn every_class_is_split_by_the_fraction() {
         let labels = labels();
         let counts = |indices: &[usize]| {
             (0..3).map(|class| indices.iter().filter(|&&i| labels[i] == class).count()).collect()
@@ -63,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides() {
+    fn the_split_depends_on_the_seed() {
         let labels = labels();
         assert_eq!(stratified(&labels, 3, 0.2, 1), stratified(&labels, 3, 0.2, 1));
         assert_ne!(stratified(&labels, 3, 0.2, 1), stratified(&labels, 3, 0.2, 2));

@@ -1,4 +1,4 @@
-//! Data sets as files: what is read, and what is said where they are wrong.
+//! Data sets in files: loading and error messages.
 
 use sd_data::{DatasetConfig, IdxConfig, ImageShape, Normalization};
 use std::fs;
@@ -19,16 +19,16 @@ fn assert_close(found: &[f32], expected: &[f32]) {
 }
 
 #[test]
-fn cifar100_is_what_was_published() {
+fn cifar100_is_the_published_data_set() {
     let data_dir = data_dir();
     let there = ["cifar-100-binary", "cifar-100-binary.tar.gz"];
     if !there.iter().any(|name| data_dir.join(name).exists()) {
         eprintln!("skipped: no CIFAR-100 in `{}`", data_dir.display());
         return;
     }
-    let data = DatasetConfig::Cifar100.load(&data_dir).unwrap();
+    let data = DatasetConfig::Cifar100.get().load(&data_dir).unwrap();
     assert_eq!((data.train.len(), data.test.len()), (50_000, 10_000));
-    assert_eq!((data.train.shape(), data.train.classes()), DatasetConfig::Cifar100.input());
+    assert_eq!((data.train.shape(), data.train.classes()), DatasetConfig::Cifar100.get().input());
     for class in 0..100 {
         let count = |labels: &[usize]| labels.iter().filter(|&&label| label == class).count();
         assert_eq!((count(data.train.labels()), count(data.test.labels())), (500, 100));
@@ -41,9 +41,10 @@ fn cifar100_is_what_was_published() {
 }
 
 #[test]
-fn the_part_of_fashion_mnist_in_the_repository() {
+fn the_fashion_mnist_subset_is_balanced() {
     let data_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data");
-    let data = DatasetConfig::Idx(IdxConfig::new("fashion-mnist-small")).load(&data_dir).unwrap();
+    let data =
+        DatasetConfig::Idx(IdxConfig::new("fashion-mnist-small")).get().load(&data_dir).unwrap();
     assert_eq!(data.train.shape(), ImageShape::new(1, 28, 28));
     assert_eq!(data.train.class_names()[9], "Ankle boot");
     for (set, each) in [(&data.train, 600), (&data.test, 100)] {
@@ -52,13 +53,13 @@ fn the_part_of_fashion_mnist_in_the_repository() {
             assert_eq!(set.labels().iter().filter(|&&label| label == class).count(), each);
         }
     }
-    // Near the 0.2860 and 0.3530 of the whole.
+    // The full data set has 0.2860 and 0.3530.
     let measured = Normalization::measure(&data.train).unwrap();
     assert!((measured.mean[0] - 0.286).abs() < 0.005, "{measured:?}");
     assert!((measured.deviation[0] - 0.353).abs() < 0.005, "{measured:?}");
 }
 
-/// A folder `tiny` of images of 1×2: three to train on, one to test on, two classes.
+/// A folder `tiny` of 1×2 images in two classes: three training images, one test image.
 fn idx_folder() -> TempDir {
     let data_dir = TempDir::new().unwrap();
     let write = |name: &str, header: &[u8], items: &[u8]| {
@@ -80,9 +81,9 @@ fn tiny() -> DatasetConfig {
 }
 
 #[test]
-fn idx_plain_and_gzip_read_alike() {
+fn idx_plain_and_gzip_load_alike() {
     let data_dir = idx_folder();
-    let plain = tiny().load(data_dir.path()).unwrap();
+    let plain = tiny().get().load(data_dir.path()).unwrap();
     assert_eq!(plain.train.pixels(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(plain.train.labels(), [0, 1, 0]);
     assert_eq!((plain.test.pixels(), plain.test.labels()), (&[7, 8][..], &[1][..]));
@@ -96,17 +97,17 @@ fn idx_plain_and_gzip_read_alike() {
         gzip.finish().unwrap();
         fs::remove_file(path).unwrap();
     }
-    assert_eq!(tiny().load(data_dir.path()).unwrap(), plain);
+    assert_eq!(tiny().get().load(data_dir.path()).unwrap(), plain);
 
     fs::write(data_dir.path().join("tiny/class_names.txt"), "cat\ndog\n").unwrap();
-    assert_eq!(tiny().load(data_dir.path()).unwrap().train.class_names(), ["cat", "dog"]);
+    assert_eq!(tiny().get().load(data_dir.path()).unwrap().train.class_names(), ["cat", "dog"]);
 }
 
 #[test]
-fn wrong_idx_files_are_named() {
+fn malformed_idx_files_are_rejected() {
     let data_dir = idx_folder();
     let folder = data_dir.path().join("tiny");
-    let message = || tiny().load(data_dir.path()).unwrap_err().to_string();
+    let message = || tiny().get().load(data_dir.path()).unwrap_err().to_string();
 
     let labels = folder.join("train-labels-idx1-ubyte");
     fs::write(&labels, [0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 2]).unwrap();
@@ -129,10 +130,10 @@ fn wrong_idx_files_are_named() {
 }
 
 #[test]
-fn a_missing_idx_folder_says_what_to_do() {
+fn a_missing_idx_folder_names_the_remedy() {
     let load = |folder: &str| {
         let config = DatasetConfig::Idx(IdxConfig::new(folder));
-        config.load(Path::new("no-such-data")).unwrap_err().to_string()
+        config.get().load(Path::new("no-such-data")).unwrap_err().to_string()
     };
     assert_eq!(
         load("fashion-mnist"),
@@ -141,6 +142,6 @@ fn a_missing_idx_folder_says_what_to_do() {
     );
     assert!(load("mine").ends_with("the folder `mine`; put its four files there"));
     let none = IdxConfig { width: 0, ..IdxConfig::new("mine") };
-    let message = DatasetConfig::Idx(none).load(Path::new("data")).unwrap_err().to_string();
+    let message = DatasetConfig::Idx(none).get().load(Path::new("data")).unwrap_err().to_string();
     assert_eq!(message, "`data.dataset.idx.width` is 0, expected at least 1");
 }

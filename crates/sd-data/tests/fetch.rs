@@ -17,32 +17,32 @@ fn content() -> Vec<u8> {
     (0..SIZE).map(|index| (index * index % 251) as u8).collect()
 }
 
-/// What the server does with requests for `/file.bin`.
+/// How the server answers requests for `/file.bin`.
 #[derive(Clone, Copy)]
-struct Manners {
+struct Behaviour {
     /// Bytes of a body after which it closes the connection.
-    breaks_after: usize,
+    closes_after: usize,
     ranges: bool,
 }
 
-const GOOD: Manners = Manners { breaks_after: usize::MAX, ranges: true };
+const GOOD: Behaviour = Behaviour { closes_after: usize::MAX, ranges: true };
 
 struct Server {
     address: String,
-    /// The `Range` of each request, or nothing.
+    /// The `Range` header of each request.
     requests: Arc<Mutex<Vec<Option<String>>>>,
 }
 
 /// Serves until the test's process ends.
-fn serve(manners: Manners) -> Server {
+fn serve(behaviour: Behaviour) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let requests = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&requests);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            // A client that goes away is no failure of the server.
-            let _ = answer(stream.unwrap(), manners, &log);
+            // A client that disconnects is no failure of the server.
+            let _ = answer(stream.unwrap(), behaviour, &log);
         }
     });
     Server { address, requests }
@@ -50,7 +50,7 @@ fn serve(manners: Manners) -> Server {
 
 fn answer(
     mut stream: TcpStream,
-    manners: Manners,
+    behaviour: Behaviour,
     log: &Mutex<Vec<Option<String>>>,
 ) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
@@ -76,7 +76,7 @@ fn answer(
     }
     let content = content();
     let from: usize = range
-        .filter(|_| manners.ranges)
+        .filter(|_| behaviour.ranges)
         .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok())
         .unwrap_or(0);
     if from >= content.len() {
@@ -95,7 +95,7 @@ fn answer(
         write!(stream, "Content-Range: bytes {from}-{}/{SIZE}\r\n", SIZE - 1)?;
     }
     write!(stream, "\r\n")?;
-    let end = content.len().min(from.saturating_add(manners.breaks_after));
+    let end = content.len().min(from.saturating_add(behaviour.closes_after));
     stream.write_all(&content[from..end])
 }
 
@@ -146,12 +146,12 @@ fn fetches_once() {
     assert_fetched(data_dir.path());
     assert_eq!(fetch::presence(&recipe, data_dir.path()).unwrap(), Presence::Complete);
     fetch(&recipe, data_dir.path()).unwrap();
-    assert_eq!(*server.requests.lock().unwrap(), [None], "the second time there is nothing to do");
+    assert_eq!(*server.requests.lock().unwrap(), [None], "the second fetch downloads nothing");
 }
 
 #[test]
-fn resumes_where_the_connection_broke_off() {
-    let server = serve(Manners { breaks_after: 130_000, ..GOOD });
+fn resumes_after_a_lost_connection() {
+    let server = serve(Behaviour { closes_after: 130_000, ..GOOD });
     let data_dir = TempDir::new().unwrap();
     fetch(&http(&server), data_dir.path()).unwrap();
     assert_fetched(data_dir.path());
@@ -161,7 +161,7 @@ fn resumes_where_the_connection_broke_off() {
 }
 
 #[test]
-fn resumes_what_an_earlier_run_left() {
+fn resumes_the_part_of_an_earlier_run() {
     let server = serve(GOOD);
     for kept in [100_000, SIZE] {
         let data_dir = TempDir::new().unwrap();
@@ -175,8 +175,8 @@ fn resumes_what_an_earlier_run_left() {
 }
 
 #[test]
-fn a_server_without_ranges_begins_anew() {
-    let server = serve(Manners { ranges: false, ..GOOD });
+fn restarts_if_the_server_ignores_ranges() {
+    let server = serve(Behaviour { ranges: false, ..GOOD });
     let data_dir = TempDir::new().unwrap();
     fs::create_dir(data_dir.path().join("test-10")).unwrap();
     fs::write(data_dir.path().join("test-10/file.bin.part"), [9; 1000]).unwrap();
@@ -185,16 +185,16 @@ fn a_server_without_ranges_begins_anew() {
 }
 
 #[test]
-fn a_server_that_gives_nothing_is_given_up() {
-    let server = serve(Manners { breaks_after: 0, ..GOOD });
+fn gives_up_on_a_server_that_sends_nothing() {
+    let server = serve(Behaviour { closes_after: 0, ..GOOD });
     let data_dir = TempDir::new().unwrap();
     let message = fetch(&http(&server), data_dir.path()).unwrap_err();
-    assert!(message.contains("the connection broke off"), "{message}");
+    assert!(message.contains("connection lost"), "{message}");
     assert_eq!(server.requests.lock().unwrap().len(), 3);
 }
 
 #[test]
-fn a_wrong_checksum_deletes_the_part_and_names_both_sums() {
+fn a_wrong_checksum_deletes_the_download() {
     let server = serve(GOOD);
     let data_dir = TempDir::new().unwrap();
     let mut recipe = http(&server);
@@ -205,7 +205,7 @@ fn a_wrong_checksum_deletes_the_part_and_names_both_sums() {
 }
 
 #[test]
-fn what_is_there_is_not_replaced() {
+fn existing_files_are_not_replaced() {
     let server = serve(GOOD);
     let data_dir = TempDir::new().unwrap();
     let path = data_dir.path().join("test-10/file.bin");
@@ -224,10 +224,10 @@ fn what_is_there_is_not_replaced() {
 }
 
 #[test]
-fn every_source_is_tried_and_every_reason_told() {
+fn tries_every_source_and_reports_every_reason() {
     let server = serve(GOOD);
     let data_dir = TempDir::new().unwrap();
-    // A port that was free a moment ago: nobody listens.
+    // A port that was just closed.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut recipe = recipe(vec![
         Source::Folder("no-such-folder".into()),
@@ -250,7 +250,7 @@ fn every_source_is_tried_and_every_reason_told() {
 }
 
 #[test]
-fn repacked_content_is_right_and_other_content_is_not() {
+fn repacked_content_is_accepted() {
     let gzip = |content: &[u8], level| {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(level));
         gzip.write_all(content).unwrap();
@@ -282,7 +282,7 @@ fn repacked_content_is_right_and_other_content_is_not() {
 }
 
 #[test]
-fn the_program_names_what_it_knows() {
+fn the_program_lists_the_published_data_sets() {
     let run = |arguments: &[&str]| {
         let output =
             std::process::Command::new(env!("CARGO_BIN_EXE_sd-data")).args(arguments).output();
@@ -293,7 +293,7 @@ fn the_program_names_what_it_knows() {
     let list = run(&["list", "--data-dir", folder]);
     let text = String::from_utf8(list.stdout).unwrap();
     for data_set in Published::ALL {
-        let advice = format!("absent; `cargo xtask data fetch {}` gets it", data_set.name());
+        let advice = format!("absent; fetch it with `cargo xtask data fetch {}`", data_set.name());
         assert!(text.contains(&advice), "{text}");
     }
     assert_eq!(run(&["fetch", "imagenet"]).status.code(), Some(2));

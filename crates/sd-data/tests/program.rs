@@ -1,4 +1,4 @@
-//! The program `sd-data`, from a configuration to a picture and a check.
+//! The program `sd-data`: preview, check and samples of a configuration.
 #![cfg(feature = "cli")]
 
 use assert_cmd::Command;
@@ -12,8 +12,8 @@ fn sd_data(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A folder with a configuration of two classes of image files, one of which is in `train` and
-/// `test`, and one broken.
+/// A folder with a configuration of image files in two classes. One file is in both `train` and
+/// `test`, one is broken.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     let images = folder.path().join("data/pets");
@@ -30,14 +30,14 @@ fn folder() -> TempDir {
         dataset = { image_folder = { folder = 'pets', classes = 2, images = { side = 8, skip_broken = true } } }
         augment = [{ random_resized_crop = {} }, { flip = {} }]
         [model]
-        what = 'is of no interest here'
+        key = 'not read by sd-data'
     ";
     fs::write(folder.path().join("pets.toml"), text).unwrap();
     folder
 }
 
 #[test]
-fn check_tells_counts_duplicates_and_what_was_left_out() {
+fn check_reports_counts_duplicates_and_skipped_files() {
     let folder = folder();
     let output = sd_data(folder.path(), &["check", "pets.toml"]).assert().success();
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
@@ -45,7 +45,7 @@ fn check_tells_counts_duplicates_and_what_was_left_out() {
         "pets: 3×8×8, 2 classes",
         "1 of test are also in train, 0 of them under another label",
         "test/dog/a.png (dog) = train/dog/a.png (dog)",
-        "left out: 1 files",
+        "skipped files: 1",
         "b.jpg`: neither JPEG nor PNG nor WebP",
         "trains on 2 images, validates on 0",
     ] {
@@ -53,7 +53,7 @@ fn check_tells_counts_duplicates_and_what_was_left_out() {
     }
     let log = String::from_utf8(output.get_output().stderr.clone()).unwrap();
     assert!(log.contains("4 images of 8×8 pixels need 0.0 MB of memory"), "{log}");
-    assert!(log.contains("left out") && log.contains("b.jpg"), "{log}");
+    assert!(log.contains("skipped") && log.contains("b.jpg"), "{log}");
 
     let output = sd_data(folder.path(), &["check", "pets.toml", "--json"]).assert().success();
     let json: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
@@ -65,20 +65,27 @@ fn check_tells_counts_duplicates_and_what_was_left_out() {
 }
 
 #[test]
-fn preview_writes_a_picture() {
+fn preview_writes_a_page() {
     let folder = folder();
-    sd_data(folder.path(), &["preview", "pets.toml", "--out", "a.png"]).assert().success();
-    let few = ["preview", "pets.toml", "--out", "b.png", "--images", "1", "--versions", "2"];
+    let output = sd_data(folder.path(), &["preview", "pets.toml"]).assert().success();
+    assert_eq!(String::from_utf8_lossy(&output.get_output().stdout), "preview.html\n");
+    let few = ["preview", "pets.toml", "--out", "b.html", "--images", "1", "--versions", "2"];
     sd_data(folder.path(), &few).assert().success();
-    let size = |name: &str| image::open(folder.path().join(name)).unwrap().into_rgb8().dimensions();
-    // Two images, one a row: there are no more.
-    let (large, small) = (size("a.png"), size("b.png"));
-    assert!(large.0 > 9 * 96 && large.1 > 2 * 96, "{large:?}");
-    assert!(small.0 < large.0 && small.1 < large.1 - 90, "{small:?}");
+    let pictures = |name: &str| {
+        let page = fs::read_to_string(folder.path().join(name)).unwrap();
+        assert!(page.contains("train/cat/a.png") && !page.contains("<script"), "{page}");
+        page.matches("<img src=\"data:image/png;base64,").count()
+    };
+    // Two training images, by default with eight versions each.
+    assert_eq!((pictures("preview.html"), pictures("b.html")), (2 * 9, 3));
+    let png = ["preview", "pets.toml", "--out", "a.png"];
+    let output = sd_data(folder.path(), &png).assert().failure();
+    let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(error.contains("a.png, expected an HTML file"), "{error}");
 }
 
 #[test]
-fn a_wrong_configuration_is_named() {
+fn a_wrong_configuration_is_rejected() {
     let folder = folder();
     let text = fs::read_to_string(folder.path().join("pets.toml")).unwrap();
     fs::write(folder.path().join("wrong.toml"), text.replace("side", "size")).unwrap();
@@ -109,7 +116,7 @@ fn samples_are_the_test_images_named_by_class() {
     assert_eq!(size, (7, 5));
 }
 
-/// What takes them resizes and cuts, and must not do so twice.
+/// Whoever classifies them resizes and crops them, which must happen only once.
 #[test]
 fn samples_of_image_files_are_the_files() {
     let folder = folder();

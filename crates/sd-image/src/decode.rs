@@ -1,25 +1,25 @@
-//! Bytes of a file to pixels, with bounds on what a file may ask for.
+//! Decoding of image files, with bounds on their size.
 
 use crate::{Error, Result};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
 
-/// What an image may ask for.
+/// Bounds on the size of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Bytes of its pixels, as many a value as the file has: 1, or 2 of 16 bits.
+    /// Bytes of its pixels, at the depth of the file: 1 byte per value, or 2 for 16 bits.
     pub bytes: u64,
-    /// Rows and columns.
+    /// Largest height and width in pixels.
     pub side: u32,
 }
 
-/// The image in a JPEG, PNG or WebP file, whatever the file is called, upright as its EXIF data
-/// say. Of a moving image it is the first.
+/// Decodes a JPEG, PNG or WebP file, its format detected by content, and applies the EXIF
+/// orientation. Decodes the first frame of an animation.
 ///
 /// # Errors
-/// Says what is wrong with the bytes, or which bound the image is beyond; that is told by the
-/// file's header, before the pixels are decoded.
+/// If the bytes are malformed or the image exceeds `bounds`. The bounds are checked by the header,
+/// before the pixels are decoded.
 pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::from)?;
@@ -28,7 +28,7 @@ pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
         _ => return Err(Error::Format),
     };
     if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
-        return Err(Error::CutShort);
+        return Err(Error::Truncated);
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(bounds.bytes.saturating_mul(2));
@@ -42,30 +42,30 @@ pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
         let (bytes, most) = (decoder.total_bytes(), bounds.bytes);
         return Err(Error::Bytes { width, height, bytes, most });
     }
-    // What the camera wrote beside the image does not make the image unreadable.
+    // Invalid metadata does not make the image unreadable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     Ok(image)
 }
 
-/// Whether a JPEG file reaches the marker of its end, ITU-T T.81, B.1.1. Without it the decoder
-/// makes a grey area of what is missing.
+/// Whether a JPEG file has its end marker, ITU-T T.81, B.1.1. Without it, the decoder fills the
+/// missing part with grey.
 fn jpeg_ends(bytes: &[u8]) -> bool {
     const END: u8 = 0xd9;
-    // After the marker of the beginning.
+    // After the start marker.
     let mut rest = bytes.get(2..).unwrap_or_default();
     loop {
-        let passed = match rest {
+        let skipped = match rest {
             [0xff, END, ..] => return true,
-            // A byte of a scan, or one that fills up.
+            // A byte of a scan, or a fill byte.
             [0..=0xfe, ..] | [0xff, 0xff, ..] => 1,
-            // A byte 0xff of a scan, and markers without a length.
+            // An escaped 0xff of a scan, or a marker without a length.
             [0xff, 0x00 | 0x01 | 0xd0..=0xd8, ..] => 2,
             [0xff, _, high, low, ..] => 2 + usize::from(u16::from_be_bytes([*high, *low])),
             _ => return false,
         };
-        rest = rest.get(passed..).unwrap_or_default();
+        rest = rest.get(skipped..).unwrap_or_default();
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     const FORMATS: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
 
     #[test]
-    fn every_format_and_colour_becomes_red_green_and_blue() {
+    fn every_format_and_colour_becomes_rgb() {
         let color = DynamicImage::from(source(5, 7));
         for format in FORMATS {
             let decoded = decoded(&encoded(&color, format)).unwrap();
@@ -109,17 +109,17 @@ mod tests {
         let grey = png(color.to_luma8().into());
         assert!(grey.pixels().all(|pixel| pixel.0 == [pixel[0]; 3]));
         assert_eq!(png(color.to_rgb16().into()), source(5, 7));
-        // What is transparent is as opaque as the rest.
+        // Transparency is dropped.
         let mut clear = color.to_rgba8();
         clear.pixels_mut().for_each(|pixel| pixel[3] = 0);
         assert_eq!(png(clear.into()), source(5, 7));
     }
 
     #[test]
-    fn exif_turns_upright() {
+    fn exif_orientation_is_applied() {
         let mut bytes = Vec::new();
         let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
-        // A little-endian TIFF header and one entry: orientation 6, the right side is up.
+        // A little-endian TIFF header and one entry: orientation 6, rotated by 90°.
         let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
         encoder.set_exif_metadata(exif).unwrap();
         let lying = source(5, 7);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_broken() {
+    fn truncated_files_are_rejected() {
         let image = DynamicImage::from(source(64, 64));
         for format in FORMATS {
             let bytes = encoded(&image, format);
@@ -142,11 +142,11 @@ mod tests {
         assert_eq!(text, "neither JPEG nor PNG nor WebP");
         let jpeg = encoded(&image, ImageFormat::Jpeg);
         let short = decoded(&jpeg[..jpeg.len() - 1]).unwrap_err().to_string();
-        assert_eq!(short, "a JPEG file that is cut short");
+        assert_eq!(short, "truncated JPEG file");
     }
 
     #[test]
-    fn a_huge_size_is_refused_before_it_is_decoded() {
+    fn a_huge_size_is_rejected_before_decoding() {
         let image = DynamicImage::from(source(8, 8));
         let mut png = encoded(&image, ImageFormat::Png);
         png[16..24].copy_from_slice(&[0, 1, 0, 0, 0, 1, 0, 0]);
@@ -163,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_are_the_last_that_pass() {
+    fn bounds_are_inclusive() {
         for format in FORMATS {
             let bytes = encoded(&DynamicImage::from(source(2, 9)), format);
             assert!(decode(&bytes, Bounds { bytes: 54, side: 9 }).is_ok(), "{format:?}");
             let long = decode(&bytes, Bounds { bytes: 54, side: 8 }).unwrap_err().to_string();
-            assert_eq!(long, "an image of 9×2 pixels, expected sides of 1 to 8");
+            assert_eq!(long, "image: found 9×2 pixels, expected sides of 1 to 8");
             let large = decode(&bytes, Bounds { bytes: 53, side: 9 }).unwrap_err().to_string();
             assert!(large.ends_with("54 bytes, expected at most 53 bytes"), "{large}");
         }

@@ -1,38 +1,38 @@
-//! What can be wrong with the bytes of an image.
+//! The errors of this crate.
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Bytes of another kind.
+    /// An unknown format.
     #[error("neither JPEG nor PNG nor WebP")]
     Format,
-    /// A JPEG file without its end.
-    #[error("a JPEG file that is cut short")]
-    CutShort,
-    /// An image without pixels, or with a side that is too long.
-    #[error("an image of {width}×{height} pixels, expected sides of 1 to {most}")]
+    /// A JPEG file without an end marker.
+    #[error("truncated JPEG file")]
+    Truncated,
+    /// A side that is zero or too long.
+    #[error("image: found {width}×{height} pixels, expected sides of 1 to {most}")]
     Side {
-        /// Columns.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
         /// The longest side allowed.
         most: u32,
     },
-    /// An image that would take too much memory.
-    #[error("an image of {width}×{height} pixels and {bytes} bytes, expected at most {most} bytes")]
+    /// An image that needs too much memory.
+    #[error("image: found {width}×{height} pixels of {bytes} bytes, expected at most {most} bytes")]
     Bytes {
-        /// Columns.
+        /// Width in pixels.
         width: u32,
-        /// Rows.
+        /// Height in pixels.
         height: u32,
         /// Bytes of its pixels.
         bytes: u64,
-        /// The bytes allowed.
+        /// Maximum bytes.
         most: u64,
     },
-    /// What the decoder says.
+    /// An error of the decoder.
     #[error(transparent)]
     Decoder(#[from] image::ImageError),
 }

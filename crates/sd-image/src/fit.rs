@@ -1,19 +1,18 @@
-//! An image of any size in a square.
+//! Resizing and center crop.
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 
-/// Writes the middle of `image`, resized until its shorter side is `shorter`, to `target`, which
-/// is `side`×`side` pixels, `[side, side, 3]`.
+/// Resizes `image` to `shorter` pixels on its shorter side and writes the central `side`×`side` crop
+/// to `target`, `[side, side, 3]`.
 ///
-/// The resize is bilinear interpolation whose triangle widens where the image shrinks
-/// (torchvision's `Resize` with `antialias`, then `CenterCrop`, within one step of 255). Pixels
-/// outside the square are never made: an image of one row does not become a huge one. Where there is
-/// no pixel, `target` stays as it is.
+/// Equals torchvision's `Resize` (bilinear, antialiased) and `CenterCrop`, within one step of 255.
+/// Computes only the pixels of the crop, so that an image of one row does not become a huge one.
+/// Leaves `target` unchanged if `image` has no pixels.
 ///
 /// # Panics
-/// When `side` is zero or more than `shorter`, or `target` has another length.
+/// If `side` is zero or more than `shorter`, or `target` has another length.
 pub fn fit(
     image: &RgbImage,
     shorter: usize,
@@ -26,10 +25,10 @@ pub fn fit(
     if width.min(height) == 0 {
         return;
     }
-    let (left, across) = middle(width, width.min(height), shorter, side);
-    let (top, down) = middle(height, width.min(height), shorter, side);
+    let (left, across) = central(width, width.min(height), shorter, side);
+    let (top, down) = central(height, width.min(height), shorter, side);
     let source = ImageRef::new(width, height, image.as_raw(), PixelType::U8x3)
-        .expect("an image has its own size");
+        .expect("the buffer matches the size of the image");
     let mut square = Image::from_slice_u8(side as u32, side as u32, target, PixelType::U8x3)
         .expect("the target has the size of the square");
     let options = ResizeOptions::new()
@@ -38,13 +37,13 @@ pub fn fit(
     resizer.resize(&source, &mut square, &options).expect("the square is inside the image");
 }
 
-/// Where the square begins in a side of `length` pixels, and how far it goes, in pixels of the
-/// source. Rounded as torchvision does: the resized side down, the margin to the even number.
-fn middle(length: u32, shortest: u32, shorter: usize, side: usize) -> (f64, f64) {
+/// Start and length of the crop along a side of `length` pixels, in pixels of the source. Rounded as
+/// in torchvision: the resized side down, the margin half to even.
+fn central(length: u32, shortest: u32, shorter: usize, side: usize) -> (f64, f64) {
     let resized = shorter as u64 * u64::from(length) / u64::from(shortest);
     let margin = ((resized - side as u64) as f64 / 2.0).round_ties_even();
     let scale = f64::from(length) / resized as f64;
-    // Rounding must not carry the far end beyond the image.
+    // Rounding must not move the end beyond the image.
     let begin = margin * scale;
     (begin, (side as f64 * scale).min(f64::from(length) - begin))
 }
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn fits_as_torchvision_does() {
+    fn matches_torchvision() {
         let golden: Value = serde_json::from_str(include_str!("../tests/golden/fit.json")).unwrap();
         let number = |value: &Value| value.as_u64().unwrap() as usize;
         let fits = golden["fits"].as_array().unwrap();
@@ -82,7 +81,7 @@ mod tests {
             let expected = hex.as_bytes().chunks(2).map(|digits| {
                 u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
             });
-            // Pillow rounds between the two directions of a resize, in another order.
+            // Pillow resizes the two directions in the other order, with rounding in between.
             for (at, (&found, expected)) in fitted.iter().zip(expected).enumerate() {
                 assert!(
                     found.abs_diff(expected) <= 1,
@@ -92,9 +91,9 @@ mod tests {
         }
     }
 
-    /// An image of one row would be 4 million columns wide, were the whole of it made.
+    /// Resized as a whole, an image of one row would be 4 million pixels wide.
     #[test]
-    fn a_long_image_needs_only_its_middle() {
+    fn only_the_crop_of_a_long_image_is_computed() {
         let slope = RgbImage::from_fn(65_535, 1, |x, _| image::Rgb([(x / 256) as u8; 3]));
         for (shorter, side) in [(64, 64), (4096, 64), (4096, 1), (1, 1)] {
             let fitted = fitted(&slope, shorter, side);
@@ -103,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_pixels_leaves_the_square_as_it_is() {
+    fn an_empty_image_leaves_the_target_unchanged() {
         assert_eq!(fitted(&RgbImage::new(0, 5), 4, 4), [0; 48]);
     }
 
     proptest! {
         #[test]
-        fn every_size_fits(
+        fn every_size_is_accepted(
             height in 1_u32..300,
             width in 1_u32..300,
             side in 1_usize..40,

@@ -1,8 +1,4 @@
-//! Image files as the square images of one size that networks are trained on.
-//!
-//! What is trained (`sd-data`) and what is classified later (`sd-infer`) go through the same two
-//! steps, and come out with the same bits: [`decode`] turns the bytes of a JPEG, PNG or WebP file
-//! into an upright image, and [`fit`] writes the middle of it, at the size of the network's images.
+//! Decoding, resizing and cropping of image files to the input size of a network.
 //!
 //! ```
 //! use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
@@ -13,12 +9,16 @@
 //! photograph.write_to(&mut file, ImageFormat::Png)?;
 //!
 //! let image = decode(file.get_ref(), Bounds { bytes: 1 << 20, side: 65_535 })?.into_rgb8();
-//! // The shorter side becomes 32 pixels, and of that the middle 28×28 are taken.
+//! // Resizes the shorter side to 32 pixels and crops the central 28×28.
 //! let mut square = [0; 3 * 28 * 28];
 //! fit(&image, 32, 28, &mut Resizer::new(), &mut square);
 //! assert_eq!(square[..3], [9, 8, 7]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Training (`sd-data`) and inference (`sd-infer`) share these two steps, and so get the same bits:
+//! [`decode`] turns the bytes of a JPEG, PNG or WebP file into an upright image, and [`fit`] resizes
+//! and crops it.
 
 mod decode;
 mod error;

@@ -1,4 +1,4 @@
-//! How long classifying takes.
+//! Latency and throughput of classification.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use crate::Cli;
 
-/// Batches before the measured ones.
+/// Unmeasured batches at the start.
 const WARM_UP: usize = 3;
-/// Repetitions at least and at most.
+/// Minimum and maximum number of measured batches.
 const RUNS: (usize, usize) = (3, 100_000);
 
-/// What was measured.
+/// The measurements.
 #[derive(Debug, Serialize)]
 pub struct Record {
     model: String,
@@ -23,15 +23,15 @@ pub struct Record {
     batch: usize,
     /// Seconds to open the model.
     load_seconds: f64,
-    /// Mean share of the whole network's multiply-accumulates.
+    /// Mean multiply-accumulates relative to the whole network.
     share: f64,
-    /// Seconds of each batch, preparing the images left out.
+    /// Seconds of each batch, without preprocessing.
     raw_seconds: Vec<f64>,
-    /// The most memory that the process held, where the system says.
+    /// Peak resident memory of the process, on Linux.
     peak_memory_bytes: Option<u64>,
 }
 
-/// Classifies the images batch by batch, again and again, for `seconds`.
+/// Classifies the images batch by batch, repeatedly, for about `seconds`.
 pub fn bench(cli: &Cli, options: Options, seconds: f64) -> Result<Record> {
     ensure!(
         (0.0..=86_400.0).contains(&seconds),
@@ -46,16 +46,16 @@ pub fn bench(cli: &Cli, options: Options, seconds: f64) -> Result<Record> {
     let mut run = |index: usize| -> Result<(f64, f64)> {
         let images = batches[index % batches.len()].clone();
         let begun = Instant::now();
-        let answers = classifier.classify_prepared(images)?;
+        let found = classifier.classify_prepared(images)?;
         let seconds = begun.elapsed().as_secs_f64();
-        Ok((seconds, answers.iter().map(|answer| answer.share).sum::<f64>() / batch as f64))
+        Ok((seconds, found.iter().map(|found| found.share).sum::<f64>() / batch as f64))
     };
     for index in 0..WARM_UP {
         run(index)?;
     }
     let (begun, budget) = (Instant::now(), Duration::from_secs_f64(seconds));
     let (mut raw_seconds, mut shares) = (Vec::new(), 0.0);
-    // Whole passes over the images, so that none weighs more than another.
+    // Whole passes, so that all images have the same weight.
     while raw_seconds.len() < RUNS.0
         || raw_seconds.len() < RUNS.1 && begun.elapsed() < budget
         || raw_seconds.len() % batches.len() != 0
@@ -76,11 +76,11 @@ pub fn bench(cli: &Cli, options: Options, seconds: f64) -> Result<Record> {
     })
 }
 
-/// The images as batches of one size; those that fill none are left out.
+/// The images in batches of one size; a remainder is dropped.
 fn batches(cli: &Cli, classifier: &Classifier, size: usize) -> Result<Vec<Batch>> {
     let input = &classifier.metadata().input;
     let mut images = Vec::new();
-    for path in input::listed(&cli.images)? {
+    for path in input::list(&cli.images)? {
         images.push(prepare(&input::read(&path)?, input));
     }
     if images.is_empty() {
@@ -93,7 +93,7 @@ fn batches(cli: &Cli, classifier: &Classifier, size: usize) -> Result<Vec<Batch>
     Ok(images.chunks_exact(size).filter_map(batch).collect())
 }
 
-/// The line `VmHWM` of Linux.
+/// `VmHWM` on Linux.
 fn peak_memory_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,4 +1,4 @@
-//! What can be wrong with a file, an image or a choice.
+//! Errors of files, images and options.
 
 use std::path::PathBuf;
 
@@ -9,17 +9,17 @@ pub enum Error {
     /// A file or folder that cannot be read.
     #[error("{}: {source}", path.display())]
     File {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A file that is no exported network.
+    /// A file that is not an exported network.
     #[error("{}: {source}", path.display())]
     Model {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         source: sd_onnx::Error,
     },
     /// Files that are not the segments of one network.
@@ -32,27 +32,25 @@ pub enum Error {
         /// What was expected.
         expected: String,
     },
-    /// A network that the runtime cannot load or run.
+    /// A network that the engine cannot load or run.
     #[error("{runtime}: {reason}")]
     Runtime {
-        /// The runtime.
+        /// Name of the engine.
         runtime: &'static str,
-        /// What it said.
+        /// Its message.
         reason: String,
     },
-    /// A runtime that this program was built without.
-    #[error(
-        "this program was built without the runtime {0}, a cargo feature of the crate sd-infer"
-    )]
+    /// An engine that this build does not include.
+    #[error("this build has no engine {0}; enable the feature {0} of the crate sd-infer")]
     NoRuntime(&'static str),
-    /// Outputs of another shape than the metadata promise.
+    /// Outputs whose shape contradicts the metadata.
     #[error("the network's output {output} has shape {found:?}, expected {expected:?}")]
     Output {
-        /// Its place.
+        /// Index of the output.
         output: usize,
         /// Its shape.
         found: Vec<usize>,
-        /// What the metadata promise.
+        /// The shape by the metadata.
         expected: Vec<usize>,
     },
     /// A folder without images.
@@ -61,22 +59,22 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// Bytes that are no image.
+    /// A file that is not a supported image.
     #[error("{name}: {source}")]
     Image {
-        /// What the image is called.
+        /// Name of the file.
         name: String,
-        /// What is wrong with them.
+        /// The cause.
         source: sd_image::Error,
     },
-    /// A value outside its range.
+    /// An option outside its range.
     #[error("{key} is {found}, expected {expected}")]
     Value {
-        /// The value's name.
+        /// The option.
         key: &'static str,
-        /// The value found.
+        /// Its value.
         found: String,
-        /// The values allowed.
+        /// The accepted range.
         expected: &'static str,
     },
 }

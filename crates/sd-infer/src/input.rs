@@ -1,4 +1,4 @@
-//! Images that a command line names.
+//! Image files named on a command line.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,19 @@ use sd_image::{Bounds, decode};
 
 /// Standard input, as written on the command line.
 const STDIN: &str = "-";
-/// Endings of the files that are taken from a folder.
-const ENDINGS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
+/// Extensions of the files taken from a folder.
+const EXTENSIONS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
 
-/// Bytes of a file that are read.
+/// Maximum size of a file in bytes.
 const MAX_BYTES: u64 = 256 << 20;
-/// Bytes of an image's pixels; and its rows and columns, which are those of the largest JPEG.
+/// Maximum size of the decoded pixels in bytes, and of a side in pixels (that of JPEG).
 const BOUNDS: Bounds = Bounds { bytes: 512 << 20, side: 65_535 };
 
-/// The files named, and those in the folders named that end like JPEG, PNG or WebP, in the order of
-/// their names.
+/// Expands folders to the JPEG, PNG and WebP files in them, sorted by name.
 ///
 /// # Errors
-/// Names the folder that cannot be read, or has no such file.
-pub fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+/// Names a folder that cannot be read or has no such file.
+pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in paths {
         if !path.is_dir() {
@@ -34,8 +33,8 @@ pub fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         let entries = entries.map(|entry| entry.map(|entry| entry.path()));
         let mut inside = entries.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
         inside.retain(|path| {
-            let ending = path.extension().map(|ending| ending.to_ascii_lowercase());
-            ending.is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))
+            let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+            extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
         });
         if inside.is_empty() {
             return Err(Error::NoImage { folder: path.clone() });
@@ -46,11 +45,11 @@ pub fn listed(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// A JPEG, PNG or WebP image, whatever the file is called, upright as its EXIF data say: of at most
-/// 512 MiB and sides of 65,535. `-` is standard input.
+/// Decodes a JPEG, PNG or WebP image by its content, turned upright by its EXIF orientation; at most
+/// 512 MiB of pixels and sides of 65,535. `-` is standard input.
 ///
 /// # Errors
-/// Names the file that cannot be read or is no image.
+/// Names a file that cannot be read or is not such an image.
 pub fn read(path: &Path) -> Result<DynamicImage> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     let mut bytes = Vec::new();
@@ -72,25 +71,24 @@ mod tests {
     use super::*;
     use image::GrayImage;
 
-    /// A pixel wide, it would be resized to four thousand, and then need a thousand times the
-    /// memory.
+    /// An image of one row is enlarged until it has the network's height, which multiplies its memory.
     #[test]
-    fn what_is_longer_than_any_photograph_is_refused() {
+    fn images_with_sides_over_65535_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
         GrayImage::new(65_535, 1).save(&path).unwrap();
         assert_eq!(read(&path).unwrap().width(), 65_535);
         GrayImage::new(65_536, 1).save(&path).unwrap();
-        let long = read(&path).unwrap_err().to_string();
-        assert!(long.ends_with("65536×1 pixels, expected sides of 1 to 65535"), "{long}");
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.ends_with("65536×1 pixels, expected sides of 1 to 65535"), "{error}");
     }
 
     #[test]
-    fn a_folder_without_images_is_named() {
+    fn a_folder_without_images_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
-        let said = listed(&[folder.path().to_owned()]).unwrap_err().to_string();
+        let error = list(&[folder.path().to_owned()]).unwrap_err().to_string();
         let expected = format!("no image in {}", folder.path().display());
-        assert_eq!(said, format!("{expected}, expected files named .jpeg, .jpg, .png or .webp"));
+        assert_eq!(error, format!("{expected}, expected files named .jpeg, .jpg, .png or .webp"));
     }
 }

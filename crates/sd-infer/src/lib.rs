@@ -1,50 +1,53 @@
 //! Classifies images with an exported network: one file, no libtorch.
 //!
-//! `cargo xtask export` writes a trained network as ONNX, with all that a program needs to use it
-//! in the file's metadata. A [`Classifier`] opens such a file, brings images to the form that the
-//! network was trained on ([`prepare`]), and names their classes.
-//!
-//! The folder of `export --staged` has a file for each exit. Then an image leaves at the first exit
-//! that is sure enough by a [`Rule`], and the stages after it do not run; of a batch, the images
-//! that stay go on as one smaller batch. An [`Answer`] tells the exit and what it cost.
-//!
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use sd_infer::{Classifier, Options, Rule, input};
+//! use sd_infer::{Classifier, input};
 //!
 //! let image = input::read(Path::new("shoe.png"))?;
 //! let mut classifier = Classifier::open("runs/quickstart-seed0/deepest.onnx")?;
-//! let answer = classifier.classify(&image)?;
-//! println!("{} ({:.0} %)", answer.labels[0].name, 100.0 * answer.labels[0].probability);
-//!
-//! let options = Options { rule: Rule::Entropy(0.1), ..Options::default() };
-//! let mut staged = Classifier::open_with("runs/quickstart-seed0/staged", options)?;
-//! let answer = staged.classify(&image)?;
-//! println!("left at {} for {:.0} % of the whole", answer.exit, 100.0 * answer.share);
+//! let best = classifier.classify(&image)?.labels.remove(0);
+//! println!("{} ({:.0} %)", best.name, 100.0 * best.probability);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What runs the network is an [`Engine`]: kernels of our own for compressed networks, and
-//! behind a cargo feature of its name each, `rten` (the default) for all others, `tract`, or `ort` with
-//! ONNX Runtime's own library. Where several are there, the fastest does unless another one is asked
-//! for.
+//! `cargo xtask export` writes a trained network as ONNX; the file's metadata hold everything else
+//! that inference needs. A [`Classifier`] opens such a file, preprocesses images as in training
+//! ([`prepare`]), and names their classes.
+//!
+//! `export --staged` writes a folder with a file for each exit. An image then stops at the first exit
+//! that an early-exit [`Rule`] accepts, and later stages do not run for it. The remaining images of a
+//! batch continue as a smaller batch. A [`Classification`] tells the exit and its cost:
+//!
+//! ```no_run
+//! # use sd_infer::{Classifier, Options, Rule};
+//! # let image = image::DynamicImage::new_luma8(28, 28);
+//! let options = Options { rule: Rule::Entropy(0.1), ..Options::default() };
+//! let mut staged = Classifier::open_with("runs/quickstart-seed0/staged", options)?;
+//! let classification = staged.classify(&image)?;
+//! println!("{} at {:.0} % of the MACs", classification.exit, 100.0 * classification.share);
+//! # Ok::<(), sd_infer::Error>(())
+//! ```
+//!
+//! An [`Engine`] runs the network: the native one, and behind a cargo feature each, `rten` (on by
+//! default) for networks that the native one does not support, and `ort`, which loads ONNX Runtime's
+//! library. The fastest one available is chosen unless [`Options`] names another.
 
-mod answer;
-mod batch;
+mod classification;
 mod classifier;
 mod error;
 pub mod input;
-mod opinion;
+mod prediction;
 mod preprocess;
 mod rule;
 pub mod runtime;
 
-pub use answer::{Answer, Label, top};
-pub use batch::Batch;
+pub use classification::{Classification, Label, top_k};
 pub use classifier::{Classifier, Options};
 pub use error::{Error, Result};
-pub use opinion::{Agreement, Memory, Opinion, softmax};
+pub use prediction::{Agreement, LogitCarry, Prediction, softmax};
 pub use preprocess::prepare;
 pub use rule::Rule;
 pub use runtime::Engine;
+pub use sd_engine::Batch;

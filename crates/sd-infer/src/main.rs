@@ -22,53 +22,52 @@ struct Cli {
     #[arg(value_name = "IMAGE", required_unless_present = "bench")]
     images: Vec<PathBuf>,
 
-    /// Print a JSON document a line
+    /// Print one JSON document per line
     #[arg(long)]
     json: bool,
 
-    /// Classes to name, the most probable first
+    /// Number of most probable classes to print
     #[arg(long, value_name = "N", default_value_t = 3)]
     top: usize,
 
-    /// Images that are classified at once
+    /// Images per batch
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     batch: u16,
 
-    /// Threads that the network runs on
+    /// Threads of the engine
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
 
-    /// What runs the network [default: ort where `ORT_DYLIB_PATH` names its library and it is the
-    /// faster one, else own where it has kernels for the network, else rten]
+    /// Engine that runs the network [default: ort if `ORT_DYLIB_PATH` names its library and it is
+    /// faster, else native if it supports the network, else rten]
     #[arg(long, value_enum)]
     engine: Option<Engine>,
 
     #[command(flatten)]
     rule: RuleArgs,
 
-    /// Measure instead, for about this long; without images, on black ones
+    /// Measure latency for about this many seconds instead; without images, on black ones
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", require_equals = true)]
     bench: Option<f64>,
 }
 
-/// When an image leaves a staged network. By default where its probability reaches the exit's own
-/// threshold.
+/// Early-exit rule of a staged network. Default: the threshold of each exit in the file.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct RuleArgs {
-    /// Leave at the first exit with at least this probability, 0 to 1
+    /// Stop at the first exit whose largest probability is at least P, 0 to 1
     #[arg(long, value_name = "P")]
     confidence: Option<f32>,
 
-    /// Leave at the first exit with at most this share of the largest entropy, 0 to 1
-    #[arg(long, value_name = "SHARE")]
+    /// Stop at the first exit whose entropy, relative to a uniform distribution, is at most H, 0 to 1
+    #[arg(long, value_name = "H")]
     entropy: Option<f32>,
 
-    /// Leave when this many exits one after another agree with the one before
+    /// Stop after N consecutive exits that agree with their predecessor
     #[arg(long, value_name = "N")]
     patience: Option<usize>,
 
-    /// Leave at the deepest exit alone, with what the exits before it carry on to it
+    /// Always run up to the deepest exit, with the logits carried to it
     #[arg(long)]
     never: bool,
 }
@@ -76,7 +75,7 @@ struct RuleArgs {
 impl RuleArgs {
     fn rule(&self) -> Rule {
         match (self.entropy, self.patience, self.never) {
-            (Some(share), _, _) => Rule::Entropy(share),
+            (Some(max), _, _) => Rule::Entropy(max),
             (_, Some(exits), _) => Rule::Patience(exits),
             (_, _, true) => Rule::Never,
             _ => Rule::Confidence(self.confidence),
@@ -104,7 +103,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     }
     let mut classifier = Classifier::open_with(&cli.model, options)?;
     let mut failed = false;
-    let paths = input::listed(&cli.images)?;
+    let paths = input::list(&cli.images)?;
     for paths in paths.chunks(cli.batch.into()) {
         let (mut names, mut images) = (Vec::new(), Vec::new());
         for path in paths {
@@ -113,15 +112,15 @@ fn run(cli: &Cli) -> Result<ExitCode> {
                     names.push(path.display().to_string());
                     images.push(image);
                 }
-                // The others are classified all the same.
+                // The other images are still classified.
                 Err(error) => {
                     eprintln!("error: {error}");
                     failed = true;
                 }
             }
         }
-        for (name, answer) in names.iter().zip(classifier.classify_batch(&images)?) {
-            let line = if cli.json { answer.json(name) } else { answer.text(name) };
+        for (name, found) in names.iter().zip(classifier.classify_batch(&images)?) {
+            let line = if cli.json { found.json(name) } else { found.text(name) };
             writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
         }
     }
@@ -134,12 +133,12 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definitions_hold_together() {
+    fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn rules_exclude_each_other() {
+    fn rules_are_mutually_exclusive() {
         let parse = |line: &str| Cli::try_parse_from(line.split_whitespace());
         assert!(parse("sd-infer m.onnx a.png --entropy 0.1 --patience 2").is_err());
         let rule = |line| parse(line).unwrap().rule.rule();

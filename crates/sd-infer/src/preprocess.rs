@@ -1,28 +1,27 @@
-//! An image as a network takes it.
+//! Preprocessing of images as in training.
 
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageBuffer, Pixel};
 use sd_image::{Resizer, fit};
 use sd_onnx::{Input, Layout, Resize};
 
-/// The image as the network takes it, `[C, H, W]`: brought to the input's channels, then by its
-/// [`Resize`] to its sides without the border, bordered with black, and normalised, channel by
-/// channel.
+/// Returns the network's input `[C, H, W]`: the image converted to the input's channels, resized by
+/// [`Resize`], padded with a black border, and normalised per channel. Transparency is dropped.
 ///
-/// An image that has the training images' size, or any image of a network that was trained on image
-/// files, becomes the very numbers that training computes from it. Transparency is dropped. The
-/// image has to be upright, as [`input::read`](crate::input::read) gives it.
+/// The values are bit-equal to those in training if the image has the training images' size, or the
+/// network was trained on image files. The image must be upright, as
+/// [`input::read`](crate::input::read) returns it.
 ///
 /// # Panics
-/// When the input's numbers contradict each other; [`Metadata::parse`](sd_onnx::Metadata::parse)
-/// refuses those.
+/// If the input's sizes contradict each other, which [`Metadata::parse`](sd_onnx::Metadata::parse)
+/// refuses.
 pub fn prepare(image: &DynamicImage, input: &Input) -> Vec<f32> {
     let both = 2 * input.border;
     let (inner_width, inner_height) = (input.width - both, input.height - both);
     let size = (inner_width as u32, inner_height as u32);
     let pixels = match (input.resize, input.channels) {
-        (Resize::Triangle, 1) => stretched(&image.to_luma8(), size),
-        (Resize::Triangle, _) => stretched(&image.to_rgb8(), size),
+        (Resize::Triangle, 1) => stretch(&image.to_luma8(), size),
+        (Resize::Triangle, _) => stretch(&image.to_rgb8(), size),
         (Resize::ShorterSide { pixels }, _) => {
             let mut square = vec![0; input.channels * inner_height * inner_width];
             fit(&image.to_rgb8(), pixels, inner_height, &mut Resizer::new(), &mut square);
@@ -50,8 +49,8 @@ pub fn prepare(image: &DynamicImage, input: &Input) -> Vec<f32> {
     prepared
 }
 
-/// The pixels at this width and height, `[H, W, C]`.
-fn stretched<P>(image: &ImageBuffer<P, Vec<u8>>, size: (u32, u32)) -> Vec<u8>
+/// Resizes to this width and height, ignoring proportions; `[H, W, C]`.
+fn stretch<P>(image: &ImageBuffer<P, Vec<u8>>, size: (u32, u32)) -> Vec<u8>
 where
     P: Pixel<Subpixel = u8> + 'static,
 {
@@ -80,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn channels_come_apart_and_the_border_is_black() {
+    fn channels_are_separated_and_the_border_is_black() {
         let image = RgbImage::from_raw(1, 1, vec![255, 0, 51]).unwrap();
         let prepared = prepare(&image.into(), &input(3, 3, 1));
         assert_eq!(prepared.len(), 27);
@@ -89,15 +88,15 @@ mod tests {
         assert_eq!(black, 25);
     }
 
-    /// An image of three squares, black, grey and white.
+    /// On an image of a black, a grey and a white square.
     #[test]
-    fn a_shorter_side_keeps_proportions_and_cuts() {
+    fn resizing_the_shorter_side_keeps_proportions_and_crops() {
         let image = RgbImage::from_fn(60, 20, |x, _| image::Rgb([(x / 20 * 100) as u8; 3]));
         let resize = |pixels| Input { resize: Resize::ShorterSide { pixels }, ..input(3, 10, 0) };
         let byte = |value: f32| (255.0 * (0.25 * value + 0.5)).round();
         let cut = prepare(&image.clone().into(), &resize(20));
         assert!(cut.iter().all(|&value| byte(value) == 100.0), "{cut:?}");
-        // The whole square in the middle, where the triangle reaches the neighbours' edges.
+        // The middle square, with the triangle filter reaching into its neighbours.
         let whole = prepare(&image.into(), &resize(10));
         let (left, middle, right) = (byte(whole[0]), byte(whole[5]), byte(whole[9]));
         assert!(0.0 < left && left < middle, "{whole:?}");
@@ -105,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_pixels_is_black() {
+    fn an_empty_image_becomes_black() {
         for resize in [Resize::Triangle, Resize::ShorterSide { pixels: 8 }] {
             let input = Input { resize, ..input(3, 8, 0) };
             assert_eq!(prepare(&RgbImage::new(0, 7).into(), &input), [-2.0; 192]);
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn another_size_and_colour_fit() {
+    fn images_are_resized_and_converted_to_the_channels() {
         let image = GrayImage::from_pixel(50, 20, image::Luma([255]));
         assert_eq!(prepare(&image.into(), &input(3, 8, 0)), [2.0; 192]);
         let image = RgbImage::from_pixel(2, 3, image::Rgb([0, 0, 0]));

@@ -1,4 +1,4 @@
-//! The program, on images of several formats.
+//! The command on images of several formats.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A folder with a network that calls every image by its mean, and two images.
+/// A folder with a network that classifies images by their mean, and two images.
 fn folder() -> tempfile::TempDir {
     use sd_onnx::*;
     let folder = tempfile::tempdir().unwrap();
@@ -84,7 +84,7 @@ fn standard_input_is_an_image() {
 }
 
 #[test]
-fn what_is_no_image_is_told_and_the_others_are_classified() {
+fn unreadable_images_are_reported_and_the_others_classified() {
     let folder = folder();
     let arguments = ["mean.onnx", "images/notes.txt", "images/a.png", "gone.png"];
     let done = sd_infer(folder.path(), &arguments).code(1);
@@ -94,7 +94,7 @@ fn what_is_no_image_is_told_and_the_others_are_classified() {
 }
 
 #[test]
-fn a_folder_without_images_is_told() {
+fn a_folder_without_images_is_an_error() {
     let folder = folder();
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     let done = sd_infer(folder.path(), &["mean.onnx", "images/a.png", "empty"]).code(1);
@@ -103,7 +103,7 @@ fn a_folder_without_images_is_told() {
 }
 
 #[test]
-fn what_is_no_network_is_told() {
+fn a_file_that_is_no_network_is_an_error() {
     let folder = folder();
     let done = sd_infer(folder.path(), &["images/a.png", "images/a.png"]).code(1);
     let error = text(&done.get_output().stderr);
@@ -111,11 +111,11 @@ fn what_is_no_network_is_told() {
 }
 
 #[test]
-fn a_bench_measures_what_was_asked() {
+fn bench_uses_the_given_batch_size_and_the_default_engine() {
     let folder = folder();
     let arguments = ["mean.onnx", "--bench=0", "--batch", "2", "--json"];
     let done = sd_infer(folder.path(), &arguments).success();
     let record: serde_json::Value = serde_json::from_slice(&done.get_output().stdout).unwrap();
-    assert_eq!((&record["batch"], &record["engine"]), (&2.into(), &"own".into()));
+    assert_eq!((&record["batch"], &record["engine"]), (&2.into(), &"native".into()));
     assert_eq!(record["raw_seconds"].as_array().unwrap().len(), 3);
 }

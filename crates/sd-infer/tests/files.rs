@@ -1,4 +1,4 @@
-//! Classifiers from files: whole networks, segments, and files that are none.
+//! Classifiers from files: whole networks, segments, and malformed files.
 
 use std::path::{Path, PathBuf};
 
@@ -85,28 +85,28 @@ fn pixels(bytes: &[u8]) -> Vec<DynamicImage> {
 }
 
 #[test]
-fn a_whole_network_names_the_class() {
+fn a_whole_network_classifies() {
     let mut classifier = open(vec![whole()], Rule::default()).unwrap();
-    let answer = classifier.classify(&pixels(&[0])[0]).unwrap();
-    assert_eq!((&*answer.exit, answer.share), ("deepest", 1.0));
-    assert_eq!((answer.labels[0].class, &*answer.labels[0].name), (0, "light"));
+    let found = classifier.classify(&pixels(&[0])[0]).unwrap();
+    assert_eq!((&*found.exit, found.share), ("deepest", 1.0));
+    assert_eq!((found.labels[0].class, &*found.labels[0].name), (0, "light"));
     // σ(20) of −10 · −1 against 10 · −1.
-    assert!(answer.labels[0].probability > 0.999);
+    assert!(found.labels[0].probability > 0.999);
     assert!(classifier.classify_batch(&[]).unwrap().is_empty());
 }
 
-/// Exits taken by images of these pixels, in one batch and one by one.
+/// Exits at which images of these pixels stop, in one batch and one by one.
 fn exits(rule: Rule, bytes: &[u8]) -> Vec<String> {
     let mut classifier = open(files(), rule).unwrap();
     let together = classifier.classify_batch(&pixels(bytes)).unwrap();
     let apart = pixels(bytes);
     let apart = apart.iter().map(|image| classifier.classify(image).unwrap());
     assert_eq!(together, apart.collect::<Vec<_>>());
-    together.into_iter().map(|answer| answer.exit).collect()
+    together.into_iter().map(|found| found.exit).collect()
 }
 
 #[test]
-fn images_leave_where_the_rule_says_and_the_rest_go_on_together() {
+fn images_stop_where_the_rule_says_and_the_rest_continue_as_a_batch() {
     // x is −1, 0.004, 1 and 0.2; exit1's largest probabilities are 0.88, 0.5, 0.88 and 0.6.
     let bytes = [0, 128, 255, 153];
     let (early, late) = ("exit1", "deepest");
@@ -123,16 +123,16 @@ fn images_leave_where_the_rule_says_and_the_rest_go_on_together() {
 }
 
 #[test]
-fn an_early_exit_answers_and_costs_its_own() {
+fn an_early_exit_has_its_own_prediction_and_cost() {
     let mut classifier = open(files(), Rule::default()).unwrap();
-    let answers = classifier.classify_batch(&pixels(&[255, 153])).unwrap();
-    // exit1 calls light pixels light, the deepest calls them dark.
-    assert_eq!((&*answers[0].labels[0].name, answers[0].share), ("light", 0.25));
-    assert_eq!((&*answers[1].labels[0].name, answers[1].share), ("dark", 1.0));
+    let found = classifier.classify_batch(&pixels(&[255, 153])).unwrap();
+    // exit1 classifies light pixels as light, the deepest as dark.
+    assert_eq!((&*found[0].labels[0].name, found[0].share), ("light", 0.25));
+    assert_eq!((&*found[1].labels[0].name, found[1].share), ("dark", 1.0));
 }
 
 #[test]
-fn segments_may_come_in_any_order_but_all_of_one_network() {
+fn segments_load_in_any_order_if_they_form_one_network() {
     let [first, second] = <[Vec<u8>; 2]>::try_from(files()).unwrap();
     assert!(open(vec![second.clone(), first.clone()], Rule::default()).is_ok());
     let message = |files| open(files, Rule::default()).unwrap_err().to_string();
@@ -146,7 +146,7 @@ fn segments_may_come_in_any_order_but_all_of_one_network() {
 }
 
 #[test]
-fn a_graph_that_breaks_its_metadatas_promise_is_an_error() {
+fn a_graph_that_contradicts_its_metadata_is_an_error() {
     let classes = vec!["a".to_owned(), "b".to_owned(), "c".to_owned()];
     let [_, graph] = segments();
     let exits = vec![metadata().exits.swap_remove(1)];
@@ -157,11 +157,11 @@ fn a_graph_that_breaks_its_metadatas_promise_is_an_error() {
 }
 
 #[test]
-fn a_share_of_what_an_exit_says_is_carried_to_the_next() {
-    let carrying = |(segment, graph)| {
+fn a_share_of_the_logits_is_carried_to_the_next_exit() {
+    let encoded = |(segment, graph)| {
         encode(graph, &Metadata { segment: Some(segment), carry: 0.5, ..metadata() })
     };
-    let files = segments().into_iter().enumerate().map(carrying).collect();
+    let files = segments().into_iter().enumerate().map(encoded).collect();
     let mut classifier = open(files, Rule::Never).unwrap();
     let image = &pixels(&[200])[0];
     let x = 200.0 / 255.0 * 2.0 - 1.0_f32;
@@ -173,7 +173,7 @@ fn a_share_of_what_an_exit_says_is_carried_to_the_next() {
 }
 
 #[test]
-fn a_number_out_of_range_or_a_file_that_is_not_there_is_named() {
+fn options_out_of_range_and_missing_files_are_named() {
     let options = Options { threads: 0, ..Options::default() };
     let error = Classifier::load(vec![whole()], Path::new("m"), options).unwrap_err();
     assert_eq!(error.to_string(), "threads is 0, expected at least 1");
@@ -181,33 +181,30 @@ fn a_number_out_of_range_or_a_file_that_is_not_there_is_named() {
     assert!(error.starts_with("nowhere.onnx: "), "{error}");
 }
 
-/// Every runtime that the crate was built with, on one thread. ONNX Runtime needs its library.
+/// All engines of this build; ONNX Runtime needs its library.
 #[test]
-fn the_runtimes_agree() {
-    let mut engines = vec![Engine::Rten, Engine::Own];
-    if cfg!(feature = "tract") {
-        engines.push(Engine::Tract);
-    }
+fn the_engines_agree() {
+    let mut engines = vec![Engine::Rten, Engine::Native];
     if cfg!(feature = "ort") && std::env::var_os("ORT_DYLIB_PATH").is_some() {
         engines.push(Engine::Ort);
     }
     let images = pixels(&[0, 20, 200]);
-    let answers = |engine| {
+    let labels = |engine| {
         let options = Options { engine: Some(engine), ..Options::default() };
         let mut staged = Classifier::load(files(), &PathBuf::new(), options).unwrap();
-        let labels = staged.classify_batch(&images).unwrap().into_iter().map(|answer| {
-            (answer.exit, answer.labels[0].class, (1e4 * answer.labels[0].probability).round())
+        let found = staged.classify_batch(&images).unwrap().into_iter().map(|found| {
+            (found.exit, found.labels[0].class, (1e4 * found.labels[0].probability).round())
         });
-        labels.collect::<Vec<_>>()
+        found.collect::<Vec<_>>()
     };
     for engine in &engines {
-        assert_eq!(answers(*engine), answers(engines[0]), "{engine:?}");
+        assert_eq!(labels(*engine), labels(engines[0]), "{engine:?}");
     }
 }
 
 #[test]
-fn what_our_own_kernels_do_not_take_another_runtime_runs() {
-    assert_eq!(open(files(), Rule::Never).unwrap().engine(), Engine::Own);
+fn rten_runs_what_the_native_engine_does_not_support() {
+    assert_eq!(open(files(), Rule::Never).unwrap().engine(), Engine::Native);
     let mut graph = Graph::new("deepest");
     let images = graph.input("images", &[1, 1, 1]);
     let zero = graph.weight("zero", &[1], &[0.0]);
@@ -220,12 +217,12 @@ fn what_our_own_kernels_do_not_take_another_runtime_runs() {
     assert_eq!(other.classify(&pixels(&[255])[0]).unwrap().labels[0].name, "dark");
 }
 
-/// More images than go through the network together, and a thread with fewer of them.
+/// With more images than a pass takes, and unequal numbers per thread.
 #[test]
 fn threads_share_the_images_of_a_batch() {
     let shades: Vec<u8> = (0..21).map(|image| image * 12).collect();
     let images = pixels(&shades);
-    for engine in [Engine::Own, Engine::Rten] {
+    for engine in [Engine::Native, Engine::Rten] {
         let options = Options { engine: Some(engine), threads: 2, ..Options::default() };
         let mut staged = Classifier::load(files(), &PathBuf::new(), options).unwrap();
         let together = staged.classify_batch(&images).unwrap();
@@ -234,33 +231,9 @@ fn threads_share_the_images_of_a_batch() {
     }
 }
 
-/// tract 0.22 would write beyond its memory.
-#[cfg(feature = "tract")]
+/// rten would allocate these 2⁴⁹ bytes and abort.
 #[test]
-fn a_window_that_tract_cannot_run_is_refused() {
-    let opened = |side: i64| {
-        let mut graph = Graph::new("deepest");
-        let images = graph.input("images", &[1, 1, 1]);
-        let count = (2 * side * side) as usize;
-        let weight = graph.weight("weight", &[2, 1, side, side], &vec![1.0; count]);
-        let window = vec![ints("kernel_shape", &[side, side]), ints("pads", &[side / 2; 4])];
-        let logits = graph.node("Conv", &[&images, &weight], window);
-        let rows = graph.node("Flatten", &[&logits], vec![int("axis", 1)]);
-        graph.output(&rows, "deepest", &[2]);
-        let exits = vec![metadata().exits.swap_remove(1)];
-        let bytes = encode(graph.finish(), &Metadata { segment: None, exits, ..metadata() });
-        let options = Options { engine: Some(Engine::Tract), ..Options::default() };
-        Classifier::load(vec![bytes], Path::new("m.onnx"), options)
-    };
-    assert!(opened(3).unwrap().classify(&pixels(&[255])[0]).is_ok());
-    let said = opened(7).unwrap_err().to_string();
-    let expected = "tract 0.22 cannot run a window of [7, 7] on a map 1 wide";
-    assert!(said.contains(expected), "{said}");
-}
-
-/// rten would ask for these 2⁴⁹ bytes, and the process end.
-#[test]
-fn a_text_that_is_longer_than_its_file_is_named() {
+fn a_length_beyond_the_end_of_the_file_is_an_error() {
     use prost::Message;
     let mut model = ModelProto::decode(&*whole()).unwrap();
     model.graph.as_mut().unwrap().input[0].name = "a long enough name".to_owned();
@@ -271,8 +244,8 @@ fn a_text_that_is_longer_than_its_file_is_named() {
     assert!(error.starts_with("m.onnx: not an ONNX file"), "{error}");
 }
 
-/// Opens and runs whatever can be.
-fn try_out(bytes: Vec<u8>) {
+/// Opens and runs the bytes, ignoring errors.
+fn try_run(bytes: Vec<u8>) {
     if let Ok(mut classifier) = open(vec![bytes], Rule::default()) {
         let _ = classifier.classify_batch(&pixels(&[0, 255]));
     }
@@ -283,7 +256,7 @@ proptest! {
 
     #[test]
     fn no_bytes_panic(bytes: Vec<u8>) {
-        try_out(bytes);
+        try_run(bytes);
     }
 
     #[test]
@@ -292,12 +265,12 @@ proptest! {
         for (at, byte) in changes.into_iter().take(4) {
             *at.get_mut(&mut bytes) = byte;
         }
-        try_out(bytes.clone());
+        try_run(bytes.clone());
         bytes.truncate(cut.index(bytes.len()));
-        try_out(bytes);
+        try_run(bytes);
     }
 
-    /// Shapes and attributes that are well written and make no sense.
+    /// Well-formed but contradictory shapes and attributes.
     #[test]
     fn no_nonsense_graph_panics(
         dims in prop::collection::vec(-2i64..5, 0..6),
@@ -311,6 +284,6 @@ proptest! {
         graph.initializer[0].dims = dims;
         graph.node[0].attribute = vec![ints("kernel_shape", &kernel), int("group", group)];
         graph.node[1].attribute = vec![int("axis", axis)];
-        try_out(model.encode_to_vec());
+        try_run(model.encode_to_vec());
     }
 }

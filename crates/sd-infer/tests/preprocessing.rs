@@ -1,4 +1,4 @@
-//! What the network sees is what training computes, to the bit.
+//! Preprocessing is bit-equal to training.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use sd_data::{Batch, Data, DataConfig, Loader, LoaderConfig};
 use sd_infer::{input, prepare};
 use sd_onnx::{Input, Layout, Resize};
 
-/// As `export` writes and `Classifier` reads it.
-fn described(config: &DataConfig, data: &Data, resize: Resize) -> Input {
+/// The input description, as `export` writes and `Classifier` reads it.
+fn input_description(config: &DataConfig, data: &Data, resize: Resize) -> Input {
     let (shape, _) = config.input();
     let input = Input {
         channels: shape.channels,
@@ -24,13 +24,13 @@ fn described(config: &DataConfig, data: &Data, resize: Resize) -> Input {
     serde_json::from_str(&serde_json::to_string(&input).unwrap()).unwrap()
 }
 
-/// All test images, as a step sees them.
+/// All test images, as in a training batch.
 fn batch(data: &Data) -> Batch {
     let config = LoaderConfig::in_order(data.test.len(), 1, data.normalization.clone());
     Loader::new(data.test.clone(), config).unwrap().epoch(0, 0).next().unwrap()
 }
 
-/// Holds an image of a batch against a prepared one.
+/// Compares an image of a batch with a preprocessed one.
 fn assert_same(batch: &Batch, index: usize, prepared: &[f32], input: &Input, what: &str) {
     // The loader's batches are [N, H, W, C].
     let positions = input.height * input.width;
@@ -42,7 +42,7 @@ fn assert_same(batch: &Batch, index: usize, prepared: &[f32], input: &Input, wha
 }
 
 #[test]
-fn a_byte_becomes_the_number_that_training_sees() {
+fn images_of_the_training_size_are_bit_equal_to_training() {
     for (channels, height, width, pad) in [(1, 28, 28, 2), (3, 16, 24, 0), (3, 9, 7, 1)] {
         let config: DataConfig = toml::from_str(&format!(
             "dataset = {{ synthetic = {{ classes = 3, train = 30, test = 7, channels = {channels}, \
@@ -50,9 +50,9 @@ fn a_byte_becomes_the_number_that_training_sees() {
         ))
         .unwrap();
         let data = config.open(Path::new("nowhere")).unwrap();
-        let input = described(&config, &data, Resize::Triangle);
+        let input = input_description(&config, &data, Resize::Triangle);
         let batch = batch(&data);
-        let images = config.dataset.load(Path::new("nowhere")).unwrap().test;
+        let images = config.dataset.get().load(Path::new("nowhere")).unwrap().test;
         for index in 0..images.len() {
             let (width, height, bytes) =
                 (width as u32, height as u32, images.image(index).to_vec());
@@ -65,7 +65,7 @@ fn a_byte_becomes_the_number_that_training_sees() {
     }
 }
 
-/// A picture that no two places and directions have in common.
+/// A picture without symmetries.
 fn picture(width: u32, height: u32) -> DynamicImage {
     let image = RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([x * 4, y * 3 + x, x * y].map(|value| value as u8))
@@ -73,15 +73,15 @@ fn picture(width: u32, height: u32) -> DynamicImage {
     image.into()
 }
 
-/// Writes a picture that lies on its side, and says so (EXIF, orientation 6).
-fn write_turned(mut encoder: impl ImageEncoder, picture: &DynamicImage) {
+/// Writes a rotated picture with its EXIF orientation (6).
+fn write_rotated(mut encoder: impl ImageEncoder, picture: &DynamicImage) {
     let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
     encoder.set_exif_metadata(exif).unwrap();
     let (width, height, color) = (picture.width(), picture.height(), picture.color());
     encoder.write_image(picture.as_bytes(), width, height, color.into()).unwrap();
 }
 
-/// Image files of every format, colour, size and orientation.
+/// Writes image files of every format, colour type, size and orientation.
 fn write_pictures(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     let save = |name: &str, picture: DynamicImage| picture.save(folder.join(name)).unwrap();
@@ -100,13 +100,13 @@ fn write_pictures(folder: &Path) {
     clear.pixels_mut().for_each(|pixel| pixel[3] = pixel[0]);
     save("clear.png", clear.into());
     let file = |name: &str| std::fs::File::create(folder.join(name)).unwrap();
-    write_turned(JpegEncoder::new(file("turned.jpg")), &picture(48, 30));
-    write_turned(PngEncoder::new(file("turned.png")), &picture(28, 28));
-    write_turned(WebPEncoder::new_lossless(file("turned.webp")), &picture(37, 50));
+    write_rotated(JpegEncoder::new(file("rotated.jpg")), &picture(48, 30));
+    write_rotated(PngEncoder::new(file("rotated.png")), &picture(28, 28));
+    write_rotated(WebPEncoder::new_lossless(file("rotated.webp")), &picture(37, 50));
 }
 
 #[test]
-fn a_file_becomes_the_numbers_that_training_sees() {
+fn image_files_are_bit_equal_to_training() {
     let folder = tempfile::tempdir().unwrap();
     for split in ["train", "test"] {
         write_pictures(&folder.path().join("pets").join(split).join("cat"));
@@ -119,7 +119,7 @@ fn a_file_becomes_the_numbers_that_training_sees() {
         .unwrap();
         let data = config.open(folder.path()).unwrap();
         assert_eq!(data.test.len(), 15);
-        let input = described(&config, &data, Resize::ShorterSide { pixels: shorter });
+        let input = input_description(&config, &data, Resize::ShorterSide { pixels: shorter });
         let batch = batch(&data);
         for index in 0..data.test.len() {
             let file = data.test.file(index).unwrap();

@@ -1,44 +1,51 @@
-//! A block: a module that knows what it costs.
+//! A block: a module with its cost and its ONNX form.
 
 use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
 use crate::{Cost, Error, FeatureShape, Result};
 
-/// A module on feature maps `[N, C, H, W]` that tells its cost, and writes itself into an ONNX graph,
-/// next to its forward pass.
+/// A module on feature maps `[N, C, H, W]`, with its output shape, cost and ONNX form next to its
+/// forward pass.
 ///
-/// Blocks compute in the type of their input: weights are `f32` and are cast where the input is
-/// `bf16`, see [`Precision`](crate::Precision). They keep the input's memory layout.
+/// A block computes in the type of its input: weights are `f32` and are cast if the input is `bf16`,
+/// see [`Precision`](crate::Precision). It keeps the input's memory layout.
 pub trait Block: nn::ModuleT {
-    /// The block's cost on an input of this shape, and the shape of its output.
+    /// Returns the shape of the output for an input of this shape. The default is the same shape.
     ///
     /// # Errors
-    /// Says which block does not fit the input, and why.
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)>;
+    /// Names the block that does not fit the input, and why.
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        Ok(input)
+    }
 
-    /// Writes what the block computes in evaluation, on `input` of this shape, and gives its
-    /// output.
+    /// Returns the block's cost on an input of this shape.
     ///
     /// # Errors
-    /// [`Error::NotWritten`] names a block that has no such form.
+    /// Names the block that does not fit the input, and why.
+    fn cost(&self, input: FeatureShape) -> Result<Cost>;
+
+    /// Writes the block's computation in evaluation, on `input` of this shape, and returns its output.
+    ///
+    /// # Errors
+    /// [`Error::NotWritten`] names a block without an ONNX form.
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let _ = (graph, input, shape);
         Err(Error::NotWritten { block: std::any::type_name::<Self>() })
     }
 }
 
-/// Blocks one after another.
+/// Blocks in sequence.
 #[derive(Debug, Default)]
 pub struct Sequential(Vec<Box<dyn Block>>);
 
 impl Sequential {
-    /// An empty sequence, which gives its input back.
+    /// An empty sequence: the identity.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// This sequence with `block` at its end.
+    /// Appends `block`.
     #[must_use]
     pub fn then(mut self, block: impl Block + 'static) -> Self {
         self.0.push(Box::new(block));
@@ -53,18 +60,26 @@ impl nn::ModuleT for Sequential {
 }
 
 impl Block for Sequential {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        self.0.iter().try_fold((Cost::ZERO, input), |(total, shape), block| {
-            let (cost, shape) = block.cost(shape)?;
-            Ok((total + cost, shape))
-        })
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        self.0.iter().try_fold(input, |shape, block| block.output_shape(shape))
     }
 
-    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        let written = self.0.iter().try_fold((input.clone(), shape), |(value, shape), block| {
-            Ok((block.onnx(graph, &value, shape)?, block.cost(shape)?.1))
-        });
-        Ok(written?.0)
+    fn cost(&self, mut shape: FeatureShape) -> Result<Cost> {
+        let mut total = Cost::ZERO;
+        for block in &self.0 {
+            total += block.cost(shape)?;
+            shape = block.output_shape(shape)?;
+        }
+        Ok(total)
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, mut shape: FeatureShape) -> Result<Value> {
+        let mut value = input.clone();
+        for block in &self.0 {
+            value = block.onnx(graph, &value, shape)?;
+            shape = block.output_shape(shape)?;
+        }
+        Ok(value)
     }
 }
 
@@ -75,7 +90,11 @@ impl nn::ModuleT for Box<dyn Block> {
 }
 
 impl Block for Box<dyn Block> {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        (**self).output_shape(input)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         (**self).cost(input)
     }
 
@@ -98,8 +117,8 @@ mod tests {
     }
 
     impl Block for Unwritten {
-        fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-            Ok((Cost::ZERO, input))
+        fn cost(&self, _: FeatureShape) -> Result<Cost> {
+            Ok(Cost::ZERO)
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a block costs.
+//! The cost of a block.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
@@ -7,19 +7,18 @@ use serde::{Deserialize, Serialize};
 
 /// Trainable parameters, and multiply-accumulates for one image.
 ///
-/// Multiply-accumulates are those of convolutions and linear layers, the convention of the
-/// papers that this project compares with; normalisation, activation, pooling and elementwise
-/// products count as none.
+/// Only convolutions and linear layers count, the convention of the papers that this project compares
+/// with; normalisation, activation, pooling and elementwise products do not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Trainable parameters (running statistics are not among them).
+    /// Trainable parameters, without running statistics.
     pub params: u64,
     /// Multiply-accumulates for one image.
     pub macs: u64,
 }
 
 impl Cost {
-    /// The cost of something that has neither weights nor products.
+    /// No parameters and no multiply-accumulates.
     pub const ZERO: Self = Self { params: 0, macs: 0 };
 }
 

@@ -1,16 +1,16 @@
-//! What can be wrong with a layer's configuration.
+//! Errors in a layer's configuration.
 
-/// An error of this crate. Every one of them is found while a network is built or counted, never
-/// in a forward pass.
+/// An error of this crate, found while a network is built, counted or exported, never in a forward
+/// pass.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Channels that do not divide by the number of groups.
+    /// Channels that the number of groups does not divide.
     #[error("{what} {channels} do not divide by groups {groups}")]
     Groups {
         /// Which channels: "input channels" or "output channels".
         what: &'static str,
-        /// How many there are.
+        /// The number of channels.
         channels: i64,
         /// The number of groups.
         groups: i64,
@@ -25,17 +25,17 @@ pub enum Error {
         /// The values allowed.
         expected: &'static str,
     },
-    /// A block that was given another number of channels than it was built for.
-    #[error("{block} was built for {expected} channels and is given {found}")]
+    /// Another number of channels than the block was built for.
+    #[error("{block}: found {found} channels, expected {expected}")]
     Channels {
         /// The block.
         block: &'static str,
-        /// Channels it was built for.
+        /// Channels that it was built for.
         expected: i64,
-        /// Channels it is given.
+        /// Channels of its input.
         found: i64,
     },
-    /// A window larger than the padded feature map it slides over.
+    /// A window larger than the padded feature map.
     #[error(
         "a {kernel}x{kernel} window with padding {padding} does not fit on a {height}x{width} feature map"
     )]
@@ -49,10 +49,10 @@ pub enum Error {
         /// Width of the feature map.
         width: i64,
     },
-    /// A block that cannot be written into an ONNX graph.
+    /// A block without an ONNX form.
     #[error("{block} cannot be written as ONNX")]
     NotWritten {
-        /// The block's type, or what it would need.
+        /// The block.
         block: &'static str,
     },
 }
@@ -60,12 +60,12 @@ pub enum Error {
 /// A result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// `found`, if it is at least 1; `key` is what the configuration calls it.
+/// `found`, if it is at least 1; `key` is its key in the configuration.
 pub(crate) fn positive(key: &'static str, found: i64) -> Result<i64> {
     if found >= 1 { Ok(found) } else { Err(Error::Value { key, found, expected: "at least 1" }) }
 }
 
-/// `found`, if it is the side of a window with a centre.
+/// `found`, if it is odd and at least 1: the side of a window with a centre.
 pub(crate) fn odd(key: &'static str, found: i64) -> Result<i64> {
     let expected = "an odd number of at least 1";
     if found >= 1 && found % 2 == 1 {

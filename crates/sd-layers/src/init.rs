@@ -1,9 +1,8 @@
 //! PyTorch's initialisation of convolutions and linear layers.
 //!
 //! `torch.nn.Conv2d` and `torch.nn.Linear` draw weights and biases from U(−1/√n, 1/√n) with n the
-//! fan-in (`kaiming_uniform_` with a = √5, `torch/nn/modules/{conv,linear}.py`). `tch` has bounds
-//! 2.45 times as wide and draws batch norm's scale from U(0, 1), which costs accuracy without a
-//! word; this project uses neither.
+//! fan-in (`kaiming_uniform_` with a = √5, `torch/nn/modules/{conv,linear}.py`). `tch`'s bounds are
+//! 2.45 times as wide, and it draws batch norm's scale from U(0, 1); both cost accuracy.
 
 use tch::nn::Init;
 

@@ -1,37 +1,31 @@
-//! One block and what it costs.
-//!
-//! The layers of small image classifiers: dense, grouped and depthwise-separable convolutions,
-//! attention of nearly no cost, batch norm, pooling. A [`Block`] is a `tch` module that also tells
-//! its [`Cost`], parameters and multiply-accumulates, next to its forward pass, so that a network
-//! is counted by the code that computes it, without an input and without a tracer.
-//!
-//! A layer is chosen by a configuration: an enum with one variant for each kind
-//! ([`ConvConfig`], [`AttentionConfig`]), which serde reads and `build` turns into a block.
-//! Everything that can be wrong with it is found there; a forward pass does not fail on it.
-//!
-//! A block also writes itself into an ONNX graph ([`Block::onnx`]), as it computes in evaluation.
-//!
-//! Weights are `f32` and initialised as PyTorch does. A block computes in the type of its input
-//! (see [`Precision`]) and keeps its memory layout (see [`channels_last`]).
+//! Layers of small image classifiers, each with its cost.
 //!
 //! ```
 //! use sd_layers::{ConvConfig, ConvGeometry, FeatureShape, GroupedConfig, Window};
 //! use tch::{Device, Kind, Tensor, nn};
 //!
-//! let variables = nn::VarStore::new(Device::Cpu);
-//! let geometry = ConvGeometry { inputs: 64, outputs: 128, window: Window::same(3, 1) };
+//! let vs = nn::VarStore::new(Device::Cpu);
 //! let grouped = ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: false });
-//! let block = grouped.build(&variables.root(), geometry)?;
+//! let geometry = ConvGeometry { inputs: 64, outputs: 128, window: Window::same(3, 1) };
+//! let block = grouped.build(&vs.root(), geometry)?;
 //!
-//! let (cost, shape) = block.cost(FeatureShape::new(64, 32, 32))?;
-//! assert_eq!(cost.params, 128 * (64 / 8) * 9);
-//! assert_eq!(cost.macs, cost.params * 32 * 32);
-//! assert_eq!(shape, FeatureShape::new(128, 32, 32));
-//!
-//! let images = Tensor::zeros([1, 64, 32, 32], (Kind::Float, Device::Cpu));
-//! assert_eq!(block.forward_t(&images, false).size(), [1, 128, 32, 32]);
+//! let maps = Tensor::zeros([1, 64, 32, 32], (Kind::Float, Device::Cpu));
+//! assert_eq!(block.forward_t(&maps, false).size(), [1, 128, 32, 32]);
+//! assert_eq!(block.cost(FeatureShape::new(64, 32, 32))?.params, 128 * (64 / 8) * 9);
 //! # Ok::<(), sd_layers::Error>(())
 //! ```
+//!
+//! Dense, grouped and depthwise-separable convolutions, attention, batch norm, pooling. A [`Block`]
+//! is a `tch` module with its output shape, its [`Cost`] in parameters and multiply-accumulates, and
+//! its ONNX form next to the forward pass. So the code that computes a network also counts and
+//! exports it.
+//!
+//! A configuration chooses a kind of convolution ([`ConvConfig`]) or attention
+//! ([`AttentionConfig`]); its `build` checks every value and returns the block. A forward pass does
+//! not fail on a configuration.
+//!
+//! Weights are `f32` and initialised as in PyTorch. A block computes in the type of its input (see
+//! [`Precision`]) and keeps its memory layout (see [`channels_last`]).
 
 mod attention;
 mod block;
@@ -50,19 +44,16 @@ mod shape;
 
 pub use attention::*;
 pub use block::{Block, Sequential};
-pub use conv::{
-    ConvConfig, ConvGeometry, Convolution, DepthwiseSeparable, Grouped, GroupedConfig,
-    SeparablePair,
-};
+pub use conv::*;
 pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{
-    AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals,
-    forget_gradient, libtorch_version, tensor_over,
+    AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals, global_average,
+    libtorch_version, tensor_over, zero_grad,
 };
 pub use layout::channels_last;
 pub use linear::Linear;
-pub use norm::{BatchNorm, BatchNormRelu, BatchNormRelu6, BatchNormReluMaxPool};
-pub use pool::{AveragePool, MaxPool, global_average, write_global_average};
+pub use norm::BatchNorm;
+pub use pool::{AveragePool, MaxPool, write_global_average};
 pub use precision::Precision;
 pub use shape::{FeatureShape, Window};

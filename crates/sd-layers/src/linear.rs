@@ -7,7 +7,7 @@ use crate::init::uniform_fan_in;
 use crate::precision::like;
 use crate::{Cost, onnx};
 
-/// `[N, inputs]` to `[N, outputs]`, with bias; PyTorch's initialisation.
+/// A linear layer with bias, `[N, inputs]` to `[N, outputs]`, initialised as in PyTorch.
 #[derive(Debug)]
 pub struct Linear {
     weight: Tensor,
@@ -23,13 +23,14 @@ impl Linear {
         }
     }
 
-    /// Parameters, and multiply-accumulates for one row.
+    /// The cost of one row.
     pub fn cost(&self) -> Cost {
         let macs = self.weight.numel() as u64;
         Cost { params: macs + self.bias.numel() as u64, macs }
     }
 
-    /// Writes the layer into an ONNX graph, see [`Block::onnx`](crate::Block::onnx).
+    /// Writes the layer into an ONNX graph and returns its output, see
+    /// [`Block::onnx`](crate::Block::onnx).
     pub fn onnx(&self, graph: &mut Graph, rows: &Value) -> Value {
         let weight = onnx::whole(graph, "linear_weight", &self.weight);
         let bias = onnx::whole(graph, "linear_bias", &self.bias);

@@ -1,4 +1,5 @@
-//! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>).
+//! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>), alone or with
+//! the activation that follows it.
 
 use sd_onnx::{Graph, Value, float};
 use tch::nn::ModuleT;
@@ -12,67 +13,92 @@ use crate::{Block, Cost, FeatureShape, Result};
 
 /// Batch normalisation over `[N, C, H, W]`, with PyTorch's defaults: scale 1, shift 0, ε 1e-5,
 /// running statistics moved by a tenth each step. Its parameters stay `f32` for `bf16` input.
+///
+/// An activation belongs to the block because both are one kernel.
 #[derive(Debug)]
-pub struct BatchNorm(Norm);
+pub struct BatchNorm {
+    norm: Norm,
+    activation: Activation,
+}
+
+/// What follows the normalisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Activation {
+    Identity,
+    Relu,
+    Relu6,
+    ReluMaxPool,
+}
+
+/// The max pool of [`BatchNorm::relu_max_pool`].
+const MAX_POOL: MaxPool = MaxPool(Window::tiles(2));
 
 impl BatchNorm {
     /// Batch normalisation of this many channels.
     pub fn new(vs: &nn::Path, channels: i64) -> Self {
-        Self(Norm {
+        Self::with(vs, channels, Activation::Identity)
+    }
+
+    /// Batch normalisation, then ReLU.
+    pub fn relu(vs: &nn::Path, channels: i64) -> Self {
+        Self::with(vs, channels, Activation::Relu)
+    }
+
+    /// Batch normalisation, then ReLU6: min(max(x, 0), 6).
+    pub fn relu6(vs: &nn::Path, channels: i64) -> Self {
+        Self::with(vs, channels, Activation::Relu6)
+    }
+
+    /// Batch normalisation, ReLU, then a 2×2 max pool.
+    pub fn relu_max_pool(vs: &nn::Path, channels: i64) -> Self {
+        Self::with(vs, channels, Activation::ReluMaxPool)
+    }
+
+    fn with(vs: &nn::Path, channels: i64, activation: Activation) -> Self {
+        let norm = Norm {
             weight: vs.ones("weight", &[channels]),
             bias: vs.zeros("bias", &[channels]),
             running_mean: vs.zeros_no_train("running_mean", &[channels]),
             running_var: vs.ones_no_train("running_var", &[channels]),
             epsilon: 1e-5,
             momentum: 0.1,
-        })
+        };
+        Self { norm, activation }
     }
 
-    /// relu(norm(input) + residual), or relu(norm(input)) without one.
-    pub fn relu(&self, input: &Tensor, residual: Option<&Tensor>, train: bool) -> Tensor {
-        let fused = kernel::is_channels_last(input)
-            && residual.is_none_or(|residual| {
-                kernel::is_channels_last(residual) && residual.kind() == input.kind()
-            });
-        if fused && train {
-            return kernel::train(input, residual, &self.0);
-        }
-        if fused && !kernel::grad_enabled() {
-            return kernel::infer(input, residual, &self.0);
-        }
-        let mut output = self.forward_t(input, train);
-        match residual {
-            None => output.relu_(),
-            Some(residual) => (output + residual).relu_(),
-        }
+    /// relu(norm(input) + residual), whatever the block's activation.
+    pub fn relu_of_sum(&self, input: &Tensor, residual: &Tensor, train: bool) -> Tensor {
+        kernel::norm_relu(input, Some(residual), &self.norm, train)
     }
 }
 
 impl ModuleT for BatchNorm {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        let Norm { weight, bias, running_mean, running_var, epsilon, momentum } = &self.0;
-        input.batch_norm(
-            Some(weight),
-            Some(bias),
-            Some(running_mean),
-            Some(running_var),
-            train,
-            *momentum,
-            *epsilon,
-            true,
-        )
+        match self.activation {
+            Activation::Identity => self.norm.forward(input, train),
+            Activation::Relu => kernel::norm_relu(input, None, &self.norm, train),
+            Activation::Relu6 => self.norm.forward(input, train).relu6_(),
+            Activation::ReluMaxPool => kernel::norm_relu_max_pool(input, &self.norm, train),
+        }
     }
 }
 
 impl Block for BatchNorm {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let channels = self.0.weight.numel();
-        let shape = input.with_channels(channels as i64, "batch norm")?;
-        Ok((Cost { params: 2 * channels as u64, macs: 0 }, shape))
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        match self.activation {
+            Activation::ReluMaxPool => MAX_POOL.output_shape(input),
+            _ => Ok(input),
+        }
     }
 
-    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
-        let Norm { weight, bias, running_mean, running_var, epsilon, .. } = &self.0;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        let channels = self.norm.weight.numel();
+        input.expect_channels(channels as i64, "batch norm")?;
+        Ok(Cost { params: 2 * channels as u64, macs: 0 })
+    }
+
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let Norm { weight, bias, running_mean, running_var, epsilon, .. } = &self.norm;
         let roles = [
             ("norm_weight", weight),
             ("norm_bias", bias),
@@ -83,98 +109,20 @@ impl Block for BatchNorm {
             roles.map(|(role, tensor)| onnx::whole(graph, role, tensor));
         let inputs = [input, &weight, &bias, &mean, &var];
         let epsilon = float("epsilon", *epsilon as f32);
-        Ok(graph.node("BatchNormalization", &inputs, vec![epsilon]))
-    }
-}
-
-/// Batch normalisation, then ReLU.
-#[derive(Debug)]
-pub struct BatchNormRelu(BatchNorm);
-
-impl BatchNormRelu {
-    /// Batch normalisation of this many channels, then ReLU.
-    pub fn new(vs: &nn::Path, channels: i64) -> Self {
-        Self(BatchNorm::new(vs, channels))
-    }
-}
-
-impl ModuleT for BatchNormRelu {
-    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        self.0.relu(input, None, train)
-    }
-}
-
-impl Block for BatchNormRelu {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        self.0.cost(input)
-    }
-
-    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        let normed = self.0.onnx(graph, input, shape)?;
-        Ok(graph.node("Relu", &[&normed], vec![]))
-    }
-}
-
-/// Batch normalisation, then min(max(x, 0), 6).
-#[derive(Debug)]
-pub struct BatchNormRelu6(BatchNorm);
-
-impl BatchNormRelu6 {
-    /// Batch normalisation of this many channels, then ReLU6.
-    pub fn new(vs: &nn::Path, channels: i64) -> Self {
-        Self(BatchNorm::new(vs, channels))
-    }
-}
-
-impl ModuleT for BatchNormRelu6 {
-    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        self.0.forward_t(input, train).relu6_()
-    }
-}
-
-impl Block for BatchNormRelu6 {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        self.0.cost(input)
-    }
-
-    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        let normed = self.0.onnx(graph, input, shape)?;
-        let (least, most) = (onnx::scalar(graph, "least", 0.0), onnx::scalar(graph, "most", 6.0));
-        Ok(graph.node("Clip", &[&normed, &least, &most], vec![]))
-    }
-}
-
-/// Batch normalisation, ReLU, then the largest value in each window of 2×2.
-#[derive(Debug)]
-pub struct BatchNormReluMaxPool(BatchNorm);
-
-impl BatchNormReluMaxPool {
-    /// Batch normalisation of this many channels, ReLU and max pool.
-    pub fn new(vs: &nn::Path, channels: i64) -> Self {
-        Self(BatchNorm::new(vs, channels))
-    }
-}
-
-impl ModuleT for BatchNormReluMaxPool {
-    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        let even = input.size()[2..].iter().all(|side| side % 2 == 0);
-        if train && even && kernel::is_channels_last(input) {
-            return kernel::train_pooled(input, &self.0.0);
-        }
-        self.0.relu(input, None, train).apply(&MaxPool(Window::tiles(2)))
-    }
-}
-
-impl Block for BatchNormReluMaxPool {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let (norm, shape) = self.0.cost(input)?;
-        Ok((norm, MaxPool(Window::tiles(2)).cost(shape)?.1))
-    }
-
-    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        let normed = self.0.onnx(graph, input, shape)?;
-        let positive = graph.node("Relu", &[&normed], vec![]);
-        MaxPool(Window::tiles(2)).onnx(graph, &positive, shape)
+        let normed = graph.node("BatchNormalization", &inputs, vec![epsilon]);
+        Ok(match self.activation {
+            Activation::Identity => normed,
+            Activation::Relu => graph.node("Relu", &[&normed], vec![]),
+            Activation::Relu6 => {
+                let least = onnx::scalar(graph, "least", 0.0);
+                let most = onnx::scalar(graph, "most", 6.0);
+                graph.node("Clip", &[&normed, &least, &most], vec![])
+            }
+            Activation::ReluMaxPool => {
+                let positive = graph.node("Relu", &[&normed], vec![]);
+                MAX_POOL.onnx(graph, &positive, shape)?
+            }
+        })
     }
 }
 
@@ -184,9 +132,9 @@ mod tests {
     use tch::{Device, Kind};
 
     #[test]
-    fn relu6_cuts_below_zero_and_above_six() {
+    fn relu6_clips_below_zero_and_above_six() {
         let vs = nn::VarStore::new(Device::Cpu);
-        let layer = BatchNormRelu6::new(&vs.root(), 1);
+        let layer = BatchNorm::relu6(&vs.root(), 1);
         let input = Tensor::from_slice(&[-1.0f32, 3.0, 7.5]).view([1, 1, 1, 3]);
         // At the start the running statistics are 0 and 1; ε hardly counts.
         let output = Vec::<f32>::try_from(layer.forward_t(&input, false).view([3])).unwrap();

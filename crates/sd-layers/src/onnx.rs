@@ -1,4 +1,4 @@
-//! Tensors and windows as ONNX has them.
+//! Tensors, windows and common nodes in ONNX form.
 
 use sd_onnx::proto::AttributeProto;
 use sd_onnx::{Graph, Value, int, ints};
@@ -6,22 +6,22 @@ use tch::{Device, Kind, Tensor};
 
 use crate::shape::Window;
 
-/// The tensor's numbers as a weight of these sides; `role` is the first part of its name.
+/// The tensor's values as a weight of shape `dims`; `role` is the first part of its name.
 ///
 /// # Panics
-/// When the tensor does not fill `dims`, or has no numbers in memory.
+/// If the tensor does not fill `dims`.
 pub(crate) fn weight(graph: &mut Graph, role: &str, dims: &[i64], tensor: &Tensor) -> Value {
     let plain = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
     let values = Vec::<f32>::try_from(plain.view([-1])).expect("a vector of floats");
     graph.weight(role, dims, &values)
 }
 
-/// The tensor with its own sides, see [`weight`].
+/// The tensor with its own shape, see [`weight`].
 pub(crate) fn whole(graph: &mut Graph, role: &str, tensor: &Tensor) -> Value {
     weight(graph, role, &tensor.size(), tensor)
 }
 
-/// A number.
+/// A scalar.
 pub(crate) fn scalar(graph: &mut Graph, role: &str, value: f64) -> Value {
     graph.weight(role, &[], &[value as f32])
 }
@@ -36,23 +36,23 @@ pub(crate) fn sliding(window: Window) -> Vec<AttributeProto> {
     ]
 }
 
-/// `operator`, a reduction, along these axes, each of which stays with one place.
+/// The reduction `operator` along these axes, kept with size 1.
 pub(crate) fn along(graph: &mut Graph, operator: &str, input: &Value, axes: &[i64]) -> Value {
     graph.node(operator, &[input], vec![ints("axes", axes), int("keepdims", 1)])
 }
 
-/// The axes of `input` in another order.
-pub(crate) fn turned(graph: &mut Graph, input: &Value, order: &[i64]) -> Value {
+/// `input` with its axes in another order.
+pub(crate) fn transposed(graph: &mut Graph, input: &Value, order: &[i64]) -> Value {
     graph.node("Transpose", &[input], vec![ints("perm", order)])
 }
 
-/// `input` with other sides; a side of 0 stays as it is: the batch.
+/// `input` with another shape; a side of 0 is kept: the batch.
 pub(crate) fn reshaped(graph: &mut Graph, input: &Value, sides: &[i64]) -> Value {
     let sides = graph.longs("shape", sides);
     graph.node("Reshape", &[input, &sides], vec![])
 }
 
-/// σ(scale · input + shift), both with these sides.
+/// σ(scale · input + shift), both of shape `sides`.
 pub(crate) fn gate(
     graph: &mut Graph,
     input: &Value,
@@ -66,7 +66,7 @@ pub(crate) fn gate(
     graph.node("Sigmoid", &[&shifted], vec![])
 }
 
-/// `input` in two along an axis.
+/// `input` split in two along an axis.
 pub(crate) fn split(graph: &mut Graph, input: &Value, axis: i64, sizes: [i64; 2]) -> [Value; 2] {
     let axes = graph.longs("axis", &[axis]);
     let mut from = 0;
@@ -77,7 +77,7 @@ pub(crate) fn split(graph: &mut Graph, input: &Value, axis: i64, sizes: [i64; 2]
     })
 }
 
-/// `input` less its mean along an axis, divided by what `deviation` makes of its variance there.
+/// (input − mean) / deviation(variance), with mean and variance along an axis.
 pub(crate) fn normalised(
     graph: &mut Graph,
     input: &Value,

@@ -3,12 +3,11 @@
 use sd_onnx::{Graph, Value, int};
 use tch::{Tensor, nn};
 
-use crate::kernel;
 use crate::onnx::sliding;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
-/// The largest value in each window.
+/// Maximum in each window.
 #[derive(Debug)]
 pub struct MaxPool(pub Window);
 
@@ -20,8 +19,12 @@ impl nn::Module for MaxPool {
 }
 
 impl Block for MaxPool {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        Ok((Cost::ZERO, input.slide(self.0, input.channels)?))
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        input.slide(self.0, input.channels)
+    }
+
+    fn cost(&self, _: FeatureShape) -> Result<Cost> {
+        Ok(Cost::ZERO)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
@@ -29,7 +32,7 @@ impl Block for MaxPool {
     }
 }
 
-/// The mean of the values in each window.
+/// Mean in each window.
 #[derive(Debug)]
 pub struct AveragePool(pub Window);
 
@@ -42,8 +45,12 @@ impl nn::Module for AveragePool {
 }
 
 impl Block for AveragePool {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        Ok((Cost::ZERO, input.slide(self.0, input.channels)?))
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        input.slide(self.0, input.channels)
+    }
+
+    fn cost(&self, _: FeatureShape) -> Result<Cost> {
+        Ok(Cost::ZERO)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
@@ -53,15 +60,7 @@ impl Block for AveragePool {
     }
 }
 
-/// The mean of each channel: `[N, C, H, W]` to `[N, C]`.
-pub fn global_average(input: &Tensor) -> Tensor {
-    if kernel::is_channels_last(input) {
-        return kernel::mean(input);
-    }
-    input.mean_dim([2i64, 3].as_slice(), false, None)
-}
-
-/// Writes [`global_average`] into an ONNX graph.
+/// Writes [`global_average`](crate::global_average) into an ONNX graph: `[N, C, H, W]` to `[N, C]`.
 pub fn write_global_average(graph: &mut Graph, input: &Value) -> Value {
     let means = graph.node("GlobalAveragePool", &[input], vec![]);
     graph.node("Flatten", &[&means], vec![int("axis", 1)])

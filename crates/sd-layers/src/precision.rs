@@ -1,4 +1,4 @@
-//! The number format of a network's computation.
+//! The number format of the computation.
 //!
 //! Weights, gradients and optimiser state are always `f32`. The network's input is cast once, and
 //! each layer casts its weights to the type of its input; autograd carries the gradients back to
@@ -18,11 +18,11 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The faster format on `device`: `bf16` on CUDA and on processors with AVX-512 (BW, VL, DQ),
-    /// `f32` elsewhere.
+    /// Returns the faster format on `device`: `bf16` on CUDA and on processors with AVX-512 (BW, VL,
+    /// DQ), `f32` elsewhere.
     ///
-    /// oneDNN, libtorch's convolution library on the CPU, has `bf16` kernels from AVX-512 on.
-    /// Without it libtorch falls back to loops that are five to twenty times slower than `f32`.
+    /// oneDNN, libtorch's convolution library on the CPU, has `bf16` kernels for AVX-512. Without it,
+    /// libtorch falls back to loops that are five to twenty times as slow as `f32`.
     pub fn fastest_on(device: Device) -> Self {
         if device.is_cuda() || cpu_has_bf16_convolutions() { Self::Bf16 } else { Self::F32 }
     }
@@ -48,7 +48,7 @@ fn cpu_has_bf16_convolutions() -> bool {
     false
 }
 
-/// `weight` in the type of `input`; no copy where it is that already.
+/// `weight` in the type of `input`, without a copy if it has that type.
 pub(crate) fn like(weight: &Tensor, input: &Tensor) -> Tensor {
     weight.to_kind(input.kind())
 }

@@ -1,10 +1,10 @@
-//! The shape of a feature map, and the one place with the arithmetic of sliding windows.
+//! The shape of a feature map, and the arithmetic of sliding windows.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// The shape of one image's feature map: a tensor `[N, channels, height, width]` without `N`.
+/// The shape of one image's feature map: `[channels, height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureShape {
     /// Channels.
@@ -15,41 +15,42 @@ pub struct FeatureShape {
     pub width: i64,
 }
 
-/// A square window that slides over a feature map.
+/// A square sliding window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Side in pixels.
     pub kernel: i64,
-    /// Step in pixels.
+    /// Stride in pixels.
     pub stride: i64,
-    /// Zeros added on each side.
+    /// Zero padding on each side in pixels.
     pub padding: i64,
 }
 
 impl Window {
-    /// A window of odd side that keeps height and width at stride 1, and halves them at stride 2.
+    /// A window of odd side with "same" padding: it keeps height and width at stride 1 and halves them
+    /// at stride 2.
     pub const fn same(kernel: i64, stride: i64) -> Self {
         Self { kernel, stride, padding: kernel / 2 }
     }
 
-    /// A window that tiles the map: as far a step as it is wide, no padding.
+    /// A window that tiles the map: the stride is its side, without padding.
     pub const fn tiles(kernel: i64) -> Self {
         Self { kernel, stride: kernel, padding: 0 }
     }
 }
 
 impl FeatureShape {
-    /// A feature map of these channels, height and width.
+    /// A feature map's shape.
     pub const fn new(channels: i64, height: i64, width: i64) -> Self {
         Self { channels, height, width }
     }
 
-    /// Positions of one channel.
+    /// Positions of one channel: height · width.
     pub const fn positions(self) -> u64 {
         (self.height * self.width) as u64
     }
 
-    /// The shape after `window` slid over this one and wrote `channels` channels.
+    /// Returns the output shape of `window` on this map with `channels` output channels.
     ///
     /// # Errors
     /// [`Error::Window`] if the window is larger than the padded map.
@@ -66,11 +67,11 @@ impl FeatureShape {
         })
     }
 
-    /// This shape, if it has the channels that `block` was built for.
+    /// Returns this shape if it has the channels that `block` was built for.
     ///
     /// # Errors
     /// [`Error::Channels`] if it has others.
-    pub fn with_channels(self, expected: i64, block: &'static str) -> Result<Self> {
+    pub fn expect_channels(self, expected: i64, block: &'static str) -> Result<Self> {
         if self.channels == expected {
             Ok(self)
         } else {
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_slides_as_pytorch_documents() {
+    fn output_shapes_follow_pytorchs_formula() {
         let input = FeatureShape::new(3, 32, 31);
         let halved = input.slide(Window::same(3, 2), 8).unwrap();
         assert_eq!(halved, FeatureShape::new(8, 16, 16));
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_larger_than_the_map_is_an_error_that_names_both() {
+    fn a_window_larger_than_the_map_is_an_error() {
         let error = FeatureShape::new(8, 1, 1).slide(Window::tiles(2), 8).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -1,4 +1,4 @@
-//! What holds for every convolution and every attention: the cost it tells is the cost it has.
+//! Properties of every convolution and every attention: cost, shape, gradients, precision, layout.
 
 use sd_layers::{
     AttentionConfig, Block, ConvConfig, ConvGeometry, Error, FeatureShape, GroupedConfig, Window,
@@ -22,8 +22,8 @@ fn agrees(
     let size = [2, output.channels, output.height, output.width];
     assert_eq!(result.size(), size, "{name}");
 
-    let (cost, shape) = block.cost(input).unwrap();
-    assert_eq!(shape, output, "{name}");
+    let cost = block.cost(input).unwrap();
+    assert_eq!(block.output_shape(input).unwrap(), output, "{name}");
     let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
     assert_eq!(cost.params, elements as u64, "{name}");
     assert!(vs.variables().keys().all(|name| !name.contains("__")), "{name}");
@@ -41,7 +41,7 @@ fn agrees(
 }
 
 #[test]
-fn every_convolution_counts_and_learns() {
+fn every_convolution_has_the_cost_and_gradients_of_its_variables() {
     let geometry = ConvGeometry { inputs: 16, outputs: 32, window: Window::same(3, 2) };
     let (input, output) = (FeatureShape::new(16, 8, 8), FeatureShape::new(32, 4, 4));
     for config in ConvConfig::examples() {
@@ -50,7 +50,7 @@ fn every_convolution_counts_and_learns() {
 }
 
 #[test]
-fn every_attention_counts_learns_and_keeps_the_shape() {
+fn every_attention_has_the_cost_and_gradients_of_its_variables_and_keeps_the_shape() {
     for (height, width) in [(8, 8), (7, 5)] {
         let shape = FeatureShape::new(64, height, width);
         for config in AttentionConfig::examples() {
@@ -59,10 +59,20 @@ fn every_attention_counts_learns_and_keeps_the_shape() {
     }
 }
 
-/// A map of one position, and one of zeros as ReLU leaves them, have neither variance nor likeness
-/// to divide by.
 #[test]
-fn no_attention_divides_by_nothing() {
+fn an_attentions_name_is_its_key_in_toml() {
+    for config in AttentionConfig::examples() {
+        let name = match serde_json::to_value(&config).unwrap() {
+            serde_json::Value::Object(table) => table.keys().next().cloned(),
+            name => name.as_str().map(str::to_owned),
+        };
+        assert_eq!(name.as_deref(), Some(config.name()));
+    }
+}
+
+/// A map of one position and a map of zeros, as after ReLU, have no variance to divide by.
+#[test]
+fn no_attention_divides_by_zero() {
     for config in AttentionConfig::examples() {
         for side in [1, 4] {
             let vs = nn::VarStore::new(Device::Cpu);
@@ -111,7 +121,7 @@ fn blocks_compute_in_the_type_of_their_input_and_keep_its_layout() {
 }
 
 #[test]
-fn values_out_of_range_are_errors_that_name_key_value_and_range() {
+fn values_out_of_range_are_errors_with_key_value_and_range() {
     use sd_layers::*;
     let refused = [
         (
@@ -163,7 +173,7 @@ fn values_out_of_range_are_errors_that_name_key_value_and_range() {
 }
 
 #[test]
-fn groups_that_do_not_divide_are_an_error_that_names_both_numbers() {
+fn groups_that_do_not_divide_are_an_error_with_both_numbers() {
     let vs = nn::VarStore::new(Device::Cpu);
     let geometry = ConvGeometry { inputs: 12, outputs: 16, window: Window::same(3, 1) };
     let config = ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: false });

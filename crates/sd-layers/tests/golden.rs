@@ -1,13 +1,10 @@
-//! Layers against PyTorch: output, gradients and running statistics from the same weights
+//! Layers compared with PyTorch: output, gradients and running statistics from the same weights
 //! (`scripts/golden/layers.py`, `attention.py`).
 
-#[path = "golden/cases.rs"]
-mod cases;
-
-use cases::Case;
+use sd_golden::Case;
 use sd_layers::{
-    AttentionConfig as Attention, BatchNorm, BatchNormRelu, Block, CbamConfig, ConvConfig,
-    ConvGeometry, CoordinateConfig, EcaConfig, GroupedConfig, Linear, ShuffleConfig, SimAmConfig,
+    AttentionConfig as Attention, BatchNorm, Block, CbamConfig, ConvConfig, ConvGeometry,
+    CoordinateConfig, EcaConfig, GroupedConfig, Linear, ShuffleConfig, SimAmConfig,
     SpatialGroupConfig, SqueezeExciteConfig, TripletConfig, Window, channels_last,
 };
 use tch::nn::ModuleT;
@@ -54,7 +51,7 @@ fn convolution(config: &ConvConfig, stride: i64) -> impl Fn(&nn::Path) -> Box<dy
 }
 
 #[test]
-fn convolutions_are_pytorchs() {
+fn convolutions_agree_with_pytorch() {
     let grouped = |shuffle| ConvConfig::Grouped(GroupedConfig { groups: 4, shuffle });
     let separable = ConvConfig::DepthwiseSeparable;
     agrees("dense", TRAIN, convolution(&ConvConfig::Dense, 2));
@@ -65,7 +62,7 @@ fn convolutions_are_pytorchs() {
 }
 
 #[test]
-fn attentions_are_their_papers_formulas() {
+fn attentions_agree_with_their_papers_formulas() {
     let cbam = |reduction, kernel| Attention::Cbam(CbamConfig { reduction, kernel });
     let spatial_group = |groups| Attention::SpatialGroup(SpatialGroupConfig { groups });
     let coordinate = Attention::Coordinate(CoordinateConfig::default());
@@ -98,10 +95,10 @@ fn attentions_are_their_papers_formulas() {
 }
 
 #[test]
-fn norms_and_the_linear_layer_are_pytorchs() {
+fn norms_and_the_linear_layer_agree_with_pytorch() {
     agrees("batch_norm", TRAIN, |vs| BatchNorm::new(vs, 8));
     agrees("batch_norm_eval", EVAL, |vs| BatchNorm::new(vs, 8));
-    agrees("batch_norm_relu", TRAIN, |vs| BatchNormRelu::new(vs, 8));
-    agrees("batch_norm_relu_eval", EVAL, |vs| BatchNormRelu::new(vs, 8));
+    agrees("batch_norm_relu", TRAIN, |vs| BatchNorm::relu(vs, 8));
+    agrees("batch_norm_relu_eval", EVAL, |vs| BatchNorm::relu(vs, 8));
     agrees("linear", TRAIN, |vs| Linear::new(vs, 8, 5));
 }

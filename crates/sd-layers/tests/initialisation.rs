@@ -1,4 +1,4 @@
-//! How layers start, against torch.nn's layers of the same shape and the same seed
+//! Initial weights compared with torch.nn's layers of the same shape and seed
 //! (`scripts/golden/initialisation.py`).
 
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ fn build(name: &str, vs: &nn::Path) {
 }
 
 #[test]
-fn layers_start_as_pytorchs() {
+fn initial_weights_agree_with_pytorch() {
     let golden: Golden = serde_json::from_str(include_str!("golden/initialisation.json")).unwrap();
     for Layer { name, bound, variables } in golden.layers {
         let vs = nn::VarStore::new(Device::Cpu);

@@ -1,18 +1,18 @@
-//! Weights as inference reads them.
+//! Weights prepared for inference.
 
 use sd_layers::{Precision, channels_last};
 use tch::nn;
 
 use crate::variables;
 
-/// Keeps the weights of `vs` that mix channels, nearly all, in `precision` from now on, filters
-/// channels-last: a forward pass casts and rearranges them no more, which for one image alone takes
-/// longer than the convolutions. The network's answers stay the same, in `bf16` to the bit, in `f32`
-/// but for the order of a sum; it can be neither trained nor saved any more.
-pub fn keep_weights_for_inference(vs: &nn::VarStore, precision: Precision) {
+/// Converts the weights of `vs` that mix channels, nearly all, to `precision`, and filters to
+/// channels-last. A forward pass then neither casts nor reorders them, which otherwise dominates at
+/// batch size 1. The outputs stay the same, in `bf16` to the bit, in `f32` up to the order of a sum;
+/// the network can no longer be trained or saved.
+pub fn prepare_for_inference(vs: &nn::VarStore, precision: Precision) {
     let _no_grad = tch::no_grad_guard();
     for mut weight in variables(vs).into_values() {
-        // Depthwise filters and ECA's, few numbers, are read in `f32`; so are those of batch norm.
+        // Depthwise filters, ECA's and batch norm's parameters are read in `f32`.
         let mixes_channels = matches!(weight.size()[..], [_, inputs, ..] if inputs > 1);
         if mixes_channels {
             let cast = weight.to_kind(precision.kind());
@@ -25,14 +25,14 @@ pub fn keep_weights_for_inference(vs: &nn::VarStore, precision: Precision) {
 mod tests {
     use super::*;
     use crate::{
-        BackboneConfig, ExitConfig, ExitsConfig, MobilenetV2Config, ModelConfig, MultiExit,
-        PerStage, ResnetConfig, Stem, Task, VggConfig, VggHead,
+        BackboneConfig, ExitConfig, ExitsConfig, ModelConfig, MultiExit, PerStage, Task, VggConfig,
+        VggHead,
     };
     use sd_layers::{AttentionConfig, ConvConfig, FeatureShape};
     use tch::{Device, Kind, Tensor};
 
     #[test]
-    fn a_network_answers_the_same_with_its_weights_kept_for_inference() {
+    fn outputs_are_the_same_with_weights_prepared_for_inference() {
         let convs = ConvConfig::examples().into_iter().map(|conv| (conv, AttentionConfig::None));
         let attentions = AttentionConfig::examples().into_iter();
         let attentions = attentions.map(|attention| (ConvConfig::Dense, attention));
@@ -42,17 +42,9 @@ mod tests {
         for exit in ExitConfig::examples() {
             same(vgg(ConvConfig::DepthwiseSeparable, AttentionConfig::None), exit);
         }
-        let resnet = ResnetConfig {
-            depth: 18,
-            stem: Stem::Small,
-            output_stride: None,
-            width: 0.25,
-            conv: PerStage::All(ConvConfig::Dense),
-            attention: PerStage::All(AttentionConfig::None),
-        };
-        same(BackboneConfig::Resnet(resnet), ExitConfig::Byot);
-        let mobilenet = MobilenetV2Config { stem: Stem::Small, width: 0.25 };
-        same(BackboneConfig::MobilenetV2(mobilenet), ExitConfig::Byot);
+        for backbone in BackboneConfig::examples() {
+            same(backbone, ExitConfig::Byot);
+        }
     }
 
     fn vgg(conv: ConvConfig, attention: AttentionConfig) -> BackboneConfig {
@@ -68,15 +60,15 @@ mod tests {
 
     fn same(backbone: BackboneConfig, exit: ExitConfig) {
         let config = ModelConfig { backbone, exits: Some(ExitsConfig::new(vec![2], exit)) };
-        let [before, after] = answers(&config, Precision::Bf16);
+        let [before, after] = logits_before_and_after(&config, Precision::Bf16);
         assert_eq!(before, after, "{}", config.describe());
-        let [before, after] = answers(&config, Precision::F32);
-        let apart = (before - after).abs().max().double_value(&[]);
-        assert!(apart < 1e-5, "{apart}: {}", config.describe());
+        let [before, after] = logits_before_and_after(&config, Precision::F32);
+        let difference = (before - after).abs().max().double_value(&[]);
+        assert!(difference < 1e-5, "{difference}: {}", config.describe());
     }
 
-    /// The logits before and after the weights are kept.
-    fn answers(config: &ModelConfig, precision: Precision) -> [Tensor; 2] {
+    /// The logits before and after the weights are prepared.
+    fn logits_before_and_after(config: &ModelConfig, precision: Precision) -> [Tensor; 2] {
         let task = Task { input: FeatureShape::new(3, 32, 32), classes: 10 };
         let vs = nn::VarStore::new(Device::Cpu);
         let network = MultiExit::build(&vs.root(), config, task, precision).unwrap();
@@ -86,10 +78,10 @@ mod tests {
             Tensor::cat(&outputs.all().map(|exit| &exit.logits).collect::<Vec<_>>(), 0)
         };
         let before = logits();
-        keep_weights_for_inference(&vs, precision);
+        prepare_for_inference(&vs, precision);
         let weights = variables(&vs);
-        let kept = |weight: &&Tensor| weight.dim() > 1 && weight.kind() == precision.kind();
-        assert!(weights.values().filter(kept).count() > 8, "weights are kept");
+        let prepared = |weight: &&Tensor| weight.dim() > 1 && weight.kind() == precision.kind();
+        assert!(weights.values().filter(prepared).count() > 8, "weights are prepared");
         [before, logits()]
     }
 }

@@ -12,19 +12,19 @@ use crate::error::At;
 use crate::exit::{Exit, ExitGeometry, ExitOutput, ExitsConfig};
 use crate::{BackboneConfig, Result};
 
-/// A network: a backbone, and the exits on it if it has any.
+/// A network: a backbone, and optional exits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
     /// The backbone.
     pub backbone: BackboneConfig,
-    /// The shallow exits; none for a plain network.
+    /// The shallow exits; unset for a plain network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exits: Option<ExitsConfig>,
 }
 
 impl ModelConfig {
-    /// The network in a few words, such as `vgg11 grouped8, light exits (eca)`.
+    /// A short description, such as `vgg11 grouped8, light (eca) exits`.
     pub fn describe(&self) -> String {
         let backbone = self.backbone.describe();
         match &self.exits {
@@ -34,23 +34,23 @@ impl ModelConfig {
     }
 }
 
-/// What the images are, and how many classes there are to tell apart.
+/// The classification task: image shape and number of classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Task {
-    /// One image.
+    /// Shape of an image.
     pub input: FeatureShape,
-    /// K.
+    /// Number of classes, K.
     pub classes: i64,
 }
 
 /// The outputs of every exit.
 #[derive(Debug)]
 pub struct ExitOutputs {
-    /// Shallow first.
+    /// The shallow exits, shallow first.
     pub shallow: Vec<ExitOutput>,
-    /// After the last stage.
+    /// The classifier after the last stage.
     pub deepest: ExitOutput,
-    /// The features `[N, D]` of the exits that have an adapter, through it; shallow first.
+    /// The adapters' outputs `[N, D]`, shallow first.
     pub adapted: Vec<Tensor>,
 }
 
@@ -60,7 +60,7 @@ impl ExitOutputs {
         self.shallow.iter().chain([&self.deepest])
     }
 
-    /// The ensemble: the plain mean of all exits' logits, `[N, K]`.
+    /// The ensemble: the mean of all exits' logits, `[N, K]`.
     pub fn ensemble(&self) -> Tensor {
         let logits: Vec<&Tensor> = self.all().map(|exit| &exit.logits).collect();
         Tensor::stack(&logits, 0).mean_dim([0i64].as_slice(), false, None)
@@ -85,8 +85,8 @@ struct StageWithExit {
 }
 
 impl MultiExit {
-    /// Builds the network's variables under `vs`. The backbone's come first: the same seed gives
-    /// the same backbone with and without exits.
+    /// Builds the network with its variables under `vs`. The backbone's variables come first, so that
+    /// a seed gives the same backbone with and without exits.
     ///
     /// # Errors
     /// Names the key, stage or exit that does not fit, and both numbers.
@@ -128,8 +128,7 @@ impl MultiExit {
         Ok(network)
     }
 
-    /// The outputs of every exit for images `[N, C, H, W]`, in `f32` whatever the precision of
-    /// the computation.
+    /// Returns the outputs of every exit for images `[N, C, H, W]`, in `f32` at any precision.
     pub fn forward_exits(&self, images: &Tensor, train: bool) -> ExitOutputs {
         let mut map = self.stem.forward_t(&images.to_kind(self.precision.kind()), train);
         let (mut shallow, mut adapted) = (Vec::new(), Vec::new());
@@ -145,8 +144,8 @@ impl MultiExit {
         ExitOutputs { shallow, deepest: in_f32(self.head.forward(&map, train)), adapted }
     }
 
-    /// The output of one exit alone, the first being 0: the stages after it and the other exits
-    /// do not run. `None` where there is no such exit.
+    /// Returns the output of one exit, counted from 0, without running later stages and other exits.
+    /// `None` if there is no such exit.
     pub fn forward_until(&self, images: &Tensor, exit: usize, train: bool) -> Option<ExitOutput> {
         let shallow = self.stages.iter().enumerate();
         let shallow = shallow.filter_map(|(index, stage)| Some((index, stage.exit.as_ref()?)));
@@ -157,14 +156,14 @@ impl MultiExit {
         Some(in_f32(classifier.forward(&map, train)))
     }
 
-    /// The exits' names, shallow first: `exit1`, `exit2`, …, `deepest`.
+    /// Returns the exits' names, shallow first: `exit1`, `exit2`, …, `deepest`.
     pub fn exit_names(&self) -> Vec<String> {
         let shallow = self.stages.iter().filter(|stage| stage.exit.is_some()).count();
         (0..shallow).map(exit_name).chain(["deepest".to_owned()]).collect()
     }
 
-    /// What each exit costs when it is deployed alone: the stages up to it, and itself. The last
-    /// is the deployed network, without the shallow exits.
+    /// Cost of each exit deployed alone: the stages up to it and its classifier. The last is the
+    /// deployed network, without the shallow exits.
     ///
     /// # Errors
     /// None after a successful build.
@@ -178,8 +177,8 @@ impl MultiExit {
         Ok(exits)
     }
 
-    /// What an image costs that leaves at each exit after the exits before it have run: the stages
-    /// up to it, and all classifiers so far. The last is the whole framework.
+    /// Cumulative cost of stopping at each exit, including the earlier exits: the stages up to it and
+    /// all classifiers so far. The last is the whole framework.
     ///
     /// # Errors
     /// None after a successful build.
@@ -193,7 +192,7 @@ impl MultiExit {
         Ok(exits)
     }
 
-    /// The stem's and each stage's own cost, without exits.
+    /// Cost of the stem and of each stage, without exits.
     ///
     /// # Errors
     /// None after a successful build.
@@ -201,7 +200,7 @@ impl MultiExit {
         Ok(self.cost_by_part()?.iter().map(|part| part.blocks).collect())
     }
 
-    /// The whole framework: the network with all its exits, as it is trained.
+    /// Cost of the whole framework: the network with all its exits, as it is trained.
     ///
     /// # Errors
     /// None after a successful build.
@@ -210,14 +209,15 @@ impl MultiExit {
         Ok(self.cost_by_part()?.iter().map(total).sum())
     }
 
-    /// The stem, then each stage with the exit on it; the head is the last stage's.
+    /// The stem, then each stage with its exit; the head counts as the last stage's exit.
     fn cost_by_part(&self) -> Result<Vec<PartCost>> {
-        let (stem, mut shape) = self.stem.cost(self.task.input).at("stem")?;
+        let stem = self.stem.cost(self.task.input).at("stem")?;
+        let mut shape = self.stem.output_shape(self.task.input).at("stem")?;
         let mut parts = vec![PartCost { blocks: stem, exit: None, adapter: Cost::ZERO }];
         for (index, stage) in self.stages.iter().enumerate() {
             let place = format!("stage {}", index + 1);
-            let (blocks, next) = stage.blocks.cost(shape).at(&place)?;
-            shape = next;
+            let blocks = stage.blocks.cost(shape).at(&place)?;
+            shape = stage.blocks.output_shape(shape).at(&place)?;
             let last = index + 1 == self.stages.len();
             let classifier = if last { Some(&self.head) } else { stage.exit.as_ref() };
             let exit = classifier.map(|exit| exit.cost(shape)).transpose();
@@ -229,7 +229,7 @@ impl MultiExit {
     }
 }
 
-/// The cost of the stem or a stage, of the classifier on it, and of that one's adapter.
+/// The cost of the stem or a stage, of its classifier, and of that classifier's adapter.
 struct PartCost {
     blocks: Cost,
     exit: Option<Cost>,

@@ -1,4 +1,4 @@
-//! A choice for the whole network, or one for each stage.
+//! A choice for the whole network, or one per stage.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{Error, Result};
 
-/// A choice for the whole network, `conv = "dense"`, or a list with one for each stage,
+/// A choice for the whole network, `conv = "dense"`, or a list with one per stage,
 /// `conv = ["dense", "dense", "depthwise_separable", "depthwise_separable"]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PerStage<T> {
@@ -22,17 +22,17 @@ pub enum PerStage<T> {
 }
 
 impl<T> PerStage<T> {
-    /// Whether `holds` is true of the choice of every stage.
-    pub fn all(&self, holds: impl FnMut(&T) -> bool) -> bool {
+    /// The choices as written: one for all stages, or one each.
+    pub fn choices(&self) -> &[T] {
         match self {
-            Self::All(choice) => std::slice::from_ref(choice).iter().all(holds),
-            Self::Each(list) => list.iter().all(holds),
+            Self::All(choice) => std::slice::from_ref(choice),
+            Self::Each(list) => list,
         }
     }
 }
 
 impl<T: Clone> PerStage<T> {
-    /// One choice for each of `stages` stages; `key` names the list in an error.
+    /// Returns one choice for each of `stages` stages; `key` names the list in an error.
     ///
     /// # Errors
     /// [`Error::Stages`] if a list has another length.
@@ -54,17 +54,17 @@ impl<T: Serialize> Serialize for PerStage<T> {
     }
 }
 
-/// Looks at what is written, not at what parses: the error stays the choice's own (an untagged
-/// enum would only say that nothing matched).
+/// Decides by the type of the value, so that an error is the choice's own; an untagged enum would
+/// report only that nothing matched.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerStage<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct Written<T>(PhantomData<T>);
+        struct ChoiceVisitor<T>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Written<T> {
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ChoiceVisitor<T> {
             type Value = PerStage<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a choice, or a list with one for each stage")
+                f.write_str("a choice, or a list with one per stage")
             }
 
             fn visit_str<E: serde::de::Error>(
@@ -89,11 +89,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerStage<T> {
             }
         }
 
-        deserializer.deserialize_any(Written(PhantomData))
+        deserializer.deserialize_any(ChoiceVisitor(PhantomData))
     }
 }
 
-/// What [`Deserialize`] reads.
+/// The form that [`Deserialize`] reads.
 impl<T: JsonSchema> JsonSchema for PerStage<T> {
     fn schema_name() -> Cow<'static, str> {
         format!("{}PerStage", T::schema_name()).into()

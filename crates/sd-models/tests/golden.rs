@@ -1,10 +1,7 @@
-//! Exits, stages and whole networks against PyTorch: features and logits from the same weights,
+//! Exits, stages and whole networks compared with PyTorch: features and logits from the same weights,
 //! in evaluation and while training (`scripts/golden/networks.py`).
 
-#[path = "../../sd-layers/tests/golden/cases.rs"]
-mod cases;
-
-use cases::Case;
+use sd_golden::Case;
 use sd_layers::{
     AttentionConfig, ConvConfig, EcaConfig, FeatureShape, GroupedConfig, Precision,
     SqueezeExciteConfig,
@@ -17,15 +14,15 @@ use tch::nn::ModuleT;
 use tch::{Device, Tensor, nn};
 
 const CLASSES: i64 = 5;
-/// Every stage of a ResNet or VGG then has 8 channels but the last, which have 16.
+/// Width at which the last stages of a ResNet or VGG have 16 channels, the others 8.
 const NARROW: f64 = 0.03;
 
 fn case(file: &str, name: &str) -> Case {
     Case::read(env!("CARGO_MANIFEST_DIR"), file, name)
 }
 
-/// Compares the running statistics that one step of training left.
-fn agrees_afterwards(case: &Case, variables: impl IntoIterator<Item = (String, Tensor)>) {
+/// Compares the running statistics after one training step.
+fn running_statistics_agree(case: &Case, variables: impl IntoIterator<Item = (String, Tensor)>) {
     let variables: Vec<_> = variables.into_iter().collect();
     let after = case.named("after");
     let running = variables.iter().filter(|(name, _)| name.contains("running"));
@@ -52,13 +49,13 @@ fn grouped4() -> ConvConfig {
 }
 
 #[test]
-fn exits_are_those_of_pytorch() {
+fn exits_agree_with_pytorch() {
     let last = FeatureShape::new(16, 2, 2);
     let chain = ExitConfig::Chain(ChainConfig { attention: eca() });
     let exits = [
         ("byot", ExitConfig::Byot, 8),
         ("byot_at_the_last_size", ExitConfig::Byot, 2),
-        // On the last stage's size, for the file's: M is 128.
+        // At the last stage's size, which keeps the file small: the bottleneck has 128 channels.
         ("scan", ExitConfig::Scan, 2),
         ("tpami", ExitConfig::Tpami, 8),
         ("tpami_odd", ExitConfig::Tpami, 7),
@@ -81,7 +78,7 @@ fn exits_are_those_of_pytorch() {
             case.agrees(&format!("features_{mode}"), &output.feature);
             case.agrees(&format!("logits_{mode}"), &output.logits);
         }
-        agrees_afterwards(&case, vs.variables());
+        running_statistics_agree(&case, vs.variables());
     }
 }
 
@@ -97,7 +94,7 @@ fn resnet(depth: u32, width: f64, conv: ConvConfig, attention: AttentionConfig) 
 }
 
 #[test]
-fn stages_of_residual_blocks_are_those_of_pytorch() {
+fn stages_of_residual_blocks_agree_with_pytorch() {
     let eighth = |depth, conv, attention| resnet(depth, 0.125, conv, attention);
     let stages = [
         ("basic_stage1", eighth(18, ConvConfig::Dense, AttentionConfig::None), 1),
@@ -121,12 +118,12 @@ fn stages_of_residual_blocks_are_those_of_pytorch() {
             let map = blocks.forward_t(&case.get("input"), train);
             case.agrees(&format!("map_{mode}"), &map);
         }
-        agrees_afterwards(&case, variables());
+        running_statistics_agree(&case, variables());
     }
 }
 
 #[test]
-fn whole_networks_are_those_of_pytorch() {
+fn whole_networks_agree_with_pytorch() {
     let vgg11 = BackboneConfig::Vgg(VggConfig {
         depth: 11,
         head: VggHead::Linear,
@@ -154,6 +151,6 @@ fn whole_networks_are_those_of_pytorch() {
             case.agrees(&format!("features_{mode}"), &Tensor::stack(&features, 0));
             case.agrees(&format!("logits_{mode}"), &Tensor::stack(&logits, 0));
         }
-        agrees_afterwards(&case, vs.variables());
+        running_statistics_agree(&case, vs.variables());
     }
 }

@@ -1,12 +1,12 @@
-//! Counts against PyTorch's own, and networks that learn, save and load as a whole.
+//! Costs compared with PyTorch's, and networks that compute, save and load as a whole.
 
 use std::collections::BTreeMap;
 
 use sd_layers::{ConvConfig, Cost, FeatureShape, GroupedConfig, Precision};
 use sd_models::{
-    BackboneConfig, ChainConfig, ExitConfig, ExitsConfig, LightConfig, MobilenetV2Config,
-    ModelConfig, MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile, VggConfig, VggHead,
-    variables,
+    BackboneConfig, BackboneFamily, ChainConfig, ExitConfig, ExitsConfig, LightConfig,
+    MobilenetV2Config, ModelConfig, MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile,
+    VggConfig, VggHead, variables,
 };
 use tch::{Device, Kind, Tensor, nn};
 
@@ -47,7 +47,7 @@ fn of_output_stride(output_stride: i64, mut backbone: BackboneConfig) -> Backbon
     match &mut backbone {
         BackboneConfig::Resnet(config) => config.output_stride = Some(output_stride),
         BackboneConfig::Vgg(config) => config.output_stride = Some(output_stride),
-        BackboneConfig::MobilenetV2(_) => unreachable!("it has none"),
+        _ => unreachable!("no output stride"),
     }
     backbone
 }
@@ -66,12 +66,12 @@ fn built(config: &ModelConfig, task: Task) -> (nn::VarStore, MultiExit) {
     (vs, network)
 }
 
-/// What PyTorch counts on torchvision's networks (`scripts/golden/costs.py`): one 3×32×32 image,
+/// PyTorch counts torchvision's networks (`scripts/golden/costs.py`): one 3×32×32 image,
 /// 100 classes, stem 3×3 stride 1 without pool, linear head, 1×1 convolutions and the stem dense;
 /// with `224` in the name one 3×224×224 image, 1000 classes, the network as it is, VGG's width a
 /// quarter.
 #[test]
-fn costs_are_those_that_pytorch_counts() {
+fn costs_agree_with_pytorch() {
     let golden: BTreeMap<String, Cost> =
         serde_json::from_str(include_str!("golden/costs.json")).unwrap();
     let networks = [
@@ -113,9 +113,9 @@ fn costs_are_those_that_pytorch_counts() {
     }
 }
 
-/// What PyTorch counts on the same exits, apart from the backbone (`scripts/golden/costs.py`).
+/// PyTorch counts the same exits, without the backbone (`scripts/golden/costs.py`).
 #[test]
-fn exits_cost_what_pytorch_counts() {
+fn costs_of_exits_agree_with_pytorch() {
     let golden: BTreeMap<String, BTreeMap<String, Cost>> =
         serde_json::from_str(include_str!("golden/exit_costs.json")).unwrap();
     let networks = [
@@ -143,7 +143,7 @@ fn exits_cost_what_pytorch_counts() {
 }
 
 #[test]
-fn exits_hang_on_any_stages() {
+fn exits_work_on_any_stages() {
     let _guard = tch::no_grad_guard();
     let task = Task { input: FeatureShape::new(3, 32, 32), classes: 7 };
     let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
@@ -179,7 +179,7 @@ fn exits_hang_on_any_stages() {
 }
 
 #[test]
-fn a_light_exit_widens_on_the_whole_map_when_its_side_is_as_large_or_larger() {
+fn a_side_beyond_the_map_widens_a_light_exit_on_the_whole_map() {
     let costs = |side| {
         let light = LightConfig { side, ..LightConfig::new(sd_layers::AttentionConfig::None) };
         let exits = Some(ExitsConfig::new(vec![1, 2, 3, 4], ExitConfig::Light(light)));
@@ -192,7 +192,7 @@ fn a_light_exit_widens_on_the_whole_map_when_its_side_is_as_large_or_larger() {
 }
 
 #[test]
-fn stages_record_their_channels_and_strides() {
+fn stages_have_the_channels_and_strides_that_they_record() {
     let recorded = |config: BackboneConfig, side: i64| {
         let vs = nn::VarStore::new(Device::Cpu);
         let backbone = config.build(&vs.root(), 3).unwrap();
@@ -212,7 +212,7 @@ fn stages_record_their_channels_and_strides() {
 }
 
 #[test]
-fn every_exit_counts_what_it_holds_and_receives_a_gradient() {
+fn every_exit_has_the_cost_and_gradients_of_its_variables() {
     let task = Task { input: FeatureShape::new(1, 32, 32), classes: 7 };
     let all = ExitConfig::examples().into_iter();
     let on_vgg = all.map(|kind| (vgg(11, 0.25, ConvConfig::DepthwiseSeparable), kind));
@@ -240,7 +240,25 @@ fn every_exit_counts_what_it_holds_and_receives_a_gradient() {
 }
 
 #[test]
-fn an_adapter_is_a_linear_layer_on_its_exits_feature_that_no_exit_pays_for() {
+fn every_backbone_has_the_cost_of_its_variables_and_an_original() {
+    let _no_grad = tch::no_grad_guard();
+    for backbone in BackboneConfig::examples() {
+        let name = backbone.describe();
+        let (vs, network) =
+            built(&ModelConfig { backbone: backbone.clone(), exits: None }, CIFAR100);
+        let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
+        assert_eq!(network.framework_cost().unwrap().params, elements as u64, "{name}");
+        assert!(vs.variables().keys().all(|variable| !variable.contains("__")), "{name}");
+        let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
+        let outputs = network.forward_exits(&images, false);
+        assert_eq!(outputs.deepest.logits.size(), [2, 100], "{name}");
+        let original = backbone.dense_original();
+        assert_eq!(original.dense_original(), original, "{name}");
+    }
+}
+
+#[test]
+fn an_adapter_is_a_linear_layer_on_a_feature_and_in_no_exits_cost() {
     let plain = ExitsConfig::new(vec![1, 3], ExitConfig::Byot);
     let exits = ExitsConfig { adapters: vec![2], ..plain.clone() };
     let of = |exits| ModelConfig { backbone: vgg(11, 0.25, grouped8()), exits: Some(exits) };
@@ -264,7 +282,7 @@ fn an_adapter_is_a_linear_layer_on_its_exits_feature_that_no_exit_pays_for() {
 }
 
 #[test]
-fn until_an_exit_is_what_that_exit_says_among_all() {
+fn an_exit_alone_gives_the_same_output_as_among_all() {
     let exits = ExitsConfig::new(vec![1, 3], ExitConfig::Byot);
     let config = ModelConfig { backbone: vgg(11, 0.25, grouped8()), exits: Some(exits) };
     let (_vs, network) = built(&config, CIFAR100);
@@ -279,7 +297,7 @@ fn until_an_exit_is_what_that_exit_says_among_all() {
 }
 
 #[test]
-fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
+fn weights_are_restored_exactly_and_those_of_another_network_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.safetensors");
     let config = ModelConfig { backbone: vgg(11, 0.25, grouped8()), exits: None };
@@ -320,7 +338,7 @@ fn weights_come_back_to_the_bit_and_those_of_another_network_are_refused() {
 }
 
 #[test]
-fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both() {
+fn exits_beyond_the_stages_and_lists_of_another_length_are_errors() {
     let vs = nn::VarStore::new(Device::Cpu);
     let exits = Some(ExitsConfig::new(vec![2, 5], ExitConfig::Byot));
     let config = ModelConfig { backbone: vgg(11, 0.25, ConvConfig::Dense), exits };
@@ -344,7 +362,7 @@ fn exits_beyond_the_stages_and_lists_of_another_length_are_errors_that_name_both
 }
 
 #[test]
-fn an_output_stride_that_the_stages_do_not_have_is_refused() {
+fn an_unsupported_output_stride_is_refused() {
     let (resnet, vgg) = (resnet(18, 1.0, ConvConfig::Dense), vgg(11, 1.0, ConvConfig::Dense));
     let of = |family, original: &BackboneConfig, most, beyond| {
         for found in [0, -4, 3, beyond] {
@@ -354,15 +372,15 @@ fn an_output_stride_that_the_stages_do_not_have_is_refused() {
             let expected = format!("expected a power of two from 1 to {most}");
             assert_eq!(error, format!("{family}.output_stride is {found}, {expected}"));
         }
-        let replaced = of_output_stride(4, original.clone()).dense_original();
-        assert_eq!(&replaced, original, "what is replaced halves its maps in every stage");
+        let dense = of_output_stride(4, original.clone()).dense_original();
+        assert_eq!(&dense, original, "the original halves its maps in every stage");
     };
     of("resnet", &resnet, 8, 16);
     of("vgg", &vgg, 32, 64);
 }
 
 #[test]
-fn a_width_out_of_its_range_is_refused_by_every_family() {
+fn a_width_out_of_range_is_refused_by_every_family() {
     for width in [0.0, -1.0, 17.0, 1e300, f64::NAN] {
         let (vgg, resnet) = (vgg(11, width, grouped8()), resnet(18, width, grouped8()));
         for backbone in [vgg, resnet, mobilenet_v2(Stem::Small, width)] {

@@ -1,5 +1,5 @@
-//! State dicts of torchvision and timm: logits from the same weights as theirs
-//! (`scripts/golden/state_dicts.py`), the way back, and what is refused.
+//! State dicts of torchvision and timm: the same logits from the same weights
+//! (`scripts/golden/state_dicts.py`), export and import again, and refusals.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -88,8 +88,8 @@ fn images(count: i64, side: i64) -> Tensor {
     filled("input", &[count, 3, 8, 8]).upsample_nearest2d([side, side], None, None)
 }
 
-/// The library's state dict of this network, filled by name. Names and shapes are those of our
-/// own export; the script loads its own strictly, with PyTorch's names.
+/// The library's state dict of this network, filled by name. Names and shapes are those of our export;
+/// the script loads its own strictly, with the library's names.
 fn state_dict(library: Library, backbone: &BackboneConfig, vs: &nn::VarStore) -> TensorFile {
     let mut file = library.export(backbone, &variables(vs)).unwrap();
     for (name, tensor) in &mut file.tensors {
@@ -109,10 +109,10 @@ fn imported(library: Library, backbone: &BackboneConfig, side: i64) -> MultiExit
     network
 }
 
-/// Fails unless `found` is what PyTorch computed: the script's `NAME/logits_MODE`.
+/// Compares `found` with PyTorch's result, `NAME/logits_MODE` of the script.
 fn agrees(golden: &TensorFile, part: &str, found: &Tensor) {
     let difference = (found - &golden.tensors[part]).abs().max().double_value(&[]);
-    // A value that is no number fails as well.
+    // NaN fails as well.
     assert!(difference <= TOLERANCE, "{part} differ by {difference:e}");
 }
 
@@ -121,8 +121,8 @@ fn golden() -> TensorFile {
     TensorFile::read(&folder.join("state_dicts.safetensors")).unwrap()
 }
 
-/// Whichever way the images lie in memory.
-fn evaluates_as_in(library: Library, name: &str, backbone: &BackboneConfig, side: i64) {
+/// In both memory layouts of the images.
+fn agrees_with_library(library: Library, name: &str, backbone: &BackboneConfig, side: i64) {
     let (golden, network) = (golden(), imported(library, backbone, side));
     let part = format!("{name}/logits_eval");
     for images in [images(2, side), channels_last(&images(2, side))] {
@@ -131,29 +131,29 @@ fn evaluates_as_in(library: Library, name: &str, backbone: &BackboneConfig, side
 }
 
 #[test]
-fn a_resnet_from_either_library_gives_its_logits() {
+fn a_resnet_has_the_logits_of_both_libraries() {
     let large = resnet(18, Stem::Large);
-    evaluates_as_in(Library::Torchvision, "torchvision/resnet18", &large, 224);
-    evaluates_as_in(Library::Timm, "timm/resnet18", &large, 96);
+    agrees_with_library(Library::Torchvision, "torchvision/resnet18", &large, 224);
+    agrees_with_library(Library::Timm, "timm/resnet18", &large, 96);
     let bottlenecks = resnet(50, Stem::Large);
-    evaluates_as_in(Library::Torchvision, "torchvision/resnet50", &bottlenecks, 64);
+    agrees_with_library(Library::Torchvision, "torchvision/resnet50", &bottlenecks, 64);
 }
 
 #[test]
-fn a_vgg_from_torchvision_gives_its_logits() {
+fn a_vgg_has_the_logits_of_torchvision() {
     let vgg = BackboneConfig::Vgg(vgg11(1.0, VggHead::Classic7x7));
-    evaluates_as_in(Library::Torchvision, "torchvision/vgg11_bn", &vgg, 224);
+    agrees_with_library(Library::Torchvision, "torchvision/vgg11_bn", &vgg, 224);
 }
 
 #[test]
-fn a_vgg_from_timm_gives_its_logits() {
+fn a_vgg_has_the_logits_of_timm() {
     let vgg = BackboneConfig::Vgg(vgg11(1.0, VggHead::Classic7x7));
-    evaluates_as_in(Library::Timm, "timm/vgg11_bn", &vgg, 224);
+    agrees_with_library(Library::Timm, "timm/vgg11_bn", &vgg, 224);
 }
 
 #[test]
-fn a_mobilenet_gives_its_librarys_logits_also_while_training() {
-    evaluates_as_in(Library::Timm, "timm/mobilenetv2_035", &mobilenet(Stem::Large), 64);
+fn a_mobilenet_has_the_logits_of_both_libraries_also_while_training() {
+    agrees_with_library(Library::Timm, "timm/mobilenetv2_035", &mobilenet(Stem::Large), 64);
 
     let network = imported(Library::Torchvision, &mobilenet(Stem::Small), 32);
     let images = channels_last(&images(4, 32));
@@ -164,7 +164,7 @@ fn a_mobilenet_gives_its_librarys_logits_also_while_training() {
 }
 
 #[test]
-fn what_was_exported_comes_back_to_the_bit() {
+fn export_and_import_restore_every_bit() {
     let quarter = |head| BackboneConfig::Vgg(vgg11(0.25, head));
     let networks = [
         (Library::Torchvision, resnet(18, Stem::Small)),

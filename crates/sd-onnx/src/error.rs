@@ -1,10 +1,10 @@
-//! What can be wrong with a file or a graph.
+//! Errors of files and graphs.
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Bytes that are no ONNX file.
+    /// Bytes that are not an ONNX file.
     #[error("not an ONNX file: {0}")]
     Decode(#[from] prost::DecodeError),
     /// A file without this project's metadata.
@@ -18,10 +18,10 @@ pub enum Error {
     Metadata {
         /// The key.
         key: &'static str,
-        /// What the reader found.
+        /// The cause.
         source: serde_json::Error,
     },
-    /// Metadata whose numbers contradict each other.
+    /// Metadata whose values contradict each other.
     #[error("the file's metadata: {key} is {found}, expected {expected}")]
     Value {
         /// The key.
@@ -31,15 +31,15 @@ pub enum Error {
         /// What was expected.
         expected: String,
     },
-    /// Nodes in an order in which they cannot run.
-    #[error("the graph's value {name} is {found}, expected once and then taken")]
+    /// Nodes that are not in execution order.
+    #[error("the graph's value {name} is {found}, expected one definition before its uses")]
     Order {
         /// The value's name.
         name: String,
         /// What was found.
         found: &'static str,
     },
-    /// A tensor that is not what a rewrite of the graph needs.
+    /// A tensor of unexpected type or shape.
     #[error("the tensor {name}: found {found}, expected as many 32-bit floats as its shape says")]
     Tensor {
         /// Its name.
@@ -47,7 +47,7 @@ pub enum Error {
         /// What was found.
         found: String,
     },
-    /// A value without a measured range.
+    /// A value without a calibrated range.
     #[error("no range was measured for {0}")]
     Range(String),
 }

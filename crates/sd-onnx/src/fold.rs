@@ -1,19 +1,19 @@
-//! Batch norm folded into the convolution before it.
+//! Folding of batch norms into convolutions.
 
 use std::collections::HashMap;
 
 use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::{Error, Result};
 
-/// Scales the weights of each convolution whose output goes to one batch norm alone, gives it the
-/// batch norm's shift as its bias, and takes the batch norm out. With γ, β, μ, σ² and ε:
+/// Folds each batch norm that is the only use of a convolution into its weights and biases. With γ, β,
+/// μ, σ² and ε:
 ///
 /// ```text
 /// W' = W · γ/√(σ² + ε)        b' = β + (b − μ) · γ/√(σ² + ε)
 /// ```
 ///
 /// # Errors
-/// [`Error::Tensor`] if a weight is not what its node needs.
+/// [`Error::Tensor`] if a weight has an unexpected type or shape.
 pub fn fold_batch_norms(graph: &mut GraphProto) -> Result<()> {
     while let Some((convolution, norm)) = next_pair(graph) {
         let values = |name: &String| find(graph, name)?.to_floats();
@@ -49,7 +49,7 @@ pub fn fold_batch_norms(graph: &mut GraphProto) -> Result<()> {
         }
         let removed = graph.node.remove(norm);
         replace(graph, TensorProto::floats(weight_name.clone(), &dims, &kernel));
-        // The norm's shift becomes the bias, under its own name.
+        // The bias takes the name of the norm's shift.
         replace(graph, TensorProto::floats(removed.input[2].clone(), &[channels as i64], &shift));
         let node = &mut graph.node[convolution];
         node.input = vec![node.input[0].clone(), weight_name, removed.input[2].clone()];
@@ -59,7 +59,7 @@ pub fn fold_batch_norms(graph: &mut GraphProto) -> Result<()> {
     Ok(())
 }
 
-/// A convolution and the batch norm that alone takes its output.
+/// A convolution and the batch norm that is its only use.
 fn next_pair(graph: &GraphProto) -> Option<(usize, usize)> {
     let mut users = HashMap::<&str, usize>::new();
     for name in graph.node.iter().flat_map(|node| &node.input) {
@@ -73,9 +73,10 @@ fn next_pair(graph: &GraphProto) -> Option<(usize, usize)> {
         if node.op_type != "BatchNormalization" || node.input.len() != 5 || users[&**input] != 1 {
             return None;
         }
-        let gives = |node: &NodeProto| node.op_type == "Conv" && node.output.first() == Some(input);
-        let convolution = graph.node.iter().position(gives)?;
-        // A kernel that two convolutions share cannot be scaled for one of them.
+        let is_source =
+            |node: &NodeProto| node.op_type == "Conv" && node.output.first() == Some(input);
+        let convolution = graph.node.iter().position(is_source)?;
+        // Weights that convolutions share cannot be scaled for one of them.
         (users[&*graph.node[convolution].input[1]] == 1).then_some((convolution, norm))
     })
 }
@@ -98,7 +99,7 @@ fn replace(graph: &mut GraphProto, tensor: TensorProto) {
     }
 }
 
-/// Leaves out weights that no node takes.
+/// Removes unused weights.
 pub(crate) fn drop_unused(graph: &mut GraphProto) {
     let used: std::collections::HashSet<&str> =
         graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
     use crate::{Graph, float};
 
-    fn graph(also_used: bool) -> GraphProto {
+    fn graph(has_other_use: bool) -> GraphProto {
         let mut graph = Graph::new("fold");
         let input = graph.input("images", &[1, 1, 1]);
         let weight = graph.weight("weight", &[2, 1, 1, 1], &[1.0, 3.0]);
@@ -122,7 +123,7 @@ mod tests {
         let normed = graph.node("BatchNormalization", &inputs, vec![float("epsilon", 1.0)]);
         let output = graph.node("Relu", &[&normed], vec![]);
         graph.output(&output, "logits", &[2, 1, 1]);
-        if also_used {
+        if has_other_use {
             graph.output(&map, "map", &[2, 1, 1]);
         }
         graph.finish()
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_something_else_needs_stays() {
+    fn a_batch_norm_is_kept_if_the_convolution_has_another_use() {
         let mut graph = graph(true);
         let before = graph.clone();
         fold_batch_norms(&mut graph).unwrap();

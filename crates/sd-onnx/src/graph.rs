@@ -1,4 +1,4 @@
-//! A graph that is being written.
+//! Construction of graphs.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use crate::proto::{
     TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
-/// A value of a graph: an input, a weight, or what a node gives.
+/// A value of a graph: an input, a weight, or a node's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value(String);
 
 impl Value {
-    /// No value, in the place of an input that may be left out.
+    /// Stands for an omitted optional input.
     pub fn none() -> Self {
         Self(String::new())
     }
@@ -23,9 +23,9 @@ impl Value {
     }
 }
 
-/// A graph that is being written, node by node in the order they run.
+/// Builds a graph node by node, in execution order.
 ///
-/// The first side of every input and output is the batch and stays symbolic.
+/// The first axis of every input and output is the batch, which stays symbolic.
 #[derive(Debug, Default)]
 pub struct Graph {
     proto: GraphProto,
@@ -33,36 +33,36 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// An empty graph of this name.
+    /// An empty graph.
     pub fn new(name: &str) -> Self {
         let proto = GraphProto { name: name.to_owned(), ..GraphProto::default() };
         Self { proto, named: HashMap::new() }
     }
 
-    /// An input of floats, `[N, sides…]`.
+    /// Adds an `f32` input `[N, sides…]`.
     pub fn input(&mut self, name: &str, sides: &[i64]) -> Value {
         self.proto.input.push(float_batch(name, sides));
         Value(name.to_owned())
     }
 
-    /// Floats that belong to the graph; `role` is the first part of their name.
+    /// Adds an `f32` initializer, whose name starts with `role`.
     ///
     /// # Panics
-    /// When `values` does not fill `dims`.
+    /// If `values` does not fill `dims`.
     pub fn weight(&mut self, role: &str, dims: &[i64], values: &[f32]) -> Value {
         let name = self.fresh(role);
         self.proto.initializer.push(TensorProto::floats(name.clone(), dims, values));
         Value(name)
     }
 
-    /// A vector of whole numbers that belongs to the graph, such as a shape.
+    /// Adds an `i64` vector as an initializer, such as a shape.
     pub fn longs(&mut self, role: &str, values: &[i64]) -> Value {
         let name = self.fresh(role);
         self.proto.initializer.push(TensorProto::longs(name.clone(), values));
         Value(name)
     }
 
-    /// What `operator` gives on these inputs.
+    /// Adds a node and returns its output.
     pub fn node(
         &mut self,
         operator: &str,
@@ -73,7 +73,7 @@ impl Graph {
         self.proto.node.push(NodeProto {
             input: inputs.iter().map(|value| value.0.clone()).collect(),
             output: vec![name.clone()],
-            // Not the value's: rten keeps nodes and values under one set of names.
+            // Unlike the value's: in rten, nodes and values share a namespace.
             name: format!("{name}_node"),
             op_type: operator.to_owned(),
             attribute,
@@ -81,8 +81,7 @@ impl Graph {
         Value(name)
     }
 
-    /// Makes the value an output `[N, sides…]` of this name. The value is given back under its
-    /// new name.
+    /// Renames the value to `name`, makes it an output `[N, sides…]`, and returns it.
     pub fn output(&mut self, value: &Value, name: &str, sides: &[i64]) -> Value {
         for node in &mut self.proto.node {
             for known in node.input.iter_mut().chain(&mut node.output) {
@@ -95,7 +94,7 @@ impl Graph {
         Value(name.to_owned())
     }
 
-    /// The graph as a message.
+    /// Returns the graph.
     pub fn finish(self) -> GraphProto {
         self.proto
     }
@@ -118,7 +117,7 @@ fn float_batch(name: &str, sides: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
 }
 
-/// An attribute that is a number.
+/// A float attribute.
 pub fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -128,7 +127,7 @@ pub fn float(name: &str, value: f32) -> AttributeProto {
     }
 }
 
-/// An attribute that is a whole number.
+/// An integer attribute.
 pub fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -138,7 +137,7 @@ pub fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-/// An attribute that is a text.
+/// A string attribute.
 pub fn string(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -148,7 +147,7 @@ pub fn string(name: &str, value: &str) -> AttributeProto {
     }
 }
 
-/// An attribute that is a list of whole numbers.
+/// An attribute that is a list of integers.
 pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {
         name: name.to_owned(),
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_output_takes_its_name_wherever_the_value_is_used() {
+    fn an_output_is_renamed_wherever_it_is_used() {
         let mut graph = Graph::new("two");
         let input = graph.input("images", &[1]);
         let first = graph.node("Relu", &[&input], vec![]);

@@ -1,10 +1,5 @@
 //! ONNX files of image classifiers, without any tensor library.
 //!
-//! A network writes itself into a [`Graph`], node by node; [`fold_batch_norms`] rewrites the
-//! finished graph, and [`quantize`] turns it into one of 8-bit numbers; [`encode`] puts it into a file together with its [`Metadata`], which hold all
-//! that a program needs to classify images with it: sizes, normalisation, class names, exits.
-//! [`read_metadata`] reads them again; [`rewrite`] makes a stranger's file one of ours. The messages ([`proto`]) are a dozen structs.
-//!
 //! ```
 //! use sd_onnx::{Graph, ints};
 //!
@@ -19,6 +14,12 @@
 //! assert_eq!(graph.node[0].input, ["images", "weight_1"]);
 //! assert_eq!(graph.output[0].name, "map");
 //! ```
+//!
+//! A network adds itself to a [`Graph`] node by node. [`fold_batch_norms`] and
+//! [`quantize`](quantize::quantize) rewrite the finished graph. [`encode`] writes it together with its
+//! [`Metadata`], which hold everything else that inference needs: preprocessing, class names, exits.
+//! [`read_metadata`] and [`read_graph`] read a file, and [`reencode`] makes an untrusted one safe for
+//! other readers.
 
 mod error;
 mod fold;
@@ -33,4 +34,4 @@ pub use error::{Error, Result};
 pub use fold::fold_batch_norms;
 pub use graph::{Graph, Value, float, int, ints, string};
 pub use metadata::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
-pub use model::{OPSET, encode, read_graph, read_metadata, rewrite};
+pub use model::{OPSET, check_order, encode, read_graph, read_metadata, reencode};

@@ -1,96 +1,93 @@
-//! What a file says of itself, beyond its graph.
+//! Metadata of exported files.
 
 use serde::{Deserialize, Serialize};
 
-use crate::quantize::Form;
+use crate::quantize::QuantFormat;
 use crate::{Error, Result};
 
-/// Version of the metadata; another one is refused.
+/// Version of the metadata; others are refused.
 pub const METADATA_VERSION: u32 = 1;
 
-/// All that a program needs to classify images with the file: which images the network was
-/// trained on and how they were normalised, its classes and exits, and where it comes from.
+/// Everything that inference needs beyond the graph: preprocessing, classes, exits and provenance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metadata {
     /// [`METADATA_VERSION`].
     pub metadata_version: u32,
-    /// Version of the program that wrote the file.
+    /// Version of the exporter.
     pub version: String,
     /// The experiment's name.
     pub name: String,
-    /// The images that the network takes.
+    /// The network's input images.
     pub input: Input,
     /// Names of the classes, in the order of the logits.
     pub classes: Vec<String>,
-    /// The exits whose logits the file gives, shallow first. In a segment of a staged network: all
+    /// The exits whose logits the file outputs, shallow first. In a segment of a staged network, all
     /// exits of the network.
     pub exits: Vec<Exit>,
     /// Whether the file's last output, `ensemble`, is the mean of the exits' logits.
     pub ensemble: bool,
-    /// Share, 0 to 1, of what the exits before have said that stays in an exit's answer: its logits
-    /// are `sᵢ = zᵢ + carry · sᵢ₋₁`, where z are the file's. Chosen on the validation split together
-    /// with the thresholds, which are of the probabilities of s.
+    /// Share, 0 to 1, of the earlier exits' logits that is carried to the next exit:
+    /// `sᵢ = zᵢ + carry · sᵢ₋₁`, where z are the file's outputs. Chosen on the validation split together
+    /// with the thresholds, which apply to the probabilities of s.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub carry: f32,
     /// Multiply-accumulates of the network up to its deepest exit, without shallow ones.
     pub deployed_macs: u64,
-    /// Which part of a staged network the file is; none for a whole network.
+    /// Index of the segment of a staged network; unset for a whole network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segment: Option<usize>,
-    /// The form of its 8-bit convolutions; none in a network of floats.
+    /// Format of the 8-bit convolutions; unset in `f32` networks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub int8: Option<Form>,
+    pub int8: Option<QuantFormat>,
     /// The resolved configuration of the run, TOML.
     pub configuration: String,
-    /// SHA-256 of the configuration, in hexadecimal digits.
+    /// SHA-256 of the configuration, hexadecimal.
     pub configuration_sha256: String,
 }
 
-/// The images that a network takes, and how an image becomes one.
+/// Input of a network, and the preprocessing of images.
 ///
-/// An image is turned upright as its EXIF data say, brought to the channels (transparency is left
-/// out), then by its [`Resize`] to the sides without the border, which is black. Its bytes become
-/// `(byte / 255 − mean) / deviation`, channel by channel.
+/// An image is turned upright by its EXIF orientation, converted to the channels (without
+/// transparency), resized by [`Resize`] to the size without the border, padded with black, and
+/// normalised per channel: `(byte / 255 − mean) / deviation`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// 1 for grey, 3 for red, green, blue.
+    /// 1 for grey, 3 for RGB.
     pub channels: usize,
-    /// Rows, with the border.
+    /// Rows, including the border.
     pub height: usize,
-    /// Columns, with the border.
+    /// Columns, including the border.
     pub width: usize,
-    /// Black pixels on each of the four sides.
+    /// Width of the black border in pixels.
     pub border: usize,
-    /// How an image of any size is brought to this one.
+    /// How images of other sizes are resized.
     pub resize: Resize,
-    /// The order of the numbers.
+    /// Memory layout.
     pub layout: Layout,
-    /// One a channel, of values between 0 and 1.
+    /// Mean of each channel, of values between 0 and 1.
     pub mean: Vec<f32>,
-    /// One a channel, above zero.
+    /// Standard deviation of each channel, above 0.
     pub deviation: Vec<f32>,
 }
 
-/// How an image of any size is brought to the network's, by a triangle filter that widens where the
-/// image shrinks (no aliasing).
+/// How images are resized, with an antialiased triangle filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Resize {
-    /// The whole image, its sides stretched apart from each other. The training images have the
-    /// network's size, and one of that size stays as it is.
+    /// Stretches the whole image, ignoring proportions. The training images have the network's size;
+    /// images of that size stay unchanged.
     Triangle,
-    /// The image, its proportions kept, until its shorter side has so many pixels; then the square
-    /// in its middle is cut out, whose side is the input's without the border. The training images
-    /// are files of any size. Of three channels alone.
+    /// Resizes the shorter side to `pixels`, keeping proportions, then crops the square in the middle.
+    /// The training images are files of any size. Only for three channels.
     ShorterSide {
-        /// From the side of the square to 4096.
+        /// From the side of the cropped square to 4096.
         pixels: usize,
     },
 }
 
-/// The order of the numbers of a batch.
+/// Memory layout of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
@@ -104,14 +101,14 @@ pub enum Layout {
 pub struct Exit {
     /// Its name.
     pub name: String,
-    /// Trainable parameters of the network that ends here.
+    /// Trainable parameters of the network up to this exit.
     pub params: u64,
-    /// Multiply-accumulates for an image that leaves here: the stages up to the exit and, where
-    /// the exits before it ran too, those.
+    /// Multiply-accumulates of an image that stops here: the stages up to this exit, and the earlier
+    /// exits if they run too.
     pub macs: u64,
-    /// An image leaves here if the largest probability of the exit's answer, what is carried to it
-    /// included, is at least this, chosen on the validation split. None where no image is to leave: no value keeps the accuracy that was asked for, or
-    /// there was no such split. The deepest exit needs none.
+    /// Early-exit threshold: an image stops here if the largest probability, carried logits included,
+    /// is at least this. Chosen on the validation split; unset if there is no such split or no value
+    /// keeps the requested accuracy, and for the deepest exit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
 }
@@ -124,11 +121,10 @@ impl Metadata {
     /// The key in the file.
     pub const KEY: &'static str = "selfdistill";
 
-    /// Reads what [`encode`](crate::encode) wrote.
+    /// Parses what [`encode`](crate::encode) wrote.
     ///
     /// # Errors
-    /// [`Error::Metadata`] if the text is none, [`Error::Value`] for numbers that contradict each
-    /// other.
+    /// [`Error::Metadata`] for malformed text, [`Error::Value`] for contradictory values.
     pub fn parse(text: &str) -> Result<Self> {
         let metadata: Self = serde_json::from_str(text)
             .map_err(|source| Error::Metadata { key: Self::KEY, source })?;
@@ -137,22 +133,22 @@ impl Metadata {
     }
 
     fn check(&self) -> Result<()> {
-        let wrong = |key, found: String, expected: &str| {
+        let mismatch = |key, found: String, expected: &str| {
             Err(Error::Value { key, found, expected: expected.to_owned() })
         };
         if self.metadata_version != METADATA_VERSION {
             let found = self.metadata_version.to_string();
-            return wrong("metadata_version", found, &METADATA_VERSION.to_string());
+            return mismatch("metadata_version", found, &METADATA_VERSION.to_string());
         }
         let Input { channels, height, width, border, resize, ref mean, ref deviation, .. } =
             self.input;
         if !matches!(channels, 1 | 3) {
-            return wrong("input.channels", channels.to_string(), "1 or 3");
+            return mismatch("input.channels", channels.to_string(), "1 or 3");
         }
         for (key, side) in [("input.height", height), ("input.width", width)] {
             if side > MAX_SIDE || side <= border.saturating_mul(2) {
                 let expected = format!("more than the border and at most {MAX_SIDE}");
-                return wrong(key, side.to_string(), &expected);
+                return mismatch(key, side.to_string(), &expected);
             }
         }
         if let Resize::ShorterSide { pixels } = resize {
@@ -160,36 +156,36 @@ impl Metadata {
             if channels != 3 || height != width || !(side..=MAX_SIDE).contains(&pixels) {
                 let found = format!("{pixels} for {channels}×{height}×{width}, border {border}");
                 let expected = format!("the square's side to {MAX_SIDE}, for a square in colour");
-                return wrong("input.resize.shorter_side.pixels", found, &expected);
+                return mismatch("input.resize.shorter_side.pixels", found, &expected);
             }
         }
         for (key, values) in [("input.mean", mean), ("input.deviation", deviation)] {
             if values.len() != channels || values.iter().any(|value| !value.is_finite()) {
-                return wrong(key, format!("{values:?}"), "a finite number for each channel");
+                return mismatch(key, format!("{values:?}"), "a finite number for each channel");
             }
         }
         if deviation.iter().any(|&deviation| deviation <= 0.0) {
-            return wrong("input.deviation", format!("{deviation:?}"), "numbers above zero");
+            return mismatch("input.deviation", format!("{deviation:?}"), "numbers above zero");
         }
         if self.classes.is_empty() {
-            return wrong("classes", "an empty list".to_owned(), "at least one name");
+            return mismatch("classes", "an empty list".to_owned(), "at least one name");
         }
         if self.exits.is_empty() {
-            return wrong("exits", "an empty list".to_owned(), "at least one exit");
+            return mismatch("exits", "an empty list".to_owned(), "at least one exit");
         }
         if !(0.0..=1.0).contains(&self.carry) {
-            return wrong("carry", self.carry.to_string(), "a number from 0 to 1");
+            return mismatch("carry", self.carry.to_string(), "a number from 0 to 1");
         }
         match self.segment {
             Some(segment) if segment >= self.exits.len() => {
-                wrong("segment", segment.to_string(), "a number below that of the exits")
+                mismatch("segment", segment.to_string(), "a number below that of the exits")
             }
             _ => Ok(()),
         }
     }
 }
 
-/// The largest side of an input; beyond any image that these networks are for.
+/// Largest accepted side of an input, against malformed files.
 const MAX_SIDE: usize = 4096;
 
 #[cfg(test)]
@@ -229,7 +225,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn metadata_round_trip() {
         let text = serde_json::to_string(&metadata()).unwrap();
         assert_eq!(Metadata::parse(&text).unwrap(), metadata());
     }
@@ -245,7 +241,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_shorter_side_is_from_the_squares_side_to_4096() {
+    fn the_shorter_side_is_from_the_squares_side_to_4096() {
         for pixels in [28, 4096] {
             let text = serde_json::to_string(&square(pixels)).unwrap();
             let written = format!("\"resize\":{{\"shorter_side\":{{\"pixels\":{pixels}}}}}");
@@ -257,7 +253,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn numbers_that_contradict_each_other_are_named() {
+    fn contradictory_values_are_named() {
         let message = |change: fn(&mut Metadata)| {
             let mut changed = metadata();
             change(&mut changed);
@@ -277,10 +273,10 @@ pub(crate) mod tests {
                 changed.input = Input { width, resize: changed.input.resize, ..metadata().input };
             }
             let text = serde_json::to_string(&changed).unwrap();
-            let said = Metadata::parse(&text).unwrap_err().to_string();
+            let error = Metadata::parse(&text).unwrap_err().to_string();
             let expected =
                 format!("shorter_side.pixels is {pixels} for {channels}×32×{width}, border 2");
-            assert!(said.contains(&expected), "{said}");
+            assert!(error.contains(&expected), "{error}");
         }
         let carry = message(|metadata| metadata.carry = 1.5);
         assert!(carry.contains("carry is 1.5, expected a number from 0 to 1"), "{carry}");

@@ -1,4 +1,4 @@
-//! A whole file.
+//! ONNX files.
 
 use std::collections::HashSet;
 
@@ -9,17 +9,17 @@ use crate::proto::{
 };
 use crate::{Error, Metadata, Result};
 
-/// The set of operators that graphs are written in.
+/// Version of the ONNX operator set.
 pub const OPSET: i64 = 17;
-/// The version of the format that came with it.
+/// Version of the file format that was introduced with it.
 const IR_VERSION: i64 = 8;
 
-/// The bytes of a file with this graph and metadata.
+/// Encodes a graph and its metadata as an ONNX file.
 ///
 /// # Panics
-/// Never: the metadata are plain text and numbers.
+/// Never: metadata are strings and numbers.
 pub fn encode(graph: GraphProto, metadata: &Metadata) -> Vec<u8> {
-    let value = serde_json::to_string(metadata).expect("text and numbers");
+    let value = serde_json::to_string(metadata).expect("strings and numbers");
     ModelProto {
         ir_version: IR_VERSION,
         producer_name: "selfdistill".to_owned(),
@@ -31,33 +31,32 @@ pub fn encode(graph: GraphProto, metadata: &Metadata) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// The metadata of a file, without a copy of its weights.
+/// Reads the metadata of a file without copying its weights.
 ///
 /// # Errors
-/// If the bytes are no ONNX file, or not one with this project's metadata.
+/// If the bytes are not an ONNX file with this project's metadata.
 pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
     let model = MetadataOnly::decode(bytes)?;
     let entry = model.metadata_props.iter().find(|entry| entry.key == Metadata::KEY);
     Metadata::parse(&entry.ok_or(Error::NoMetadata { key: Metadata::KEY })?.value)
 }
 
-/// The graph of a file.
+/// Reads the graph of a file.
 ///
 /// # Errors
-/// If the bytes are no ONNX file, or its nodes are not in the order that [`rewrite`] asks for.
+/// If the bytes are not an ONNX file, or as in [`check_order`].
 pub fn read_graph(bytes: &[u8]) -> Result<GraphProto> {
     let graph = ModelProto::decode(bytes)?.graph.unwrap_or_default();
     check_order(&graph)?;
     Ok(graph)
 }
 
-/// The file again, of the fields in [`proto`](crate::proto) alone: all that [`encode`] writes, and
-/// no length that reaches beyond what it is the length of. Each node comes after those whose
-/// values it takes, and no value is given twice: there is no circle.
+/// Decodes a file and encodes it again, which makes it safe for less careful readers: only the fields
+/// in [`proto`](crate::proto) remain, all lengths are within bounds, and the graph has no cycle.
 ///
 /// # Errors
-/// If the bytes are no ONNX file, or its nodes are not in such an order.
-pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>> {
+/// If the bytes are not an ONNX file, or as in [`check_order`].
+pub fn reencode(bytes: &[u8]) -> Result<Vec<u8>> {
     let model = ModelProto::decode(bytes)?;
     if let Some(graph) = &model.graph {
         check_order(graph)?;
@@ -65,24 +64,29 @@ pub fn rewrite(bytes: &[u8]) -> Result<Vec<u8>> {
     Ok(model.encode_to_vec())
 }
 
-fn check_order(graph: &GraphProto) -> Result<()> {
+/// Checks that every value is defined once and before its uses, so that the graph has no cycle.
+///
+/// # Errors
+/// [`Error::Order`] names the first value for which this does not hold.
+pub fn check_order(graph: &GraphProto) -> Result<()> {
     let inputs = graph.input.iter().map(|input| &input.name);
     let weights = graph.initializer.iter().map(|weight| &weight.name);
-    let mut given = HashSet::new();
+    let mut defined = HashSet::new();
     for name in inputs.chain(weights) {
-        if !given.insert(name) {
-            return Err(Error::Order { name: name.clone(), found: "given twice" });
+        if !defined.insert(name) {
+            return Err(Error::Order { name: name.clone(), found: "defined twice" });
         }
     }
     for node in &graph.node {
-        // An empty name stands for none.
-        if let Some(name) = node.input.iter().find(|name| !name.is_empty() && !given.contains(name))
+        // An empty name stands for an omitted input.
+        if let Some(name) =
+            node.input.iter().find(|name| !name.is_empty() && !defined.contains(name))
         {
-            return Err(Error::Order { name: name.clone(), found: "taken before it is given" });
+            return Err(Error::Order { name: name.clone(), found: "used before it is defined" });
         }
         for name in node.output.iter().filter(|name| !name.is_empty()) {
-            if !given.insert(name) {
-                return Err(Error::Order { name: name.clone(), found: "given twice" });
+            if !defined.insert(name) {
+                return Err(Error::Order { name: name.clone(), found: "defined twice" });
             }
         }
     }
@@ -105,28 +109,31 @@ mod tests {
     }
 
     #[test]
-    fn the_metadata_come_back() {
+    fn metadata_and_bytes_round_trip() {
         assert_eq!(read_metadata(&file()).unwrap(), metadata());
         let model = ModelProto::decode(&*file()).unwrap();
         assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
-        assert_eq!(rewrite(&file()).unwrap(), file());
+        assert_eq!(reencode(&file()).unwrap(), file());
     }
 
     #[test]
-    fn circles_are_refused() {
+    fn cycles_are_refused() {
         let changed = |change: fn(&mut GraphProto)| {
             let mut model = ModelProto::decode(&*file()).unwrap();
             change(model.graph.as_mut().unwrap());
-            rewrite(&model.encode_to_vec()).unwrap_err().to_string()
+            reencode(&model.encode_to_vec()).unwrap_err().to_string()
         };
-        let itself = changed(|graph| graph.node[0].input[0] = graph.node[0].output[0].clone());
-        assert!(itself.contains("is taken before it is given"), "{itself}");
-        let again = changed(|graph| graph.node[0].output.push("images".to_owned()));
-        assert_eq!(again, "the graph's value images is given twice, expected once and then taken");
+        let own_output = changed(|graph| graph.node[0].input[0] = graph.node[0].output[0].clone());
+        assert!(own_output.contains("is used before it is defined"), "{own_output}");
+        let twice = changed(|graph| graph.node[0].output.push("images".to_owned()));
+        assert_eq!(
+            twice,
+            "the graph's value images is defined twice, expected one definition before its uses"
+        );
     }
 
     #[test]
-    fn another_file_is_an_error() {
+    fn files_without_metadata_are_refused() {
         let nothing = read_metadata(&[]).unwrap_err().to_string();
         assert!(nothing.contains("expected a file of `cargo xtask export`"), "{nothing}");
         assert!(read_metadata(b"\x89PNG").is_err());

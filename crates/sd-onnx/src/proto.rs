@@ -1,27 +1,26 @@
-//! The messages of an ONNX file that a classifier needs, as structs by hand.
+//! Protocol buffer messages of ONNX files, as far as classifiers need them.
 //!
-//! Names and field numbers are those of the public `onnx.proto`
-//! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>). Fields that are not listed are
-//! skipped when a file is read.
+//! Names and field numbers follow `onnx.proto`
+//! (<https://github.com/onnx/onnx/blob/main/onnx/onnx.proto>). Decoding skips all other fields.
 
 use prost::Message;
 
-/// A whole file.
+/// A file.
 #[derive(Clone, PartialEq, Message)]
 pub struct ModelProto {
-    /// Version of the format itself.
+    /// Version of the format.
     #[prost(int64, tag = "1")]
     pub ir_version: i64,
-    /// The program that wrote it.
+    /// The program that wrote the file.
     #[prost(string, tag = "2")]
     pub producer_name: String,
     /// Its version.
     #[prost(string, tag = "3")]
     pub producer_version: String,
-    /// The computation.
+    /// The graph.
     #[prost(message, optional, tag = "7")]
     pub graph: Option<GraphProto>,
-    /// The sets of operators used.
+    /// The operator sets used.
     #[prost(message, repeated, tag = "8")]
     pub opset_import: Vec<OperatorSetIdProto>,
     /// Key and value pairs.
@@ -29,7 +28,7 @@ pub struct ModelProto {
     pub metadata_props: Vec<StringStringEntryProto>,
 }
 
-/// A file of which the metadata alone is read; the weights are skipped, not copied.
+/// A file whose metadata alone are decoded; the weights are skipped.
 #[derive(Clone, PartialEq, Message)]
 pub struct MetadataOnly {
     /// Key and value pairs.
@@ -37,10 +36,10 @@ pub struct MetadataOnly {
     pub metadata_props: Vec<StringStringEntryProto>,
 }
 
-/// A set of operators.
+/// An operator set.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSetIdProto {
-    /// Empty for ONNX's own.
+    /// Empty for ONNX's own operators.
     #[prost(string, tag = "1")]
     pub domain: String,
     /// Its version.
@@ -59,10 +58,10 @@ pub struct StringStringEntryProto {
     pub value: String,
 }
 
-/// A computation: nodes in the order they run, weights, inputs and outputs.
+/// A graph.
 #[derive(Clone, PartialEq, Message)]
 pub struct GraphProto {
-    /// The nodes, each after those whose values it takes.
+    /// The nodes, in execution order.
     #[prost(message, repeated, tag = "1")]
     pub node: Vec<NodeProto>,
     /// The graph's name.
@@ -71,10 +70,10 @@ pub struct GraphProto {
     /// The weights.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<TensorProto>,
-    /// What goes in.
+    /// The inputs.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfoProto>,
-    /// What comes out.
+    /// The outputs.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfoProto>,
 }
@@ -82,13 +81,13 @@ pub struct GraphProto {
 /// An operator applied to named values.
 #[derive(Clone, PartialEq, Message)]
 pub struct NodeProto {
-    /// Names of the values that it takes; an empty one stands for none.
+    /// Names of the inputs; an empty one stands for an omitted input.
     #[prost(string, repeated, tag = "1")]
     pub input: Vec<String>,
-    /// Names of the values that it gives.
+    /// Names of the outputs.
     #[prost(string, repeated, tag = "2")]
     pub output: Vec<String>,
-    /// The node's own name.
+    /// The node's name.
     #[prost(string, tag = "3")]
     pub name: String,
     /// The operator.
@@ -105,16 +104,16 @@ pub struct AttributeProto {
     /// Its name.
     #[prost(string, tag = "1")]
     pub name: String,
-    /// A number.
+    /// A float.
     #[prost(float, optional, tag = "2")]
     pub f: Option<f32>,
-    /// A whole number.
+    /// An integer.
     #[prost(int64, optional, tag = "3")]
     pub i: Option<i64>,
-    /// A text.
+    /// A string.
     #[prost(string, optional, tag = "4")]
     pub s: Option<String>,
-    /// Whole numbers.
+    /// A list of integers.
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     /// Which of the fields holds the value: [`FLOAT`](Self::FLOAT), [`INT`](Self::INT),
@@ -134,13 +133,13 @@ impl AttributeProto {
     pub const INTS: i32 = 7;
 }
 
-/// A tensor's numbers.
+/// A tensor with its values.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
-    /// Its sides.
+    /// Its shape.
     #[prost(int64, repeated, packed = "false", tag = "1")]
     pub dims: Vec<i64>,
-    /// Type of its elements, an [`ElementType`].
+    /// Element type, an [`ElementType`].
     #[prost(enumeration = "ElementType", tag = "2")]
     pub data_type: i32,
     /// Its name.
@@ -151,7 +150,7 @@ pub struct TensorProto {
     pub raw_data: Vec<u8>,
 }
 
-/// Types of elements.
+/// Element types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
 #[repr(i32)]
 pub enum ElementType {
@@ -159,13 +158,13 @@ pub enum ElementType {
     Undefined = 0,
     /// 32-bit floats.
     Float = 1,
-    /// Bytes.
+    /// Unsigned bytes.
     Uint8 = 2,
     /// Signed bytes.
     Int8 = 3,
-    /// 32-bit whole numbers.
+    /// 32-bit integers.
     Int32 = 6,
-    /// 64-bit whole numbers.
+    /// 64-bit integers.
     Int64 = 7,
 }
 
@@ -180,7 +179,7 @@ pub struct ValueInfoProto {
     pub r#type: Option<TypeProto>,
 }
 
-/// A value's type; tensors alone.
+/// A value's type; only tensors are supported.
 #[derive(Clone, PartialEq, Message)]
 pub struct TypeProto {
     /// Type and shape of the tensor.
@@ -191,7 +190,7 @@ pub struct TypeProto {
 /// Type and shape of a tensor.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorTypeProto {
-    /// Type of its elements.
+    /// Element type.
     #[prost(enumeration = "ElementType", tag = "1")]
     pub elem_type: i32,
     /// Its shape.
@@ -202,12 +201,12 @@ pub struct TensorTypeProto {
 /// A shape.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorShapeProto {
-    /// The sides.
+    /// The axes.
     #[prost(message, repeated, tag = "1")]
     pub dim: Vec<Dimension>,
 }
 
-/// A side of a shape: a number, or a name for one that is only known at run time.
+/// Size of an axis: a number, or the name of a size known at run time.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
     /// The number.

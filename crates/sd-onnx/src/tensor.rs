@@ -1,54 +1,54 @@
-//! Numbers of a tensor, into a file and out of it.
+//! Encoding and decoding of tensors.
 
 use crate::proto::{ElementType, TensorProto};
 use crate::{Error, Result};
 
 impl TensorProto {
-    /// A tensor of floats.
+    /// An `f32` tensor.
     ///
     /// # Panics
-    /// When `values` does not fill `dims`: a mistake of the layer that is written.
+    /// If `values` does not fill `dims`.
     pub fn floats(name: String, dims: &[i64], values: &[f32]) -> Self {
         assert_eq!(dims.iter().product::<i64>(), values.len() as i64, "{name} of shape {dims:?}");
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         Self { dims: dims.to_vec(), data_type: ElementType::Float as i32, name, raw_data }
     }
 
-    /// A vector of 64-bit whole numbers.
+    /// An `i64` vector.
     pub fn longs(name: String, values: &[i64]) -> Self {
         let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let dims = vec![values.len() as i64];
         Self { dims, data_type: ElementType::Int64 as i32, name, raw_data }
     }
 
-    /// The floats of a tensor.
+    /// Decodes an `f32` tensor.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if it holds something else, or not as much as its shape says.
+    /// [`Error::Tensor`] if it has another type, or its size contradicts its shape.
     pub fn to_floats(&self) -> Result<Vec<f32>> {
         let count = self.dims.iter().try_fold(1i64, |product, &side| product.checked_mul(side));
         let bytes = count.and_then(|count| count.checked_mul(4));
         if self.data_type != ElementType::Float as i32 || bytes != Some(self.raw_data.len() as i64)
         {
-            return Err(self.holds_something_else());
+            return Err(self.mismatch());
         }
         let float = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         Ok(self.raw_data.chunks_exact(4).map(float).collect())
     }
 
-    /// The bytes of a tensor of 8-bit numbers, with or without a sign as `element` says.
+    /// The bytes of an 8-bit tensor, signed or unsigned as in `element`.
     ///
     /// # Errors
-    /// [`Error::Tensor`] if it holds something else, or not as much as its shape says.
+    /// [`Error::Tensor`] if it has another type, or its size contradicts its shape.
     pub fn to_bytes(&self, element: ElementType) -> Result<&[u8]> {
         let count = self.dims.iter().try_fold(1i64, |product, &side| product.checked_mul(side));
         if self.data_type != element as i32 || count != Some(self.raw_data.len() as i64) {
-            return Err(self.holds_something_else());
+            return Err(self.mismatch());
         }
         Ok(&self.raw_data)
     }
 
-    fn holds_something_else(&self) -> Error {
+    fn mismatch(&self) -> Error {
         let Self { data_type, dims, raw_data, .. } = self;
         let found = format!("type {data_type}, shape {dims:?}, {} bytes", raw_data.len());
         Error::Tensor { name: self.name.clone(), found }
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floats_come_back_and_nothing_else_does() {
+    fn floats_round_trip_and_other_types_are_refused() {
         let tensor = TensorProto::floats("a".to_owned(), &[2, 1], &[1.5, -0.0]);
         assert_eq!(tensor.to_floats().unwrap(), [1.5, -0.0]);
         let short = TensorProto { dims: vec![3], ..tensor.clone() };
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_come_back_with_their_own_sign_alone() {
+    fn bytes_are_decoded_only_as_their_own_type() {
         let data_type = ElementType::Int8 as i32;
         let tensor =
             TensorProto { dims: vec![2], data_type, name: "a".to_owned(), raw_data: vec![1, 255] };

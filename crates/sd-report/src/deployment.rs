@@ -11,8 +11,9 @@ use crate::timing::Timing;
 /// Version of the records in this module; `deploy.json` carries it as `schema_version`.
 pub const DEPLOY_VERSION: u32 = 1;
 
-/// Runtimes of exported files, the default one first; records of before have none of the first.
-pub const RUNTIMES: [&str; 4] = ["own", "rten", "tract", "ort"];
+/// Runtimes of exported files, the default one first. Earlier records call the native engine `own`
+/// and may hold tract's measurements.
+pub const RUNTIMES: [&str; 5] = ["native", "own", "rten", "tract", "ort"];
 
 /// A run's exports, measured in turns with the same network in libtorch and in PyTorch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,7 +70,7 @@ pub struct DeployRound {
 pub struct ExportedTiming {
     /// [`ExportedModel::name`].
     pub model: String,
-    /// Name of the runtime: `own`, `rten`, `tract`, `ort`.
+    /// Name of the runtime: `native`, `rten`, `ort`.
     pub engine: String,
     /// Threads that it computed with.
     pub threads: usize,
@@ -89,7 +90,7 @@ pub struct ExportedTiming {
 /// What computed, and with how many threads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Engine {
-    /// `own`, `rten`, `tract`, `ort`, `libtorch`, `PyTorch eager`.
+    /// `native`, `rten`, `ort`, `libtorch`, `PyTorch eager`.
     pub name: String,
     /// Its threads.
     pub threads: usize,

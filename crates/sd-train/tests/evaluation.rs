@@ -198,7 +198,7 @@ fn predictions_are_what_the_evaluation_saw() {
     let folder = trained(TINY, |_| ());
     let folder = folder.path();
     let answers = said(folder);
-    let raw = tiny(TINY).unwrap().data.dataset.load(folder).unwrap().test;
+    let raw = tiny(TINY).unwrap().data.dataset.get().load(folder).unwrap().test;
     std::fs::create_dir(folder.join("images")).unwrap();
     for image in 0..6 {
         let pixels = GrayImage::from_raw(28, 28, raw.image(image).to_vec()).unwrap();
@@ -232,7 +232,7 @@ fn predictions_are_what_the_evaluation_saw() {
     assert!(found.iter().filter(|line| line["exit"] == "exit1").count() == 3, "{found:?}");
     for (image, line) in found.iter().enumerate() {
         let exits = answers.without_ensemble().iter().map(|exit| exit[image].opinion);
-        let exit = Rule::Confidence(Some(between)).leaves_at(exits);
+        let exit = Rule::Confidence(Some(between)).exit_index(exits);
         assert_eq!(line["exit"], ["exit1", "exit2", "deepest"][exit]);
         assert_says(line, &answers, exit, image);
     }

@@ -1,13 +1,11 @@
 //! Loss, optimiser and learning rate against PyTorch
 //! (`scripts/golden/{objectives,optimiser,schedules}.py`).
 
-#[path = "../../sd-layers/tests/golden/cases.rs"]
-mod cases;
 mod common;
 
 use std::collections::BTreeMap;
 
-use cases::Case;
+use sd_golden::Case;
 use sd_layers::Precision;
 use sd_models::{ExitOutput, ExitOutputs, MultiExit, variables};
 use sd_train::data::{MixedLabels, Targets};

@@ -48,7 +48,7 @@
 //!         #[serde(rename_all = "snake_case")]
 //!         pub enum ShapeConfig: Shape {
 //!             // Without values: `shape = "point"`.
-//!             Point = point::Point;
+//!             Point = point::Point,
 //!             // With values: `shape = { square = { side = 3.0 } }`.
 //!             Square(square::Square),
 //!         }
@@ -70,9 +70,10 @@ pub trait Examples: Sized {
 
 /// Writes the enum of a family of variants.
 ///
-/// Variants without values come first, each with a unit struct that implements the family's trait;
-/// a semicolon; then the variants with values, each with the struct that holds them. The struct
-/// implements the family's trait and [`Examples`], and is re-exported. Either part may be empty.
+/// A variant without values names a unit struct that implements the family's trait; its description
+/// for the JSON schema stands in the list. A variant with values names the struct that holds them;
+/// that struct implements the family's trait and [`Examples`], is re-exported, and its documentation
+/// describes the variant.
 ///
 /// The enum has two methods: `get`, the variant as `&dyn Trait`, and `examples`, the examples of
 /// all variants in the order of the list.
@@ -81,35 +82,43 @@ macro_rules! variants {
     (
         $(#[$attribute:meta])*
         $visibility:vis enum $name:ident: $family:ident {
-            $($(#[$unit_doc:meta])* $unit:ident = $unit_module:ident::$unit_type:ident),* $(,)?
-            ;
-            $($(#[$doc:meta])* $variant:ident($module:ident::$config:ident)),* $(,)?
+            $(
+                $(#[$description:meta])*
+                $variant:ident $(= $unit_module:ident::$unit:ident)? $(($module:ident::$config:ident))?
+                $(,)? $(;)?
+            )*
         }
     ) => {
-        $($visibility use $module::$config;)*
+        $($($visibility use $module::$config;)?)*
 
         $(#[$attribute])*
         #[allow(missing_docs, reason = "the variant's struct has the documentation")]
         $visibility enum $name {
-            $($(#[$unit_doc])* $unit,)*
-            $($(#[$doc])* $variant($module::$config),)*
+            $($(#[$description])* $variant $(($module::$config))?,)*
         }
 
         impl $name {
             /// The variant, by what all variants have in common.
             $visibility fn get(&self) -> &(dyn $family + 'static) {
                 match self {
-                    $(Self::$unit => &$unit_module::$unit_type,)*
-                    $(Self::$variant(config) => config,)*
+                    $(
+                        $(Self::$variant => &$unit_module::$unit,)?
+                        $(Self::$variant(config) => config as &$module::$config,)?
+                    )*
                 }
             }
 
             /// Examples of every variant, for tests that hold for all and for tables of costs.
             $visibility fn examples() -> Vec<Self> {
-                let units = [$(Self::$unit),*].into_iter();
-                units
-                    $(.chain($crate::Examples::examples().into_iter().map(Self::$variant)))*
-                    .collect()
+                let mut examples = Vec::new();
+                $(
+                    $(examples.extend([$unit_module::$unit].map(|_| Self::$variant));)?
+                    $(
+                        let configs = <$module::$config as $crate::Examples>::examples();
+                        examples.extend(configs.into_iter().map(Self::$variant));
+                    )?
+                )*
+                examples
             }
         }
     };

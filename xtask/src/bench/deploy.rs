@@ -70,9 +70,7 @@ struct Programs {
     sd_train: PathBuf,
     sd_bench: PathBuf,
     /// `sd-infer` as `cargo xtask infer` builds it, stripped.
-    small: PathBuf,
-    /// `sd-infer` with every runtime.
-    all: PathBuf,
+    sd_infer: PathBuf,
     python: Option<PathBuf>,
     /// A black PNG of one pixel.
     pixel: PathBuf,
@@ -95,7 +93,7 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
     let ort = args.engines.contains(&Engine::Ort);
     ensure!(
         !ort || std::env::var_os("ORT_DYLIB_PATH").is_some(),
-        "ORT_DYLIB_PATH names no library of ONNX Runtime; --engines own,rten,tract does without"
+        "ORT_DYLIB_PATH names no library of ONNX Runtime; --engines native,rten does without"
     );
     let folder = tempfile::tempdir()?;
     let programs = Programs::build(args, setup, libtorch, folder.path())?;
@@ -113,7 +111,7 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
         all.push(Deployed { run, files, models, images, rounds: Vec::new() });
     }
     let command: Vec<String> = std::env::args().skip(1).collect();
-    let program_bytes = fs::metadata(&programs.small)?.len();
+    let program_bytes = fs::metadata(&programs.sd_infer)?.len();
     for round in 1..=args.rounds {
         for deployed in &mut all {
             eprintln!("round {round} of {}: {}", args.rounds, deployed.run.display());
@@ -148,17 +146,13 @@ impl Programs {
         };
         let sd_train = run::build(&run::SD_TRAIN_ALL, Some(libtorch))?;
         let sd_bench = run::build(&run::SD_BENCH, Some(libtorch))?;
-        // The two builds take one place, one after the other.
-        let whole = folder.join("sd-infer");
-        fs::copy(run::build(&run::SD_INFER, None)?, &whole)?;
-        let all = folder.join("sd-infer-all");
-        fs::copy(run::build(&run::SD_INFER_ALL, None)?, &all)?;
-        let small = folder.join("sd-infer-stripped");
-        let status = Command::new("strip").arg("-o").arg(&small).arg(&whole).status();
+        let sd_infer = folder.join("sd-infer");
+        let built = run::build(&run::SD_INFER, None)?;
+        let status = Command::new("strip").arg("-o").arg(&sd_infer).arg(built).status();
         ensure!(status.is_ok_and(|status| status.success()), "`strip` (binutils) failed");
         let pixel = folder.join("pixel.png");
         fs::write(&pixel, PIXEL)?;
-        Ok(Self { sd_train, sd_bench, small, all, python, pixel })
+        Ok(Self { sd_train, sd_bench, sd_infer, python, pixel })
     }
 }
 
@@ -167,7 +161,7 @@ fn measure_all(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> R
     let mut exported = Vec::new();
     for file in &deployed.files {
         for job in jobs(args, file) {
-            match measure(args, &programs.all, &deployed.images, file, job) {
+            match measure(args, &programs.sd_infer, &deployed.images, file, job) {
                 Ok(record) => exported.push(record),
                 Err(error) if may_refuse(job.0, file) => eprintln!("{}: {error:#}", file.name),
                 Err(error) => return Err(error),
@@ -292,7 +286,7 @@ fn meant(args: &DeployArgs, exported: &Exported) -> impl Iterator<Item = Engine>
     })
 }
 
-/// Not every runtime takes every 8-bit convolution, and our own kernels not every network.
+/// Not every runtime takes every 8-bit convolution, and the native engine not every network.
 fn may_refuse(engine: Engine, exported: &Exported) -> bool {
     exported.form.is_some() || engine == Engine::Native
 }
@@ -304,7 +298,7 @@ fn size(path: &Path) -> Result<u64> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-/// Engines, threads and batch sizes that a file is measured with.
+/// Engine, threads and batch size of each measurement of a file.
 fn jobs(args: &DeployArgs, file: &Exported) -> Vec<(Engine, u16, u16)> {
     let mut jobs = Vec::new();
     for engine in meant(args, file) {
@@ -335,8 +329,7 @@ fn measure(
 fn all_starts(args: &DeployArgs, programs: &Programs, run: &Path, model: &Path) -> Result<Value> {
     let mut all = serde_json::Map::new();
     for &engine in &args.engines {
-        let is_in_small = matches!(engine, Engine::Native | Engine::Rten);
-        let mut program = Command::new(if is_in_small { &programs.small } else { &programs.all });
+        let mut program = Command::new(&programs.sd_infer);
         program.arg(model).arg(&programs.pixel).args(["--engine", &name(engine)]);
         match starts(&mut program) {
             Err(error) if engine == Engine::Native => eprintln!("native: {error:#}"),

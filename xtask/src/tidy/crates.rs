@@ -5,16 +5,19 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Our crates, which of ours each may use, and whether it may use `tch`.
-const ALLOWED: [(&str, &[&str], bool); 12] = [
+const ALLOWED: [(&str, &[&str], bool); 15] = [
     ("sd-variants", &[], false),
     ("sd-onnx", &[], false),
+    ("sd-weights", &[], false),
+    ("sd-golden", &[], true),
     ("sd-image", &[], false),
     ("sd-report", &[], false),
     ("sd-cli", &[], false),
     ("sd-layers", &["sd-onnx", "sd-variants"], true),
-    ("sd-models", &["sd-layers", "sd-onnx", "sd-variants"], true),
+    ("sd-models", &["sd-layers", "sd-onnx", "sd-variants", "sd-weights"], true),
     ("sd-data", &["sd-image", "sd-variants"], false),
-    ("sd-infer", &["sd-onnx", "sd-image"], false),
+    ("sd-engine", &["sd-onnx"], false),
+    ("sd-infer", &["sd-engine", "sd-onnx", "sd-image"], false),
     (
         "sd-train",
         &[

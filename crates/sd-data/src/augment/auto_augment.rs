@@ -1,26 +1,26 @@
-//! AutoAugment: policies that a search found.
+//! AutoAugment: published policies, found by search.
 
 use super::operation::{Kind, Space};
-use super::{Canvas, check_grey_or_color};
+use super::{Augment, Canvas, check_grey_or_color};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// One of 25 pairs of operations, drawn for each image; each of the two happens with a probability
-/// of its own, at a magnitude of its own. What has a direction goes either way.
+/// AutoAugment: one of the policy's 25 pairs of operations per image. Each operation has its own
+/// probability and magnitude, and a random direction.
 ///
-/// <https://arxiv.org/abs/1805.09501>; the policies stand in its appendix. The operations are
-/// torchvision's on PIL images, bit for bit, with the nearest neighbour. For images of one or three
-/// channels.
+/// <https://arxiv.org/abs/1805.09501>, with the policies of its appendix. The operations equal
+/// torchvision's on PIL images bit for bit, with nearest-neighbour interpolation. For images of one
+/// or three channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AutoAugmentConfig {
-    /// The data set that the policy was searched on.
+    /// Policy, named by the data set it was searched on.
     pub policy: AutoAugmentPolicy,
-    /// The byte, 0 to 255, that shears, translations and rotations bring in from outside the
-    /// image. Black unless it is written, as in torchvision.
+    /// Byte, 0 to 255, that fills areas outside the image. Default: 0, black, as in torchvision.
     #[serde(default)]
     pub fill: u8,
 }
@@ -35,17 +35,17 @@ pub enum AutoAugmentPolicy {
     Imagenet,
 }
 
-impl AutoAugmentConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for AutoAugmentConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "auto_augment", shape)
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let space = Space::auto(canvas.shape(), BINS);
         let pairs = self.policy.pairs();
         let pair = pairs[random.random_range(0..pairs.len() as u32) as usize];
         for (kind, probability, bin) in pair {
-            // Both are always drawn: what the second draws does not depend on the first.
+            // Draws both always, so that the second operation does not depend on the first.
             let (happens, negative) = (random.random_bool(probability), random.random());
             if happens {
                 canvas.apply(space.operation(kind, bin, negative), self.fill);
@@ -54,10 +54,18 @@ impl AutoAugmentConfig {
     }
 }
 
-/// The magnitudes of the policies are between 0 and 9.
+impl Examples for AutoAugmentConfig {
+    fn examples() -> Vec<Self> {
+        [AutoAugmentPolicy::Cifar10, AutoAugmentPolicy::Imagenet]
+            .map(|policy| Self { policy, fill: 0 })
+            .into()
+    }
+}
+
+/// Magnitude bins of the policies, 0 to 9.
 pub(super) const BINS: usize = 10;
 
-/// What happens, how often, and in which bin of its magnitude (0 where it has none).
+/// Operation, probability and magnitude bin (0 if it has no magnitude).
 pub(super) type Step = (Kind, f64, usize);
 
 impl AutoAugmentPolicy {
@@ -134,10 +142,9 @@ mod tests {
     use crate::random;
     use std::collections::HashMap;
 
-    /// How often each result comes tells how often the pairs, their operations and the directions
-    /// are drawn.
+    /// Compares the frequencies of all results with those of the pairs, operations and directions.
     #[test]
-    fn operations_happen_as_often_as_the_policy_says() {
+    fn frequencies_match_the_policy() {
         let shape = ImageShape::new(1, 6, 6);
         let source: Vec<u8> = (0..36).map(|index| index * 7).collect();
         let mut scratch = Scratch::new(shape);
@@ -149,7 +156,7 @@ mod tests {
             config.apply(&mut random::of_sample(0, 0, sample), &mut canvas);
             *results.entry(canvas.pixels().values().to_vec()).or_default() += 1;
         }
-        // What the tables say should come, by walking over every pair, choice and direction.
+        // Expected frequencies, from every pair, choice and direction.
         let mut expected: HashMap<Vec<u8>, f64> = HashMap::new();
         let space = Space::auto(shape, BINS);
         for pair in CIFAR10 {

@@ -1,4 +1,4 @@
-//! An image on its way from its set into a batch.
+//! The image that augmentations work on.
 
 use super::Placement;
 use super::operation::{Operation, Pixels};
@@ -6,7 +6,7 @@ use crate::ImageShape;
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
-/// What a worker keeps from image to image, so that none of them allocates.
+/// Memory that a worker reuses from image to image.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     pixels: Pixels,
@@ -15,13 +15,13 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// For images of `shape`. Takes no memory before something changes the value of a pixel.
+    /// For images of `shape`. Allocates only when the value of a pixel changes.
     pub(crate) fn new(shape: ImageShape) -> Self {
         Self { pixels: Pixels::new(shape), resizer: Resizer::new(), erased: Vec::new() }
     }
 }
 
-/// A part of an image, inside it; in pixels.
+/// A rectangle inside an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rectangle {
     pub(super) top: usize,
@@ -30,19 +30,19 @@ pub(super) struct Rectangle {
     pub(super) width: usize,
 }
 
-/// The image that augmentations change: a source that is left alone, how it will be placed, and
-/// what will be erased. It is copied only if the value of a pixel changes.
+/// The image that augmentations change: the untouched source, its placement, and the areas to erase.
+/// The source is copied only when the value of a pixel changes.
 #[derive(Debug)]
-pub(crate) struct Canvas<'a> {
+pub struct Canvas<'a> {
     source: &'a [u8],
     placement: Placement,
     scratch: &'a mut Scratch,
-    /// Whether the scratch pixels stand in place of `source`.
+    /// Whether the scratch pixels replace `source`.
     copied: bool,
 }
 
 impl<'a> Canvas<'a> {
-    /// `source` is `[H, W, C]` of the shape that `scratch` was made for.
+    /// `source` is `[H, W, C]`, of the shape of `scratch`.
     pub(crate) fn new(source: &'a [u8], scratch: &'a mut Scratch) -> Self {
         scratch.erased.clear();
         Self { source, placement: Placement::default(), scratch, copied: false }
@@ -52,12 +52,12 @@ impl<'a> Canvas<'a> {
         self.scratch.pixels.shape()
     }
 
-    /// Moves pixels, without touching them.
+    /// Changes the placement, without copying.
     pub(super) fn place(&mut self, change: impl FnOnce(Placement) -> Placement) {
         self.placement = change(self.placement);
     }
 
-    /// The pixels as they are placed so far, to be changed.
+    /// The pixels as placed so far, for changes of their values.
     pub(super) fn pixels(&mut self) -> &mut Pixels {
         let pixels = &mut self.scratch.pixels;
         let placement = std::mem::take(&mut self.placement);
@@ -70,15 +70,15 @@ impl<'a> Canvas<'a> {
         pixels
     }
 
-    /// Changes pixels; what comes in from outside the image is `fill`.
+    /// Applies an operation. Areas outside the image become `fill`.
     pub(super) fn apply(&mut self, operation: Operation, fill: u8) {
         if operation != Operation::Identity {
             operation.apply(self.pixels(), fill);
         }
     }
 
-    /// Resizes a part of the image to the size of the whole, by bilinear interpolation. For images
-    /// of one or three channels.
+    /// Resizes a part of the image to the whole, by bilinear interpolation. For images of one or three
+    /// channels.
     pub(super) fn enlarge(&mut self, part: Rectangle) {
         let ImageShape { channels, height, width } = self.shape();
         if part == (Rectangle { top: 0, left: 0, height, width }) {
@@ -102,14 +102,13 @@ impl<'a> Canvas<'a> {
         });
     }
 
-    /// Sets the values of `rectangle` to zero after normalisation. Whatever is placed or changed
-    /// later does not take the rectangle along: `check_all` lets nothing follow an erasure.
+    /// Sets `rectangle` to zero after normalisation. Later placements would not move it, so `check_all`
+    /// lets only erasures follow.
     pub(super) fn erase(&mut self, rectangle: Rectangle) {
         self.scratch.erased.push(rectangle);
     }
 
-    /// Writes the image, normalised by `tables` (for each channel, what a byte becomes), to
-    /// `target`, `[H, W, C]`.
+    /// Writes the image to `target`, `[H, W, C]`, normalised by the lookup `tables` of the channels.
     pub(crate) fn write(self, tables: &[[f32; 256]], target: &mut [f32]) {
         let shape = self.shape();
         let source = if self.copied { self.scratch.pixels.values() } else { self.source };
@@ -132,7 +131,7 @@ mod tests {
 
     fn written(change: impl FnOnce(&mut Canvas)) -> Vec<f32> {
         let mut scratch = Scratch::new(SHAPE);
-        // What an earlier image has left behind.
+        // Remains of an earlier image.
         Canvas::new(&[9; 6], &mut scratch).pixels();
         scratch.erased.push(Rectangle { top: 0, left: 0, height: 2, width: 3 });
         let mut canvas = Canvas::new(&SOURCE, &mut scratch);
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_erased_is_zero_after_normalisation() {
+    fn erased_areas_are_zero_after_normalisation() {
         let erased = written(|canvas| {
             canvas.erase(Rectangle { top: 1, left: 1, height: 1, width: 2 });
             canvas.erase(Rectangle { top: 0, left: 0, height: 1, width: 0 });

@@ -1,34 +1,35 @@
-//! Brightness, contrast, saturation and hue, changed a little.
+//! Random brightness, contrast, saturation and hue.
 
 use super::operation::Operation;
-use super::{Canvas, check_grey_or_color};
+use super::{Augment, Canvas, check_grey_or_color};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// Factors of brightness, contrast and saturation and a turn of the hue, drawn evenly and applied
-/// in an order that is drawn as well. On grey images, saturation and hue do nothing.
+/// Random brightness, contrast, saturation and hue: uniform draws, applied in random order. On
+/// greyscale images, saturation and hue have no effect.
 ///
-/// The augmentation of <https://arxiv.org/abs/1312.5402>, section 2, as torchvision's `ColorJitter`
-/// has it; what is not written is 0, no change. For images of one or three channels.
+/// <https://arxiv.org/abs/1312.5402>, section 2, as torchvision's `ColorJitter`. The defaults are 0,
+/// no change. For images of one or three channels.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ColorJitterConfig {
-    /// At least 0: the factor is between 1 − `brightness`, but no less than 0, and 1 + `brightness`.
+    /// At least 0: the factor is between max(0, 1 − `brightness`) and 1 + `brightness`.
     pub brightness: f64,
     /// At least 0, likewise.
     pub contrast: f64,
     /// At least 0, likewise.
     pub saturation: f64,
-    /// Between 0 and 0.5: the turn is up to this part of the circle, either way.
+    /// Between 0 and 0.5: largest rotation of the hue in either direction, in turns.
     pub hue: f64,
 }
 
-impl ColorJitterConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for ColorJitterConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "color_jitter", shape)?;
         let factors = [
             ("brightness", self.brightness),
@@ -48,13 +49,21 @@ impl ColorJitterConfig {
         Ok(())
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         for operation in self.draw(random).into_iter().flatten() {
             canvas.apply(operation, 0);
         }
     }
+}
 
-    /// `None` stands for what never changes.
+impl Examples for ColorJitterConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }]
+    }
+}
+
+impl ColorJitterConfig {
+    /// `None` for operations without effect.
     fn draw(&self, random: &mut Stream) -> [Option<Operation>; 4] {
         let mut factor = |around: f64, of: fn(f32) -> Operation| {
             (around > 0.0)
@@ -82,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn factors_fill_their_ranges_in_any_order() {
+    fn factors_cover_their_ranges_in_any_order() {
         let config =
             ColorJitterConfig { brightness: 0.4, contrast: 2.0, saturation: 0.1, hue: 0.2 };
         let (mut low, mut high) = ([f64::INFINITY; 4], [f64::NEG_INFINITY; 4]);
@@ -95,7 +104,7 @@ mod tests {
                     Operation::Contrast(factor) => (1, f64::from(factor)),
                     Operation::Color(factor) => (2, f64::from(factor)),
                     Operation::Hue(turn) => (3, turn),
-                    other => panic!("{other:?} is none of a jitter"),
+                    other => panic!("{other:?} is not part of a jitter"),
                 };
                 order.push(index);
                 low[index] = low[index].min(value);
@@ -122,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_named() {
+    fn values_out_of_range_are_rejected() {
         let message = |config: ColorJitterConfig| {
             let shape = ImageShape::new(3, 8, 8);
             config.check("data.augment[0]", shape).unwrap_err().to_string()

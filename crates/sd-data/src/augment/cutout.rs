@@ -1,28 +1,29 @@
-//! A square cut out.
+//! Cutout: a square erased.
 
-use super::Canvas;
 use super::canvas::Rectangle;
+use super::{Augment, Canvas};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// A square whose values become 0 after normalisation, the mean of the images trained on. Its
-/// centre is any pixel, so that part of the square may lie outside. Only another erasure may
-/// follow it.
+/// Cutout: sets a square to 0 after normalisation, the mean of the training images. The centre is
+/// uniform over all pixels, so that part of the square may lie outside. Only another erasure may
+/// follow.
 ///
 /// <https://arxiv.org/abs/1708.04552>, section 3. The paper's sides are 16 for CIFAR-10, 8 for
 /// CIFAR-100 and 20 for SVHN.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CutoutConfig {
-    /// Pixels, from 1 to the shorter side of the images.
+    /// Side of the square in pixels, from 1 to the shorter side of the images.
     pub side: usize,
 }
 
-impl CutoutConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for CutoutConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         let shorter = shape.height.min(shape.width);
         if (1..=shorter).contains(&self.side) {
             Ok(())
@@ -36,11 +37,23 @@ impl CutoutConfig {
         }
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn erases(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let rectangle = self.draw(random, canvas.shape());
         canvas.erase(rectangle);
     }
+}
 
+impl Examples for CutoutConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { side: 16 }]
+    }
+}
+
+impl CutoutConfig {
     fn draw(&self, random: &mut Stream, shape: ImageShape) -> Rectangle {
         // The part that is inside: its beginning and its length.
         let mut along = |length: usize| {
@@ -61,7 +74,7 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn every_centre_is_as_likely() {
+    fn centres_are_uniform() {
         // Side 2, centres 0 to 2 and 0 to 3: the square begins one before its centre.
         let mut counts = HashMap::new();
         for sample in 0..12_000 {
@@ -86,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn an_odd_side_stands_on_its_centre() {
+    fn an_odd_side_is_centred() {
         let config = CutoutConfig { side: 5 };
         let whole = (0..100)
             .map(|sample| {
@@ -98,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_side_beyond_the_image_is_named() {
+    fn a_side_beyond_the_image_is_rejected() {
         for side in [0, 9] {
             let error = CutoutConfig { side }.check("data.augment[1]", ImageShape::new(3, 8, 12));
             assert_eq!(

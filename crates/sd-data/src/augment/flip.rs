@@ -1,17 +1,18 @@
-//! Left and right exchanged.
+//! Horizontal flips.
 
-use super::{Canvas, Placement, check_probability};
-use crate::Result;
+use super::{Augment, Canvas, Placement, check_probability};
 use crate::random::Stream;
+use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// A mirror image, with `probability`.
+/// Random horizontal flip.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlipConfig {
-    /// How often, between 0 and 1. Half the time unless it is written.
+    /// Probability, between 0 and 1. Default: 0.5.
     #[serde(default = "half")]
     pub probability: f64,
 }
@@ -20,15 +21,23 @@ fn half() -> f64 {
     0.5
 }
 
-impl FlipConfig {
-    pub(super) fn check(&self, key: &str) -> Result<()> {
+impl Augment for FlipConfig {
+    fn check(&self, key: &str, _: ImageShape) -> Result<()> {
         check_probability(self.probability, || format!("{key}.flip.probability"))
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         canvas.place(|placement| self.draw(random, placement));
     }
+}
 
+impl Examples for FlipConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { probability: half() }]
+    }
+}
+
+impl FlipConfig {
     fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
         if random.random_bool(self.probability) { placement.mirrored() } else { placement }
     }
@@ -40,7 +49,7 @@ mod tests {
     use crate::random;
 
     #[test]
-    fn happens_as_often_as_written() {
+    fn flips_with_the_given_probability() {
         for (probability, expected) in [(0.0, 0..=0), (0.3, 250..=350), (1.0, 1000..=1000)] {
             let flips = (0..1000)
                 .filter(|&sample| {
@@ -54,9 +63,11 @@ mod tests {
     }
 
     #[test]
-    fn a_probability_beyond_one_is_named() {
+    fn a_probability_out_of_range_is_rejected() {
         for probability in [-0.1, 1.5, f64::NAN] {
-            let error = FlipConfig { probability }.check("data.augment[1]").unwrap_err();
+            let error = FlipConfig { probability }
+                .check("data.augment[1]", ImageShape::new(3, 8, 8))
+                .unwrap_err();
             let expected = format!(
                 "`data.augment[1].flip.probability` is {probability}, \
                  expected a number between 0 and 1"

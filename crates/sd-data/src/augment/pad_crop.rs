@@ -1,25 +1,26 @@
-//! A crop at a random place.
+//! Random crops of a padded image.
 
-use super::{Canvas, Placement};
+use super::{Augment, Canvas, Placement};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// A border of `padding` black pixels (zero before normalisation), then a crop of the original
-/// size. Its corner is uniform over the `(2·padding + 1)²` possible places.
+/// Random crop of the original size after padding with `padding` black pixels (zero before
+/// normalisation) on each side. Uniform over the `(2·padding + 1)²` positions.
 ///
 /// The usual augmentation of CIFAR since <https://arxiv.org/abs/1409.5185>, section 3.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PadCropConfig {
-    /// Pixels on each side, below the height and the width of the images.
+    /// Padding per side in pixels, less than the height and the width of the images.
     pub padding: usize,
 }
 
-impl PadCropConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for PadCropConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         let smaller = shape.height.min(shape.width);
         if self.padding < smaller {
             Ok(())
@@ -31,10 +32,18 @@ impl PadCropConfig {
         }
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         canvas.place(|placement| self.draw(random, placement));
     }
+}
 
+impl Examples for PadCropConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { padding: 4 }]
+    }
+}
+
+impl PadCropConfig {
     fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
         let padding = self.padding as i64;
         let down = random.random_range(-padding..=padding) as isize;
@@ -50,7 +59,7 @@ mod tests {
     use std::collections::HashMap;
 
     #[test]
-    fn every_place_is_as_likely() {
+    fn positions_are_uniform() {
         let mut places = HashMap::new();
         for sample in 0..9000 {
             let mut stream = random::of_sample(1, 0, sample);
@@ -63,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn padding_that_could_hide_the_image_is_named() {
+    fn padding_of_a_whole_image_is_rejected() {
         let error = PadCropConfig { padding: 28 }
             .check("data.augment[0]", ImageShape::new(1, 28, 32))
             .unwrap_err();

@@ -1,35 +1,35 @@
-//! Which source pixel each pixel of an augmented image shows, and the pass that shows them.
+//! Shifts and flips, applied in a single pass.
 
 use crate::ImageShape;
 
-/// A shift and a mirror: row `y`, column `x` of the result shows row `y + down`, column
-/// `u + right` of the source, where `u` is `x`, or `width - 1 - x` if mirrored. Outside the source
-/// everything is black.
+/// A shift and a flip: row `y`, column `x` of the result shows row `y + down`, column `u + right` of
+/// the source, where `u` is `x`, or `width - 1 - x` if mirrored. Outside the source the result is
+/// black.
 ///
-/// Changes compose; what one shift moves out of sight a later one may bring back.
+/// Placements compose: a later shift can bring back what an earlier one moved out of sight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Placement {
+pub(crate) struct Placement {
     pub(super) down: isize,
     pub(super) right: isize,
     pub(super) mirrored: bool,
 }
 
 impl Placement {
-    /// Followed by a crop whose corner lies `down` and `right` of the present one.
+    /// Followed by a crop whose corner lies `down` and `right` of the current one.
     #[must_use]
     pub(super) fn moved(self, down: isize, right: isize) -> Self {
         let right = if self.mirrored { -right } else { right };
         Self { down: self.down + down, right: self.right + right, ..self }
     }
 
-    /// Followed by an exchange of left and right.
+    /// Followed by a horizontal flip.
     #[must_use]
     pub(super) fn mirrored(self) -> Self {
         Self { mirrored: !self.mirrored, ..self }
     }
 
-    /// Writes the placed and normalised image. `source` and `target` are `[H, W, C]` of `shape`;
-    /// `tables` has, for each channel, what a byte becomes.
+    /// Writes the placed image, normalised by the lookup `tables` of the channels. `source` and `target`
+    /// are `[H, W, C]` of `shape`.
     pub(crate) fn write(
         self,
         source: &[u8],
@@ -55,7 +55,7 @@ impl Placement {
         });
     }
 
-    /// Calls `write` with every pixel of `target` and what it shows of `source`, if anything.
+    /// Calls `write` with every pixel of `target` and the pixel of `source` it shows, if any.
     #[inline(always)]
     fn each_pixel<T>(
         self,
@@ -65,8 +65,7 @@ impl Placement {
         write: impl Fn(Option<&[u8]>, &mut [T]),
     ) {
         debug_assert_eq!((source.len(), target.len()), (shape.values(), shape.values()));
-        // The pass is inlined thrice: with a number of channels that the compiler knows, the loops
-        // over them unroll.
+        // Inlined three times: loops over a constant number of channels unroll.
         match shape.channels {
             1 => self.pass(source, shape, 1, target, write),
             3 => self.pass(source, shape, 3, target, write),
@@ -84,7 +83,7 @@ impl Placement {
         write: impl Fn(Option<&[u8]>, &mut [T]),
     ) {
         let (height, width) = (shape.height as isize, shape.width as isize);
-        // The columns u, before the mirror, that show something of the source.
+        // The columns u, before the flip, that show a part of the source.
         let start = (-self.right).clamp(0, width);
         let end = (width - self.right).clamp(start, width);
         let seen = (start + self.right) as usize..(end + self.right) as usize;
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// One image after another, each a copy: what the placement stands for.
+    /// The reference: one copy per change.
     fn moved(image: &[f32], shape: ImageShape, down: isize, right: isize) -> Vec<f32> {
         let (height, width) = (shape.height as isize, shape.width as isize);
         let mut moved = vec![0.0; image.len()];
@@ -144,7 +143,7 @@ mod tests {
             .collect()
     }
 
-    /// Tables of bytes as they are, each channel another sign so that they cannot be confused.
+    /// Identity tables, with alternating signs to tell the channels apart.
     fn tables(channels: usize) -> Vec<[f32; 256]> {
         let sign = |channel: usize| if channel.is_multiple_of(2) { 1.0 } else { -1.0 };
         (0..channels).map(|c| std::array::from_fn(|byte| sign(c) * byte as f32)).collect()
@@ -180,7 +179,7 @@ mod tests {
                 expected = mirrored(&expected, shape);
                 placement = placement.mirrored();
             }
-            // `==` counts the two zeros as one.
+            // `==` treats 0.0 and -0.0 as equal.
             prop_assert_eq!(written(placement, &source, shape), expected);
         }
     }

@@ -1,30 +1,29 @@
-//! RandAugment: a few operations, each as strong as the others.
+//! RandAugment: a few random operations of one magnitude.
 
 use super::operation::{Kind, Space};
-use super::{Canvas, check_bins, check_grey_or_color};
+use super::{Augment, Canvas, check_bins, check_grey_or_color};
 use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// `num_ops` operations one after another, each drawn anew from 14, all at `magnitude`. What has a
-/// direction goes either way.
+/// RandAugment: `num_ops` operations, each drawn from 14 and applied at `magnitude`, in a random
+/// direction.
 ///
-/// <https://arxiv.org/abs/1909.13719>. The operations and the defaults are torchvision's. For
-/// images of one or three channels.
+/// <https://arxiv.org/abs/1909.13719>, with torchvision's operations and defaults. For images of one
+/// or three channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandAugmentConfig {
-    /// Operations an image, at least 1; 2 unless it is written.
+    /// Operations per image, at least 1. Default: 2.
     pub num_ops: usize,
-    /// The bin of the magnitude, from 0 for hardly a change to below `num_magnitude_bins`; 9
-    /// unless it is written.
+    /// Magnitude bin, from 0 (weakest) to below `num_magnitude_bins`. Default: 9.
     pub magnitude: usize,
-    /// The number of bins, at least 2; 31 unless it is written.
+    /// Number of magnitude bins, at least 2. Default: 31.
     pub num_magnitude_bins: usize,
-    /// The byte, 0 to 255, that shears, translations and rotations bring in from outside the
-    /// image; black unless it is written.
+    /// Byte, 0 to 255, that fills areas outside the image. Default: 0, black.
     pub fill: u8,
 }
 
@@ -34,8 +33,8 @@ impl Default for RandAugmentConfig {
     }
 }
 
-impl RandAugmentConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for RandAugmentConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "rand_augment", shape)?;
         if self.num_ops == 0 {
             return Err(Error::value(format!("{key}.rand_augment.num_ops"), 0, "at least 1"));
@@ -51,12 +50,18 @@ impl RandAugmentConfig {
         Ok(())
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let space = Space::auto(canvas.shape(), self.num_magnitude_bins);
         for _ in 0..self.num_ops {
             let kind = Kind::RANDOM[random.random_range(0..Kind::RANDOM.len() as u32) as usize];
             canvas.apply(space.operation(kind, self.magnitude, random.random()), self.fill);
         }
+    }
+}
+
+impl Examples for RandAugmentConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
     }
 }
 
@@ -67,7 +72,7 @@ mod tests {
     use crate::random;
     use std::collections::HashSet;
 
-    /// All that `num_ops` operations at bin 9 of 31 can make of an image, and all that is drawn.
+    /// Compares all possible results of one operation at bin 9 of 31 with those drawn.
     #[test]
     fn draws_every_operation_in_both_directions() {
         let shape = ImageShape::new(3, 5, 7);
@@ -98,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_named() {
+    fn values_out_of_range_are_rejected() {
         let message = |config: RandAugmentConfig, channels| {
             let shape = ImageShape::new(channels, 8, 8);
             config.check("data.augment[2]", shape).unwrap_err().to_string()
@@ -120,7 +125,7 @@ mod tests {
         assert_eq!(
             message(default(), 2),
             "`data.augment[2].rand_augment` is on images of 2 channels, \
-             expected images of 1 (grey) or 3 (red, green, blue)"
+             expected images of 1 (greyscale) or 3 (RGB) channels"
         );
     }
 }

@@ -1,29 +1,27 @@
-//! A rectangle erased, by chance.
+//! Random erasing of rectangles.
 
 use super::canvas::Rectangle;
-use super::{Canvas, check_probability, check_scale_and_ratio};
+use super::{Augment, Canvas, check_probability, check_scale_and_ratio};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// A rectangle of random size, shape and place whose values become 0 after normalisation, which is
-/// the mean of the images trained on. Only another erasure may follow it.
+/// Random erasing: sets a rectangle of random size, aspect ratio and position to 0 after
+/// normalisation, the mean of the training images. Only another erasure may follow.
 ///
-/// <https://arxiv.org/abs/1708.04896>, algorithm 1; the defaults and the rounding are torchvision's.
-/// Where ten draws give no rectangle that is smaller than the image in both directions, nothing
-/// is erased.
+/// <https://arxiv.org/abs/1708.04896>, algorithm 1, with torchvision's defaults and rounding. Erases
+/// nothing if ten draws give no rectangle that is smaller than the image in both directions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomErasingConfig {
-    /// How often, between 0 and 1; half the time unless it is written.
+    /// Probability, between 0 and 1. Default: 0.5.
     pub probability: f64,
-    /// The least and the largest share of the image's area, between 0 and 1; 0.02 and 0.33 unless
-    /// it is written.
+    /// Smallest and largest share of the image's area, between 0 and 1. Default: 0.02 and 0.33.
     pub scale: [f64; 2],
-    /// The least and the largest height over width, above 0, evenly in the logarithm; 0.3 and 3.3
-    /// unless it is written.
+    /// Smallest and largest ratio of height to width, above 0, log-uniform. Default: 0.3 and 3.3.
     pub ratio: [f64; 2],
 }
 
@@ -33,22 +31,34 @@ impl Default for RandomErasingConfig {
     }
 }
 
-/// How often a rectangle is drawn before none is erased.
+/// Draws before nothing is erased.
 const ATTEMPTS: usize = 10;
 
-impl RandomErasingConfig {
-    pub(super) fn check(&self, key: &str) -> Result<()> {
+impl Augment for RandomErasingConfig {
+    fn check(&self, key: &str, _: ImageShape) -> Result<()> {
         let key = format!("{key}.random_erasing");
         check_probability(self.probability, || format!("{key}.probability"))?;
         check_scale_and_ratio(&key, self.scale, self.ratio)
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn erases(&self) -> bool {
+        true
+    }
+
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         if let Some(rectangle) = self.draw(random, canvas.shape()) {
             canvas.erase(rectangle);
         }
     }
+}
 
+impl Examples for RandomErasingConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+impl RandomErasingConfig {
     fn draw(&self, random: &mut Stream, shape: ImageShape) -> Option<Rectangle> {
         if !random.random_bool(self.probability) {
             return None;
@@ -85,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn rectangles_are_as_large_and_as_long_as_written() {
+    fn rectangles_respect_scale_and_ratio() {
         let rectangles = drawn(&RandomErasingConfig { probability: 1.0, ..Default::default() });
         let shares: Vec<f64> =
             rectangles.iter().map(|r| (r.height * r.width) as f64 / 800.0).collect();
@@ -102,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_is_reached_and_none_beyond() {
+    fn positions_cover_the_image() {
         // 80 pixels, as high as wide: 9×9.
         let config = RandomErasingConfig { probability: 1.0, scale: [0.1, 0.1], ratio: [1.0, 1.0] };
         let rectangles = drawn(&config);
@@ -114,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn happens_as_often_as_written_and_never_in_vain() {
+    fn erases_with_the_given_probability() {
         let count = drawn(&RandomErasingConfig::default()).len();
         assert!((1850..2150).contains(&count), "{count} of 4000");
         // As large as the image: none of the ten draws fits.
@@ -123,11 +133,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_named() {
-        let message =
-            |config: RandomErasingConfig| config.check("data.augment[3]").unwrap_err().to_string();
+    fn values_out_of_range_are_rejected() {
+        let message = |config: RandomErasingConfig| {
+            config.check("data.augment[3]", SHAPE).unwrap_err().to_string()
+        };
         let default = RandomErasingConfig::default;
-        default().check("data.augment[3]").unwrap();
+        default().check("data.augment[3]", SHAPE).unwrap();
         assert_eq!(
             message(RandomErasingConfig { probability: 1.1, ..default() }),
             "`data.augment[3].random_erasing.probability` is 1.1, expected a number between 0 and 1"

@@ -1,25 +1,26 @@
-//! A part of the image, of random size, shape and place, in place of the whole.
+//! Random crops, resized to the whole image.
 
 use super::canvas::Rectangle;
-use super::{Canvas, check_grey_or_color, check_scale_and_ratio};
+use super::{Augment, Canvas, check_grey_or_color, check_scale_and_ratio};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// A rectangle of random area and proportions, resized to the whole image by bilinear
+/// Random crop of random area and aspect ratio, resized to the whole image by bilinear
 /// interpolation.
 ///
-/// The crop of Inception, <https://arxiv.org/abs/1409.4842>, section 6, as torchvision's
-/// `RandomResizedCrop` draws it, with its defaults. It is cut from the image at the size that it
-/// has in memory; each byte is within one of torchvision's. For images of one or three channels.
+/// The crop of Inception, <https://arxiv.org/abs/1409.4842>, section 6, drawn as by torchvision's
+/// `RandomResizedCrop`, with its defaults. Crops the image at its size in memory; each byte is within
+/// one of torchvision's. For images of one or three channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomResizedCropConfig {
-    /// The least and the greatest share of the image's area, between 0 and 1.
+    /// Smallest and largest share of the image's area, between 0 and 1.
     pub scale: [f64; 2],
-    /// The least and the greatest ratio of width to height, above 0; drawn evenly in its logarithm.
+    /// Smallest and largest ratio of width to height, above 0, log-uniform.
     pub ratio: [f64; 2],
 }
 
@@ -29,20 +30,28 @@ impl Default for RandomResizedCropConfig {
     }
 }
 
-/// How often a rectangle is drawn before the largest in the middle is taken.
+/// Draws before the largest central rectangle is used.
 const ATTEMPTS: usize = 10;
 
-impl RandomResizedCropConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for RandomResizedCropConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "random_resized_crop", shape)?;
         check_scale_and_ratio(&format!("{key}.random_resized_crop"), self.scale, self.ratio)
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let part = self.draw(random, canvas.shape());
         canvas.enlarge(part);
     }
+}
 
+impl Examples for RandomResizedCropConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+impl RandomResizedCropConfig {
     fn draw(&self, random: &mut Stream, shape: ImageShape) -> Rectangle {
         let area = (shape.height * shape.width) as f64;
         let [least_ratio, most_ratio] = self.ratio.map(f64::ln);
@@ -57,11 +66,11 @@ impl RandomResizedCropConfig {
                 return Rectangle { top, left, height, width };
             }
         }
-        self.middle(shape)
+        self.central(shape)
     }
 
-    /// The largest rectangle in the middle whose ratio is allowed.
-    fn middle(&self, shape: ImageShape) -> Rectangle {
+    /// The largest central rectangle whose ratio is allowed.
+    fn central(&self, shape: ImageShape) -> Rectangle {
         let (mut height, mut width) = (shape.height, shape.width);
         let ratio = width as f64 / height as f64;
         let [least, most] = self.ratio;
@@ -88,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_as_large_and_as_wide_as_written() {
+    fn crops_respect_scale_and_ratio() {
         let parts = drawn(&RandomResizedCropConfig::default(), SHAPE);
         let inside = |r: &Rectangle| r.top + r.height <= 40 && r.left + r.width <= 40;
         assert!(parts.iter().all(inside));
@@ -97,8 +106,8 @@ mod tests {
         assert!(shares.iter().all(|share| (0.07..=1.0).contains(share)));
         assert!(shares.iter().any(|&share| share < 0.1) && shares.iter().any(|&s| s > 0.95));
         let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-        // Below the middle, 0.54: large ones that are not square do not fit. Of 20,000 draws of
-        // torchvision the mean is 0.485.
+        // Below the middle, 0.54: large ones that are not square do not fit. The mean of 20,000
+        // draws by torchvision is 0.485.
         assert!((0.475..0.495).contains(&mean), "{mean}");
         let ratios = parts.iter().map(|r| r.width as f64 / r.height as f64);
         let (wide, tall): (Vec<f64>, Vec<f64>) = ratios.partition(|&ratio| ratio > 1.0);
@@ -107,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_is_reached() {
+    fn positions_cover_the_image() {
         // A quarter of the area, square: 20×20.
         let config = RandomResizedCropConfig { scale: [0.25, 0.25], ratio: [1.0, 1.0] };
         let parts = drawn(&config, SHAPE);
@@ -119,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_fits_is_the_middle() {
+    fn falls_back_to_the_centre() {
         let config = RandomResizedCropConfig { scale: [1.0, 1.0], ratio: [0.5, 0.5] };
         let part = Rectangle { top: 0, left: 10, height: 40, width: 20 };
         let all = drawn(&config, SHAPE);

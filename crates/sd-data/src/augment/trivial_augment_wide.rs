@@ -1,26 +1,25 @@
-//! TrivialAugment, wide: one operation, of any strength.
+//! TrivialAugment with wide ranges: one operation of random magnitude.
 
 use super::operation::{Kind, Space};
-use super::{Canvas, check_bins, check_grey_or_color};
+use super::{Augment, Canvas, check_bins, check_grey_or_color};
 use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-/// One operation, drawn from 14, at a magnitude that is drawn as well. What has a direction goes
-/// either way. There is nothing to tune.
+/// TrivialAugment: one operation, drawn from 14, of random magnitude and direction. Needs no tuning.
 ///
-/// <https://arxiv.org/abs/2103.10158>, section 3, with its wide ranges: the shift is up to 32 pixels
-/// whatever the size of the image, which moves all of a 32×32 image out of sight. The operations and
-/// the defaults are torchvision's. For images of one or three channels.
+/// <https://arxiv.org/abs/2103.10158>, section 3, with its wide ranges: translations reach 32 pixels
+/// at any image size, which moves a 32×32 image entirely out of sight. Operations and defaults are
+/// torchvision's. For images of one or three channels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrivialAugmentWideConfig {
-    /// How many magnitudes there are to draw from, at least 2; 31 unless it is written.
+    /// Number of magnitude bins, at least 2. Default: 31.
     pub num_magnitude_bins: usize,
-    /// The byte, 0 to 255, that shears, translations and rotations bring in from outside the
-    /// image; black unless it is written.
+    /// Byte, 0 to 255, that fills areas outside the image. Default: 0, black.
     pub fill: u8,
 }
 
@@ -30,19 +29,25 @@ impl Default for TrivialAugmentWideConfig {
     }
 }
 
-impl TrivialAugmentWideConfig {
-    pub(super) fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
+impl Augment for TrivialAugmentWideConfig {
+    fn check(&self, key: &str, shape: ImageShape) -> Result<()> {
         check_grey_or_color(key, "trivial_augment_wide", shape)?;
         check_bins(self.num_magnitude_bins, || {
             format!("{key}.trivial_augment_wide.num_magnitude_bins")
         })
     }
 
-    pub(super) fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
+    fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let kind = Kind::RANDOM[random.random_range(0..Kind::RANDOM.len() as u32) as usize];
         let bin = random.random_range(0..self.num_magnitude_bins as u64) as usize;
         let space = Space::wide(self.num_magnitude_bins);
         canvas.apply(space.operation(kind, bin, random.random()), self.fill);
+    }
+}
+
+impl Examples for TrivialAugmentWideConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
     }
 }
 
@@ -79,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bin_is_named() {
+    fn a_single_bin_is_rejected() {
         let config = TrivialAugmentWideConfig { num_magnitude_bins: 1, fill: 0 };
         let error = config.check("data.augment[0]", ImageShape::new(3, 8, 8)).unwrap_err();
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What a data set has in it: counts, balance, duplicates, mean and deviation.
+//! Checks of a data set: counts, class balance, duplicates, mean and standard deviation.
 
 mod text;
 
@@ -6,37 +6,37 @@ use crate::{BrokenFile, ImageSet, ImageShape, Normalization, Splits};
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// A data set as it was read, before any border and before images are held back from training.
+/// The check of a data set as loaded, before the border and the validation split.
 ///
-/// Displayed, it is some lines for people; serialised, it has everything.
+/// Displays as a summary; serialises in full.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
-    /// What records call the data set.
+    /// Name in records.
     pub dataset: String,
-    /// The shape of its images.
+    /// Shape of the images.
     pub shape: ImageShape,
-    /// What its classes are called, by label.
+    /// Class names, by label.
     pub classes: Vec<String>,
-    /// In the order train, valid, test.
+    /// Splits, in the order train, valid, test.
     pub splits: Vec<SplitCheck>,
-    /// Images with the same pixels, wherever they are: every group of two or more.
+    /// Groups of two or more images with identical pixels, within and across splits.
     pub duplicates: Vec<Vec<Place>>,
-    /// Files that were left out, as the configuration asks.
+    /// Skipped files.
     pub skipped: Vec<BrokenFile>,
 }
 
-/// One split.
+/// The check of a split.
 #[derive(Clone, Debug, Serialize)]
 pub struct SplitCheck {
-    /// `train`, `valid` or `test`.
+    /// The split.
     pub split: Split,
-    /// How many images it has.
+    /// Number of images.
     pub images: usize,
-    /// How many of them are of each class, by label.
+    /// Number of images per class, by label.
     pub of_class: Vec<usize>,
-    /// Of all its pixels, between 0 and 1, a number a channel.
+    /// Mean per channel, between 0 and 1.
     pub mean: Vec<f32>,
-    /// Of all its pixels (of the population), a number a channel.
+    /// Population standard deviation per channel.
     pub deviation: Vec<f32>,
 }
 
@@ -44,40 +44,40 @@ pub struct SplitCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// Trained on.
+    /// Training images.
     Train,
-    /// Validated on.
+    /// Validation images.
     Valid,
-    /// Tested on.
+    /// Test images.
     Test,
 }
 
-/// Where an image is.
+/// The location of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
     /// Its split.
     pub split: Split,
-    /// Its number in the split, from 0.
+    /// Its index in the split.
     pub index: usize,
-    /// Its file inside the data set, where each image has its own.
+    /// Its file, relative to the data set, if each image has its own file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// Its class, a place in [`Check::classes`].
+    /// Its class, an index into [`Check::classes`].
     pub label: usize,
 }
 
-/// Equal images between two splits, or within one.
+/// Duplicates between two splits, or within one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repeats {
-    /// Images of the second split that are also in the first; within one split, images that repeat
+    /// Images of the second split that are also in the first; within one split, images identical to
     /// an earlier one.
     pub images: usize,
-    /// Those of them that are of another class than one that they equal.
+    /// Those whose duplicate has another label.
     pub contradictory: usize,
 }
 
 impl Check {
-    /// Counts, measures and compares. `dataset` is what records call it.
+    /// Checks a data set. `dataset` is its name in records.
     pub fn new(dataset: String, splits: &Splits) -> Self {
         let sets: Vec<(Split, &ImageSet)> = [
             (Split::Train, Some(&splits.train)),
@@ -97,7 +97,7 @@ impl Check {
         }
     }
 
-    /// How many images of `second` are also in `first`, which may be the same split.
+    /// Counts the images of `second` that are also in `first`, which may be the same split.
     pub fn repeats(&self, first: Split, second: Split) -> Repeats {
         let mut repeats = Repeats::default();
         for group in &self.duplicates {
@@ -127,9 +127,9 @@ impl SplitCheck {
     }
 }
 
-/// Groups of images with the same pixels, in the order of their first ones.
+/// Groups of images with identical pixels, ordered by their first images.
 fn duplicates(sets: &[(Split, &ImageSet)]) -> Vec<Vec<Place>> {
-    // The pixels themselves are the key: their hash alone would not prove them equal.
+    // Keyed by the pixels: equal hashes would not prove equality.
     let mut groups: Vec<Vec<(Split, &ImageSet, usize)>> = Vec::new();
     let mut known: HashMap<&[u8], usize> = HashMap::new();
     for &(split, set) in sets {
@@ -190,19 +190,19 @@ mod tests {
                 vec![(Valid, 0), (Valid, 1)],
             ]
         );
-        // 0 comes thrice, once as a dog; in the test it is a cat.
+        // The pixel 0 comes three times in train, once as a dog; in test it is a cat.
         assert_eq!(check.repeats(Train, Train), Repeats { images: 2, contradictory: 1 });
         assert_eq!(check.repeats(Train, Test), Repeats { images: 2, contradictory: 1 });
         assert_eq!(check.repeats(Valid, Valid), Repeats { images: 1, contradictory: 0 });
         assert_eq!(check.repeats(Train, Valid), Repeats::default());
-        // A split whose channel is the same all over is no error here.
+        // A constant channel is no error here.
         assert_eq!(check.splits[1].deviation, [0.0]);
         let mean = (255.0 + 7.0) / 5.0 / 255.0;
         assert!((check.splits[0].mean[0] - mean).abs() < 1e-6);
     }
 
     #[test]
-    fn people_read_what_matters() {
+    fn the_summary_lists_counts_and_duplicates() {
         let text = check().to_string();
         for line in [
             "pets: 1×1×1, 2 classes",
@@ -210,7 +210,7 @@ mod tests {
             "train          2 repeat an earlier one, 1 of them under another label",
             "train, test    2 of test are also in train, 1 of them under another label",
             "test 0 (cat) = train 0 (cat), train 2 (cat), train 3 (dog)",
-            "left out: no file",
+            "skipped files: none",
         ] {
             assert!(text.contains(line), "{line}\n\n{text}");
         }

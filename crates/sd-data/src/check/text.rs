@@ -1,16 +1,16 @@
-//! A check for people.
+//! The text form of a check.
 
 use super::{Check, Place, Repeats, Split, SplitCheck};
 use std::fmt::{self, Display, Formatter};
 
-/// Groups of duplicates, and files, that are written out; the rest are counted.
+/// Groups of duplicates that are listed; the rest are counted.
 const WRITTEN: usize = 10;
 
 impl Display for Check {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
         let classes = self.classes.len();
         writeln!(f, "{}: {}, {classes} classes", self.dataset, self.shape)?;
-        writeln!(f, "\nsplit   images  {:<22}  {:<22}  of a class", "mean", "deviation")?;
+        writeln!(f, "\nsplit   images  {:<22}  {:<22}  per class", "mean", "deviation")?;
         for split in &self.splits {
             let (mean, deviation) = (numbers(&split.mean), numbers(&split.deviation));
             let of_class = self.of_class(split);
@@ -19,9 +19,9 @@ impl Display for Check {
         }
         self.duplicates(f)?;
         if self.skipped.is_empty() {
-            return write!(f, "\nleft out: no file");
+            return write!(f, "\nskipped files: none");
         }
-        write!(f, "\nleft out: {} files", self.skipped.len())?;
+        write!(f, "\nskipped files: {}", self.skipped.len())?;
         for file in &self.skipped {
             write!(f, "\n  {file}")?;
         }
@@ -30,7 +30,7 @@ impl Display for Check {
 }
 
 impl Check {
-    /// The images of each class: one number, or the fewest and the most with their classes.
+    /// Images per class: one number, or the smallest and the largest class.
     fn of_class(&self, split: &SplitCheck) -> String {
         let numbered = || split.of_class.iter().zip(&self.classes);
         let fewest = numbered().min_by_key(|(count, _)| **count);
@@ -45,7 +45,7 @@ impl Check {
     }
 
     fn duplicates(&self, f: &mut Formatter) -> fmt::Result {
-        writeln!(f, "\nequal pixels")?;
+        writeln!(f, "\nidentical images")?;
         let there: Vec<Split> = self.splits.iter().map(|split| split.split).collect();
         for (index, &first) in there.iter().enumerate() {
             for &second in &there[index..] {
@@ -63,7 +63,7 @@ impl Check {
                 writeln!(f, "  {pair:<13}  {found}")?;
             }
         }
-        // What spoils a test comes before what contradicts itself, and that before mere repeats.
+        // Duplicates across splits first, then contradictory labels, then other duplicates.
         let mut groups: Vec<&Vec<Place>> = self.duplicates.iter().collect();
         groups.sort_by_key(|group| {
             let same_split = group.iter().all(|place| place.split == group[0].split);
@@ -71,7 +71,7 @@ impl Check {
             (same_split, same_label)
         });
         for group in groups.iter().take(WRITTEN) {
-            // The last is of the test, if one is.
+            // The last is a test image, if the group has one.
             let Some((last, others)) = group.split_last() else { continue };
             let others: Vec<String> = others.iter().map(|place| self.place(place)).collect();
             writeln!(f, "  {} = {}", self.place(last), others.join(", "))?;

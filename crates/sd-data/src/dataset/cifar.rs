@@ -1,9 +1,9 @@
 //! CIFAR-10 and CIFAR-100 in the binary layout of <https://www.cs.toronto.edu/~kriz/cifar.html>.
 //!
-//! A record is the label bytes (CIFAR-10: the label; CIFAR-100: the coarse label, then the fine
-//! one) and three planes of 32×32 bytes, red, green, blue. Files are records and nothing else.
+//! A record is the label bytes (CIFAR-10: the label; CIFAR-100: the coarse, then the fine label)
+//! and three planes of 32×32 bytes: red, green, blue. Files consist of records only.
 
-use super::{Splits, class_names};
+use super::{Dataset, Splits, class_names};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use std::fs::File;
@@ -13,28 +13,29 @@ use std::path::{Path, PathBuf};
 pub(super) const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
 const PLANE: usize = 32 * 32;
 
-/// What tells one of the two from the other.
+/// The file names and sizes of CIFAR-10 or CIFAR-100.
 pub(super) struct Cifar {
+    title: &'static str,
+    /// The name in records and for `data fetch`.
     name: &'static str,
     /// The folder, also the name of the folder inside the archive.
     folder: &'static str,
     archive: &'static str,
-    fetch: &'static str,
     train: &'static [&'static str],
     test: &'static str,
     names: &'static str,
-    /// Label bytes a record; the last of them is the label.
+    /// Label bytes per record, the last of which is the label.
     label_bytes: usize,
-    pub(super) classes: usize,
+    classes: usize,
     /// Records in each file of `train`, and in `test`.
     records: (usize, usize),
 }
 
 pub(super) const CIFAR10: Cifar = Cifar {
-    name: "CIFAR-10",
+    title: "CIFAR-10",
+    name: "cifar10",
     folder: "cifar-10-batches-bin",
     archive: "cifar-10-binary.tar.gz",
-    fetch: "cifar10",
     train: &[
         "data_batch_1.bin",
         "data_batch_2.bin",
@@ -50,10 +51,10 @@ pub(super) const CIFAR10: Cifar = Cifar {
 };
 
 pub(super) const CIFAR100: Cifar = Cifar {
-    name: "CIFAR-100",
+    title: "CIFAR-100",
+    name: "cifar100",
     folder: "cifar-100-binary",
     archive: "cifar-100-binary.tar.gz",
-    fetch: "cifar100",
     train: &["train.bin"],
     test: "test.bin",
     names: "fine_label_names.txt",
@@ -62,20 +63,30 @@ pub(super) const CIFAR100: Cifar = Cifar {
     records: (50_000, 10_000),
 };
 
-/// A file of the data set, whole in memory.
+/// A file of the data set in memory.
 pub(super) struct Member {
-    /// Where it came from, for messages.
+    /// Its origin, for messages.
     pub(super) path: PathBuf,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Cifar {
-    /// Loads from the folder in `data_dir`, or else from the archive there.
-    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
-        self.splits(&self.read(data_dir)?)
+impl Dataset for Cifar {
+    fn name(&self) -> String {
+        self.name.to_owned()
     }
 
-    /// The data set in its files, in the order of `wanted`.
+    fn input(&self) -> (ImageShape, usize) {
+        (SHAPE, self.classes)
+    }
+
+    /// Reads the folder in `data_dir`, or else the archive.
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.splits(&self.read(data_dir)?)
+    }
+}
+
+impl Cifar {
+    /// Parses the files, in the order of `wanted`.
     pub(super) fn splits(&self, members: &[Member]) -> Result<Splits> {
         let [names, test, train @ ..] = members else {
             unreachable!("there is a member for each wanted file")
@@ -95,7 +106,7 @@ impl Cifar {
         Ok(Splits::new(train, test))
     }
 
-    /// The same of two classes, without images.
+    /// The same layout with two classes and no images.
     #[cfg(fuzzing)]
     pub(super) fn empty(self) -> Self {
         Self { classes: 2, records: (0, 0), ..self }
@@ -105,7 +116,7 @@ impl Cifar {
         self.label_bytes + 3 * PLANE
     }
 
-    /// The files that are read, each with the most bytes it may have: names, test, train.
+    /// The files to read with their maximum sizes in bytes: names, test, train.
     fn wanted(&self) -> Vec<(&'static str, u64)> {
         let size = |records: usize| (records * self.record()) as u64;
         let mut wanted = vec![(self.names, 1 << 16), (self.test, size(self.records.1))];
@@ -113,7 +124,7 @@ impl Cifar {
         wanted
     }
 
-    /// All wanted files, in the order of `wanted`.
+    /// Reads the wanted files from the folder, or else from the archive.
     fn read(&self, data_dir: &Path) -> Result<Vec<Member>> {
         let folder = data_dir.join(self.folder);
         let archive = data_dir.join(self.archive);
@@ -130,23 +141,23 @@ impl Cifar {
             self.unpack(GzDecoder::new(BufReader::new(file)), &archive)
         } else {
             Err(Error::Missing {
-                name: self.name.to_owned(),
+                name: self.title.to_owned(),
                 folder: data_dir.to_owned(),
                 expected: format!("the folder `{}` or the file `{}`", self.folder, self.archive),
-                advice: format!("fetch it with `cargo xtask data fetch {}`", self.fetch),
+                advice: format!("fetch it with `cargo xtask data fetch {}`", self.name),
             })
         }
     }
 
-    /// Reads the wanted members of a tar file alone, into memory: nothing in an archive names a
-    /// place on disk.
+    /// Reads only the wanted members of a tar file, into memory: no name in an archive becomes a
+    /// path on disk.
     pub(super) fn unpack(&self, tar: impl Read, path: &Path) -> Result<Vec<Member>> {
         let wanted = self.wanted();
-        // A few kilobytes of gzip can be gigabytes of tar, of which this much may be passed over.
+        // Kilobytes of gzip can expand to gigabytes of tar. Bounds how much of it is skipped.
         let most = 2 * wanted.iter().map(|(_, most)| most).sum::<u64>();
         let mut archive = tar::Archive::new(tar.take(most));
         let mut found: Vec<Option<Member>> = wanted.iter().map(|_| None).collect();
-        // Raw: a long name, which would be read into memory, is no file that is wanted.
+        // Raw: long names would be read into memory, and no wanted file has one.
         for entry in archive.entries().map_err(Error::read(path))?.raw(true) {
             let entry = entry.map_err(Error::read(path))?;
             let name = entry.path_bytes();
@@ -162,7 +173,7 @@ impl Cifar {
                 let member = path.join(self.folder).join(file);
                 let size = entry.size();
                 found[index] = Some(read_member(entry, member, size, most)?);
-                // The rest of the archive need not be unpacked to be passed over.
+                // Skips decompressing the rest of the archive.
                 if found.iter().all(Option::is_some) {
                     break;
                 }
@@ -188,12 +199,12 @@ impl Cifar {
         Err(Error::Malformed {
             path: path.to_owned(),
             offset: size.min(expected),
-            found: format!("{} of {size} bytes", if size < expected { "the end" } else { "more" }),
+            found: format!("{size} bytes"),
             expected: format!("{expected} bytes, {records} records of {}", self.record()),
         })
     }
 
-    /// Appends the records of a file, however many, to `pixels` and `labels`.
+    /// Appends the records of a file to `pixels` and `labels`.
     pub(super) fn parse(
         &self,
         file: &Member,
@@ -239,13 +250,13 @@ impl Cifar {
     }
 }
 
-/// Reads a file that says to be of `size` bytes and must not be of more than `most`.
+/// Reads a file of declared `size`, at most `most` bytes.
 fn read_member(reader: impl Read, path: PathBuf, size: u64, most: u64) -> Result<Member> {
     if size > most {
         return Err(Error::Malformed {
             path,
             offset: most,
-            found: format!("more of {size} bytes"),
+            found: format!("{size} bytes"),
             expected: format!("at most {most} bytes"),
         });
     }

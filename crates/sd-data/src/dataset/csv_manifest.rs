@@ -1,32 +1,33 @@
-//! Image files that a table lists.
+//! Image files listed in a CSV file.
 
-use super::Splits;
 use super::image_files::{ImageFilesConfig, ListedFile};
-use crate::{Error, Result};
+use super::{Dataset, Splits};
+use crate::{Error, ImageShape, Result};
 use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-/// A file of comma-separated values (RFC 4180, UTF-8) that begins with the line `path,label,split`,
-/// in any order and among other columns, which are passed over.
+/// JPEG, PNG and WebP files listed in a CSV file (RFC 4180, UTF-8) with the columns `path`, `label`
+/// and `split`, in any order. Other columns are ignored.
 ///
-/// A path is inside the folder of the table, `/` between its parts, and no link may lead out of
-/// it; no file is listed twice. A label is the name of a class; the classes are those of the lines
-/// of `train`, sorted by name, byte by byte (`10` comes before `9`). A split is `train`, `val` (if
-/// there are images to validate on) or `test`. Blanks around a value are not part of it.
+/// Paths are relative to the folder of the CSV file, with `/` as separator. No path or symbolic link
+/// may leave that folder, and no file may be listed twice. Labels are class names. The classes are
+/// those of the `train` lines, sorted by name, byte by byte (`10` comes before `9`). Splits are
+/// `train`, `val` (optional) and `test`. Spaces around a value are trimmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvManifestConfig {
-    /// The table, inside the data folder, or anywhere if it begins with `/`.
+    /// CSV file, relative to the data folder, or an absolute path.
     pub file: String,
-    /// The number of classes, as many as `train` has labels. It is written so that a network can
-    /// be built and counted where the images are not.
+    /// Number of classes, which must match the labels of `train`. Lets a network be built and
+    /// counted without the images.
     pub classes: usize,
-    /// How files become images.
+    /// Resizing and cropping of the files.
     pub images: ImageFilesConfig,
 }
 
@@ -34,18 +35,34 @@ const KEY: &str = "data.dataset.csv_manifest";
 const COLUMNS: [&str; 3] = ["path", "label", "split"];
 const SPLITS: [&str; 3] = ["train", "val", "test"];
 
-/// A line of the table.
+/// A line of the CSV file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Row {
     line: u64,
     pub(super) path: String,
     label: String,
-    /// A place in `SPLITS`.
+    /// An index into `SPLITS`.
     split: usize,
 }
 
-impl CsvManifestConfig {
-    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
+impl Dataset for CsvManifestConfig {
+    fn name(&self) -> String {
+        self.file.clone()
+    }
+
+    fn input(&self) -> (ImageShape, usize) {
+        (self.images.shape(), self.classes)
+    }
+
+    fn image_files(&self) -> Option<&ImageFilesConfig> {
+        Some(&self.images)
+    }
+
+    fn files_root(&self, data_dir: &Path) -> Result<Option<PathBuf>> {
+        self.root(data_dir).map(Some)
+    }
+
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
         self.images.check(KEY)?;
         let path = data_dir.join(&self.file);
         let file = match File::open(&path) {
@@ -66,7 +83,7 @@ impl CsvManifestConfig {
         classes.sort_unstable();
         classes.dedup();
         super::check_classes(KEY, self.classes, &classes, &path)?;
-        self.images.announce(KEY, &path, rows.len())?;
+        self.images.check_memory(KEY, &path, rows.len())?;
         let [train, valid, test] = sort(rows, &path, root, &classes)?;
         let mut skipped = Vec::new();
         let mut read = |files| self.images.read_split(KEY, root, files, &classes, &mut skipped);
@@ -75,9 +92,18 @@ impl CsvManifestConfig {
         let test = read(test)?;
         Ok(Splits { train, valid, test, skipped })
     }
+}
 
-    /// The folder of the table, where no link leads on.
-    pub(super) fn root(&self, data_dir: &Path) -> Result<PathBuf> {
+impl Examples for CsvManifestConfig {
+    fn examples() -> Vec<Self> {
+        let images = ImageFilesConfig::new(112);
+        vec![Self { file: "pets/images.csv".to_owned(), classes: 2, images }]
+    }
+}
+
+impl CsvManifestConfig {
+    /// The folder of the CSV file, with symbolic links resolved.
+    fn root(&self, data_dir: &Path) -> Result<PathBuf> {
         let path = data_dir.join(&self.file);
         let mut root = path.canonicalize().map_err(Error::read(&path))?;
         root.pop();
@@ -85,7 +111,7 @@ impl CsvManifestConfig {
     }
 }
 
-/// The files of each split, in the order of the table.
+/// The files of each split, in the order of the CSV file.
 fn sort(
     rows: Vec<Row>,
     path: &Path,
@@ -108,14 +134,14 @@ fn sort(
     if splits[2].is_empty() {
         return Err(Error::Folder {
             path: path.to_owned(),
-            found: "no line of `test`".to_owned(),
-            expected: "images to test on".to_owned(),
+            found: "no `test` lines".to_owned(),
+            expected: "test images".to_owned(),
         });
     }
     Ok(splits)
 }
 
-/// The lines of a table, checked one by one.
+/// Parses and checks the lines of a CSV file.
 pub(super) fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(table);
     let wrong = |line: u64, found: String, expected: &str| Error::Line {
@@ -142,7 +168,7 @@ pub(super) fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
         let value = |column: usize| record.get(column).unwrap_or_default();
         let name = value(file);
         if !is_inside(name) {
-            let expected = "a path inside the table's folder, such as `cats/a.jpg`";
+            let expected = "a path inside the folder of the CSV file, such as `cats/a.jpg`";
             return Err(wrong(line, format!("the path `{name}`"), expected));
         }
         if value(label).is_empty() {
@@ -153,28 +179,28 @@ pub(super) fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
             return Err(wrong(line, found, "`train`, `val` or `test`"));
         };
         if let Some(first) = lines.insert(name.to_owned(), line) {
-            let found = format!("`{name}`, which line {first} has too");
-            return Err(wrong(line, found, "every file once"));
+            let found = format!("`{name}`, which is also in line {first}");
+            return Err(wrong(line, found, "each file once"));
         }
         rows.push(Row { line, path: name.to_owned(), label: value(label).to_owned(), split });
     }
 }
 
-/// Whether a path stays inside the folder that it starts from, links aside.
+/// Whether a path stays inside its starting folder, symbolic links aside.
 fn is_inside(path: &str) -> bool {
     let mut parts = Path::new(path).components().peekable();
     parts.peek().is_some()
         && parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-/// What the reader of tables says, with the line.
+/// Converts an error of the CSV reader.
 fn failure(error: csv::Error, path: &Path, line: u64) -> Error {
     let line = error.position().map_or(line, csv::Position::line);
     let (found, expected) = match error.into_kind() {
         ErrorKind::Io(source) => return Error::read(path)(source),
         ErrorKind::Utf8 { .. } => ("bytes that are not UTF-8".to_owned(), "UTF-8".to_owned()),
         ErrorKind::UnequalLengths { len, expected_len, .. } => {
-            (format!("{len} values"), format!("{expected_len}, as many as the header has"))
+            (format!("{len} values"), format!("{expected_len}, as in the header"))
         }
         other => (format!("{other:?}"), "comma-separated values".to_owned()),
     };

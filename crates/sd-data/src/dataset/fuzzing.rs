@@ -1,4 +1,4 @@
-//! The parsers of files that strangers write, on bytes in memory: for `fuzz/` alone.
+//! Entry points for `fuzz/`: the parsers of untrusted files, on bytes in memory.
 
 use super::cifar::{CIFAR10, CIFAR100, Member, SHAPE};
 use super::{csv_manifest, idx};
@@ -7,11 +7,10 @@ use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::{Component, Path};
 
-/// What files are called here.
+/// File name in errors.
 const NAME: &str = "some.file";
 
-/// Every error names the file.
-fn named(error: &Error) {
+fn assert_names_the_file(error: &Error) {
     assert!(error.to_string().contains(NAME), "{error}");
 }
 
@@ -22,21 +21,21 @@ pub fn cifar(bytes: &[u8]) {
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         match cifar.parse(&member, &mut pixels, &mut labels) {
             Ok(()) => assert_eq!(pixels.len(), labels.len() * SHAPE.values()),
-            Err(error) => named(&error),
+            Err(error) => assert_names_the_file(&error),
         }
     }
 }
 
-/// A tar file of CIFAR-100, of two classes and without images.
+/// A tar file of CIFAR-100, with two classes and no images.
 pub fn cifar_archive(bytes: &[u8]) {
     let empty = CIFAR100.empty();
     let unpacked = empty.unpack(bytes, Path::new(NAME));
     if let Err(error) = unpacked.and_then(|members| empty.splits(&members)) {
-        named(&error);
+        assert_names_the_file(&error);
     }
 }
 
-/// An IDX file of images of 2×3, or of labels; packed by gzip or plain, as its first byte says.
+/// An IDX file of 2×3 images or of labels, plain or gzip, as selected by the first byte.
 pub fn idx(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let reader: Box<dyn Read> =
@@ -45,11 +44,11 @@ pub fn idx(bytes: &[u8]) {
         if kind & 2 == 0 { (idx::IMAGES, &[2, 3]) } else { (idx::LABELS, &[]) };
     match idx::parse(reader, Path::new(NAME), magic, sides) {
         Ok((count, items)) => assert_eq!(items.len(), count * sides.iter().product::<usize>()),
-        Err(error) => named(&error),
+        Err(error) => assert_names_the_file(&error),
     }
 }
 
-/// A table of image files.
+/// A CSV file of image files.
 pub fn csv_manifest(bytes: &[u8]) {
     match csv_manifest::parse(bytes, Path::new(NAME)) {
         Ok(rows) => {
@@ -59,6 +58,6 @@ pub fn csv_manifest(bytes: &[u8]) {
                 assert!(Path::new(&row.path).is_relative(), "{row:?}");
             }
         }
-        Err(error) => named(&error),
+        Err(error) => assert_names_the_file(&error),
     }
 }

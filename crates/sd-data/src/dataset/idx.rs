@@ -3,31 +3,33 @@
 //! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), each
 //! dimension as a big-endian `u32`, and the bytes.
 
-use super::{Splits, class_names};
+use super::{Dataset, Splits, class_names};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-/// Four files in a folder of the data folder, each plain or, with `.gz` at the end of its name,
-/// gzip: `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and
-/// `t10k-labels-idx1-ubyte`. The classes are called as `class_names.txt` there says, one a line,
-/// or else by their numbers.
+/// Four files in the format of MNIST, plain or gzip (`.gz`): `train-images-idx3-ubyte`,
+/// `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`.
+///
+/// The class names come from `class_names.txt` in the same folder, one per line. Without that file,
+/// classes are named by number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdxConfig {
-    /// The folder, inside the data folder.
+    /// Folder, relative to the data folder.
     pub folder: String,
-    /// The number of classes, 1 to 256; MNIST's 10 unless it is written.
+    /// Number of classes, 1 to 256. Default: MNIST's 10.
     #[serde(default = "ten")]
     pub classes: usize,
-    /// Rows; MNIST's 28 unless it is written.
+    /// Height in pixels. Default: MNIST's 28.
     #[serde(default = "twenty_eight")]
     pub height: usize,
-    /// Columns; MNIST's 28 unless it is written.
+    /// Width in pixels. Default: MNIST's 28.
     #[serde(default = "twenty_eight")]
     pub width: usize,
 }
@@ -43,16 +45,16 @@ fn twenty_eight() -> usize {
 pub(super) const IMAGES: u32 = 0x0803;
 pub(super) const LABELS: u32 = 0x0801;
 
-/// Classes that a label of one byte tells apart.
+/// Classes that fit a label of one byte.
 const MAX_CLASSES: usize = 1 << 8;
-/// Bytes of class names that are read.
+/// Maximum size of `class_names.txt` in bytes.
 const MAX_NAMES: u64 = 1 << 16;
-/// Bytes of items in a file, almost three million of MNIST's images: a gzip file of two megabytes
-/// can hold as many. The largest such set, EMNIST by class, has 0.7 million.
+/// Maximum bytes of items in a file, almost three million of MNIST's images: a gzip file of two
+/// megabytes can hold as many. The largest such set, EMNIST by class, has 0.7 million.
 const MAX_BYTES: u64 = 1 << 31;
 
 impl IdxConfig {
-    /// MNIST's shape and classes, in this folder of the data folder.
+    /// MNIST's shape and number of classes, in `folder`.
     pub fn new(folder: impl Into<String>) -> Self {
         Self {
             folder: folder.into(),
@@ -62,11 +64,46 @@ impl IdxConfig {
         }
     }
 
-    pub(super) fn shape(&self) -> ImageShape {
+    fn shape(&self) -> ImageShape {
         ImageShape::new(1, self.height, self.width)
     }
 
-    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
+    fn split(&self, folder: &Path, split: &str, names: &[String]) -> Result<ImageSet> {
+        let (path, reader) = open(folder, &format!("{split}-images-idx3-ubyte"))?;
+        let (count, pixels) = parse(reader, &path, IMAGES, &[self.height, self.width])?;
+        let (path, reader) = open(folder, &format!("{split}-labels-idx1-ubyte"))?;
+        let (label_count, labels) = parse(reader, &path, LABELS, &[])?;
+        if label_count != count {
+            return Err(Error::Malformed {
+                path,
+                offset: 4,
+                found: format!("{label_count} labels"),
+                expected: format!("{count}, as many as there are images"),
+            });
+        }
+        if let Some(index) = labels.iter().position(|&label| usize::from(label) >= self.classes) {
+            return Err(Error::Malformed {
+                path,
+                offset: 8 + index as u64,
+                found: format!("label {} of image {index}", labels[index]),
+                expected: format!("a label below {}", self.classes),
+            });
+        }
+        let labels = labels.into_iter().map(usize::from).collect();
+        ImageSet::new(self.shape(), pixels, labels, names.to_vec())
+    }
+}
+
+impl Dataset for IdxConfig {
+    fn name(&self) -> String {
+        self.folder.clone()
+    }
+
+    fn input(&self) -> (ImageShape, usize) {
+        (self.shape(), self.classes)
+    }
+
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
         for (name, value) in
             [("classes", self.classes), ("height", self.height), ("width", self.width)]
         {
@@ -75,7 +112,7 @@ impl IdxConfig {
             }
         }
         if self.classes > MAX_CLASSES {
-            let expected = format!("at most {MAX_CLASSES}, for a label is one byte");
+            let expected = format!("at most {MAX_CLASSES}, since a label is one byte");
             return Err(Error::value("data.dataset.idx.classes", self.classes, expected));
         }
         let folder = data_dir.join(&self.folder);
@@ -108,34 +145,15 @@ impl IdxConfig {
         let test = self.split(&folder, "t10k", &names)?;
         Ok(Splits::new(train, test))
     }
+}
 
-    fn split(&self, folder: &Path, split: &str, names: &[String]) -> Result<ImageSet> {
-        let (path, reader) = open(folder, &format!("{split}-images-idx3-ubyte"))?;
-        let (count, pixels) = parse(reader, &path, IMAGES, &[self.height, self.width])?;
-        let (path, reader) = open(folder, &format!("{split}-labels-idx1-ubyte"))?;
-        let (label_count, labels) = parse(reader, &path, LABELS, &[])?;
-        if label_count != count {
-            return Err(Error::Malformed {
-                path,
-                offset: 4,
-                found: format!("{label_count} labels"),
-                expected: format!("{count}, as many as there are images"),
-            });
-        }
-        if let Some(index) = labels.iter().position(|&label| usize::from(label) >= self.classes) {
-            return Err(Error::Malformed {
-                path,
-                offset: 8 + index as u64,
-                found: format!("label {} of image {index}", labels[index]),
-                expected: format!("a label below {}", self.classes),
-            });
-        }
-        let labels = labels.into_iter().map(usize::from).collect();
-        ImageSet::new(self.shape(), pixels, labels, names.to_vec())
+impl Examples for IdxConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::new("fashion-mnist")]
     }
 }
 
-/// Opens a file, or else the same with `.gz` at its end.
+/// Opens a file, or else its `.gz` version.
 fn open(folder: &Path, name: &str) -> Result<(PathBuf, Box<dyn Read>)> {
     let plain = folder.join(name);
     if plain.is_file() {
@@ -151,11 +169,11 @@ fn open(folder: &Path, name: &str) -> Result<(PathBuf, Box<dyn Read>)> {
         name: format!("`{name}`"),
         folder: folder.to_owned(),
         expected: format!("that file or `{name}.gz`"),
-        advice: "an IDX data set has all four of its files in one folder".to_owned(),
+        advice: "an IDX data set has its four files in one folder".to_owned(),
     })
 }
 
-/// Reads a file of items of the given `sides`: the number of items, and their bytes.
+/// Reads a file of items of the given `sides`. Returns the number of items and their bytes.
 pub(super) fn parse(
     mut reader: impl Read,
     path: &Path,
@@ -173,8 +191,8 @@ pub(super) fn parse(
     reader.by_ref().take(header_len).read_to_end(&mut header).map_err(Error::read(path))?;
     let (words, rest) = header.as_chunks::<4>();
     let mut words = words.iter().map(|word| u32::from_be_bytes(*word));
-    // The magic number comes first also in what is said about it: a short file of another format
-    // is of another format.
+    // The magic number is checked before the length: a short file of another format is reported as
+    // another format.
     if let Some(found) = words.next()
         && found != magic
     {
@@ -183,7 +201,7 @@ pub(super) fn parse(
         return Err(malformed(0, format!("the magic number {found:#010x}"), expected));
     }
     if (header.len() as u64) < header_len || !rest.is_empty() {
-        let found = format!("the end of {} bytes", header.len());
+        let found = "the end of the file".to_owned();
         return Err(malformed(
             header.len() as u64,
             found,
@@ -198,8 +216,8 @@ pub(super) fn parse(
             return Err(malformed(offset, format!("images of {name} {found}"), expected));
         }
     }
-    // The number of items is the file's own word. What is allocated follows the bytes that come,
-    // and one byte beyond that number is enough to know it wrong.
+    // The declared number of items is not trusted: the allocation grows with the bytes read, and one
+    // byte beyond the declared number is enough to reject the file.
     let item: u64 = sides.iter().map(|&side| side as u64).product();
     let expected = u64::from(count).saturating_mul(item);
     if expected > MAX_BYTES {
@@ -212,106 +230,12 @@ pub(super) fn parse(
     if found != expected {
         return Err(malformed(
             header_len + found.min(expected),
-            (if found < expected { "the end" } else { "more bytes" }).to_owned(),
-            format!("{count} items of {item} bytes after {header_len} of header"),
+            (if found < expected { "the end of the file" } else { "more bytes" }).to_owned(),
+            format!("{count} items of {item} bytes after a header of {header_len}"),
         ));
     }
     Ok((count as usize, bytes))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// Three images of 1×2.
-    fn images() -> Vec<u8> {
-        vec![0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 2, 10, 11, 20, 21, 30, 31]
-    }
-
-    fn read(bytes: &[u8]) -> Result<(usize, Vec<u8>)> {
-        parse(bytes, Path::new("images"), IMAGES, &[1, 2])
-    }
-
-    #[test]
-    fn reads_what_is_there() {
-        assert_eq!(read(&images()).unwrap(), (3, vec![10, 11, 20, 21, 30, 31]));
-        let labels = [0, 0, 8, 1, 0, 0, 0, 2, 5, 6];
-        assert_eq!(parse(&labels[..], Path::new("l"), LABELS, &[]).unwrap(), (2, vec![5, 6]));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let message = |change: fn(&mut Vec<u8>)| {
-            let mut bytes = images();
-            change(&mut bytes);
-            read(&bytes).unwrap_err().to_string()
-        };
-        assert_eq!(
-            message(|bytes| bytes[3] = 1),
-            "`images` at byte 0: found the magic number 0x00000801, \
-             expected 0x00000803, images of one byte"
-        );
-        assert_eq!(
-            message(|bytes| bytes.truncate(13)),
-            "`images` at byte 13: found the end of 13 bytes, expected a header of 16 bytes"
-        );
-        assert_eq!(
-            message(|bytes| bytes[15] = 3),
-            "`images` at byte 12: found images of width 3, \
-             expected 2, the width in the configuration"
-        );
-        assert_eq!(
-            message(|bytes| bytes.truncate(20)),
-            "`images` at byte 20: found the end, expected 3 items of 2 bytes after 16 of header"
-        );
-        assert_eq!(
-            message(|bytes| bytes.push(0)),
-            "`images` at byte 22: found more bytes, \
-             expected 3 items of 2 bytes after 16 of header"
-        );
-    }
-
-    #[test]
-    fn a_huge_count_allocates_nothing() {
-        let mut bytes = images();
-        bytes[4..8].fill(0xff);
-        assert!(read(&bytes).unwrap_err().to_string().contains("4294967295 items"));
-    }
-
-    /// What comes out of a gzip file need not end: the header alone says that it is too much.
-    #[test]
-    fn more_than_a_machine_holds_is_not_unpacked() {
-        let side = 1 << 20;
-        let header = [IMAGES, 1, side, side].map(u32::to_be_bytes).concat();
-        let endless = header.chain(std::io::repeat(0));
-        let sides = [side as usize; 2];
-        let error = parse(endless, Path::new("images.gz"), IMAGES, &sides).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`images.gz` at byte 4: found 1 items of 1099511627776 bytes, \
-             expected at most 2147483648 bytes"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = read(&bytes);
-        }
-
-        #[test]
-        fn arbitrary_bytes_after_a_good_header_are_counted(
-            bytes in prop::collection::vec(any::<u8>(), 0..16),
-        ) {
-            let file = [&images()[..16], &bytes].concat();
-            prop_assert_eq!(read(&file).is_ok(), bytes.len() == 6);
-        }
-
-        #[test]
-        fn arbitrary_gzip_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let file = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3][..], &bytes].concat();
-            let _ = parse(GzDecoder::new(&file[..]), Path::new("a.gz"), IMAGES, &[1, 2]);
-        }
-    }
-}
+mod tests;

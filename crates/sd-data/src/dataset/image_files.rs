@@ -1,4 +1,4 @@
-//! Image files as images of one size.
+//! Image files, read as images of one size.
 
 use crate::{Error, ImageSet, ImageShape, Result};
 use rayon::prelude::*;
@@ -9,31 +9,28 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs};
 use tracing::{info, warn};
 
-/// How JPEG, PNG and WebP files become images of red, green and blue.
+/// Resizing and cropping of JPEG, PNG and WebP files to RGB images of one size.
 ///
-/// A file is decoded and turned upright as its EXIF data say; grey is repeated in three channels,
-/// transparency is left out, 16 bits become 8. The image is then made smaller or larger, its
-/// proportions kept, until its shorter side has [`shorter_side`](Self::shorter_side) pixels, by
-/// bilinear interpolation whose triangle widens when the image shrinks (torchvision's `Resize`
-/// with `antialias`), and the square of [`side`](Self::side) pixels in its middle is cut out
+/// A file is decoded and rotated by its EXIF orientation. Greyscale is repeated in three channels,
+/// transparency is dropped, 16 bits become 8. The image is resized, keeping its aspect ratio, until
+/// its shorter side has [`shorter_side`](Self::shorter_side) pixels (antialiased bilinear, as
+/// torchvision's `Resize`), and the central square of [`side`](Self::side) pixels is cropped
 /// (`CenterCrop`).
 ///
-/// All images are read at once, on all cores, and stay in memory as bytes: `3 · side²` each.
+/// All images are read at the start, on all cores, and stay in memory: `3 · side²` bytes each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFilesConfig {
-    /// Rows and columns of the images, 1 to 4096.
+    /// Height and width of the images in pixels, 1 to 4096.
     pub side: usize,
-    /// The shorter side before the middle is cut out, from `side` to 4096; `side` unless it is
-    /// written, so that only what makes an image longer than wide is cut off.
+    /// Shorter side before the center crop, in pixels, from `side` to 4096. Default: `side`, so that
+    /// only the excess of the longer side is cropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shorter_side: Option<usize>,
-    /// Whether files that are no readable image are left out, and named in the log, rather than an
-    /// error.
+    /// Skips unreadable images and logs their names. By default they are an error.
     #[serde(default)]
     pub skip_broken: bool,
-    /// The most memory that the images of all splits may need together, in GB (10⁹ bytes); 16
-    /// unless it is written.
+    /// Maximum memory of all images together, in GB (10⁹ bytes). Default: 16.
     #[serde(default = "sixteen")]
     pub memory_gb: usize,
 }
@@ -43,30 +40,30 @@ fn sixteen() -> usize {
 }
 
 const MAX_SIDE: usize = 4096;
-/// Bytes of a file, and of the image decoded from it: 89 megapixels of red, green and blue.
+/// Maximum bytes of a file and of its decoded image: 89 megapixels of RGB.
 const MAX_BYTES: u64 = 256 << 20;
 const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX };
 
-/// A file that a data set lists.
+/// A file of a data set.
 #[derive(Debug)]
 pub(super) struct ListedFile {
-    /// Inside the data set's folder, with `/` between its parts.
+    /// Relative to the data set's folder, with `/` as separator.
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) label: usize,
-    /// The line of the table that lists it, from 1.
+    /// Its line in the CSV file, from 1.
     pub(super) line: Option<u64>,
 }
 
-/// A file that is no readable image.
+/// A file that cannot be read as an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BrokenFile {
     /// The file.
     pub path: PathBuf,
-    /// The line of the table that lists it, if one does.
+    /// Its line in the CSV file, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
-    /// What is wrong with it.
+    /// The cause.
     pub reason: String,
 }
 
@@ -81,7 +78,7 @@ impl fmt::Display for BrokenFile {
 }
 
 impl ImageFilesConfig {
-    /// Every image is kept whole, but for what makes it longer than wide; none may be broken.
+    /// Images of `side`×`side` pixels, with defaults for the rest.
     pub fn new(side: usize) -> Self {
         Self { side, shorter_side: None, skip_broken: false, memory_gb: sixteen() }
     }
@@ -90,12 +87,12 @@ impl ImageFilesConfig {
         ImageShape::new(3, self.side, self.side)
     }
 
-    /// The shorter side of an image before its middle is cut out.
+    /// The shorter side of an image before the center crop.
     pub fn resized_side(&self) -> usize {
         self.shorter_side.unwrap_or(self.side)
     }
 
-    /// Checks the numbers; `key` is what errors call the data set.
+    /// Checks the values; `key` names the data set in errors.
     pub(super) fn check(&self, key: &str) -> Result<()> {
         let key = |name| format!("{key}.images.{name}");
         if !(1..=MAX_SIDE).contains(&self.side) {
@@ -110,9 +107,8 @@ impl ImageFilesConfig {
         Ok(())
     }
 
-    /// Says how much memory `files` images need, before they are read, and checks that it is
-    /// granted.
-    pub(super) fn announce(&self, key: &str, folder: &Path, files: usize) -> Result<()> {
+    /// Logs how much memory `files` images need and checks it against the limit.
+    pub(super) fn check_memory(&self, key: &str, folder: &Path, files: usize) -> Result<()> {
         let bytes = files.saturating_mul(self.shape().values());
         let needed = format!(
             "{files} images of {side}×{side} pixels need {:.1} MB",
@@ -130,8 +126,8 @@ impl ImageFilesConfig {
         Ok(())
     }
 
-    /// Reads the images of a split. No file outside of `root`, to which no link leads, is opened.
-    /// Those that are skipped go to `skipped`.
+    /// Reads the images of a split. Opens no file outside of `root`, which must be canonical. Adds
+    /// skipped files to `skipped`.
     pub(super) fn read_split(
         &self,
         key: &str,
@@ -172,7 +168,7 @@ impl ImageFilesConfig {
             let mut states = broken.iter();
             files.retain(|_| states.next().is_some_and(Option::is_none));
             for file in broken.into_iter().flatten() {
-                warn!("left out {file}");
+                warn!("skipped {file}");
                 skipped.push(file);
             }
         }
@@ -194,12 +190,11 @@ impl ImageFilesConfig {
     }
 }
 
-/// The bytes of a file that is neither too large nor a pipe or a device, from which reading might
-/// never end.
+/// Reads a regular file of bounded size: a pipe or a device might never end.
 fn read(path: &Path) -> std::result::Result<Vec<u8>, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
     if !metadata.is_file() {
-        return Err("not a file".to_owned());
+        return Err("not a regular file".to_owned());
     }
     if metadata.len() > MAX_BYTES {
         return Err(format!("{} bytes, expected at most {MAX_BYTES}", metadata.len()));
@@ -207,12 +202,12 @@ fn read(path: &Path) -> std::result::Result<Vec<u8>, String> {
     fs::read(path).map_err(|error| error.to_string())
 }
 
-/// Where `path` leads, if that is inside `root`.
+/// The canonical form of `path`, if that is inside `root`.
 fn inside(root: &Path, path: &Path) -> std::result::Result<PathBuf, String> {
     let real = path.canonicalize().map_err(|error| error.to_string())?;
     if real.starts_with(root) {
         Ok(real)
     } else {
-        Err(format!("leads out of `{}`, to `{}`", root.display(), real.display()))
+        Err(format!("links to `{}`, outside of `{}`", real.display(), root.display()))
     }
 }

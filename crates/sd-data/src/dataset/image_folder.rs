@@ -1,35 +1,52 @@
-//! Image files whose folders tell their split and class.
+//! Image files in one folder per split and class.
 
-use super::Splits;
 use super::image_files::{ImageFilesConfig, ListedFile};
-use crate::{Error, Result};
+use super::{Dataset, Splits};
+use crate::{Error, ImageShape, Result};
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
-/// A folder with `train/CLASS/…`, `test/CLASS/…` and, if there are images to validate on,
-/// `val/CLASS/…`.
+/// JPEG, PNG and WebP files in the folders `train/CLASS/`, `test/CLASS/` and, optionally,
+/// `val/CLASS/`.
 ///
 /// The folders in `train` are the classes, sorted by name, byte by byte; `val` and `test` may lack
-/// some. Every file in the folder of a class is an image: JPEG, PNG or WebP, told by its content.
-/// What begins with a dot is passed over. Links may not lead out of the data set's folder.
+/// some. Every file in a class folder is an image, its format detected by content. Names that begin
+/// with a dot are ignored. Symbolic links may not leave the data set's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFolderConfig {
-    /// The folder, inside the data folder, or anywhere if it begins with `/`.
+    /// Folder, relative to the data folder, or an absolute path.
     pub folder: String,
-    /// The number of classes, as many as there are folders in `train`. It is written so that a
-    /// network can be built and counted where the images are not.
+    /// Number of classes, which must match the folders in `train`. Lets a network be built and
+    /// counted without the images.
     pub classes: usize,
-    /// How files become images.
+    /// Resizing and cropping of the files.
     pub images: ImageFilesConfig,
 }
 
 const KEY: &str = "data.dataset.image_folder";
 
-impl ImageFolderConfig {
-    pub(super) fn load(&self, data_dir: &Path) -> Result<Splits> {
+impl Dataset for ImageFolderConfig {
+    fn name(&self) -> String {
+        self.folder.clone()
+    }
+
+    fn input(&self) -> (ImageShape, usize) {
+        (self.images.shape(), self.classes)
+    }
+
+    fn image_files(&self) -> Option<&ImageFilesConfig> {
+        Some(&self.images)
+    }
+
+    fn files_root(&self, data_dir: &Path) -> Result<Option<PathBuf>> {
+        self.root(data_dir).map(Some)
+    }
+
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
         self.images.check(KEY)?;
         let root = self.root(data_dir)?;
         let classes = self.classes(&root)?;
@@ -37,15 +54,24 @@ impl ImageFolderConfig {
         let (train, test) = (list("train")?, list("test")?);
         let valid = if root.join("val").exists() { Some(list("val")?) } else { None };
         let files = train.len() + test.len() + valid.as_ref().map_or(0, Vec::len);
-        self.images.announce(KEY, &root, files)?;
+        self.images.check_memory(KEY, &root, files)?;
         let mut skipped = Vec::new();
         let mut read = |files| self.images.read_split(KEY, &root, files, &classes, &mut skipped);
         let (train, valid, test) = (read(train)?, valid.map(&mut read).transpose()?, read(test)?);
         Ok(Splits { train, valid, test, skipped })
     }
+}
 
-    /// The folder itself, where no link leads on.
-    pub(super) fn root(&self, data_dir: &Path) -> Result<PathBuf> {
+impl Examples for ImageFolderConfig {
+    fn examples() -> Vec<Self> {
+        let images = ImageFilesConfig::new(112);
+        vec![Self { folder: "pets".to_owned(), classes: 2, images }]
+    }
+}
+
+impl ImageFolderConfig {
+    /// The data set's folder, with symbolic links resolved.
+    fn root(&self, data_dir: &Path) -> Result<PathBuf> {
         let folder = data_dir.join(&self.folder);
         if !folder.is_dir() {
             return Err(Error::Missing {
@@ -58,7 +84,7 @@ impl ImageFolderConfig {
         folder.canonicalize().map_err(Error::read(&folder))
     }
 
-    /// The folders in `train`, sorted, which must be as many as the configuration says.
+    /// The folders in `train`, sorted. Checks their number against the configuration.
     fn classes(&self, root: &Path) -> Result<Vec<String>> {
         let train = entries(&root.join("train"))?;
         let classes = train.iter().map(class).collect::<Result<Vec<String>>>()?;
@@ -67,7 +93,7 @@ impl ImageFolderConfig {
     }
 }
 
-/// The files of a split, class by class.
+/// Lists the files of a split, class by class.
 fn list(root: &Path, split: &str, classes: &[String]) -> Result<Vec<ListedFile>> {
     let mut files = Vec::new();
     for entry in entries(&root.join(split))? {
@@ -87,19 +113,19 @@ fn list(root: &Path, split: &str, classes: &[String]) -> Result<Vec<ListedFile>>
     if files.is_empty() {
         return Err(Error::Folder {
             path: root.join(split),
-            found: "no file".to_owned(),
-            expected: "images in folders of their classes".to_owned(),
+            found: "no files".to_owned(),
+            expected: "images in one folder per class".to_owned(),
         });
     }
     Ok(files)
 }
 
-/// The name of a folder of images.
+/// The class name of a folder.
 fn class(entry: &DirEntry) -> Result<String> {
     let wrong = |found: &str| Error::Folder {
         path: entry.path(),
         found: found.to_owned(),
-        expected: "folders of images, one a class, with names in UTF-8".to_owned(),
+        expected: "one folder per class, with a UTF-8 name".to_owned(),
     };
     if !entry.path().is_dir() {
         return Err(wrong("a file"));
@@ -107,7 +133,7 @@ fn class(entry: &DirEntry) -> Result<String> {
     entry.file_name().into_string().map_err(|_| wrong("a name that is not UTF-8"))
 }
 
-/// What is in a folder, sorted by name, without what begins with a dot.
+/// The entries of a folder, sorted by name, without those that begin with a dot.
 fn entries(folder: &Path) -> Result<Vec<DirEntry>> {
     let entries = fs::read_dir(folder).map_err(Error::read(folder))?;
     let mut entries =

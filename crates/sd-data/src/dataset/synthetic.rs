@@ -1,51 +1,70 @@
-//! Images made from a seed, for tests, measurements and first steps.
+//! Synthetic images, for tests, benchmarks and first steps.
 
-use super::Splits;
+use super::{Dataset, Splits};
 use crate::random::{self, Stream};
 use crate::{Error, ImageSet, ImageShape, Result};
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::f32::consts::TAU;
+use std::path::Path;
 
-/// The brightness of a class's pattern around mid-grey, and the largest noise on it.
+/// Amplitudes of a class's pattern and of the noise, around mid-grey.
 const PATTERN: f32 = 56.0;
 const NOISE: f32 = 64.0;
 
-/// Images of a pattern that belongs to their class, a wave of its own direction, length and
-/// colour, under noise that no two images share. A small network learns them in an epoch or two.
+/// Synthetic images: a sine wave per class, with its own direction, length and colour, plus noise
+/// per image. A small network learns them in an epoch or two.
 ///
-/// Labels go round: image `i` is of class `i mod classes`.
+/// Image `i` is of class `i mod classes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SyntheticConfig {
-    /// The number of classes.
+    /// Number of classes.
     pub classes: usize,
-    /// Images to train on.
+    /// Number of training images.
     pub train: usize,
-    /// Images to test on, whose noise is not that of any training image.
+    /// Number of test images, with noise of their own.
     pub test: usize,
-    /// Values a pixel.
+    /// Channels.
     pub channels: usize,
-    /// Rows.
+    /// Height in pixels.
     pub height: usize,
-    /// Columns.
+    /// Width in pixels.
     pub width: usize,
-    /// What patterns and noise are drawn from.
+    /// Seed of the patterns and the noise.
     pub seed: u64,
 }
 
-impl SyntheticConfig {
-    pub(super) fn shape(&self) -> ImageShape {
-        ImageShape::new(self.channels, self.height, self.width)
+impl Dataset for SyntheticConfig {
+    fn name(&self) -> String {
+        "synthetic".to_owned()
     }
 
-    pub(super) fn load(&self) -> Result<Splits> {
+    fn input(&self) -> (ImageShape, usize) {
+        (self.shape(), self.classes)
+    }
+
+    fn load(&self, _: &Path) -> Result<Splits> {
         self.check()?;
         let patterns: Vec<Vec<f32>> = (0..self.classes).map(|class| self.pattern(class)).collect();
         let train = self.split(&patterns, 0, self.train)?;
         let test = self.split(&patterns, 1, self.test)?;
         Ok(Splits::new(train, test))
+    }
+}
+
+impl Examples for SyntheticConfig {
+    fn examples() -> Vec<Self> {
+        let (classes, train, test) = (10, 640, 100);
+        vec![Self { classes, train, test, channels: 3, height: 32, width: 32, seed: 0 }]
+    }
+}
+
+impl SyntheticConfig {
+    fn shape(&self) -> ImageShape {
+        ImageShape::new(self.channels, self.height, self.width)
     }
 
     fn check(&self) -> Result<()> {
@@ -62,7 +81,7 @@ impl SyntheticConfig {
                 return Err(Error::value(key, 0, "at least 1"));
             }
         }
-        // A slip of the pen gets a message rather than the machine's last byte of memory.
+        // A typing error must not exhaust the machine's memory.
         const LIMIT: usize = 1 << 32;
         let bytes = self.train.max(self.test).saturating_mul(self.shape().values());
         let patterns = self.classes.saturating_mul(self.shape().values());
@@ -71,7 +90,7 @@ impl SyntheticConfig {
                 "{} classes, {} + {} images of {}×{}×{}",
                 self.classes, self.train, self.test, self.channels, self.height, self.width
             );
-            let expected = format!("at most {LIMIT} values a split");
+            let expected = format!("at most {LIMIT} values per split");
             return Err(Error::value("data.dataset.synthetic", size, expected));
         }
         Ok(())
@@ -117,6 +136,10 @@ impl SyntheticConfig {
 mod tests {
     use super::*;
 
+    fn load(config: &SyntheticConfig) -> Result<Splits> {
+        config.load(Path::new("nowhere"))
+    }
+
     fn config() -> SyntheticConfig {
         SyntheticConfig {
             classes: 4,
@@ -130,19 +153,19 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides_and_the_splits_differ() {
-        let both = config().load().unwrap();
-        assert_eq!(both, config().load().unwrap());
-        assert_ne!(both.train, SyntheticConfig { seed: 4, ..config() }.load().unwrap().train);
+    fn images_depend_on_the_seed_and_the_split() {
+        let both = load(&config()).unwrap();
+        assert_eq!(both, load(&config()).unwrap());
+        assert_ne!(both.train, load(&SyntheticConfig { seed: 4, ..config() }).unwrap().train);
         assert_ne!(both.train.image(0), both.test.image(0));
         assert_eq!((both.train.len(), both.test.len()), (40, 20));
         assert_eq!(both.test.labels()[..5], [0, 1, 2, 3, 0]);
     }
 
-    /// The nearest mean of the training images tells the class of a test image.
+    /// Nearest-mean classification is exact.
     #[test]
-    fn the_classes_can_be_learnt() {
-        let Splits { train, test, .. } = config().load().unwrap();
+    fn classes_are_separable() {
+        let Splits { train, test, .. } = load(&config()).unwrap();
         let values = train.shape().values();
         let mut means = vec![vec![0.0_f32; values]; 4];
         for index in 0..train.len() {
@@ -163,12 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_named() {
-        let error = SyntheticConfig { height: 0, ..config() }.load().unwrap_err();
+    fn values_out_of_range_are_rejected() {
+        let error = load(&SyntheticConfig { height: 0, ..config() }).unwrap_err();
         assert_eq!(error.to_string(), "`data.dataset.synthetic.height` is 0, expected at least 1");
-        let error = SyntheticConfig { train: 1 << 40, ..config() }.load().unwrap_err();
+        let error = load(&SyntheticConfig { train: 1 << 40, ..config() }).unwrap_err();
         assert!(error.to_string().contains("1099511627776 + 20 images of 3×8×6"), "{error}");
-        let error = SyntheticConfig { height: usize::MAX, ..config() }.load().unwrap_err();
+        let error = load(&SyntheticConfig { height: usize::MAX, ..config() }).unwrap_err();
         assert!(error.to_string().contains("at most 4294967296 values"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a file is the one that was published.
+//! Verification of files by their published checksums.
 
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
@@ -9,19 +9,19 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-/// The sums of a file, lower-case hexadecimal.
+/// Checksums of a file, in lower-case hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checksums {
-    /// MD5 of the file, which is what the homes of the data sets publish. It tells a broken
-    /// download, not a malicious one.
+    /// MD5 of the file, as published with the data sets. Detects corrupted downloads, not malicious
+    /// ones.
     pub md5: String,
-    /// SHA-256 of what the file unpacks to, where it is gzip and others pack the same content
-    /// anew. A file with this content is right whatever its MD5.
+    /// SHA-256 of the unpacked content, for gzip files that others repack. A file with this content is
+    /// correct whatever its MD5.
     pub content_sha256: Option<String>,
 }
 
 impl Checksums {
-    /// None if the file is right, or else what was found and what was expected.
+    /// `None` if the file is correct, else the checksums found and expected.
     pub(super) fn difference(&self, path: &Path) -> Result<Option<(String, String)>> {
         let open = || File::open(path).map(BufReader::new).map_err(Error::read(path));
         let md5 = sum::<Md5>(open()?).map_err(Error::read(path))?;
@@ -64,7 +64,7 @@ mod tests {
 
     /// RFC 1321, appendix A.5; FIPS 180-2, appendix B.1.
     #[test]
-    fn known_sums() {
+    fn known_checksums() {
         assert_eq!(sum::<Md5>(&b"abc"[..]).unwrap(), "900150983cd24fb0d6963f7d28e17f72");
         assert_eq!(
             sum::<Sha256>(&b"abc"[..]).unwrap(),

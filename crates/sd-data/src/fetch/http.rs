@@ -1,4 +1,4 @@
-//! A download that goes on where it broke off.
+//! Resumable downloads.
 
 use super::write_error;
 use crate::{Error, Result};
@@ -9,23 +9,23 @@ use std::time::Duration;
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE};
 use ureq::http::{HeaderMap, StatusCode};
 
-/// Tries in a row that bring no byte.
-const FRUITLESS_TRIES: u32 = 3;
+/// Consecutive attempts without a new byte before giving up.
+const MAX_FRUITLESS_ATTEMPTS: u32 = 3;
 const MEGABYTE: u64 = 1_000_000;
 
-/// How one try ended, where it did not fail for good.
+/// The outcome of an attempt, unless it failed permanently.
 enum Outcome {
-    Whole,
-    /// With what the connection said.
-    Broken(String),
+    Complete,
+    /// With the error of the connection.
+    Interrupted(String),
 }
 
-/// Downloads `address` to `part`, after the bytes that `part` has already. Whether they belong
-/// together, the checksum tells.
-pub(super) fn download(address: &str, part: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
+/// Downloads `address` to `part`, appending to its existing bytes. The checksum verifies the result
+/// later.
+pub(super) fn download(address: &str, part: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
-        // The files are compressed; a second layer would be undone on the way.
+        // The files are compressed; a second layer would be removed on the way.
         .accept_encoding("identity")
         .timeout_connect(Some(Duration::from_secs(20)))
         .timeout_recv_response(Some(Duration::from_secs(60)))
@@ -35,22 +35,22 @@ pub(super) fn download(address: &str, part: &Path, say: &mut dyn FnMut(&str)) ->
     let mut fruitless = 0;
     loop {
         let before = length(part);
-        let reason = match attempt(&agent, address, part, before, say)? {
-            Outcome::Whole => return Ok(()),
-            Outcome::Broken(reason) => reason,
+        let reason = match attempt(&agent, address, part, before, progress)? {
+            Outcome::Complete => return Ok(()),
+            Outcome::Interrupted(reason) => reason,
         };
         let kept = length(part);
         fruitless = if kept > before { 0 } else { fruitless + 1 };
-        if fruitless == FRUITLESS_TRIES {
+        if fruitless == MAX_FRUITLESS_ATTEMPTS {
             return Err(Error::Source {
                 origin: address.to_owned(),
                 reason: format!(
-                    "the connection broke off ({reason}); {kept} bytes are kept in `{}`",
+                    "connection lost ({reason}); {kept} bytes are kept in `{}`",
                     part.display()
                 ),
             });
         }
-        say(&format!("the connection broke off after {kept} bytes ({reason}); resuming"));
+        progress(&format!("connection lost after {kept} bytes ({reason}); resuming"));
         std::thread::sleep(Duration::from_secs(fruitless.into()));
     }
 }
@@ -60,7 +60,7 @@ fn attempt(
     address: &str,
     part: &Path,
     have: u64,
-    say: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(&str),
 ) -> Result<Outcome> {
     let failed = |reason: String| Error::Source { origin: address.to_owned(), reason };
     let mut request = agent.get(address);
@@ -69,9 +69,9 @@ fn attempt(
     }
     let response = match request.call() {
         Ok(response) => response,
-        // A server that closes before it answers may answer the next time, a missing network not.
-        Err(ureq::Error::Io(error)) if broken(error.kind()) => {
-            return Ok(Outcome::Broken(error.to_string()));
+        // A server that closes early may answer the next time; a missing network will not.
+        Err(ureq::Error::Io(error)) if is_interruption(error.kind()) => {
+            return Ok(Outcome::Interrupted(error.to_string()));
         }
         Err(error) => return Err(failed(format!("no answer ({error})"))),
     };
@@ -80,10 +80,10 @@ fn attempt(
         StatusCode::PARTIAL_CONTENT if resumes_at(response.headers(), have) => {
             (OpenOptions::new().append(true).open(part), have)
         }
-        // Nothing comes after what is there: it is the whole file, or the checksum says no.
-        StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(Outcome::Whole),
+        // The file is complete, or the checksum will reject it.
+        StatusCode::RANGE_NOT_SATISFIABLE if have > 0 => return Ok(Outcome::Complete),
         status if status.is_success() => {
-            return Err(failed(format!("the server answers {status}, but not with the file")));
+            return Err(failed(format!("unexpected answer {status}")));
         }
         status => return Err(failed(format!("the server answers {status}"))),
     };
@@ -96,24 +96,24 @@ fn attempt(
     let mut next_report = have;
     loop {
         if received >= next_report {
-            say(&format!("{address}: {} MB{of_total}", received / MEGABYTE));
+            progress(&format!("{address}: {} MB{of_total}", received / MEGABYTE));
             next_report = received + 20 * MEGABYTE;
         }
         match reader.read(&mut buffer) {
             Ok(0) if total.is_some_and(|total| received < total) => {
-                return Ok(Outcome::Broken("the server closed it".to_owned()));
+                return Ok(Outcome::Interrupted("closed by the server".to_owned()));
             }
-            Ok(0) => return Ok(Outcome::Whole),
+            Ok(0) => return Ok(Outcome::Complete),
             Ok(count) => {
                 file.write_all(&buffer[..count]).map_err(write_error(part))?;
                 received += count as u64;
             }
-            Err(error) => return Ok(Outcome::Broken(error.to_string())),
+            Err(error) => return Ok(Outcome::Interrupted(error.to_string())),
         }
     }
 }
 
-fn broken(kind: std::io::ErrorKind) -> bool {
+fn is_interruption(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }

@@ -1,12 +1,10 @@
-//! Getting the published data sets (cargo feature `fetch`).
+//! Downloads of the published data sets (cargo feature `fetch`).
 //!
 //! A [`Recipe`] lists the files of a data set with their published checksums, and the [`Source`]s
-//! to try in turn. A file is written under its name with `.part` at the end, compared with its
-//! checksum, synced and renamed: under its own name there is a whole file or none. What is in the
-//! folder already is never replaced.
+//! to try in order. A file is written with the suffix `.part`, verified, synced and renamed, so that
+//! a file under its own name is complete. Existing files are never replaced.
 
 mod checksum;
-mod debian;
 mod http;
 mod recipe;
 
@@ -17,55 +15,55 @@ use crate::{Error, Result};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-/// What a data folder has of a data set.
+/// State of a data set in the data folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// Nothing.
+    /// No files.
     Absent,
-    /// Some files, with the right checksums, of several.
+    /// Some of the files, with correct checksums.
     Partly,
-    /// All files, with the right checksums.
+    /// All files, with correct checksums.
     Complete,
-    /// The folder that the archive would unpack to; its files have no published checksum.
+    /// The unpacked archive, whose files have no published checksums.
     Unpacked,
-    /// A file whose checksum is not the published one.
+    /// A file with a wrong checksum.
     Different(PathBuf),
 }
 
-/// What `data_dir` has of a data set.
+/// Looks up and verifies a data set in `data_dir`.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// If a file cannot be read.
 pub fn presence(recipe: &Recipe, data_dir: &Path) -> Result<Presence> {
     if recipe.is_unpacked(data_dir) {
         return Ok(Presence::Unpacked);
     }
-    let mut there = 0;
+    let mut complete = 0;
     for file in &recipe.files {
         let path = recipe.path(data_dir, &file.name);
         if path.is_file() {
             if file.checksums.difference(&path)?.is_some() {
                 return Ok(Presence::Different(path));
             }
-            there += 1;
+            complete += 1;
         }
     }
-    Ok(match there {
+    Ok(match complete {
         0 => Presence::Absent,
-        _ if there < recipe.files.len() => Presence::Partly,
+        _ if complete < recipe.files.len() => Presence::Partly,
         _ => Presence::Complete,
     })
 }
 
-/// Puts a data set into `data_dir`, from the first of its sources that gives it. `say` gets a line
-/// at each step, for a person.
+/// Downloads a data set into `data_dir` from the first source that works. `progress` receives a line
+/// of text at each step.
 ///
 /// # Errors
-/// When no source gives it; the message has each one's reason and what a person can do. When a file
-/// is there already with another checksum. When nothing can be written.
-pub fn fetch(recipe: &Recipe, data_dir: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
+/// If every source fails (the message lists the reasons and what to do), an existing file has a wrong
+/// checksum, or a file cannot be written.
+pub fn fetch(recipe: &Recipe, data_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
     if recipe.is_unpacked(data_dir) {
-        say(&format!("{} is there, unpacked", recipe.title));
+        progress(&format!("{} is there already, unpacked", recipe.title));
         return Ok(());
     }
     let mut missing = missing(recipe, data_dir)?;
@@ -78,12 +76,12 @@ pub fn fetch(recipe: &Recipe, data_dir: &Path, say: &mut dyn FnMut(&str)) -> Res
             let advice = format!("{} in `{}`", recipe.advice, folder.display());
             return Err(Error::Fetch { name: recipe.title.clone(), reasons, advice });
         };
-        match from(source, &folder, &missing, say) {
+        match fetch_from(source, &folder, &missing, progress) {
             Ok(()) => break,
-            // No other source can help where nothing can be written.
+            // No other source helps if files cannot be written.
             Err(error @ Error::Write { .. }) => return Err(error),
             Err(error) => {
-                say(&error.to_string());
+                progress(&error.to_string());
                 reasons.push(error.to_string());
             }
         }
@@ -94,14 +92,14 @@ pub fn fetch(recipe: &Recipe, data_dir: &Path, say: &mut dyn FnMut(&str)) -> Res
         if !path.exists() {
             let part = part(&path);
             fs::write(&part, text).map_err(write_error(&part))?;
-            put(&part, &path)?;
+            sync_and_rename(&part, &path)?;
         }
     }
-    say(&format!("{} is in `{}`", recipe.title, folder.display()));
+    progress(&format!("{} is in `{}`", recipe.title, folder.display()));
     Ok(())
 }
 
-/// The files that are not there. One that is there must be the published one.
+/// The missing files. Existing ones must have the published checksums.
 fn missing<'a>(recipe: &'a Recipe, data_dir: &Path) -> Result<Vec<&'a RemoteFile>> {
     let mut missing = Vec::new();
     for file in &recipe.files {
@@ -116,31 +114,25 @@ fn missing<'a>(recipe: &'a Recipe, data_dir: &Path) -> Result<Vec<&'a RemoteFile
     Ok(missing)
 }
 
-fn from(
+fn fetch_from(
     source: &Source,
     folder: &Path,
     files: &[&RemoteFile],
-    say: &mut dyn FnMut(&str),
+    progress: &mut dyn FnMut(&str),
 ) -> Result<()> {
     match source {
         Source::Folder(origin) => {
             for file in files {
                 copy(&origin.join(&file.name), folder, file)?;
-                say(&format!("copied {} from `{}`", file.name, origin.display()));
+                progress(&format!("copied {} from `{}`", file.name, origin.display()));
             }
         }
         Source::Http(base) => {
             for file in files {
                 let path = folder.join(&file.name);
                 let address = format!("{}/{}", base.trim_end_matches('/'), file.name);
-                http::download(&address, &part(&path), say)?;
-                verify_and_put(file, &path)?;
-            }
-        }
-        Source::Debian { package, inside } => {
-            let unpacked = debian::unpack(package, say)?;
-            for file in files {
-                copy(&unpacked.path().join(inside).join(&file.name), folder, file)?;
+                http::download(&address, &part(&path), progress)?;
+                verify_and_rename(file, &path)?;
             }
         }
     }
@@ -156,26 +148,26 @@ fn copy(from: &Path, folder: &Path, file: &RemoteFile) -> Result<()> {
     })?;
     let mut writer = File::create(&part).map_err(write_error(&part))?;
     std::io::copy(&mut reader, &mut writer).map_err(write_error(&part))?;
-    verify_and_put(file, &path)
+    verify_and_rename(file, &path)
 }
 
-/// Gives the finished part of `path` its name, if it is the published file, and else deletes it.
-fn verify_and_put(file: &RemoteFile, path: &Path) -> Result<()> {
+/// Verifies the `.part` file of `path` and renames it, or deletes it.
+fn verify_and_rename(file: &RemoteFile, path: &Path) -> Result<()> {
     let part = part(path);
     if let Some((found, expected)) = file.checksums.difference(&part)? {
         fs::remove_file(&part).map_err(write_error(&part))?;
         let advice = "it was deleted".to_owned();
         return Err(Error::Checksum { path: part, found, expected, advice });
     }
-    put(&part, path)
+    sync_and_rename(&part, path)
 }
 
-/// Syncs and renames, so that a crash leaves a whole file or none.
-fn put(part: &Path, path: &Path) -> Result<()> {
+/// Replaces `path` by the synced `part`, so that a crash leaves a whole file or none.
+fn sync_and_rename(part: &Path, path: &Path) -> Result<()> {
     let synced = File::open(part).and_then(|file| file.sync_all());
     synced.and_then(|()| fs::rename(part, path)).map_err(write_error(path))?;
     if let Some(folder) = path.parent() {
-        // Not every system lets a folder be opened; the rename is done either way.
+        // Not every system can open a folder; the rename is done either way.
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
     }
     Ok(())

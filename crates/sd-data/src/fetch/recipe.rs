@@ -1,9 +1,9 @@
-//! The data sets that are published, where, and under which checksums.
+//! The published data sets, their sources and checksums.
 
 use super::Checksums;
 use std::path::{Path, PathBuf};
 
-/// A data set that can be fetched.
+/// A published data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
     /// CIFAR-10, 170 MB.
@@ -14,52 +14,45 @@ pub enum Published {
     FashionMnist,
 }
 
-/// How to get a data set.
+/// Files and sources of a data set.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    /// The data set as people call it.
+    /// Display name.
     pub title: String,
-    /// The folder inside the data folder for the files, if they have one of their own.
+    /// Subfolder of the data folder for the files, if any.
     pub folder: Option<String>,
-    /// The folder inside the data folder that makes the files unnecessary, if there is one.
+    /// Subfolder of the data folder with the unpacked files, which replaces the archive, if any.
     pub unpacked: Option<String>,
-    /// What to get.
+    /// Files to download.
     pub files: Vec<RemoteFile>,
-    /// Small files that are written beside: their names and texts.
+    /// Small files to write beside them: names and contents.
     pub texts: Vec<(String, String)>,
-    /// Where from, in this order.
+    /// Sources, in the order to try.
     pub sources: Vec<Source>,
-    /// What a person can do where no source helps; followed by "in" and the folder.
+    /// What to do if every source fails; followed by "in" and the folder.
     pub advice: String,
 }
 
 /// A file of a data set.
 #[derive(Clone, Debug)]
 pub struct RemoteFile {
-    /// Its name, at its source and here.
+    /// File name, at the source and in the data folder.
     pub name: String,
-    /// What it must be.
+    /// Expected checksums.
     pub checksums: Checksums,
 }
 
-/// Where files come from.
+/// A source of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A folder of this machine that has the files.
+    /// A local folder.
     Folder(PathBuf),
-    /// An address, `http` or `https`, that the files' names are appended to.
+    /// An `http` or `https` URL that the file names are appended to.
     Http(String),
-    /// A Debian package, downloaded by `apt-get` and unpacked by `dpkg` without being installed.
-    Debian {
-        /// Its name.
-        package: String,
-        /// The folder of the files in it.
-        inside: PathBuf,
-    },
 }
 
 impl Source {
-    /// What a person means who writes an address or a folder.
+    /// Parses a command-line argument: a URL or a folder.
     pub fn from_argument(argument: &str) -> Self {
         if argument.starts_with("http://") || argument.starts_with("https://") {
             Self::Http(argument.to_owned())
@@ -70,7 +63,7 @@ impl Source {
 }
 
 impl Recipe {
-    /// Where the files go.
+    /// The folder for the files.
     pub fn folder(&self, data_dir: &Path) -> PathBuf {
         self.folder.as_ref().map_or_else(|| data_dir.to_owned(), |folder| data_dir.join(folder))
     }
@@ -86,10 +79,8 @@ impl Recipe {
 
 const TORONTO: &str = "https://www.cs.toronto.edu/~kriz";
 const ZALANDO: &str = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com";
-const DEBIAN: &str = "dataset-fashion-mnist";
-const DEBIAN_FOLDER: &str = "usr/share/datasets/fashion-mnist";
 
-/// Name, MD5 of the official file, SHA-256 of its content: Debian packs the same content without
+/// Name, MD5 of the official file, SHA-256 of its content: Debian repacks the same content without
 /// the names and times of the official files.
 const FASHION_MNIST: [[&str; 3]; 4] = [
     [
@@ -118,10 +109,10 @@ const FASHION_CLASSES: &str = "T-shirt/top\nTrouser\nPullover\nDress\nCoat\nSand
                                Sneaker\nBag\nAnkle boot\n";
 
 impl Published {
-    /// All of them.
+    /// All published data sets.
     pub const ALL: [Self; 3] = [Self::Cifar10, Self::Cifar100, Self::FashionMnist];
 
-    /// What the command line calls it.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cifar10 => "cifar10",
@@ -130,7 +121,7 @@ impl Published {
         }
     }
 
-    /// Its files, and its sources.
+    /// Its files and sources.
     pub fn recipe(self) -> Recipe {
         match self {
             Self::Cifar10 => cifar(
@@ -178,15 +169,12 @@ fn fashion_mnist() -> Recipe {
         unpacked: None,
         files: FASHION_MNIST.into_iter().map(file).collect(),
         texts: vec![("class_names.txt".to_owned(), FASHION_CLASSES.to_owned())],
-        sources: vec![
-            Source::Folder(Path::new("/").join(DEBIAN_FOLDER)),
-            Source::Http(ZALANDO.to_owned()),
-            Source::Debian { package: DEBIAN.to_owned(), inside: PathBuf::from(DEBIAN_FOLDER) },
-        ],
-        advice: format!(
-            "run the command again to resume, or install Debian's package `{DEBIAN}`, or get the \
-             four files from https://github.com/zalandoresearch/fashion-mnist and put them"
-        ),
+        sources: vec![Source::Http(ZALANDO.to_owned())],
+        advice:
+            "run the command again to resume, or scripts/fetch_fashion_mnist.sh to try Debian's \
+                 package, or get the four files from \
+                 https://github.com/zalandoresearch/fashion-mnist and put them"
+                .to_owned(),
     }
 }
 
@@ -195,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_argument_is_an_address_or_a_folder() {
+    fn arguments_are_urls_or_folders() {
         assert_eq!(Source::from_argument("http://a/b"), Source::Http("http://a/b".to_owned()));
         assert_eq!(Source::from_argument("https://a"), Source::Http("https://a".to_owned()));
         assert_eq!(Source::from_argument("a/b"), Source::Folder(PathBuf::from("a/b")));

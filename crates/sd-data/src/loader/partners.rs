@@ -1,4 +1,4 @@
-//! Another image of the same class, for each image.
+//! Random partners of the same class.
 
 use rand::RngExt;
 
@@ -11,7 +11,7 @@ pub(super) struct Partners {
 }
 
 impl Partners {
-    pub(super) fn of(labels: &[usize], classes: usize) -> Self {
+    pub(super) fn new(labels: &[usize], classes: usize) -> Self {
         let mut by_class = vec![Vec::new(); classes];
         for (sample, &label) in labels.iter().enumerate() {
             by_class[label].push(sample);
@@ -19,14 +19,14 @@ impl Partners {
         Self { by_class }
     }
 
-    /// A partner of `sample`, which is of the class `label`: each other image of the class is as
-    /// likely, and only where there is none it is `sample` itself.
+    /// A partner of `sample`, drawn uniformly from the other images of the class `label`; `sample`
+    /// itself if there are none.
     pub(super) fn draw(&self, sample: usize, label: usize, random: &mut Stream) -> usize {
         let class = &self.by_class[label];
         match class.split_last() {
             Some((&last, others)) if !others.is_empty() => {
                 let drawn = others[random.random_range(..others.len())];
-                // The last one is not among those to draw from: it stands in for `sample`.
+                // The last image is not drawn from `others`: it replaces `sample`.
                 if drawn == sample { last } else { drawn }
             }
             _ => sample,
@@ -40,8 +40,8 @@ mod tests {
     use crate::random;
 
     #[test]
-    fn every_other_image_of_the_class_is_drawn_and_no_other() {
-        let partners = Partners::of(&[0, 1, 0, 0, 2, 1, 0], 3);
+    fn partners_are_uniform_over_the_class() {
+        let partners = Partners::new(&[0, 1, 0, 0, 2, 1, 0], 3);
         for (sample, label, others) in
             [(0, 0, vec![2, 3, 6]), (6, 0, vec![0, 2, 3]), (5, 1, vec![1]), (4, 2, vec![4])]
         {

@@ -6,7 +6,7 @@ use crate::{
 use std::collections::HashSet;
 use std::path::Path;
 
-/// 50 images of 3×6×5, and a configuration of 7 a batch: eight batches, the last of one.
+/// 50 images of 3×6×5. With a batch size of 7: eight batches, the last of one image.
 fn images() -> Arc<ImageSet> {
     let config: DataConfig = toml::from_str(
         "dataset = { synthetic = { classes = 4, train = 50, test = 4, channels = 3, height = 6, width = 5, seed = 0 } }",
@@ -43,8 +43,8 @@ fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(Vec<u32>, Vec<i64>)> {
 }
 
 #[test]
-fn threads_and_prefetch_change_no_bit() {
-    // Of every sort: what moves, what changes values, what erases.
+fn batches_do_not_depend_on_threads_or_prefetch() {
+    // All kinds: moving pixels, changing values, erasing.
     let more = [
         AugmentConfig::AutoAugment(AutoAugmentConfig {
             policy: AutoAugmentPolicy::Cifar10,
@@ -71,7 +71,7 @@ fn threads_and_prefetch_change_no_bit() {
 }
 
 #[test]
-fn an_epoch_goes_on_at_any_batch() {
+fn an_epoch_resumes_at_any_batch() {
     let loader = loader(|_| {});
     let expected = bits(loader.epoch(5, 0));
     for first in 0..=9 {
@@ -90,16 +90,16 @@ fn seed_and_epoch_change_order_and_augmentation() {
 }
 
 #[test]
-fn the_memory_of_a_batch_comes_back() {
+fn the_memory_of_batches_is_reused() {
     let loader = loader(|_| {});
-    assert_eq!(loader.work.buffers.take(0).capacity(), 0);
+    assert_eq!(loader.work.buffers.acquire(0).capacity(), 0);
     assert_eq!(loader.epoch(0, 0).count(), 8);
-    assert!(loader.work.buffers.take(0).capacity() >= 90);
+    assert!(loader.work.buffers.acquire(0).capacity() >= 90);
 }
 
-/// The same image gets the same change wherever it stands in the epoch.
+/// The same image is augmented alike at any position of the epoch.
 #[test]
-fn augmentation_follows_the_sample() {
+fn augmentation_depends_on_the_sample() {
     let collect = |order| {
         let loader = loader(|config| config.order = order);
         let batches: Vec<Batch> = loader.epoch(2, 0).collect();
@@ -115,7 +115,7 @@ fn augmentation_follows_the_sample() {
 }
 
 #[test]
-fn partners_are_other_images_of_the_class_and_change_no_bit_of_the_batch() {
+fn partners_are_of_the_same_class_and_leave_the_batch_unchanged() {
     let all = |threads| {
         let paired = loader(|config| {
             config.partners = true;
@@ -171,7 +171,7 @@ fn without_augmentation_a_batch_is_the_normalised_images() {
 }
 
 #[test]
-fn an_epoch_has_every_image_once_or_full_batches_alone() {
+fn an_epoch_has_every_image_once_or_only_full_batches() {
     let all = loader(|_| {});
     assert_eq!((all.batches(), all.images()), (8, 50));
     let mut labels: Vec<i64> = all.epoch(0, 0).flat_map(|batch| batch.labels).collect();
@@ -196,14 +196,14 @@ fn dropping_an_epoch_early_joins_its_producer() {
         let mut epoch = loader.epoch(0, 0);
         assert_eq!(epoch.by_ref().take(taken).count(), taken);
         drop(epoch);
-        // The producer held the only other handle to the work.
+        // The producer held the only other reference.
         assert_eq!(Arc::strong_count(&loader.work), 1);
     }
 }
 
 #[test]
 fn a_panic_in_a_worker_reaches_the_caller() {
-    // Fewer pixels than labels: the constructor would not let it pass.
+    // Fewer pixels than labels, which the constructor would reject.
     let mut broken = images().as_ref().clone();
     broken.pixels.truncate(20 * 90);
     let config = LoaderConfig { order: Order::Sequential, ..config() };
@@ -216,7 +216,7 @@ fn a_panic_in_a_worker_reaches_the_caller() {
 }
 
 #[test]
-fn what_leaves_no_batch_is_an_error() {
+fn invalid_configurations_are_rejected() {
     let message = |change: fn(&mut LoaderConfig)| {
         let mut config = config();
         change(&mut config);
@@ -235,5 +235,5 @@ fn what_leaves_no_batch_is_an_error() {
         message(|c| c.augment = vec![AugmentConfig::PadCrop(PadCropConfig { padding: 5 })]);
     assert!(padding.contains("pad_crop.padding` is 5"), "{padding}");
     let none = Loader::new(Arc::new(images().select(&[])), config()).unwrap_err().to_string();
-    assert!(none.contains("no image"), "{none}");
+    assert!(none.contains("no images"), "{none}");
 }

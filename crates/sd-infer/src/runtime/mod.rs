@@ -1,139 +1,114 @@
-//! What runs a network.
+//! Engines that run exported networks.
 //!
-//! A new runtime is a file here, a cargo feature, and a variant of [`Engine`]. Our own kernels are
-//! always there, and run what they have a kernel for.
+//! A new engine is a file here, a cargo feature, and a variant of [`Engine`].
 
 #[cfg(feature = "rten")]
-mod one_by_one;
+mod image_by_image;
+mod native;
 #[cfg(feature = "ort")]
 mod ort;
-mod own;
 #[cfg(feature = "rten")]
 mod rten;
-#[cfg(feature = "tract")]
-mod tract;
 
-use sd_onnx::quantize::Form;
+use sd_onnx::quantize::QuantFormat;
 
 use crate::{Batch, Error, Result};
 #[cfg(feature = "rten")]
-use one_by_one::OneByOne;
+use image_by_image::ImageByImage;
 
 /// A loaded network, or a segment of one.
 pub trait Runtime: std::fmt::Debug + Send {
-    /// All outputs, in the file's order. A map is for the same engine alone, whose next segment
-    /// takes it: our own kernels give it [channels last](Batch::is_channels_last).
+    /// Returns all outputs, in the file's order. A feature map may be
+    /// [channels-last](Batch::is_channels_last); only the same engine accepts it then.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if the network does not take such a batch.
+    /// [`Error::Runtime`] if the network does not accept the batch.
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>>;
 }
 
-/// The runtimes there are. Each but our own needs the cargo feature of its name.
+/// An inference engine. All but the native one need the cargo feature of their name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Engine {
-    /// Kernels of our own, for convolutional networks
-    Own,
-    /// rten: pure Rust
+    /// This project's engine (sd-engine), for the networks that it exports
+    #[cfg_attr(feature = "cli", value(alias = "own"))]
+    Native,
+    /// rten, in pure Rust, for other networks
     Rten,
-    /// tract: pure Rust, one thread
-    Tract,
     /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
     Ort,
 }
 
 impl Engine {
-    /// Loads the files of a network, whose convolutions have this form, into the fastest runtime of
-    /// those that the crate was built with: ONNX Runtime where `ORT_DYLIB_PATH` names its library,
-    /// else our own kernels where they have all that it takes, else rten, else tract.
+    /// Loads the files of a network, whose 8-bit convolutions have format `int8`, into the fastest
+    /// engine available: ONNX Runtime if `ORT_DYLIB_PATH` names its library, else the native engine
+    /// if it supports the network, else rten.
     ///
     /// # Errors
     /// See [`load`](Self::load).
     pub fn load_fastest(
         files: Vec<Vec<u8>>,
-        int8: Option<Form>,
+        int8: Option<QuantFormat>,
         threads: usize,
     ) -> Result<(Self, Vec<Box<dyn Runtime>>)> {
         let has_library = std::env::var_os("ORT_DYLIB_PATH").is_some();
-        let mut engine = Self::fastest_where(has_library, int8);
-        if engine == Self::Own {
-            let part = |bytes: &Vec<u8>| -> Result<Box<dyn Runtime>> {
-                Ok(Box::new(own::Own::load(bytes, threads)?))
-            };
-            match files.iter().map(part).collect() {
-                Ok(parts) => return Ok((engine, parts)),
-                // That there is no such kernel is no error where another runtime is there.
-                Err(error) if !cfg!(any(feature = "rten", feature = "tract", feature = "ort")) => {
-                    return Err(error);
-                }
-                Err(_) => engine = Self::fastest_other(),
+        let mut engine = Self::fastest(has_library, int8);
+        if engine == Self::Native {
+            let load = |bytes: &Vec<u8>| native::load(bytes, threads);
+            match files.iter().map(load).collect() {
+                Ok(segments) => return Ok((engine, segments)),
+                // An unsupported operator is no error if another engine runs the network.
+                Err(error) if !cfg!(any(feature = "rten", feature = "ort")) => return Err(error),
+                Err(_) => engine = Self::GENERAL,
             }
         }
-        let part = |bytes| engine.load(bytes, int8, threads);
-        Ok((engine, files.into_iter().map(part).collect::<Result<_>>()?))
+        let load = |bytes| engine.load(bytes, int8, threads);
+        Ok((engine, files.into_iter().map(load).collect::<Result<_>>()?))
     }
 
-    /// ONNX Runtime computes [`Form::ConvInteger`] slowly, our own kernels no [`Form::Qdq`].
-    fn fastest_where(has_library: bool, int8: Option<Form>) -> Self {
+    /// ONNX Runtime is slow for [`QuantFormat::ConvInteger`]; the native engine has no [`QuantFormat::Qdq`].
+    fn fastest(has_library: bool, int8: Option<QuantFormat>) -> Self {
         match int8 {
-            None | Some(Form::Qdq) if cfg!(feature = "ort") && has_library => Self::Ort,
-            None | Some(Form::ConvInteger) => Self::Own,
-            Some(Form::Qdq) => Self::fastest_other(),
+            None | Some(QuantFormat::Qdq) if cfg!(feature = "ort") && has_library => Self::Ort,
+            None | Some(QuantFormat::ConvInteger) => Self::Native,
+            Some(QuantFormat::Qdq) => Self::GENERAL,
         }
     }
 
-    /// Of those that run every network; ONNX Runtime where there is no other.
-    const fn fastest_other() -> Self {
-        if cfg!(feature = "rten") {
-            Self::Rten
-        } else if cfg!(feature = "tract") {
-            Self::Tract
-        } else {
-            Self::Ort
-        }
-    }
+    /// The engine for every network that the native one does not support.
+    const GENERAL: Self = if cfg!(feature = "rten") { Self::Rten } else { Self::Ort };
 
-    /// Its name.
+    /// Its name, as on the command line.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Own => "own",
+            Self::Native => "native",
             Self::Rten => "rten",
-            Self::Tract => "tract",
             Self::Ort => "ort",
         }
     }
 
-    /// Loads a file's bytes, whose convolutions have this form, to be run on this many threads.
+    /// Loads the bytes of a file, whose 8-bit convolutions have format `int8`, to run on `threads`.
     ///
     /// # Errors
-    /// [`Error::Runtime`] if the runtime cannot load them, [`Error::NoRuntime`] if the crate was
-    /// built without it.
+    /// [`Error::Runtime`] if the engine cannot load it, [`Error::NoRuntime`] if the crate was
+    /// built without the engine.
     pub fn load(
         self,
         bytes: Vec<u8>,
-        int8: Option<Form>,
+        int8: Option<QuantFormat>,
         threads: usize,
     ) -> Result<Box<dyn Runtime>> {
         match self {
-            Self::Own => Ok(Box::new(own::Own::load(&bytes, threads)?)),
+            Self::Native => native::load(&bytes, threads),
             #[cfg(feature = "rten")]
             Self::Rten => {
                 let runtime = Box::new(rten::Rten::load(bytes, threads)?);
-                let whole = int8 != Some(Form::ConvInteger);
-                Ok(if whole { runtime } else { Box::new(OneByOne(runtime)) })
+                let whole = int8 != Some(QuantFormat::ConvInteger);
+                Ok(if whole { runtime } else { Box::new(ImageByImage(runtime)) })
             }
-            #[cfg(feature = "tract")]
-            Self::Tract if threads == 1 => Ok(Box::new(tract::Tract::load(&bytes)?)),
-            #[cfg(feature = "tract")]
-            Self::Tract => Err(Error::Value {
-                key: "threads",
-                found: threads.to_string(),
-                expected: "1, for tract runs on one thread",
-            }),
             #[cfg(feature = "ort")]
             Self::Ort => Ok(Box::new(ort::Ort::load(&bytes, threads)?)),
-            #[allow(unreachable_patterns, reason = "with every feature there is none left")]
+            #[allow(unreachable_patterns, reason = "with every feature, no engine is left")]
             _ => {
                 let _ = (bytes, int8, threads);
                 Err(Error::NoRuntime(self.name()))
@@ -142,21 +117,19 @@ impl Engine {
     }
 }
 
-/// An error of this runtime, with all its causes.
+/// An error of this engine, with all its causes.
 fn failed(engine: Engine, error: impl std::fmt::Display) -> Error {
     Error::Runtime { runtime: engine.name(), reason: format!("{error:#}") }
 }
 
-/// What `work` gives, its panics as errors: a file that a runtime did not think of is no reason
-/// for a program to end.
-fn caught<T, E: std::fmt::Display>(
+/// Runs `work` and turns its panics into errors, so that a malformed file does not end the process.
+fn catch_panic<T, E: std::fmt::Display>(
     engine: Engine,
     work: impl FnOnce() -> std::result::Result<T, E>,
 ) -> Result<T> {
-    // Nothing that the work leaves half done is used after a panic: it reads the model, and the
-    // memory of maps that it gives back is written before it is read.
+    // Unwind safety: models are only read, and recycled buffers are overwritten before they are read.
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(|error| failed(engine, error)),
+        Ok(result) => result.map_err(|error| failed(engine, error)),
         Err(panic) => {
             let message = panic.downcast_ref::<String>().map(String::as_str);
             let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -170,11 +143,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn onnx_runtime_runs_what_it_is_fast_in_where_its_library_is_named() {
-        assert_eq!(Engine::fastest_where(true, None), Engine::Ort);
-        assert_eq!(Engine::fastest_where(true, Some(Form::Qdq)), Engine::Ort);
-        assert_eq!(Engine::fastest_where(true, Some(Form::ConvInteger)), Engine::Own);
-        assert_eq!(Engine::fastest_where(false, None), Engine::Own);
-        assert_eq!(Engine::fastest_where(false, Some(Form::Qdq)), Engine::Rten);
+    fn onnx_runtime_is_chosen_for_f32_and_qdq_if_its_library_is_named() {
+        assert_eq!(Engine::fastest(true, None), Engine::Ort);
+        assert_eq!(Engine::fastest(true, Some(QuantFormat::Qdq)), Engine::Ort);
+        assert_eq!(Engine::fastest(true, Some(QuantFormat::ConvInteger)), Engine::Native);
+        assert_eq!(Engine::fastest(false, None), Engine::Native);
+        assert_eq!(Engine::fastest(false, Some(QuantFormat::Qdq)), Engine::Rten);
     }
 }

@@ -1,5 +1,5 @@
-//! ONNX Runtime (<https://onnxruntime.ai>), through the ort crate. Its library is no part of the
-//! program: `ORT_DYLIB_PATH` names it, such as the one in PyPI's wheel `onnxruntime`.
+//! ONNX Runtime (<https://onnxruntime.ai>), through the ort crate. Its library is loaded at run time
+//! from `ORT_DYLIB_PATH`, such as the one in PyPI's wheel `onnxruntime`.
 
 use ort::session::Session;
 use ort::value::Tensor;
@@ -14,13 +14,17 @@ pub struct Ort(Session);
 impl Ort {
     /// Loads a file.
     pub fn load(bytes: &[u8], threads: usize) -> Result<Self> {
-        // ort panics where the library is not found; this says so first.
-        let path = std::env::var_os("ORT_DYLIB_PATH")
-            .ok_or_else(|| failed(Engine::Ort, "ORT_DYLIB_PATH names no library"))?;
+        // Without this check, ort panics if it finds no library.
+        let path = std::env::var_os("ORT_DYLIB_PATH").ok_or_else(|| {
+            failed(
+                Engine::Ort,
+                "ORT_DYLIB_PATH is not set, expected the path of ONNX Runtime's library",
+            )
+        })?;
         let environment = ort::init_from(path).map_err(|error| failed(Engine::Ort, error))?;
         environment.commit();
-        // A staged network is several sessions, each with threads of its own: those of one that has
-        // ended must not wait by spinning where the next one's are to compute.
+        // A staged network is several sessions with their own threads: those of an earlier segment
+        // must not spin while the next segment computes.
         let session = || {
             Session::builder()?
                 .with_intra_threads(threads)?
@@ -43,7 +47,7 @@ impl Runtime for Ort {
             };
             outputs.into_iter().map(|(_, value)| batch(value.view())).collect()
         };
-        let unfit = || failed(Engine::Ort, "the network gives other than batches of floats");
+        let unfit = || failed(Engine::Ort, "expected a network whose outputs are batches of f32");
         batches().map_err(|error| failed(Engine::Ort, error))?.ok_or_else(unfit)
     }
 }

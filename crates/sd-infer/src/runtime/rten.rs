@@ -6,10 +6,10 @@ use rten::{Model, ModelOptions, RunOptions, ThreadPool, op_registry};
 use rten_tensor::prelude::*;
 use rten_tensor::{Tensor, TensorView};
 
-use super::{Engine, Runtime, caught, failed};
+use super::{Engine, Runtime, catch_panic, failed};
 use crate::{Batch, Result};
 
-/// A network in rten, with threads of its own.
+/// A network in rten, with its own thread pool.
 pub struct Rten {
     model: Model,
     threads: Arc<ThreadPool>,
@@ -24,7 +24,7 @@ impl std::fmt::Debug for Rten {
 impl Rten {
     /// Loads a file.
     pub fn load(bytes: Vec<u8>, threads: usize) -> Result<Self> {
-        // What `cargo xtask export` writes; the linker leaves the other operators out.
+        // The operators that `cargo xtask export` writes; the linker drops all others.
         let operators = op_registry!(
             Add,
             AveragePool,
@@ -62,7 +62,7 @@ impl Rten {
         let mut options = ModelOptions::with_ops(operators);
         let load = || options.prepack_weights(true).load(bytes);
         Ok(Self {
-            model: caught(Engine::Rten, load)?,
+            model: catch_panic(Engine::Rten, load)?,
             threads: Arc::new(ThreadPool::with_num_threads(threads)),
         })
     }
@@ -72,19 +72,19 @@ impl Runtime for Rten {
     fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
         let unfit = |what: &str| failed(Engine::Rten, what);
         let &[input] = self.model.input_ids() else {
-            return Err(unfit("the network takes other than one input"));
+            return Err(unfit("expected a network with one input"));
         };
         let (shape, values) = batch.into_parts();
         let tensor = Tensor::from_data(shape.as_slice(), values);
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(&self.threads)));
         let model = &self.model;
         let run = || model.run(vec![(input, tensor.into())], model.output_ids(), Some(options));
-        let outputs = caught(Engine::Rten, run)?;
+        let outputs = catch_panic(Engine::Rten, run)?;
         let batch = |value: &rten::Value| {
             let view: TensorView<f32> = value.as_tensor_view()?;
             Batch::new(view.shape().to_vec(), view.to_vec())
         };
         let batches = outputs.iter().map(batch).collect::<Option<_>>();
-        batches.ok_or_else(|| unfit("the network gives other than batches of floats"))
+        batches.ok_or_else(|| unfit("expected a network whose outputs are batches of f32"))
     }
 }

@@ -2,18 +2,20 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use super::Attention;
 use super::squeeze_excite::Excitation;
-use super::weigh_channels;
 use crate::error::{odd, positive};
+use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
-use crate::pool::global_average;
 use crate::shape::Window;
 use crate::{Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
 
-/// Configuration of [`Cbam`].
+/// CBAM: channels scaled, then positions. 2C²/r + 2k² parameters, without biases and, as in the
+/// paper's equation 3, without batch norm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CbamConfig {
@@ -29,29 +31,32 @@ impl Default for CbamConfig {
     }
 }
 
-/// Channels weighed, then positions: 2C²/r + 2k² parameters, without biases and, as in the paper's
-/// equation 3, without batch norm.
-#[derive(Debug)]
-pub struct Cbam {
-    channel: Excitation,
-    spatial: Convolution,
-}
-
-impl Cbam {
-    /// CBAM for this many channels.
-    ///
-    /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for a reduction that is not positive, or a kernel that
-    /// is even or not positive.
-    pub fn new(vs: &nn::Path, channels: i64, config: &CbamConfig) -> Result<Self> {
-        let reduction = positive("cbam.reduction", config.reduction)?;
-        let window = Window::same(odd("cbam.kernel", config.kernel)?, 1);
+impl Attention for CbamConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+        let reduction = positive("cbam.reduction", self.reduction)?;
+        let window = Window::same(odd("cbam.kernel", self.kernel)?, 1);
         let planes = ConvGeometry { inputs: 2, outputs: 1, window };
-        Ok(Self {
+        Ok(Box::new(Cbam {
             channel: Excitation::new(&(vs / "channel"), channels, reduction),
             spatial: Convolution::new(&(vs / "spatial"), planes, 1)?,
-        })
+        }))
     }
+
+    fn name(&self) -> &'static str {
+        "cbam"
+    }
+}
+
+impl Examples for CbamConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+#[derive(Debug)]
+struct Cbam {
+    channel: Excitation,
+    spatial: Convolution,
 }
 
 impl nn::Module for Cbam {
@@ -59,7 +64,7 @@ impl nn::Module for Cbam {
     fn forward(&self, input: &Tensor) -> Tensor {
         let largest = input.amax([2i64, 3].as_slice(), false);
         let channels = global_average(input).apply(&self.channel) + largest.apply(&self.channel);
-        let refined = weigh_channels(input, &channels.sigmoid());
+        let refined = scale_channels(input, &channels.sigmoid());
         let mean = refined.mean_dim([1i64].as_slice(), true, None);
         let planes = Tensor::cat(&[mean, refined.amax([1i64].as_slice(), true)], 1);
         let positions = planes.apply(&self.spatial).sigmoid();
@@ -68,19 +73,19 @@ impl nn::Module for Cbam {
 }
 
 impl Block for Cbam {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.channel.channels(), "CBAM")?;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        input.expect_channels(self.channel.channels(), "CBAM")?;
         let params = self.channel.params();
-        // The same layers see the means and the maxima.
+        // The means and the maxima pass through the same layers.
         let channel = Cost { params, macs: 2 * params };
-        let (spatial, _) = self.spatial.cost(FeatureShape { channels: 2, ..input })?;
-        Ok((channel + spatial, shape))
+        let spatial = self.spatial.cost(FeatureShape { channels: 2, ..input })?;
+        Ok(channel + spatial)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let mean = onnx::along(graph, "ReduceMean", input, &[2, 3]);
         let largest = onnx::along(graph, "ReduceMax", input, &[2, 3]);
-        // Side by side through the layers that they share; their sum is twice their mean.
+        // Both pass through the shared layers at once; their sum is twice their mean.
         let both = graph.node("Concat", &[&mean, &largest], vec![int("axis", 3)]);
         let both = self.channel.onnx(graph, &both);
         let channels = onnx::along(graph, "ReduceMean", &both, &[3]);

@@ -2,19 +2,22 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
+use super::Attention;
 use crate::error::positive;
 use crate::onnx;
 use crate::shape::Window;
 use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
 
-/// Channels of the bottleneck at least, as in the authors' code.
-const LEAST: i64 = 8;
+/// Minimum channels of the bottleneck, as in the authors' code.
+const MIN_HIDDEN: i64 = 8;
 
-/// Configuration of [`Coordinate`].
+/// Coordinate attention: each value scaled by weights of its row and of its column, from the means
+/// along both. About 3C · max(8, C/r) parameters, without biases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CoordinateConfig {
@@ -28,39 +31,44 @@ impl Default for CoordinateConfig {
     }
 }
 
-/// Each value weighed by its row and by its column, from the means along both: about
-/// 3C · max(8, C/r) parameters, without biases.
+impl Attention for CoordinateConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+        let reduction = positive("coordinate.reduction", self.reduction)?;
+        let hidden = (channels / reduction).max(MIN_HIDDEN);
+        let pointwise = |name, inputs, outputs| {
+            let window = Window::same(1, 1);
+            Convolution::new(&(vs / name), ConvGeometry { inputs, outputs, window }, 1)
+        };
+        Ok(Box::new(Coordinate {
+            reduce: pointwise("reduce", channels, hidden)?,
+            norm: BatchNorm::new(&(vs / "norm"), hidden),
+            row: pointwise("row", hidden, channels)?,
+            column: pointwise("column", hidden, channels)?,
+        }))
+    }
+
+    fn name(&self) -> &'static str {
+        "coordinate"
+    }
+}
+
+impl Examples for CoordinateConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
 #[derive(Debug)]
-pub struct Coordinate {
+struct Coordinate {
     reduce: Convolution,
     norm: BatchNorm,
     row: Convolution,
     column: Convolution,
 }
 
-impl Coordinate {
-    /// Coordinate attention for this many channels.
-    ///
-    /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for a reduction that is not positive.
-    pub fn new(vs: &nn::Path, channels: i64, config: &CoordinateConfig) -> Result<Self> {
-        let hidden = (channels / positive("coordinate.reduction", config.reduction)?).max(LEAST);
-        let pointwise = |name, inputs, outputs| {
-            let window = Window::same(1, 1);
-            Convolution::new(&(vs / name), ConvGeometry { inputs, outputs, window }, 1)
-        };
-        Ok(Self {
-            reduce: pointwise("reduce", channels, hidden)?,
-            norm: BatchNorm::new(&(vs / "norm"), hidden),
-            row: pointwise("row", hidden, channels)?,
-            column: pointwise("column", hidden, channels)?,
-        })
-    }
-}
-
 impl ModuleT for Coordinate {
-    /// With the authors' hard swish for the paper's δ. Rows and columns lie end to end in one
-    /// map `[N, C, H + W, 1]` for the layers that they share.
+    /// δ of the paper is the authors' hard swish. Rows and columns are concatenated to one map
+    /// `[N, C, H + W, 1]` for the layers that they share.
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         let (_, _, height, width) = input.size4().expect("a feature map has four axes");
         let rows = input.mean_dim([3i64].as_slice(), true, None);
@@ -74,19 +82,19 @@ impl ModuleT for Coordinate {
 }
 
 impl Block for Coordinate {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let line = |length| FeatureShape { height: length, width: 1, ..input };
-        let (reduce, hidden) = self.reduce.cost(line(input.height + input.width))?;
-        let (norm, hidden) = self.norm.cost(hidden)?;
-        let (row, _) = self.row.cost(FeatureShape { height: input.height, ..hidden })?;
-        let (column, _) = self.column.cost(FeatureShape { height: input.width, ..hidden })?;
-        Ok((reduce + norm + row + column, input))
+        let both = line(input.height + input.width);
+        let hidden = self.reduce.output_shape(both)?;
+        let row = self.row.cost(FeatureShape { height: input.height, ..hidden })?;
+        let column = self.column.cost(FeatureShape { height: input.width, ..hidden })?;
+        Ok(self.reduce.cost(both)? + self.norm.cost(hidden)? + row + column)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         let rows = onnx::along(graph, "ReduceMean", input, &[3]);
         let columns = onnx::along(graph, "ReduceMean", input, &[2]);
-        let columns = onnx::turned(graph, &columns, &[0, 1, 3, 2]);
+        let columns = onnx::transposed(graph, &columns, &[0, 1, 3, 2]);
         let both = graph.node("Concat", &[&rows, &columns], vec![int("axis", 2)]);
         let both = self.reduce.onnx(graph, &both, shape)?;
         let both = self.norm.onnx(graph, &both, shape)?;
@@ -97,8 +105,8 @@ impl Block for Coordinate {
         let rows = graph.node("Sigmoid", &[&rows], vec![]);
         let columns = self.column.onnx(graph, &columns, shape)?;
         let columns = graph.node("Sigmoid", &[&columns], vec![]);
-        let columns = onnx::turned(graph, &columns, &[0, 1, 3, 2]);
-        let weighed = graph.node("Mul", &[input, &rows], vec![]);
-        Ok(graph.node("Mul", &[&weighed, &columns], vec![]))
+        let columns = onnx::transposed(graph, &columns, &[0, 1, 3, 2]);
+        let scaled = graph.node("Mul", &[input, &rows], vec![]);
+        Ok(graph.node("Mul", &[&scaled, &columns], vec![]))
     }
 }

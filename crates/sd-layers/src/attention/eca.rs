@@ -2,48 +2,55 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, ints};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use super::weigh_channels;
+use super::Attention;
 use crate::error::odd;
 use crate::init::uniform_fan_in;
+use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
-use crate::pool::global_average;
 use crate::precision::like;
 use crate::{Block, Cost, FeatureShape, Result};
 
-/// Configuration of [`Eca`].
+/// Efficient channel attention: each channel scaled by σ of a 1-D convolution over the channels'
+/// means. k parameters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EcaConfig {
-    /// Neighbouring channels that decide a channel's weight, odd; by default from the number of
-    /// channels, equation 12 of the paper.
+    /// k, odd: channels that the convolution covers. By default it grows with the channels
+    /// (equation 12 of the paper).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<i64>,
 }
 
-/// Each channel weighed by σ of a convolution over the means of its neighbours: k parameters.
+impl Attention for EcaConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+        let kernel = self.kernel.unwrap_or_else(|| adaptive_kernel(channels));
+        let kernel = odd("eca.kernel", kernel)?;
+        let weight = vs.var("weight", &[1, 1, kernel], uniform_fan_in(kernel));
+        Ok(Box::new(Eca { weight, channels }))
+    }
+
+    fn name(&self) -> &'static str {
+        "eca"
+    }
+}
+
+impl Examples for EcaConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
 #[derive(Debug)]
-pub struct Eca {
+struct Eca {
     weight: Tensor,
     channels: i64,
 }
 
-impl Eca {
-    /// Efficient channel attention for this many channels.
-    ///
-    /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for a kernel that is even or not positive.
-    pub fn new(vs: &nn::Path, channels: i64, config: &EcaConfig) -> Result<Self> {
-        let kernel = config.kernel.unwrap_or_else(|| adaptive_kernel(channels));
-        let kernel = odd("eca.kernel", kernel)?;
-        let weight = vs.var("weight", &[1, 1, kernel], uniform_fan_in(kernel));
-        Ok(Self { weight, channels })
-    }
-}
-
-/// Equation 12: |log₂(C)/γ + b/γ| to the next odd number, with γ 2 and b 1.
+/// Equation 12: |log₂(C)/γ + b/γ| rounded up to an odd number, with γ = 2 and b = 1.
 fn adaptive_kernel(channels: i64) -> i64 {
     let kernel = ((channels as f64).log2() + 1.0).abs() / 2.0;
     kernel as i64 | 1
@@ -55,18 +62,18 @@ impl nn::Module for Eca {
         let padding = weight.size()[2] / 2;
         let neighbours = global_average(input).unsqueeze(1);
         let weights = neighbours.conv1d(&weight, None::<Tensor>, 1, padding, 1, 1).sigmoid();
-        weigh_channels(input, &weights.squeeze_dim(1))
+        scale_channels(input, &weights.squeeze_dim(1))
     }
 }
 
 impl Block for Eca {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.channels, "ECA")?;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        input.expect_channels(self.channels, "ECA")?;
         let params = self.weight.numel() as u64;
-        Ok((Cost { params, macs: params * self.channels as u64 }, shape))
+        Ok(Cost { params, macs: params * self.channels as u64 })
     }
 
-    /// The channels' means `[N, C, 1, 1]`, turned to `[N, 1, C, 1]`, are a map of one column.
+    /// The channels' means `[N, C, 1, 1]`, transposed to `[N, 1, C, 1]`, are a map of one column.
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
         let kernel = self.weight.size()[2];
         let turned = || vec![ints("perm", &[0, 2, 1, 3])];

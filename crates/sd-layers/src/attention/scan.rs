@@ -1,55 +1,55 @@
-//! The attention before SCAN's shallow classifiers (Zhang et al. 2019,
-//! <https://arxiv.org/abs/1906.03951>), heavy: a baseline.
+//! The attention of SCAN's shallow classifiers (Zhang et al. 2019,
+//! <https://arxiv.org/abs/1906.03951>), a baseline with many parameters.
 
 use sd_onnx::{Graph, Value};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
+use super::Attention;
 use crate::init::uniform_fan_in;
 use crate::onnx;
 use crate::precision::like;
 use crate::shape::Window;
-use crate::{
-    BatchNorm, BatchNormRelu, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result,
-    Sequential,
-};
+use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result, Sequential};
 
 /// Side of the transposed convolution's window.
 const SIDE: i64 = 4;
 
-/// The map weighed by σ of itself through a 3×3 convolution with stride 2, batch norm, ReLU, a
+/// The map scaled by σ of itself after a 3×3 convolution with stride 2, batch norm, ReLU, a
 /// transposed 4×4 convolution with stride 2 and batch norm: 25C² parameters.
 ///
-/// The authors' convolutions have biases; a batch norm follows each and would take them away again.
+/// The authors' convolutions have biases, which the batch norm after each cancels.
+pub struct Scan;
+
+impl Attention for Scan {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+        let halve =
+            ConvGeometry { inputs: channels, outputs: channels, window: Window::same(3, 2) };
+        let size = [channels, channels, SIDE, SIDE];
+        let up = vs / "up";
+        Ok(Box::new(ScanAttention {
+            down: Sequential::new()
+                .then(Convolution::new(&(vs / "down" / "conv"), halve, 1)?)
+                .then(BatchNorm::relu(&(vs / "down" / "norm"), channels)),
+            up: up.var("weight", &size, uniform_fan_in(size[1..].iter().product())),
+            norm: BatchNorm::new(&(vs / "norm"), channels),
+        }))
+    }
+
+    fn name(&self) -> &'static str {
+        "scan"
+    }
+}
+
 #[derive(Debug)]
-pub struct ScanAttention {
+struct ScanAttention {
     down: Sequential,
     up: Tensor,
     norm: BatchNorm,
 }
 
-impl ScanAttention {
-    /// SCAN's attention for this many channels.
-    ///
-    /// # Errors
-    /// See [`Convolution::new`].
-    pub fn new(vs: &nn::Path, channels: i64) -> Result<Self> {
-        let halve =
-            ConvGeometry { inputs: channels, outputs: channels, window: Window::same(3, 2) };
-        let size = [channels, channels, SIDE, SIDE];
-        let up = vs / "up";
-        Ok(Self {
-            down: Sequential::new()
-                .then(Convolution::new(&(vs / "down" / "conv"), halve, 1)?)
-                .then(BatchNormRelu::new(&(vs / "down" / "norm"), channels)),
-            up: up.var("weight", &size, uniform_fan_in(size[1..].iter().product())),
-            norm: BatchNorm::new(&(vs / "norm"), channels),
-        })
-    }
-}
-
 impl ModuleT for ScanAttention {
-    /// On a map of odd sides, the last row and column that the transposed convolution makes are cut.
+    /// For odd sides, the last row and column of the transposed convolution's output are cut.
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         let (_, _, height, width) = input.size4().expect("a feature map has four axes");
         let half = self.down.forward_t(input, train);
@@ -61,11 +61,11 @@ impl ModuleT for ScanAttention {
 }
 
 impl Block for ScanAttention {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let (down, half) = self.down.cost(input)?;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        let half = self.down.output_shape(input)?;
         let params = self.up.numel() as u64;
         let up = Cost { params, macs: params * half.positions() };
-        Ok((down + up + self.norm.cost(input)?.0, input))
+        Ok(self.down.cost(input)? + up + self.norm.cost(input)?)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {

@@ -2,9 +2,11 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use super::Attention;
 use crate::conv::{shuffle_channels, write_shuffle};
 use crate::error::positive;
 use crate::onnx;
@@ -14,41 +16,45 @@ use crate::{Block, Cost, Error, FeatureShape, Result};
 /// ε of PyTorch's group norm.
 const EPSILON: f64 = 1e-5;
 
-/// Configuration of [`Shuffle`].
+/// SA-Net: in each group, half of the channels scaled channel by channel and half position by
+/// position; then the channels of both halves interleaved. The groups share their 2C/G parameters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShuffleConfig {
-    /// G; the channels divide by 2G. By default the paper's 64, or half the channels where that is
+    /// G; the channels divide by 2G. By default the paper's 64, or half the channels if that is
     /// less.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<i64>,
 }
 
-/// In each group of channels, one half weighed channel by channel and one position by position;
-/// then the channels of both halves interleaved. The groups share their 2C/G parameters.
-#[derive(Debug)]
-pub struct Shuffle {
-    channel: Gate,
-    spatial: Gate,
-    groups: i64,
-}
-
-impl Shuffle {
-    /// Shuffle attention for this many channels.
-    ///
-    /// # Errors
-    /// [`Error::Groups`] if the channels do not divide by twice the groups, [`Error::Value`] if
-    /// these are not positive.
-    pub fn new(vs: &nn::Path, channels: i64, config: &ShuffleConfig) -> Result<Self> {
-        let groups = config.groups.unwrap_or_else(|| (channels / 2).clamp(1, 64));
+impl Attention for ShuffleConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+        let groups = self.groups.unwrap_or_else(|| (channels / 2).clamp(1, 64));
         let halves = 2 * positive("shuffle.groups", groups)?;
         if channels % halves != 0 {
             let what = "shuffle channels, two halves a group,";
             return Err(Error::Groups { what, channels, groups: halves });
         }
         let gate = |name| Gate::new(&(vs / name), channels / halves);
-        Ok(Self { channel: gate("channel"), spatial: gate("spatial"), groups })
+        Ok(Box::new(Shuffle { channel: gate("channel"), spatial: gate("spatial"), groups }))
     }
+
+    fn name(&self) -> &'static str {
+        "shuffle"
+    }
+}
+
+impl Examples for ShuffleConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+#[derive(Debug)]
+struct Shuffle {
+    channel: Gate,
+    spatial: Gate,
+    groups: i64,
 }
 
 impl nn::Module for Shuffle {
@@ -75,10 +81,10 @@ impl nn::Module for Shuffle {
 }
 
 impl Block for Shuffle {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let half = self.channel.weight.numel() as i64;
-        let shape = input.with_channels(2 * self.groups * half, "shuffle attention")?;
-        Ok((Cost { params: 4 * half as u64, macs: 0 }, shape))
+        input.expect_channels(2 * self.groups * half, "shuffle attention")?;
+        Ok(Cost { params: 4 * half as u64, macs: 0 })
     }
 
     /// On `[N, G, C/G, H·W]`.
@@ -108,8 +114,8 @@ impl Block for Shuffle {
     }
 }
 
-/// σ(w · x + b) along the last axis. It starts as the authors': w 0 and b 1. Group norm's own scale
-/// and shift would be the same two once more and are left out.
+/// σ(w · x + b) along the last axis, with the authors' initial w = 0 and b = 1. Group norm's own scale
+/// and shift would duplicate the two and are left out.
 #[derive(Debug)]
 struct Gate {
     weight: Tensor,

@@ -2,13 +2,16 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use super::Attention;
 use crate::onnx::scalar;
 use crate::{Block, Cost, FeatureShape, Result};
 
-/// Configuration of [`SimAm`].
+/// Attention without parameters: each neuron scaled by σ of its inverse energy, a function of its
+/// distance from the channel's mean.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimAmConfig {
@@ -22,18 +25,25 @@ impl Default for SimAmConfig {
     }
 }
 
-/// Each neuron weighed by σ of its inverse energy, its distance from its channel's mean: no
-/// parameters.
-#[derive(Debug)]
-pub struct SimAm {
-    lambda: f64,
+impl Attention for SimAmConfig {
+    fn build(&self, _: &nn::Path, _: i64) -> Result<Box<dyn Block>> {
+        Ok(Box::new(SimAm { lambda: self.lambda }))
+    }
+
+    fn name(&self) -> &'static str {
+        "simam"
+    }
 }
 
-impl SimAm {
-    /// SimAM; it needs no variables.
-    pub fn new(config: &SimAmConfig) -> Self {
-        Self { lambda: config.lambda }
+impl Examples for SimAmConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
     }
+}
+
+#[derive(Debug)]
+struct SimAm {
+    lambda: f64,
 }
 
 impl nn::Module for SimAm {
@@ -51,8 +61,8 @@ impl nn::Module for SimAm {
 }
 
 impl Block for SimAm {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        Ok((Cost::ZERO, input))
+    fn cost(&self, _: FeatureShape) -> Result<Cost> {
+        Ok(Cost::ZERO)
     }
 
     /// The sum over a channel is its mean times its positions.

@@ -2,19 +2,21 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use super::weigh_channels;
+use super::Attention;
 use crate::error::positive;
 use crate::init::uniform_fan_in;
+use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
-use crate::pool::global_average;
 use crate::precision::like;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
-/// Configuration of [`SqueezeExcite`].
+/// Squeeze and excitation: each channel scaled by σ(W₂ relu(W₁ means)). 2C²/r parameters, without
+/// biases as in the paper's equation 3.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SqueezeExciteConfig {
@@ -28,34 +30,38 @@ impl Default for SqueezeExciteConfig {
     }
 }
 
-/// Each channel weighed by σ(W₂ relu(W₁ means)): 2C²/r parameters, without biases as in the
-/// paper's equation 3.
-#[derive(Debug)]
-pub struct SqueezeExcite(Excitation);
+impl Attention for SqueezeExciteConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+        let reduction = positive("squeeze_excite.reduction", self.reduction)?;
+        Ok(Box::new(SqueezeExcite(Excitation::new(vs, channels, reduction))))
+    }
 
-impl SqueezeExcite {
-    /// Squeeze and excitation for this many channels.
-    ///
-    /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for a reduction that is not positive.
-    pub fn new(vs: &nn::Path, channels: i64, config: &SqueezeExciteConfig) -> Result<Self> {
-        let reduction = positive("squeeze_excite.reduction", config.reduction)?;
-        Ok(Self(Excitation::new(vs, channels, reduction)))
+    fn name(&self) -> &'static str {
+        "squeeze_excite"
     }
 }
+
+impl Examples for SqueezeExciteConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+#[derive(Debug)]
+struct SqueezeExcite(Excitation);
 
 impl nn::Module for SqueezeExcite {
     fn forward(&self, input: &Tensor) -> Tensor {
         let weights = global_average(input).apply(&self.0).sigmoid();
-        weigh_channels(input, &weights)
+        scale_channels(input, &weights)
     }
 }
 
 impl Block for SqueezeExcite {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let shape = input.with_channels(self.0.channels(), "squeeze-excite")?;
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        input.expect_channels(self.0.channels(), "squeeze-excite")?;
         let params = self.0.params();
-        Ok((Cost { params, macs: params }, shape))
+        Ok(Cost { params, macs: params })
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
@@ -86,7 +92,7 @@ impl Excitation {
         self.excite.size()[0]
     }
 
-    /// Parameters, and multiply-accumulates for one row.
+    /// Parameters; also the multiply-accumulates of one row.
     pub(super) fn params(&self) -> u64 {
         (self.squeeze.numel() + self.excite.numel()) as u64
     }

@@ -1,4 +1,4 @@
-//! The attention before the shallow classifiers of *Self-Distillation: Towards Efficient and Compact
+//! The attention of the shallow classifiers of *Self-Distillation: Towards Efficient and Compact
 //! Neural Networks* (Zhang et al., TPAMI 2021, <https://doi.org/10.1109/TPAMI.2021.3067100>), as in
 //! the authors' code: a baseline.
 
@@ -6,32 +6,33 @@ use sd_onnx::{Graph, Value, string};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
+use super::Attention;
 use crate::shape::Window;
 use crate::{
-    BatchNormRelu, Block, ConvGeometry, Cost, Error, FeatureShape, Result, SeparablePair,
-    Sequential,
+    BatchNorm, Block, ConvGeometry, Cost, Error, FeatureShape, Result, Sequential, separable_pair,
 };
 
-/// The map weighed by σ of itself through separable convolutions with stride 2, batch norm, ReLU
-/// and bilinear upsampling: 2C² + 18C parameters and three batch norms. No weight is below ½.
-#[derive(Debug)]
-pub struct TpamiAttention(Sequential);
+/// The map scaled by σ of itself after separable convolutions with stride 2, batch norm, ReLU and
+/// bilinear upsampling: 2C² + 18C parameters and three batch norms. No weight is below ½.
+pub struct Tpami;
 
-impl TpamiAttention {
-    /// The attention for this many channels.
-    ///
-    /// # Errors
-    /// See [`SeparablePair::new`].
-    pub fn new(vs: &nn::Path, channels: i64) -> Result<Self> {
+impl Attention for Tpami {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
         let halve =
             ConvGeometry { inputs: channels, outputs: channels, window: Window::same(3, 2) };
-        Ok(Self(
-            Sequential::new()
-                .then(SeparablePair::new(&(vs / "separable"), halve)?)
-                .then(BatchNormRelu::new(&(vs / "norm"), channels)),
-        ))
+        Ok(Box::new(TpamiAttention(
+            separable_pair(&(vs / "separable"), halve)?
+                .then(BatchNorm::relu(&(vs / "norm"), channels)),
+        )))
+    }
+
+    fn name(&self) -> &'static str {
+        "tpami"
     }
 }
+
+#[derive(Debug)]
+struct TpamiAttention(Sequential);
 
 impl ModuleT for TpamiAttention {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
@@ -42,20 +43,18 @@ impl ModuleT for TpamiAttention {
 }
 
 impl Block for TpamiAttention {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        Ok((self.0.cost(input)?.0, input))
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        self.0.cost(input)
     }
 
-    /// Of a map with odd sides, the scale is no number that every runtime rounds alike.
+    /// Odd sides are refused: runtimes round their scale differently.
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
         if shape.height % 2 == 1 || shape.width % 2 == 1 {
-            return Err(Error::NotWritten {
-                block: "the journal version's attention on odd sides",
-            });
+            return Err(Error::NotWritten { block: "the tpami attention on odd sides" });
         }
         let half = self.0.onnx(graph, input, shape)?;
-        // Before the first row and column tract 0.22 extrapolates, where the others repeat. So they are
-        // repeated, and cut off again.
+        // At the border tract 0.22 extrapolates where other runtimes repeat the edge. A border of
+        // repeated values, cut off afterwards, gives the same result everywhere.
         let border = graph.longs("border", &[0, 0, 1, 1, 0, 0, 1, 1]);
         let half = graph.node("Pad", &[&half, &border], vec![string("mode", "edge")]);
         let scales = graph.weight("scales", &[4], &[1.0, 1.0, 2.0, 2.0]);

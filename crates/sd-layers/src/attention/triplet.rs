@@ -2,16 +2,19 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
+use super::Attention;
 use crate::error::odd;
 use crate::onnx;
 use crate::shape::Window;
 use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
 
-/// Configuration of [`Triplet`].
+/// Triplet attention: the mean of three weights, one for each pair of the axes C, H and W, from the
+/// maximum and mean along the third. 6k² parameters and three batch norms of one channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TripletConfig {
@@ -25,10 +28,32 @@ impl Default for TripletConfig {
     }
 }
 
-/// The mean of three weights, one for each pair of the axes C, H and W, from the maximum and mean
-/// along the third: 6k² parameters and three batch norms of one channel.
+impl Attention for TripletConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+        let window = Window::same(odd("triplet.kernel", self.kernel)?, 1);
+        let branch = |name| {
+            let vs = vs / name;
+            let planes = ConvGeometry { inputs: 2, outputs: 1, window };
+            let conv = Convolution::new(&(&vs / "conv"), planes, 1)?;
+            Ok(Branch { conv, norm: BatchNorm::new(&(&vs / "norm"), 1) })
+        };
+        let branches = [branch("along_channels")?, branch("along_height")?, branch("along_width")?];
+        Ok(Box::new(Triplet { branches, channels }))
+    }
+
+    fn name(&self) -> &'static str {
+        "triplet"
+    }
+}
+
+impl Examples for TripletConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
 #[derive(Debug)]
-pub struct Triplet {
+struct Triplet {
     /// Along C, H, W.
     branches: [Branch; 3],
     channels: i64,
@@ -38,24 +63,6 @@ pub struct Triplet {
 struct Branch {
     conv: Convolution,
     norm: BatchNorm,
-}
-
-impl Triplet {
-    /// Triplet attention for this many channels.
-    ///
-    /// # Errors
-    /// [`Error::Value`](crate::Error::Value) for a kernel that is even or not positive.
-    pub fn new(vs: &nn::Path, channels: i64, config: &TripletConfig) -> Result<Self> {
-        let window = Window::same(odd("triplet.kernel", config.kernel)?, 1);
-        let branch = |name| {
-            let vs = vs / name;
-            let planes = ConvGeometry { inputs: 2, outputs: 1, window };
-            let conv = Convolution::new(&(&vs / "conv"), planes, 1)?;
-            Ok(Branch { conv, norm: BatchNorm::new(&(&vs / "norm"), 1) })
-        };
-        let branches = [branch("along_channels")?, branch("along_height")?, branch("along_width")?];
-        Ok(Self { branches, channels })
-    }
 }
 
 impl Branch {
@@ -68,8 +75,7 @@ impl Branch {
 }
 
 impl ModuleT for Triplet {
-    /// The paper rotates the map so that the pooled axis comes first; here it is
-    /// pooled where it lies.
+    /// The paper rotates the map so that the pooled axis comes first; here it is pooled in place.
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         let [c, h, w] = &self.branches;
         let weights =
@@ -79,20 +85,20 @@ impl ModuleT for Triplet {
 }
 
 impl Block for Triplet {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         let FeatureShape { channels, height, width } =
-            input.with_channels(self.channels, "triplet attention")?;
+            input.expect_channels(self.channels, "triplet attention")?;
         let mut total = Cost::ZERO;
         let planes = [(height, width), (channels, width), (channels, height)];
         for (branch, (height, width)) in self.branches.iter().zip(planes) {
-            let (conv, plane) = branch.conv.cost(FeatureShape::new(2, height, width))?;
-            total += conv + branch.norm.cost(plane)?.0;
+            total += branch.conv.cost(FeatureShape::new(2, height, width))?;
+            total += branch.norm.cost(FeatureShape::new(1, height, width))?;
         }
-        Ok((total, input))
+        Ok(total)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        // The axis that is pooled, and the orders that bring it to the front and back.
+        // The pooled axis, and the permutations that bring it to the front and back.
         let orders = [
             (1, [0, 1, 2, 3], [0, 1, 2, 3]),
             (2, [0, 2, 1, 3], [0, 2, 1, 3]),
@@ -102,13 +108,13 @@ impl Block for Triplet {
         for (branch, (axis, front, back)) in self.branches.iter().zip(orders) {
             let planes = ["ReduceMax", "ReduceMean"].map(|operator| {
                 let pooled = onnx::along(graph, operator, input, &[axis]);
-                onnx::turned(graph, &pooled, &front)
+                onnx::transposed(graph, &pooled, &front)
             });
             let planes = graph.node("Concat", &planes.each_ref(), vec![int("axis", 1)]);
             let plane = branch.conv.onnx(graph, &planes, shape)?;
             let plane = branch.norm.onnx(graph, &plane, shape)?;
             let weights = graph.node("Sigmoid", &[&plane], vec![]);
-            all.push(onnx::turned(graph, &weights, &back));
+            all.push(onnx::transposed(graph, &weights, &back));
         }
         let sum = graph.node("Add", &[&all[0], &all[1]], vec![]);
         let sum = graph.node("Add", &[&sum, &all[2]], vec![]);

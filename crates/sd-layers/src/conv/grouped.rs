@@ -4,69 +4,67 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use super::{ConvGeometry, Convolution};
+use super::{ConvGeometry, ConvKind, Convolution};
 use crate::onnx;
-use crate::{Block, Cost, FeatureShape, Result};
+use crate::{Block, Cost, FeatureShape, Result, Sequential};
 
-/// Configuration of [`Grouped`].
+/// A convolution in groups of channels that do not mix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupedConfig {
-    /// Number of groups; weights and products are divided by it.
+    /// Number of groups, which divides weights and multiply-accumulates.
     pub groups: i64,
     /// Interleave the output's groups, so that the next grouped layer mixes them.
     #[serde(default)]
     pub shuffle: bool,
 }
 
-/// A convolution in groups, each blind to the others' channels.
+impl ConvKind for GroupedConfig {
+    fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Box<dyn Block>> {
+        let convolution = Convolution::new(vs, geometry, self.groups)?;
+        Ok(match self.shuffle {
+            true => Box::new(Sequential::new().then(convolution).then(ChannelShuffle(self.groups))),
+            false => Box::new(convolution),
+        })
+    }
+
+    fn name(&self) -> String {
+        format!("grouped{}", self.groups)
+    }
+}
+
+impl Examples for GroupedConfig {
+    fn examples() -> Vec<Self> {
+        [false, true].map(|shuffle| Self { groups: 4, shuffle }).into()
+    }
+}
+
+/// [`shuffle_channels`] with this many groups.
 #[derive(Debug)]
-pub struct Grouped {
-    convolution: Convolution,
-    shuffle: Option<i64>,
-}
+struct ChannelShuffle(i64);
 
-impl Grouped {
-    /// A grouped convolution.
-    ///
-    /// # Errors
-    /// See [`Convolution::new`].
-    pub fn new(vs: &nn::Path, geometry: ConvGeometry, config: &GroupedConfig) -> Result<Self> {
-        let convolution = Convolution::new(vs, geometry, config.groups)?;
-        Ok(Self { convolution, shuffle: config.shuffle.then_some(config.groups) })
-    }
-}
-
-impl nn::Module for Grouped {
+impl nn::Module for ChannelShuffle {
     fn forward(&self, input: &Tensor) -> Tensor {
-        let output = input.apply(&self.convolution);
-        match self.shuffle {
-            Some(groups) => shuffle_channels(&output, groups),
-            None => output,
-        }
+        shuffle_channels(input, self.0)
     }
 }
 
-impl Block for Grouped {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        self.convolution.cost(input)
+impl Block for ChannelShuffle {
+    fn cost(&self, _: FeatureShape) -> Result<Cost> {
+        Ok(Cost::ZERO)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        let output = self.convolution.onnx(graph, input, shape)?;
-        let shape = self.convolution.cost(shape)?.1;
-        Ok(match self.shuffle {
-            Some(groups) => write_shuffle(graph, &output, shape, groups),
-            None => output,
-        })
+        Ok(write_shuffle(graph, input, shape, self.0))
     }
 }
 
-/// Channel `g · (C / groups) + i` becomes channel `i · groups + g`. Works on the last axis of the
-/// channels-last view, so that the layout stays.
+/// Moves channel `g · (C / groups) + i` to `i · groups + g`. Works on the last axis of the
+/// channels-last view to keep the memory layout.
 pub(crate) fn shuffle_channels(input: &Tensor, groups: i64) -> Tensor {
     let (n, c, h, w) = input.size4().expect("a feature map has four axes");
     input
@@ -87,8 +85,8 @@ pub(crate) fn write_shuffle(
     let FeatureShape { channels, height, width } = shape;
     let sides = [0, groups, channels / groups, height, width];
     let divided = onnx::reshaped(graph, input, &sides);
-    let turned = onnx::turned(graph, &divided, &[0, 2, 1, 3, 4]);
-    onnx::reshaped(graph, &turned, &[0, channels, height, width])
+    let transposed = onnx::transposed(graph, &divided, &[0, 2, 1, 3, 4]);
+    onnx::reshaped(graph, &transposed, &[0, channels, height, width])
 }
 
 #[cfg(test)]

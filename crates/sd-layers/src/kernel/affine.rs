@@ -1,4 +1,4 @@
-//! Batch norm as an affine map of each channel, and what its backward pass needs.
+//! Batch norm as an affine map of each channel, and the coefficients of its backward pass.
 //!
 //! With x̂ = (x − μ) / √(σ² + ε) over the batch, y = γ x̂ + β. Backward, with g the gradient of y
 //! and M positions (Ioffe and Szegedy 2015, section 3): ∂β = Σ g, ∂γ = Σ g x̂,
@@ -17,38 +17,52 @@ pub struct Norm {
     pub weight: Tensor,
     /// β.
     pub bias: Tensor,
-    /// Average of μ over the steps.
+    /// Running mean of μ.
     pub running_mean: Tensor,
-    /// Average of the unbiased σ² over the steps.
+    /// Running mean of the unbiased σ².
     pub running_var: Tensor,
     /// ε.
     pub epsilon: f64,
-    /// Share of a step's statistics in the averages.
+    /// Weight of a step's statistics in the running ones.
     pub momentum: f64,
 }
 
 impl Norm {
-    /// The affine map by the running statistics.
+    /// Batch norm by libtorch, with the batch's statistics while training.
+    pub fn forward(&self, map: &Tensor, train: bool) -> Tensor {
+        map.batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_var),
+            train,
+            self.momentum,
+            self.epsilon,
+            true,
+        )
+    }
+
+    /// The affine map of the running statistics.
     pub fn running(&self) -> Affine {
         Affine::of(self, values(&self.running_mean), values(&self.running_var))
     }
 
-    /// The affine map by the statistics of `map`; moves the running ones.
+    /// The affine map of the statistics of `map`; updates the running ones.
     pub fn of_batch<T: Element>(&self, map: &Tensor) -> Affine {
         let (mean, variance) = moments::<T>(map, self.weight.numel());
-        self.move_averages(&mean, &variance, map);
+        self.update_running(&mean, &variance, map);
         Affine::of(self, &mean, &variance)
     }
 
-    fn move_averages(&self, mean: &[f32], variance: &[f32], map: &Tensor) {
+    fn update_running(&self, mean: &[f32], variance: &[f32], map: &Tensor) {
         let positions = (map.numel() / mean.len()) as f32;
         let unbiased = positions / (positions - 1.0).max(1.0);
-        let share = self.momentum as f32;
+        let momentum = self.momentum as f32;
         let averages = [(&self.running_mean, mean, 1.0), (&self.running_var, variance, unbiased)];
         for (average, batch, factor) in averages {
             let mut average = average.shallow_clone();
             for (average, batch) in values_mut::<f32>(&mut average).iter_mut().zip(batch) {
-                *average += share * (batch * factor - *average);
+                *average += momentum * (batch * factor - *average);
             }
         }
     }
@@ -77,8 +91,8 @@ impl Affine {
     }
 }
 
-/// Mean and biased variance of each channel. Sums are of x − k with k the map's first row, so
-/// that a mean far from zero costs no digits of the variance.
+/// Mean and biased variance of each channel. The sums are of x − k, with k the map's first row, so
+/// that a mean far from zero does not cancel digits of the variance.
 fn moments<T: Element>(map: &Tensor, channels: usize) -> (Vec<f32>, Vec<f32>) {
     let x = values::<T>(map);
     let origin: Vec<f32> = x[..channels].iter().map(|x| x.get()).collect();
@@ -112,18 +126,18 @@ fn moments<T: Element>(map: &Tensor, channels: usize) -> (Vec<f32>, Vec<f32>) {
     (mean.collect(), variance.collect())
 }
 
-/// What the sums of a backward pass give.
+/// Coefficients of ∂x, and the gradients of γ and β.
 pub struct Slope {
     weight_gradient: Vec<f32>,
     bias_gradient: Vec<f32>,
-    /// ∂x where g is 0 and x is the mean.
+    /// ∂x at g = 0 and x = μ.
     pub at_mean: Vec<f32>,
-    /// Change of ∂x with x − μ.
+    /// Slope of ∂x in x − μ.
     pub by_distance: Vec<f32>,
 }
 
 impl Slope {
-    /// From Σ g and Σ g (x − μ).
+    /// The coefficients for Σ g and Σ g (x − μ).
     pub fn of(affine: &Affine, [sum, distance]: [Vec<f64>; 2], map: &Tensor) -> Self {
         let channels = affine.scale.len();
         let positions = (map.numel() / channels) as f64;
@@ -150,7 +164,7 @@ impl Slope {
     }
 }
 
-/// max(value, 0), but a NaN stays one.
+/// max(value, 0); NaN stays NaN.
 #[inline(always)]
 pub fn relu(value: f32) -> f32 {
     if value < 0.0 { 0.0 } else { value }

@@ -1,6 +1,6 @@
-// What tch does not offer: a node of libtorch's graph whose backward pass is a Rust closure, a tensor
-// over memory of Rust's, libtorch's own threads, its fused optimisers, a gradient that is dropped, not
-// zeroed, and the arithmetic of small numbers and of CUDA's matrices.
+// Parts of libtorch that tch does not bind: graph nodes whose backward pass is a Rust closure, tensors
+// over Rust's memory, libtorch's threads, fused optimisers, gradients reset to none, flushing of
+// denormals and TF32.
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -46,7 +46,7 @@ class ClosureNode : public torch::autograd::Node {
   variable_list apply(variable_list&& output_gradients) override {
     variable_list gradients(num_outputs());
     if (!output_gradients[0].defined()) return gradients;
-    TORCH_CHECK(closure.state != nullptr, "a second backward pass over a kernel");
+    TORCH_CHECK(closure.state != nullptr, "second backward pass through a kernel");
     std::vector<at::Tensor*> written(gradients.size(), nullptr);
     const bool done = closure.call(closure.state, &output_gradients[0], written.data());
     for (size_t i = 0; i < written.size(); ++i) {
@@ -73,12 +73,12 @@ std::vector<at::Tensor> list_of(at::Tensor** tensors, size_t count) {
 extern "C" void sd_record(at::Tensor* output, at::Tensor** inputs, size_t count, Closure closure) {
   auto node = std::shared_ptr<ClosureNode>(new ClosureNode(closure), torch::autograd::deleteNode);
   torch::autograd::edge_list edges;
-  bool learns = false;
+  bool requires_grad = false;
   for (size_t i = 0; i < count; ++i) {
     edges.push_back(torch::autograd::impl::gradient_edge(*inputs[i]));
-    learns = learns || inputs[i]->requires_grad();
+    requires_grad = requires_grad || inputs[i]->requires_grad();
   }
-  if (!learns || !at::GradMode::is_enabled()) return;
+  if (!requires_grad || !at::GradMode::is_enabled()) return;
   node->set_next_edges(std::move(edges));
   torch::autograd::set_history(*output, node);
 }
@@ -101,12 +101,12 @@ extern "C" void sd_for_each(int64_t count, void* state, void (*work)(void* state
   });
 }
 
-extern "C" void sd_forget_gradient(at::Tensor* variable) { variable->mutable_grad().reset(); }
+extern "C" void sd_zero_grad(at::Tensor* variable) { variable->mutable_grad().reset(); }
 
 extern "C" void sd_fused_sgd(at::Tensor** values, at::Tensor** gradients, at::Tensor** momenta,
                              size_t count, double weight_decay, double momentum, double rate,
                              bool nesterov) {
-  // Without momentum libtorch insists on an empty list.
+  // Without momentum, libtorch requires an empty list.
   const auto state = momentum == 0 ? std::vector<at::Tensor>() : list_of(momenta, count);
   at::NoGradGuard guard;
   at::_fused_sgd_(list_of(values, count), list_of(gradients, count), state, weight_decay, momentum,

@@ -1,7 +1,7 @@
-//! The bridge to libtorch: a backward pass that is a Rust closure, libtorch's threads, the memory of
-//! a tensor, and a tensor over memory that is there already.
+//! The bridge to libtorch: Rust closures as backward passes, libtorch's threads, and tensors as slices
+//! and over existing memory.
 
-#![allow(unsafe_code, reason = "functions of libtorch, and its tensors' memory")]
+#![allow(unsafe_code, reason = "calls libtorch and accesses its tensors' memory")]
 
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::ManuallyDrop;
@@ -12,7 +12,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::element::{Stored, vectorised};
 
-/// From the gradient of an output to the gradients of the inputs, in their order.
+/// Maps the gradient of an output to the gradients of the inputs, in their order.
 type Backward = Box<dyn Fn(&Tensor) -> Vec<Tensor> + Send>;
 
 #[repr(C)]
@@ -38,11 +38,11 @@ unsafe extern "C" {
     fn sd_for_each(count: i64, state: *mut c_void, work: extern "C" fn(*mut c_void, i64));
 }
 
-/// Makes `output`, which was computed outside the graph, a function of `inputs` in it, with
-/// `backward` as its backward pass. Nothing is recorded where gradients are off or none of the
-/// inputs needs one.
+/// Records `output`, computed outside the graph, as a function of `inputs` with the backward pass
+/// `backward`. Does nothing if gradients are disabled or no input requires one.
 ///
-/// `backward` may hold inputs; of the output only `detach()`, or it would keep itself alive.
+/// `backward` may hold inputs, but only a `detach()` of the output, which would otherwise keep itself
+/// alive.
 pub fn record(
     output: &mut Tensor,
     inputs: &[&Tensor],
@@ -52,29 +52,28 @@ pub fn record(
     let closure = Closure { state: Box::into_raw(backward).cast(), call: call_backward, drop };
     let inputs: Vec<*mut c_void> =
         inputs.iter().map(|input| input.as_ptr().cast_mut().cast()).collect();
-    // SAFETY: the pointers are live tensors; the node owns the closure from here on and drops it
-    // once.
+    // SAFETY: the pointers are live tensors; the node takes the closure and drops it once.
     unsafe { sd_record(output.as_mut_ptr().cast(), inputs.as_ptr(), inputs.len(), closure) }
 }
 
-/// A tensor of this size on the CPU over `values`, which are not copied. They are dropped with the
-/// last tensor that sees them, by whichever thread drops it.
+/// Returns a tensor of this size on the CPU over the memory of `values`, without a copy. The last
+/// tensor over that memory drops it, on whichever thread.
 ///
 /// # Panics
-/// If `values` are not as many as the size says.
+/// If `values` does not have as many numbers as the size.
 pub fn tensor_over<V: AsMut<[f32]> + Send + 'static>(values: V, size: &[i64]) -> Tensor {
     extern "C" fn drop_owner<V>(owner: *mut c_void) {
-        // SAFETY: `owner` was made below, and libtorch gives it back once.
+        // SAFETY: `owner` was boxed below, and libtorch returns it once.
         std::mem::drop(unsafe { Box::from_raw(owner.cast::<V>()) });
     }
     let owner = Box::into_raw(Box::new(values));
-    // SAFETY: it was just made, and nothing else sees it.
+    // SAFETY: it was just allocated and has no other reference.
     let memory = unsafe { (*owner).as_mut() };
     let numbers: i64 = size.iter().product();
     assert_eq!(memory.len() as i64, numbers, "numbers of a tensor of size {size:?}");
     let memory = memory.as_mut_ptr();
-    // SAFETY: the memory is the owner's, which lives until the last tensor over it drops it, and
-    // nothing but that tensor sees it meanwhile.
+    // SAFETY: the owner of the memory lives until the last tensor over it drops it, and nothing else
+    // refers to it.
     unsafe {
         let tensor =
             sd_tensor_over(memory, size.as_ptr(), size.len(), owner.cast(), drop_owner::<V>);
@@ -87,18 +86,17 @@ pub fn grad_enabled() -> bool {
     sd_grad_enabled()
 }
 
-/// Has this thread, and those that it starts from now on, take numbers too small for a float's full
-/// precision (below 1.2e-38) for zero: processors compute with them many times as slowly. False
-/// where the processor cannot.
+/// Flushes denormal floats (below 1.2e-38), on which processors are many times as slow, to zero on
+/// this thread and those that it starts later. Returns false if the processor cannot.
 ///
-/// Call it before the first thread of a program: Rust assumes that this mode of the processor is
-/// the same throughout.
+/// Call it before a program starts its first thread: Rust assumes that all threads have the same
+/// floating-point mode.
 pub fn flush_denormals() -> bool {
     sd_flush_denormals()
 }
 
-/// Lets CUDA multiply `f32` matrices with 10 bits of mantissa (TF32) where it has units for it, as
-/// cuDNN's convolutions do anyway.
+/// Lets CUDA multiply `f32` matrices in TF32, with 10 bits of mantissa, as cuDNN's convolutions do by
+/// default.
 pub fn allow_tf32() {
     sd_allow_tf32();
 }
@@ -114,7 +112,7 @@ extern "C" fn call_backward(
     output_gradient: *mut c_void,
     input_gradients: *mut *mut c_void,
 ) -> bool {
-    // SAFETY: `record` made the state, and the node calls with a live tensor.
+    // SAFETY: `record` created the state, and the node calls with a live tensor.
     let (backward, gradient) =
         unsafe { (&*state.cast::<Backward>(), Tensor::clone_from_ptr(output_gradient.cast())) };
     // A panic must not unwind through C++; its message has been printed by then.
@@ -123,19 +121,19 @@ extern "C" fn call_backward(
     };
     for (index, gradient) in gradients.into_iter().enumerate() {
         let mut gradient = ManuallyDrop::new(gradient);
-        // SAFETY: there is a place for each input; the node owns what is written.
+        // SAFETY: the array has an element for each input; the node owns what is written.
         unsafe { *input_gradients.add(index) = gradient.as_mut_ptr().cast() };
     }
     true
 }
 
 extern "C" fn drop(state: *mut c_void) {
-    // SAFETY: `record` made it with `Box::into_raw`, and the node drops it once.
+    // SAFETY: `record` created it with `Box::into_raw`, and the node drops it once.
     std::mem::drop(unsafe { Box::from_raw(state.cast::<Backward>()) });
 }
 
-/// Does `work` on each item, on libtorch's own threads (others would share the cores with its
-/// idle ones, which wait busily), compiled for the widest vectors.
+/// Runs `work` on each item, compiled for the widest vectors, on libtorch's threads: others would
+/// compete with its idle threads, which spin.
 pub fn for_each<I: Send>(items: impl Iterator<Item = I>, work: impl Fn(I) + Sync) {
     extern "C" fn run(state: *mut c_void, index: i64) {
         // SAFETY: `state` points to the reference below, which outlives the call.
@@ -156,14 +154,13 @@ pub fn for_each<I: Send>(items: impl Iterator<Item = I>, work: impl Fn(I) + Sync
     unsafe { sd_for_each(items.len() as i64, (&raw const state).cast_mut().cast(), run) }
 }
 
-/// Numbers in each thread's part of a map whose rows have this many channels.
+/// Length of each thread's part of a map whose rows have this many channels.
 pub fn part_of(map: &Tensor, channels: usize) -> usize {
     let rows = map.numel() / channels;
     rows.div_ceil(tch::get_num_threads() as usize).max(1) * channels
 }
 
-/// Whether `map` `[N, C, H, W]` lies as `[N, H, W, C]` in the CPU's memory, in a type that
-/// kernels know.
+/// Whether `map` `[N, C, H, W]` is channels-last in CPU memory, in a type that the kernels support.
 pub fn is_channels_last(map: &Tensor) -> bool {
     let (Ok((_, c, h, w)), Ok(stride)) = (map.size4(), map.stride4()) else { return false };
     map.device() == Device::Cpu
@@ -171,19 +168,19 @@ pub fn is_channels_last(map: &Tensor) -> bool {
         && stride == (h * w * c, 1, w * c, c)
 }
 
-/// A gradient in this type, channels-last; no copy where it is that.
+/// A gradient in this type, channels-last, without a copy if it is already.
 pub fn gradient_as(kind: Kind, gradient: &Tensor) -> Tensor {
     crate::channels_last(&gradient.to_kind(kind))
 }
 
-/// The numbers of a tensor that is dense in the CPU's memory.
+/// The values of a dense tensor in CPU memory.
 pub fn values<T: Stored>(tensor: &Tensor) -> &[T] {
     assert_dense::<T>(tensor);
-    // SAFETY: the type is the tensor's, which holds this many numbers, one after the other.
+    // SAFETY: the tensor has this type and holds this many values contiguously.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
-/// The numbers of a tensor that was just made and that nothing else sees.
+/// The values of a new tensor without other references.
 pub fn values_mut<T: Stored>(tensor: &mut Tensor) -> &mut [T] {
     assert_dense::<T>(tensor);
     // SAFETY: as in `values`; the tensor is the only one on its storage.

@@ -1,44 +1,47 @@
-//! The mean of each channel over an image's positions, and each channel of an image weighed by a
-//! number: what global pooling and channel attention are made of. libtorch's backward passes of
-//! both write a map in another order than it lies in memory.
+//! Global average pooling, and channels scaled by a weight per image: the two operations of channel
+//! attention. libtorch's backward passes of both write a map in another order than it has in memory.
 
 use tch::{Device, Kind, Tensor};
 
-use super::bridge::{for_each, gradient_as, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
 use super::element::{Bf16, Element};
 
-/// The means over the positions of `map` `[N, C, H, W]`, channels-last: `[N, C]` in its type.
-pub fn mean(map: &Tensor) -> Tensor {
+/// The mean of each channel over the positions of `map` `[N, C, H, W]`: `[N, C]` in its type.
+pub fn global_average(map: &Tensor) -> Tensor {
     match map.kind() {
+        _ if !is_channels_last(map) => map.mean_dim([2i64, 3].as_slice(), false, None),
         Kind::BFloat16 => mean_in::<Bf16>(map),
         _ => mean_in::<f32>(map),
     }
 }
 
-/// `map` `[N, C, H, W]`, channels-last, times `weights` `[N, C]` of its type.
-pub fn weigh(map: &Tensor, weights: &Tensor) -> Tensor {
+/// Each channel of each image of `map` `[N, C, H, W]` times its weight of `weights` `[N, C]`.
+pub fn scale_channels(map: &Tensor, weights: &Tensor) -> Tensor {
     match map.kind() {
-        Kind::BFloat16 => weigh_in::<Bf16>(map, weights),
-        _ => weigh_in::<f32>(map, weights),
+        kind if !is_channels_last(map) || weights.kind() != kind => {
+            map * weights.unsqueeze(-1).unsqueeze(-1)
+        }
+        Kind::BFloat16 => scale_in::<Bf16>(map, weights),
+        _ => scale_in::<f32>(map, weights),
     }
 }
 
 fn mean_in<T: Element>(map: &Tensor) -> Tensor {
     let images = Images::of(map);
     let share = 1.0 / images.positions as f32;
-    let mut output = images.numbers(map.kind());
+    let mut output = images.empty(map.kind());
     for_each(
-        values::<T>(map).chunks(images.part()).zip(images.of_each_mut::<T>(&mut output)),
+        values::<T>(map).chunks(images.part()).zip(images.parts_of_mut::<T>(&mut output)),
         #[inline(always)]
         |(map, means)| images.means(map, share, means),
     );
-    // Its size alone: nothing else may need the map by then.
+    // Only the size, so that the map can be freed before the backward pass.
     let [n, c, h, w] = map.size()[..] else { unreachable!("a feature map has four axes") };
     let backward = move |gradient: &Tensor| {
         let gradient = gradient.to_kind(T::KIND).contiguous();
         let mut result = Tensor::empty([n, h, w, c], (T::KIND, Device::Cpu)).permute([0, 3, 1, 2]);
         for_each(
-            images.of_each::<T>(&gradient).zip(values_mut(&mut result).chunks_mut(images.part())),
+            images.parts_of::<T>(&gradient).zip(values_mut(&mut result).chunks_mut(images.part())),
             #[inline(always)]
             |(gradient, result)| images.spread(gradient, share, result),
         );
@@ -48,28 +51,28 @@ fn mean_in<T: Element>(map: &Tensor) -> Tensor {
     output
 }
 
-fn weigh_in<T: Element>(map: &Tensor, weights: &Tensor) -> Tensor {
+fn scale_in<T: Element>(map: &Tensor, weights: &Tensor) -> Tensor {
     let images = Images::of(map);
     let saved_weights = weights.detach().contiguous();
-    let mut output = images.weighed::<T>(map, &saved_weights);
+    let mut output = images.scaled::<T>(map, &saved_weights);
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
         let gradient = gradient_as(saved.kind(), gradient);
-        let mut weights = images.numbers(saved.kind());
+        let mut sums = images.empty(saved.kind());
         let pairs = values::<T>(&saved).chunks(images.part());
         let pairs = pairs.zip(values::<T>(&gradient).chunks(images.part()));
         for_each(
-            pairs.zip(images.of_each_mut::<T>(&mut weights)),
+            pairs.zip(images.parts_of_mut::<T>(&mut sums)),
             #[inline(always)]
             |((map, gradient), sums)| images.sum_of_products(map, gradient, sums),
         );
-        vec![images.weighed::<T>(&gradient, &saved_weights), weights]
+        vec![images.scaled::<T>(&gradient, &saved_weights), sums]
     };
     record(&mut output, &[map, weights], backward);
     output
 }
 
-/// Sizes of a map, and how its images are divided among the threads.
+/// Sizes of a map, and its division into parts for the threads.
 #[derive(Debug, Clone, Copy)]
 struct Images {
     images: usize,
@@ -92,46 +95,46 @@ impl Images {
         }
     }
 
-    /// Numbers of the map in a thread's part.
+    /// Length of a thread's part of the map.
     fn part(&self) -> usize {
         self.images_of_part * self.positions * self.channels
     }
 
-    /// A number for each image and channel, `[N, C]`.
-    fn numbers(&self, kind: Kind) -> Tensor {
+    /// An empty tensor `[N, C]`.
+    fn empty(&self, kind: Kind) -> Tensor {
         Tensor::empty([self.images as i64, self.channels as i64], (kind, Device::Cpu))
     }
 
-    /// `[N, C]` in the threads' parts.
-    fn of_each<'a, T: Element>(&self, numbers: &'a Tensor) -> impl Iterator<Item = &'a [T]> {
-        values::<T>(numbers).chunks(self.images_of_part * self.channels)
+    /// The threads' parts of a tensor `[N, C]`.
+    fn parts_of<'a, T: Element>(&self, tensor: &'a Tensor) -> impl Iterator<Item = &'a [T]> {
+        values::<T>(tensor).chunks(self.images_of_part * self.channels)
     }
 
-    fn of_each_mut<'a, T: Element>(
+    fn parts_of_mut<'a, T: Element>(
         &self,
-        numbers: &'a mut Tensor,
+        tensor: &'a mut Tensor,
     ) -> impl Iterator<Item = &'a mut [T]> {
-        values_mut::<T>(numbers).chunks_mut(self.images_of_part * self.channels)
+        values_mut::<T>(tensor).chunks_mut(self.images_of_part * self.channels)
     }
 
-    /// Numbers of an image.
+    /// Length of an image.
     fn image(&self) -> usize {
         self.positions * self.channels
     }
 
-    fn weighed<T: Element>(&self, map: &Tensor, weights: &Tensor) -> Tensor {
+    fn scaled<T: Element>(&self, map: &Tensor, weights: &Tensor) -> Tensor {
         let mut output = map.detach().empty_like();
-        let maps = values::<T>(map).chunks(self.part()).zip(self.of_each::<T>(weights));
+        let maps = values::<T>(map).chunks(self.part()).zip(self.parts_of::<T>(weights));
         for_each(
             maps.zip(values_mut::<T>(&mut output).chunks_mut(self.part())),
             #[inline(always)]
-            |((map, weights), output)| self.weigh_part(map, weights, output),
+            |((map, weights), output)| self.scale_part(map, weights, output),
         );
         output
     }
 
     #[inline(always)]
-    fn weigh_part<T: Element>(&self, map: &[T], weights: &[T], output: &mut [T]) {
+    fn scale_part<T: Element>(&self, map: &[T], weights: &[T], output: &mut [T]) {
         let channels = self.channels;
         let images = map.chunks_exact(self.image()).zip(output.chunks_exact_mut(self.image()));
         for ((map, output), weights) in images.zip(weights.chunks_exact(channels)) {
@@ -183,18 +186,18 @@ impl Images {
         }
     }
 
-    /// An image's number of each channel, times `share`, at every position.
+    /// Each channel's value of an image, times `share`, at every position.
     #[inline(always)]
-    fn spread<T: Element>(&self, numbers: &[T], share: f32, map: &mut [T]) {
+    fn spread<T: Element>(&self, values: &[T], share: f32, map: &mut [T]) {
         let channels = self.channels;
         let mut row = vec![T::of(0.0); channels];
         let images = map.chunks_exact_mut(self.image());
-        for (map, numbers) in images.zip(numbers.chunks_exact(channels)) {
+        for (map, values) in images.zip(values.chunks_exact(channels)) {
             for c in 0..channels {
-                row[c] = T::of(numbers[c].get() * share);
+                row[c] = T::of(values[c].get() * share);
             }
-            for place in map.chunks_exact_mut(channels) {
-                place.copy_from_slice(&row);
+            for position in map.chunks_exact_mut(channels) {
+                position.copy_from_slice(&row);
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Two sums for each channel over the rows of a map.
+//! Two sums per channel over the rows of a map.
 
 use super::bridge::for_each;
 
-/// Rows added in `f32` before the sums move on to `f64`.
+/// Rows summed in `f32` before the sums are added in `f64`.
 const BLOCK: usize = 64;
 
-/// Two sums by channel: `f32` within a block of rows, `f64` over the blocks.
+/// Two sums per channel: `f32` within a block of rows, `f64` over the blocks.
 #[derive(Debug, Clone)]
 pub struct ChannelSums {
     block: [Vec<f32>; 2],
@@ -20,7 +20,7 @@ impl ChannelSums {
         }
     }
 
-    /// The sums over all parts of a map; `add` adds one part. Parts are summed in their order.
+    /// The sums over all parts of a map, in their order; `add` adds one part.
     pub fn over<I: Send>(
         parts: impl Iterator<Item = I>,
         channels: usize,

@@ -1,7 +1,7 @@
 //! Depthwise convolution, forward and backward.
 //!
-//! libtorch on the CPU has fast loops for some sizes only: without AVX-512 the weights' gradient
-//! on a 2×2 map takes a hundred times what its multiplications do.
+//! libtorch has fast CPU loops for some sizes only: without AVX-512, the weights' gradient on a 2×2 map
+//! takes a hundred times as long as its multiplications.
 
 use tch::{Kind, Tensor};
 
@@ -10,10 +10,10 @@ use super::element::{Bf16, Element};
 use super::geometry::Geometry;
 use crate::shape::Window;
 
-/// Channels at once: as many as sums fit into vector registers.
+/// Channels processed at once: their sums fit into vector registers.
 const LANES: usize = 32;
 
-/// Rows added in `f32` before the weights' gradient moves on to `f64`.
+/// Rows summed in `f32` before they are added in `f64`.
 const BLOCK: usize = 32;
 
 /// The convolution of each channel of `map` `[N, C, H, W]`, channels-last, with its own window of
@@ -34,7 +34,7 @@ fn depthwise_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Te
         &taps,
         values_mut::<T>(&mut output),
         geometry.output,
-        |at, k| geometry.seen_by(at, k),
+        |at, k| geometry.input_of(at, k),
     );
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
@@ -43,7 +43,7 @@ fn depthwise_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Te
         let mut input = saved.detach().empty_like();
         let outputs = values_mut::<T>(&mut input);
         geometry
-            .gather(gradient, &taps, outputs, geometry.input, |at, k| geometry.that_sees(at, k));
+            .gather(gradient, &taps, outputs, geometry.input, |at, k| geometry.output_of(at, k));
         let weight = geometry.weight_gradient(values::<T>(&saved), gradient);
         vec![input, weight]
     };
@@ -59,8 +59,8 @@ impl Geometry {
         (0..size).flat_map(tap).collect()
     }
 
-    /// Each position of a map of size `to` as the weighed sum of the positions of `from` that
-    /// `source` names for its taps.
+    /// Each position of the map `to` as the weighted sum of the positions of `from` that `source`
+    /// returns for its taps.
     fn gather<T: Element>(
         &self,
         from: &[T],
@@ -89,7 +89,7 @@ impl Geometry {
                                 reads.push((position * self.channels, k * self.channels));
                             }
                         }
-                        weighed_sum(from, taps, &reads, to);
+                        weighted_sum(from, taps, &reads, to);
                     }
                 }
             },
@@ -173,7 +173,7 @@ impl Geometry {
 
 /// to = Σ over reads (from, tap) of from · tap, by channel.
 #[inline(always)]
-fn weighed_sum<T: Element>(from: &[T], taps: &[f32], reads: &[(usize, usize)], to: &mut [T]) {
+fn weighted_sum<T: Element>(from: &[T], taps: &[f32], reads: &[(usize, usize)], to: &mut [T]) {
     for (block, to) in to.chunks_mut(LANES).enumerate() {
         let c = block * LANES;
         let mut sum = [0.0f32; LANES];

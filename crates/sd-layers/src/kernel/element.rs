@@ -1,18 +1,18 @@
-//! The number formats that kernels read and write; they compute in `f32`.
+//! Number formats of the kernels' inputs and outputs; the kernels compute in `f32`.
 
-#![allow(unsafe_code, reason = "code for a processor that was asked")]
+#![allow(unsafe_code, reason = "calls code for a detected processor feature")]
 
 use tch::Kind;
 
-/// What a tensor stores.
+/// An element type of tensors.
 pub trait Stored: Copy + Send + Sync + 'static {
-    /// Its tensor type.
+    /// The tensor type.
     const KIND: Kind;
 }
 
-/// A number of a feature map.
+/// An element type of feature maps.
 pub trait Element: Stored {
-    /// Its value.
+    /// The value.
     fn get(self) -> f32;
 
     /// The nearest number to `value`, ties to even.
@@ -58,15 +58,15 @@ impl Element for Bf16 {
     fn of(value: f32) -> Self {
         let bits = value.to_bits();
         let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
-        // Rounding could carry a NaN's bits over into an infinity or a zero.
+        // Rounding could turn the bits of a NaN into an infinity or a zero.
         Self(if value.is_nan() { 0x7fc0 } else { rounded as u16 })
     }
 }
 
-/// Runs `work` compiled for the widest vectors of this processor that we compile for. Rust does
-/// not reorder floating-point sums, so the results are the same with any width.
+/// Runs `work` compiled for AVX2 if the processor has it. Rust does not reorder floating-point sums,
+/// so the vector width does not change the results.
 ///
-/// What `work` calls has to be inlined into it, or it is compiled for any processor.
+/// Functions that `work` calls have to be inlined into it, or they are compiled for any processor.
 #[inline(always)]
 pub fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]

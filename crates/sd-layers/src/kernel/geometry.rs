@@ -1,4 +1,4 @@
-//! Sizes of a convolution, and which positions of its input and its output see each other.
+//! Sizes of a convolution, and the positions of input and output that a tap connects.
 
 use tch::{Device, Kind, Tensor};
 
@@ -20,7 +20,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Of this map `[N, C, H, W]`.
+    /// The geometry of `window` on this map `[N, C, H, W]`.
     pub fn of(map: &Tensor, window: Window) -> Self {
         let [images, channels, height, width] = map.size()[..] else {
             unreachable!("a feature map has four axes")
@@ -40,35 +40,36 @@ impl Geometry {
         self.window.kernel as usize
     }
 
-    /// A map of this height and width, channels-last.
+    /// An empty map of this height and width, channels-last.
     pub fn empty(&self, [height, width]: [usize; 2], channels: usize, kind: Kind) -> Tensor {
         let size = [self.images, height, width, channels].map(|side| side as i64);
         Tensor::empty(size, (kind, Device::Cpu)).permute([0, 3, 1, 2])
     }
 
-    /// The position of an image's input, row by row, that its output at `[y, x]` sees through tap k;
-    /// none in the padding.
+    /// Index of the input position that the output at `[y, x]` reads through tap k; `None` in the
+    /// padding.
     #[inline(always)]
-    pub fn seen_by(&self, [y, x]: [usize; 2], k: usize) -> Option<usize> {
+    pub fn input_of(&self, [y, x]: [usize; 2], k: usize) -> Option<usize> {
         let y = self.input_at(y, k / self.kernel()).filter(|&y| y < self.input[0])?;
         let x = self.input_at(x, k % self.kernel()).filter(|&x| x < self.input[1])?;
         Some(y * self.input[1] + x)
     }
 
-    /// The position of an image's output that sees its input at `[y, x]` through tap k, if one does.
+    /// Index of the output position that reads the input at `[y, x]` through tap k, if there is one.
     #[inline(always)]
-    pub fn that_sees(&self, [y, x]: [usize; 2], k: usize) -> Option<usize> {
+    pub fn output_of(&self, [y, x]: [usize; 2], k: usize) -> Option<usize> {
         let y = self.output_at(y, k / self.kernel()).filter(|&y| y < self.output[0])?;
         let x = self.output_at(x, k % self.kernel()).filter(|&x| x < self.output[1])?;
         Some(y * self.output[1] + x)
     }
 
-    /// Where tap k of the output at `at` reads, along one axis; it may lie in the padding.
+    /// Coordinate that the output at `at` reads through tap k, along one axis; it may be beyond the
+    /// input, in the padding.
     pub fn input_at(&self, at: usize, k: usize) -> Option<usize> {
         (at * self.window.stride as usize + k).checked_sub(self.window.padding as usize)
     }
 
-    /// Which output reads the input at `at` through tap k, along one axis.
+    /// Coordinate of the output that reads the input at `at` through tap k, along one axis.
     fn output_at(&self, at: usize, k: usize) -> Option<usize> {
         let (from, stride) = (at + self.window.padding as usize, self.window.stride as usize);
         let distance = from.checked_sub(k)?;

@@ -1,14 +1,15 @@
-//! Kernels of our own, for the CPU and maps that lie channels-last.
+//! Operations on feature maps. Each picks its path: a kernel of this module on the CPU for
+//! channels-last maps, libtorch's operation elsewhere (CUDA, another layout).
 //!
-//! On the CPU a small network's step is bound by memory: libtorch reads and writes a map four
-//! times in batch norm and ReLU, eight times backward. The kernels here do it in two and four
-//! passes. They compute in `f32` and add in an order that depends on the number of threads alone.
-//! Elsewhere (CUDA, another layout) the layers use libtorch's operations.
+//! On the CPU, a small network's step is bound by memory: libtorch reads and writes a map four
+//! times in batch norm and ReLU, eight times backward. The kernels here take two and four passes.
+//! They compute in `f32` and add in an order that depends only on the number of threads.
 
 mod affine;
 mod bridge;
 mod by_image;
 mod channel_sums;
+mod convolution;
 mod depthwise;
 mod element;
 mod geometry;
@@ -20,12 +21,9 @@ mod tests;
 mod update;
 
 pub use affine::Norm;
-pub use bridge::{
-    allow_tf32, flush_denormals, grad_enabled, is_channels_last, libtorch_version, tensor_over,
-};
-pub use by_image::{mean, weigh};
-pub use depthwise::depthwise;
-pub use norm_relu::{infer, train};
-pub use norm_relu_pool::train_pooled;
-pub use product::product;
-pub use update::{AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, forget_gradient};
+pub use bridge::{allow_tf32, flush_denormals, libtorch_version, tensor_over};
+pub use by_image::{global_average, scale_channels};
+pub use convolution::convolution;
+pub use norm_relu::norm_relu;
+pub use norm_relu_pool::norm_relu_max_pool;
+pub use update::{AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, zero_grad};

@@ -1,26 +1,43 @@
-//! Batch norm, a residual's sum if there is one, and ReLU, in one kernel forward and one backward:
-//! y = relu(norm(x) + r). With g the gradient where y is positive and 0 elsewhere, ∂r = g and
+//! Batch norm, the sum with a residual if there is one, and ReLU: y = relu(norm(x) + r), in one kernel
+//! forward and one backward. With g the gradient where y is positive and 0 elsewhere, ∂r = g and
 //! [`Slope`](super::affine::Slope) gives the rest.
 
 use tch::{Kind, Tensor};
 
 use super::affine::{Affine, Norm, Slope, relu};
-use super::bridge::{for_each, gradient_as, part_of, record, values, values_mut};
+use super::bridge::{
+    for_each, grad_enabled, gradient_as, is_channels_last, part_of, record, values, values_mut,
+};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
 
-/// relu(norm(map) + residual) with the batch's statistics; moves the running ones.
-///
-/// `map`, `residual` and the result are `[N, C, H, W]`, channels-last.
-pub fn train(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
-    match map.kind() {
-        Kind::BFloat16 => train_in::<Bf16>(map, residual, norm),
-        _ => train_in::<f32>(map, residual, norm),
+/// relu(norm(map) + residual), or relu(norm(map)) without a residual; all are `[N, C, H, W]`.
+pub fn norm_relu(map: &Tensor, residual: Option<&Tensor>, norm: &Norm, train: bool) -> Tensor {
+    let alike = |residual: &Tensor| is_channels_last(residual) && residual.kind() == map.kind();
+    let has_kernel = is_channels_last(map) && residual.is_none_or(alike);
+    if has_kernel && train {
+        return in_training(map, residual, norm);
+    }
+    if has_kernel && !grad_enabled() {
+        return in_evaluation(map, residual, norm);
+    }
+    let mut output = norm.forward(map, train);
+    match residual {
+        None => output.relu_(),
+        Some(residual) => (output + residual).relu_(),
     }
 }
 
-/// relu(norm(map) + residual) with the running statistics, outside the graph.
-pub fn infer(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+/// [`norm_relu`] of channels-last maps with the batch's statistics; updates the running ones.
+pub fn in_training(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+    match map.kind() {
+        Kind::BFloat16 => training_of::<Bf16>(map, residual, norm),
+        _ => training_of::<f32>(map, residual, norm),
+    }
+}
+
+/// [`norm_relu`] of channels-last maps with the running statistics, outside the graph.
+pub fn in_evaluation(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
     let affine = norm.running();
     match map.kind() {
         Kind::BFloat16 => affine.relu::<Bf16>(map, residual),
@@ -28,7 +45,7 @@ pub fn infer(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
     }
 }
 
-fn train_in<T: Element>(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+fn training_of<T: Element>(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
     let affine = norm.of_batch::<T>(map);
     let mut output = affine.relu::<T>(map, residual);
 
@@ -125,7 +142,7 @@ impl Affine {
         vec![input, weight, bias, passed]
     }
 
-    /// Gradients of x, γ and β, from that of y and its sums; RELU where it has still to pass ReLU.
+    /// Gradients of x, γ and β, from the gradient of y and its sums; RELU if it has not passed ReLU yet.
     fn gradients<T: Element, const RELU: bool>(
         &self,
         map: &Tensor,
@@ -144,7 +161,7 @@ impl Affine {
         [result, slope.weight(), slope.bias()]
     }
 
-    /// Adds Σ g and Σ g (x − μ), g being 0 where ReLU was; as in libtorch, a NaN passes.
+    /// Adds Σ g and Σ g (x − μ), with g = 0 where ReLU is 0; as in libtorch, NaN passes.
     #[inline(always)]
     pub fn add<T: Element>(&self, x: &[T], gradient: &[T], sums: &mut ChannelSums) {
         let channels = self.scale.len();
@@ -168,7 +185,7 @@ impl Affine {
         );
     }
 
-    /// As `add`, with the output y of a sum, and writes g to `passed`.
+    /// As `add`, given the output y of a sum; writes g to `passed`.
     #[inline(always)]
     fn add_through_sum<T: Element>(
         &self,
@@ -184,10 +201,10 @@ impl Affine {
             x.len() / channels,
             #[inline(always)]
             |row, first, second| {
-                let place = row * channels..(row + 1) * channels;
-                let (x, y) = (&x[place.clone()][..channels], &y[place.clone()][..channels]);
-                let g = &gradient[place.clone()][..channels];
-                let passed = &mut passed[place][..channels];
+                let range = row * channels..(row + 1) * channels;
+                let (x, y) = (&x[range.clone()][..channels], &y[range.clone()][..channels]);
+                let g = &gradient[range.clone()][..channels];
+                let passed = &mut passed[range][..channels];
                 let (first, second) = (&mut first[..channels], &mut second[..channels]);
                 for c in 0..channels {
                     let g = g[c].get();

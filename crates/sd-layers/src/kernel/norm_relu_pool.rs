@@ -1,23 +1,33 @@
-//! Batch norm, ReLU and a 2×2 max pool in one kernel forward and one backward. The map between
-//! ReLU and pool, four times the result, is never written.
+//! Batch norm, ReLU and a 2×2 max pool in one kernel forward and one backward, without writing the map
+//! between them, which is four times the result.
 
 use tch::{Device, Kind, Tensor};
 
 use super::affine::{Affine, Norm, Slope, relu};
-use super::bridge::{for_each, gradient_as, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
+use super::norm_relu::norm_relu;
 
-/// max_pool(relu(norm(map))) in windows of 2×2 with the batch's statistics; moves the running
-/// ones. `map` is `[N, C, H, W]`, channels-last, H and W even; the result `[N, C, H/2, W/2]`.
-pub fn train_pooled(map: &Tensor, norm: &Norm) -> Tensor {
+/// max_pool(relu(norm(map))) in windows of 2×2: `[N, C, H, W]` to `[N, C, H/2, W/2]`.
+pub fn norm_relu_max_pool(map: &Tensor, norm: &Norm, train: bool) -> Tensor {
+    let even = map.size()[2..].iter().all(|side| side % 2 == 0);
+    if train && even && is_channels_last(map) {
+        return in_training(map, norm);
+    }
+    norm_relu(map, None, norm, train).max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
+}
+
+/// [`norm_relu_max_pool`] of a channels-last map of even sides with the batch's statistics; updates
+/// the running ones.
+pub fn in_training(map: &Tensor, norm: &Norm) -> Tensor {
     match map.kind() {
-        Kind::BFloat16 => train_in::<Bf16>(map, norm),
-        _ => train_in::<f32>(map, norm),
+        Kind::BFloat16 => training_of::<Bf16>(map, norm),
+        _ => training_of::<f32>(map, norm),
     }
 }
 
-fn train_in<T: Element>(map: &Tensor, norm: &Norm) -> Tensor {
+fn training_of<T: Element>(map: &Tensor, norm: &Norm) -> Tensor {
     let affine = norm.of_batch::<T>(map);
     let (mut output, chosen) = affine.relu_pool::<T>(map);
     let saved = map.shallow_clone();
@@ -29,15 +39,15 @@ fn train_in<T: Element>(map: &Tensor, norm: &Norm) -> Tensor {
     output
 }
 
-/// Which position of its window each output comes from.
-struct Chosen {
+/// The position in its window that each output comes from.
+struct Argmax {
     /// x there, `[N, C, H/2, W/2]`.
     value: Tensor,
     /// 0 to 3, row by row; the first of equals.
     place: Tensor,
 }
 
-/// Two rows of an image as four rows of windows' positions: left and right, above and below.
+/// Two rows of an image, as 2×2 windows.
 struct Windows<'a, T> {
     rows: [&'a [T]; 2],
     channels: usize,
@@ -49,7 +59,7 @@ impl<'a, T> Windows<'a, T> {
         Self { rows: [above, below], channels }
     }
 
-    /// The channels at each place of a window.
+    /// The channels at each position of a window, row by row.
     #[inline(always)]
     fn window(&self, window: usize) -> [&'a [T]; 4] {
         let c = self.channels;
@@ -58,13 +68,13 @@ impl<'a, T> Windows<'a, T> {
     }
 }
 
-/// Numbers in each thread's part of a map of pairs of image rows, `pair` numbers each.
+/// Length of each thread's part of a map of pairs of image rows of length `pair`.
 fn pairs_of(map: &Tensor, pair: usize) -> usize {
     (map.numel() / pair).div_ceil(tch::get_num_threads() as usize).max(1) * pair
 }
 
 impl Affine {
-    fn relu_pool<T: Element>(&self, map: &Tensor) -> (Tensor, Chosen) {
+    fn relu_pool<T: Element>(&self, map: &Tensor) -> (Tensor, Argmax) {
         let [n, c, h, w] = map.size()[..] else { unreachable!("a map has four axes") };
         let empty =
             |kind| Tensor::empty([n, h / 2, w / 2, c], (kind, Device::Cpu)).permute([0, 3, 1, 2]);
@@ -83,7 +93,7 @@ impl Affine {
                 self.relu_pool_part(pair, x, y, value, place);
             },
         );
-        (output, Chosen { value, place })
+        (output, Argmax { value, place })
     }
 
     #[inline(always)]
@@ -112,7 +122,7 @@ impl Affine {
                     for (candidate, x) in (1..).zip(&x[1..]) {
                         let x = x[c].get();
                         let candidate_value = x * scale[c] + shift[c];
-                        // A NaN is kept, as in libtorch.
+                        // NaN is kept, as in libtorch.
                         if candidate_value > largest || candidate_value.is_nan() {
                             (largest, chosen, which) = (candidate_value, x, candidate);
                         }
@@ -129,7 +139,7 @@ impl Affine {
     fn pool_backward<T: Element>(
         &self,
         map: &Tensor,
-        chosen: &Chosen,
+        chosen: &Argmax,
         gradient: &Tensor,
     ) -> Vec<Tensor> {
         let channels = self.scale.len();

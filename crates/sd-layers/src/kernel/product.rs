@@ -1,7 +1,7 @@
-//! A dense convolution as a product of two matrices, of each output's window and of the weights.
+//! A dense convolution as the product of two matrices: the windows of the outputs, and the weights.
 //!
-//! libtorch's own convolution brings the weights into another order at each step and back, which on
-//! a small map is most of its time: with 512 channels on 2×2 in `bf16` it takes seven times as long.
+//! libtorch's convolution reorders the weights at each step and back, which dominates on a small map:
+//! with 512 channels on 2×2 in `bf16` it takes seven times as long.
 
 use tch::{Kind, Tensor};
 
@@ -44,8 +44,8 @@ fn product_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Tens
     output
 }
 
-/// The weights `[D, C, K, K]` as `[D, K · K · C]`, in the order of a window. No copy where they lie
-/// so already.
+/// The weights `[D, C, K, K]` as `[D, K · K · C]`, in the order of a window, without a copy if they are
+/// channels-last.
 fn matrix_of<T: Element>(weight: &Tensor) -> Tensor {
     let [outputs, channels, kernel, _] = weight.size()[..] else {
         unreachable!("a weight has four axes")
@@ -71,7 +71,7 @@ fn matrix_of<T: Element>(weight: &Tensor) -> Tensor {
     matrix
 }
 
-/// The way back, for a gradient.
+/// The inverse of [`matrix_of`], for a gradient.
 fn weight_of<T: Element>(matrix: &Tensor, size: [i64; 4]) -> Tensor {
     let [_, channels, kernel, _] = size.map(|side| side as usize);
     let mut weight = Tensor::empty(size, (Kind::Float, matrix.device()));
@@ -92,7 +92,7 @@ fn weight_of<T: Element>(matrix: &Tensor, size: [i64; 4]) -> Tensor {
 }
 
 impl Geometry {
-    /// What each output position sees: `[N · H' · W', K · K · C]`, zeros where it sees the padding.
+    /// The input of each output position: `[N · H' · W', K · K · C]`, with zeros for the padding.
     fn windows<T: Element>(&self, map: &Tensor) -> Tensor {
         let (kernel, channels) = (self.kernel(), self.channels);
         let positions = self.images * self.output[0] * self.output[1];
@@ -106,7 +106,7 @@ impl Geometry {
                 let (image, y) = (line / self.output[0], line % self.output[0]);
                 for (x, window) in windows.chunks_exact_mut(row).enumerate() {
                     for (k, seen) in window.chunks_exact_mut(channels).enumerate() {
-                        match self.seen_by([y, x], k) {
+                        match self.input_of([y, x], k) {
                             Some(position) => {
                                 let at = image * self.input[0] * self.input[1] + position;
                                 seen.copy_from_slice(&from[at * channels..][..channels]);
@@ -120,7 +120,7 @@ impl Geometry {
         windows
     }
 
-    /// The sum of what windows hold of each input position: `[N, C, H, W]`, channels-last.
+    /// The sum of the windows' values of each input position: `[N, C, H, W]`, channels-last.
     fn sum_of_windows<T: Element>(&self, windows: &Tensor) -> Tensor {
         let (kernel, channels) = (self.kernel(), self.channels);
         let mut map = self.empty(self.input, channels, T::KIND);
@@ -134,7 +134,7 @@ impl Geometry {
                 for (x, position) in map.chunks_exact_mut(channels).enumerate() {
                     sums.fill(0.0);
                     for k in 0..kernel * kernel {
-                        let Some(position) = self.that_sees([y, x], k) else { continue };
+                        let Some(position) = self.output_of([y, x], k) else { continue };
                         let at = image * self.output[0] * self.output[1] + position;
                         let held = &windows[(at * kernel * kernel + k) * channels..][..channels];
                         for c in 0..channels {

@@ -1,10 +1,13 @@
-//! Kernels against libtorch's own operations, forward and backward.
+//! Kernels compared with libtorch's operations, forward and backward.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tch::{Device, Kind, Tensor};
 
+use super::bridge::is_channels_last;
+use super::depthwise::depthwise;
+use super::product::product;
 use super::*;
 use crate::channels_last;
 use crate::shape::Window;
@@ -50,14 +53,14 @@ fn libtorch(map: &Tensor, residual: Option<&Tensor>, norm: &Norm, train: bool) -
     }
 }
 
-/// Largest difference over the largest expected value.
+/// Largest difference relative to the largest expected value.
 fn difference(found: &Tensor, expected: &Tensor) -> f64 {
     let (found, expected) = (found.to_kind(Kind::Float), expected.to_kind(Kind::Float));
     let scale = expected.abs().max().double_value(&[]).max(1e-12);
     (found - &expected).abs().max().double_value(&[]) / scale
 }
 
-/// A map far from zero, which costs digits where a variance is computed carelessly.
+/// A map far from zero, which costs digits if a variance is computed carelessly.
 fn map(kind: Kind, channels: i64) -> Tensor {
     channels_last(&(Tensor::randn([5, channels, 6, 7], CPU) * 2.0 + 30.0).to_kind(kind))
         .set_requires_grad(true)
@@ -73,7 +76,7 @@ fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
         let residual = with_residual.then(|| map(kind, channels));
         let their_residual = residual.as_ref().map(|r| r.detach().copy().set_requires_grad(true));
 
-        let found = train(&x, residual.as_ref(), &ours);
+        let found = norm_relu::in_training(&x, residual.as_ref(), &ours);
         let expected = libtorch(&their_x, their_residual.as_ref(), &theirs, true);
         assert_eq!(found.kind(), kind);
         assert_eq!(found.stride(), x.stride());
@@ -102,20 +105,20 @@ fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
         }
 
         let _no_grad = tch::no_grad_guard();
-        let found = infer(&x, residual.as_ref(), &ours);
+        let found = norm_relu::in_evaluation(&x, residual.as_ref(), &ours);
         let expected = libtorch(&x, residual.as_ref(), &ours, false);
         assert!(difference(&found, &expected) < tolerance, "inference, {channels} channels");
     }
 }
 
 #[test]
-fn norm_and_relu_are_libtorchs() {
+fn norm_and_relu_agree_with_libtorch() {
     agrees(Kind::Float, false, 1e-5);
     agrees(Kind::BFloat16, false, 2e-2);
 }
 
 #[test]
-fn norm_sum_and_relu_are_libtorchs() {
+fn norm_sum_and_relu_agree_with_libtorch() {
     agrees(Kind::Float, true, 1e-5);
     agrees(Kind::BFloat16, true, 2e-2);
 }
@@ -123,12 +126,12 @@ fn norm_sum_and_relu_are_libtorchs() {
 #[test]
 fn nothing_is_recorded_without_gradients() {
     let (x, norm) = (map(Kind::Float, 4), norm(4));
-    assert!(!tch::no_grad(|| train(&x, None, &norm)).requires_grad());
-    assert!(train(&x, None, &norm).requires_grad());
+    assert!(!tch::no_grad(|| norm_relu::in_training(&x, None, &norm)).requires_grad());
+    assert!(norm_relu::in_training(&x, None, &norm).requires_grad());
 }
 
 #[test]
-fn norm_relu_and_pool_are_libtorchs() {
+fn norm_relu_and_max_pool_agree_with_libtorch() {
     for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
         tch::manual_seed(0);
         for (channels, side) in [(1, 2), (3, 4), (65, 6)] {
@@ -137,7 +140,7 @@ fn norm_relu_and_pool_are_libtorchs() {
             let x = channels_last(&Tensor::randn([5, channels, side, 2 * side], CPU).to_kind(kind))
                 .set_requires_grad(true);
             let their_x = x.detach().copy().set_requires_grad(true);
-            let found = train_pooled(&x, &ours);
+            let found = norm_relu_pool::in_training(&x, &ours);
             let expected = libtorch(&their_x, None, &theirs, true).max_pool2d(
                 [2, 2],
                 [2, 2],
@@ -149,8 +152,8 @@ fn norm_relu_and_pool_are_libtorchs() {
             let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
             (&found * &gradient).sum(Kind::Float).backward();
             (&expected * &gradient).sum(Kind::Float).backward();
-            // libtorch rounds before it pools: of positions that are equal in bf16 it takes the
-            // first, the kernel the largest. Over a window their gradients are the same.
+            // libtorch rounds before it pools and takes the first of positions that are equal in bf16;
+            // the kernel takes the largest. The sums of their gradients over a window agree.
             let by_window = |gradient: Tensor| match kind {
                 Kind::BFloat16 => gradient.avg_pool2d([2, 2], [2, 2], [0, 0], false, true, None),
                 _ => gradient,
@@ -171,8 +174,8 @@ fn norm_relu_and_pool_are_libtorchs() {
     }
 }
 
-/// Holds a convolution of `[40, channels, side, side + 1]` to `outputs` channels against libtorch's.
-fn convolves(
+/// Compares a convolution of `[40, channels, side, side + 1]` to `outputs` channels with libtorch's.
+fn agrees_on_convolution(
     ours: fn(&Tensor, &Tensor, Window) -> Tensor,
     [channels, outputs, groups]: [i64; 3],
     [side, kernel, stride]: [i64; 3],
@@ -210,31 +213,31 @@ fn convolves(
 }
 
 #[test]
-fn depthwise_convolution_is_libtorchs() {
+fn depthwise_convolution_agrees_with_libtorch() {
     for kind in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
         tch::manual_seed(0);
         for (channels, side, kernel, stride) in
             [(1, 5, 3, 1), (40, 7, 3, 2), (64, 2, 3, 1), (8, 2, 3, 2), (33, 8, 5, 1), (3, 4, 2, 2)]
         {
-            convolves(depthwise, [channels; 3], [side, kernel, stride], kind);
+            agrees_on_convolution(depthwise, [channels; 3], [side, kernel, stride], kind);
         }
     }
 }
 
 #[test]
-fn products_are_libtorchs_convolution() {
+fn products_agree_with_libtorchs_convolution() {
     for kind in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
         tch::manual_seed(0);
         for (channels, outputs, side, kernel, stride) in
             [(3, 8, 4, 3, 1), (16, 5, 2, 3, 1), (8, 8, 4, 3, 2), (7, 9, 3, 2, 2), (4, 6, 1, 5, 1)]
         {
-            convolves(product, [channels, outputs, 1], [side, kernel, stride], kind);
+            agrees_on_convolution(product, [channels, outputs, 1], [side, kernel, stride], kind);
         }
     }
 }
 
 #[test]
-fn means_and_weights_by_image_are_libtorchs() {
+fn channel_means_and_scales_agree_with_libtorch() {
     for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
         tch::manual_seed(0);
         for (channels, side) in [(3, 2), (8, 1), (65, 5)] {
@@ -245,16 +248,16 @@ fn means_and_weights_by_image_are_libtorchs() {
                 x.detach().copy().set_requires_grad(true),
                 weights.detach().copy().set_requires_grad(true),
             );
-            let found = weigh(&x, &weights);
+            let found = scale_channels(&x, &weights);
             let expected = &their_x * their_weights.unsqueeze(-1).unsqueeze(-1);
             assert_eq!((found.kind(), found.stride()), (kind, x.stride()));
             let (means, their_means) =
-                (mean(&found), expected.mean_dim([2i64, 3].as_slice(), false, None));
+                (global_average(&found), expected.mean_dim([2i64, 3].as_slice(), false, None));
             let gradient = Tensor::randn(means.size(), CPU).to_kind(kind);
             (&means * &gradient).sum(Kind::Float).backward();
             (&their_means * &gradient).sum(Kind::Float).backward();
             for (what, found, expected) in [
-                ("weighed", found.detach(), expected.detach()),
+                ("scaled", found.detach(), expected.detach()),
                 ("means", means.detach(), their_means.detach()),
                 ("map", x.grad(), their_x.grad()),
                 ("weights", weights.grad(), their_weights.grad()),
@@ -269,11 +272,11 @@ fn means_and_weights_by_image_are_libtorchs() {
     }
 }
 
-/// In a thread of its own, for the mode stays with a thread and those that it starts.
+/// In a separate thread, because the mode stays set.
 #[test]
-fn numbers_too_small_for_their_precision_become_zero() {
+fn denormals_are_flushed_to_zero() {
     let in_thread = std::thread::spawn(|| {
-        // Enough for all of libtorch's threads.
+        // Large enough for all of libtorch's threads.
         let smallest = || (Tensor::full([1 << 20], 1e-30, CPU) * 1e-10).max().double_value(&[]);
         let kept = smallest();
         (kept, flush_denormals(), smallest())
@@ -284,7 +287,7 @@ fn numbers_too_small_for_their_precision_become_zero() {
     assert!(can || !cfg!(target_arch = "x86_64"), "every x86-64 processor can");
 }
 
-/// Memory that tells when it is dropped.
+/// Memory that counts its drops.
 struct Watched(Vec<f32>, Arc<AtomicUsize>);
 
 impl AsMut<[f32]> for Watched {
@@ -300,7 +303,7 @@ impl Drop for Watched {
 }
 
 #[test]
-fn a_tensor_over_memory_is_that_memory_until_its_last_view_is_gone() {
+fn a_tensor_over_memory_keeps_it_until_its_last_view_is_dropped() {
     let drops = Arc::new(AtomicUsize::new(0));
     let values = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     let address = values.as_ptr();

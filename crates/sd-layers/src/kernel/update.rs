@@ -1,13 +1,13 @@
-//! libtorch's fused updates of many parameters, each in one pass over their memory.
+//! libtorch's fused optimiser updates: one pass over the memory of many parameters.
 
-#![allow(unsafe_code, reason = "a function of libtorch")]
+#![allow(unsafe_code, reason = "calls libtorch")]
 
 use std::ffi::c_void;
 
 use tch::{Kind, Tensor};
 
 unsafe extern "C" {
-    fn sd_forget_gradient(variable: *mut c_void);
+    fn sd_zero_grad(variable: *mut c_void);
     fn sd_fused_sgd(
         values: *const *mut c_void,
         gradients: *const *mut c_void,
@@ -33,11 +33,11 @@ unsafe extern "C" {
     );
 }
 
-/// Drops a variable's gradient, so that the next backward pass hands its own over where it would
-/// add it to zeros.
-pub fn forget_gradient(variable: &Tensor) {
+/// Drops a variable's gradient, as PyTorch's `zero_grad(set_to_none=True)` does: the next backward
+/// pass stores its own instead of adding it to zeros.
+pub fn zero_grad(variable: &Tensor) {
     // SAFETY: the pointer is a live tensor's.
-    unsafe { sd_forget_gradient(pointer(variable)) }
+    unsafe { sd_zero_grad(pointer(variable)) }
 }
 
 /// One update of SGD as `torch.optim.SGD` defines it:
@@ -45,13 +45,13 @@ pub fn forget_gradient(variable: &Tensor) {
 /// Nesterov, b without).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdUpdate {
-    /// Pull towards zero.
+    /// Weight decay, added to the gradient.
     pub weight_decay: f64,
-    /// Share of the last update kept, 0 to below 1.
+    /// Momentum, at least 0 and below 1.
     pub momentum: f64,
     /// Learning rate.
     pub rate: f64,
-    /// Look ahead along the momentum. Nothing without a momentum.
+    /// Nesterov momentum; no effect if the momentum is 0.
     pub nesterov: bool,
 }
 
@@ -62,19 +62,19 @@ impl SgdUpdate {
     /// Updates the parameters and their momenta in place.
     ///
     /// # Panics
-    /// Where a parameter's three tensors do not lie alike.
+    /// If a parameter's three tensors differ in memory layout.
     pub fn apply(&self, parameters: &[Parameter<'_>]) {
         if parameters.is_empty() {
             return;
         }
         for &(value, gradient, momentum) in parameters {
-            assert_alike(value, &[gradient, momentum]);
+            assert_same_layout(value, &[gradient, momentum]);
         }
         let values = pointers(parameters, |(value, ..)| value);
         let gradients = pointers(parameters, |(_, gradient, _)| gradient);
         let momenta = pointers(parameters, |(.., momentum)| momentum);
-        // SAFETY: the pointers are live tensors, as many as `count` says, and libtorch's kernel
-        // walks a parameter's three tensors alike, which was checked.
+        // SAFETY: the pointers are `count` live tensors each, and a parameter's three tensors have the
+        // same layout, which libtorch's kernel relies on.
         unsafe {
             sd_fused_sgd(
                 values.as_ptr(),
@@ -90,48 +90,48 @@ impl SgdUpdate {
     }
 }
 
-/// One update of AdamW as `torch.optim.AdamW` defines it, g being the gradient and t the updates
-/// of the parameter so far, this one included:
+/// One update of AdamW as `torch.optim.AdamW` defines it, with the gradient g and the number t of
+/// updates including this one:
 /// w ← w − `rate` · `weight_decay` · w; m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²;
 /// w ← w − `rate` · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + `eps`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWUpdate {
-    /// Pull towards zero, apart from the gradient.
+    /// Decoupled weight decay.
     pub weight_decay: f64,
-    /// β₁ and β₂, the shares of the means kept, each 0 to below 1.
+    /// β₁ and β₂, the decay rates of the moving averages, each at least 0 and below 1.
     pub betas: [f64; 2],
-    /// Added to the divisor.
+    /// Added to the denominator.
     pub eps: f64,
     /// Learning rate.
     pub rate: f64,
 }
 
-/// A parameter and what AdamW keeps of it.
+/// A parameter and its AdamW state.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamWParameter<'a> {
-    /// The parameter: `f32`, as its gradient and the means are, of one shape and memory layout.
+    /// The parameter. It, its gradient, `mean` and `square` are `f32` of one shape and memory layout.
     pub value: &'a Tensor,
     /// Its gradient.
     pub gradient: &'a Tensor,
-    /// m.
+    /// m, the moving average of the gradient.
     pub mean: &'a Tensor,
-    /// v.
+    /// v, the moving average of its square.
     pub square: &'a Tensor,
-    /// t, `[]`, `f32`.
+    /// t: `[]`, `f32`.
     pub steps: &'a Tensor,
 }
 
 impl AdamWUpdate {
-    /// Updates the parameters, their means and their counts of steps in place.
+    /// Updates the parameters and their state in place.
     ///
     /// # Panics
-    /// Where a parameter's tensors do not lie alike.
+    /// If a parameter's tensors differ in memory layout.
     pub fn apply(&self, parameters: &[AdamWParameter<'_>]) {
         if parameters.is_empty() {
             return;
         }
         for &AdamWParameter { value, gradient, mean, square, steps } in parameters {
-            assert_alike(value, &[gradient, mean, square]);
+            assert_same_layout(value, &[gradient, mean, square]);
             assert_eq!((steps.kind(), steps.numel()), (Kind::Float, 1));
         }
         let values = pointers(parameters, |parameter| parameter.value);
@@ -158,14 +158,14 @@ impl AdamWUpdate {
     }
 }
 
-fn assert_alike(value: &Tensor, others: &[&Tensor]) {
+fn assert_same_layout(value: &Tensor, others: &[&Tensor]) {
     for other in others {
         assert_eq!((other.kind(), other.device()), (Kind::Float, value.device()));
         assert_eq!(layout(other), layout(value));
     }
 }
 
-/// Size and stride of each dimension that has more than one place.
+/// Size and stride of each dimension of size above 1.
 fn layout(tensor: &Tensor) -> Vec<(i64, i64)> {
     let dimensions = tensor.size().into_iter().zip(tensor.stride());
     dimensions.filter(|(size, _)| *size > 1).collect()

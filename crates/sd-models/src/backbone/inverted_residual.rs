@@ -2,14 +2,13 @@
 //! figure 3b and table 1).
 
 use sd_layers::{
-    BatchNorm, BatchNormRelu6, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result,
-    Sequential, Window,
+    BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result, Sequential, Window,
 };
 use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
-/// A 1×1 convolution that widens, a depthwise 3×3, a 1×1 that narrows again and has no activation
-/// after it; the input is added where the shape stays.
+/// A 1×1 convolution that expands, a depthwise 3×3 convolution, and a 1×1 convolution that projects,
+/// without activation; plus the input if the shape is the same.
 #[derive(Debug)]
 pub struct InvertedResidual {
     branch: Sequential,
@@ -17,8 +16,8 @@ pub struct InvertedResidual {
 }
 
 impl InvertedResidual {
-    /// `inputs` to `outputs` channels through `expansion` · `inputs`; with an expansion of 1,
-    /// there is no first convolution.
+    /// `inputs` to `outputs` channels through `expansion` · `inputs`; an expansion of 1 omits the first
+    /// convolution.
     pub fn new(
         vs: &nn::Path,
         inputs: i64,
@@ -42,7 +41,7 @@ impl InvertedResidual {
     }
 }
 
-/// `blocks`, then a convolution with batch norm and ReLU6.
+/// Appends a convolution with batch norm and ReLU6 to `blocks`.
 pub fn with_relu6(
     blocks: Sequential,
     vs: &nn::Path,
@@ -51,7 +50,7 @@ pub fn with_relu6(
 ) -> Result<Sequential> {
     Ok(blocks
         .then(Convolution::new(&(vs / "conv"), geometry, groups)?)
-        .then(BatchNormRelu6::new(&(vs / "norm"), geometry.outputs)))
+        .then(BatchNorm::relu6(&(vs / "norm"), geometry.outputs)))
 }
 
 impl nn::ModuleT for InvertedResidual {
@@ -62,7 +61,11 @@ impl nn::ModuleT for InvertedResidual {
 }
 
 impl Block for InvertedResidual {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        self.branch.output_shape(input)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
         self.branch.cost(input)
     }
 

@@ -1,27 +1,32 @@
 //! MobileNetV2 (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>).
 
+mod state_dict;
+
 use schemars::JsonSchema;
 use sd_layers::{ConvGeometry, Sequential, Window};
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::inverted_residual::{InvertedResidual, with_relu6};
-use super::{Backbone, Stage, Stem, checked};
+use super::{Backbone, BackboneConfig, BackboneFamily, Stage, Stem, checked};
 use crate::Result;
 use crate::error::At;
 use crate::exit::Head;
+use crate::library::{Layer, Library};
 
-/// Configuration of a MobileNetV2.
+/// MobileNetV2, a small network by design, for comparison. It has a stage for each resolution; the
+/// last ends with a 1×1 convolution to 1280 channels. The head has no dropout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MobilenetV2Config {
-    /// `large` is the paper's, for images of about 224×224: a first convolution of stride 2, and
-    /// five halvings in all. `small`, for images of about 32×32, has stride 1 there and in the
-    /// stage of 24 channels, as is usual for CIFAR (<https://github.com/kuangliu/pytorch-cifar>):
-    /// three halvings, the last map 4×4.
+    /// `large`, for images of about 224×224, is the paper's: a first convolution of stride 2, five
+    /// halvings in all. `small`, for images of about 32×32, has stride 1 there and in the stage of 24
+    /// channels, as is usual for CIFAR (<https://github.com/kuangliu/pytorch-cifar>): three halvings,
+    /// the last map 4×4.
     pub stem: Stem,
-    /// Multiplier of the channels, to the nearest multiple of 8 that takes away less than a tenth.
-    /// The 1280 channels of the last convolution only grow with it.
+    /// Multiplier of the channels, rounded to a multiple of 8 that is not more than a tenth smaller.
+    /// Below 1 it does not reduce the 1280 channels of the last convolution.
     #[serde(default = "super::full_width")]
     pub width: f64,
 }
@@ -46,14 +51,8 @@ const STAGES: [&[Row]; 5] = [
     &[row(6, 160, 3), row(6, 320, 1)],
 ];
 
-impl MobilenetV2Config {
-    /// The backbone for images with `channels` channels: a stage for each resolution of the
-    /// paper's network; the last ends with its 1×1 convolution to 1280 channels. The head has no
-    /// dropout.
-    ///
-    /// # Errors
-    /// For a width out of its range.
-    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+impl BackboneFamily for MobilenetV2Config {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let (mut stride, halves) = match self.stem {
             Stem::Small => (1, [false, false, true, true, true]),
             Stem::Large => (2, [false, true, true, true, true]),
@@ -89,29 +88,41 @@ impl MobilenetV2Config {
         Ok(Backbone { stem, stages, head: Head::Linear })
     }
 
-    /// `mobilenet_v2`, with its width where that is not 1.
-    pub(super) fn describe(&self) -> String {
-        if self.width == 1.0 {
-            "mobilenet_v2".to_owned()
-        } else {
-            format!("mobilenet_v2 × {}", self.width)
+    fn describe(&self) -> String {
+        match self.width {
+            1.0 => "mobilenet_v2".to_owned(),
+            width => format!("mobilenet_v2 × {width}"),
         }
     }
 
-    /// The rows of each stage: whether their blocks have a widening convolution, and how many
-    /// blocks they are.
-    pub(crate) fn rows() -> impl Iterator<Item = Vec<(bool, usize)>> {
-        let row = |row: &Row| (row.expansion != 1, row.blocks);
-        STAGES.iter().map(move |rows| rows.iter().map(row).collect())
+    /// The network itself: it is not compressed.
+    fn dense_original(&self) -> BackboneConfig {
+        BackboneConfig::MobilenetV2(self.clone())
     }
 
+    fn missing_from(&self, _: Library) -> Option<&'static str> {
+        None
+    }
+
+    fn layer_names(&self, library: Library) -> Result<Vec<Layer>> {
+        Ok(state_dict::layers(library))
+    }
+}
+
+impl Examples for MobilenetV2Config {
+    fn examples() -> Vec<Self> {
+        vec![Self { stem: Stem::Small, width: 1.0 }]
+    }
+}
+
+impl MobilenetV2Config {
     fn channels(&self, base: i64) -> Result<i64> {
         Ok(multiple_of_8(base as f64 * checked(self.width)?))
     }
 }
 
-/// The nearest multiple of 8, or the one above where that is less than nine tenths of `channels`
-/// (the authors' code, `_make_divisible`).
+/// The nearest multiple of 8, or the next one if that is less than nine tenths of `channels`
+/// (`_make_divisible` in the authors' code).
 fn multiple_of_8(channels: f64) -> i64 {
     let nearest = ((channels / 8.0).round() as i64).max(1) * 8;
     if (nearest as f64) < 0.9 * channels { nearest + 8 } else { nearest }

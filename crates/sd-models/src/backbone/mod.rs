@@ -6,131 +6,143 @@ mod residual;
 mod resnet;
 mod vgg;
 
-pub use mobilenet_v2::MobilenetV2Config;
-pub use resnet::{ResnetConfig, Stem};
-pub use vgg::{VggConfig, VggHead};
+pub use resnet::Stem;
+pub use vgg::VggHead;
 
 use schemars::JsonSchema;
-use sd_layers::{ConvConfig, FeatureShape, Sequential};
+use sd_layers::{AttentionConfig, Block, ConvConfig, FeatureShape, Sequential};
+use sd_variants::variants;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
+use crate::error::At;
 use crate::exit::Head;
+use crate::library::{Layer, Library};
 use crate::{Error, PerStage, Result};
 
-/// A family of networks and its options.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum BackboneConfig {
-    /// Residual networks.
-    Resnet(ResnetConfig),
-    /// VGG with batch norm.
-    Vgg(VggConfig),
-    /// MobileNetV2, a small network by design, to compare with.
-    MobilenetV2(MobilenetV2Config),
+/// A family of networks.
+pub trait BackboneFamily {
+    /// Builds the backbone for images with `channels` channels.
+    ///
+    /// # Errors
+    /// Names the key or stage that does not fit, and both numbers.
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone>;
+
+    /// A short description, such as `vgg11 grouped8`: family, depth and convolutions.
+    fn describe(&self) -> String;
+
+    /// The network before compression: dense convolutions, and a halved map in each stage.
+    fn dense_original(&self) -> BackboneConfig;
+
+    /// What `library` has instead of this network; `None` if it has this one.
+    fn missing_from(&self, _library: Library) -> Option<&'static str> {
+        Some("ResNet, VGG or MobileNetV2")
+    }
+
+    /// The layers with their names here and in `library`.
+    ///
+    /// # Errors
+    /// [`Error::NoCounterpart`] if the library does not have the family.
+    fn layer_names(&self, library: Library) -> Result<Vec<Layer>> {
+        let expected = self.missing_from(library).unwrap_or_default();
+        let network = self.describe();
+        Err(Error::NoCounterpart { library: library.name(), network, expected })
+    }
+}
+
+variants! {
+    /// A family of networks and its options.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum BackboneConfig: BackboneFamily {
+        Resnet(resnet::ResnetConfig),
+        Vgg(vgg::VggConfig),
+        MobilenetV2(mobilenet_v2::MobilenetV2Config),
+    }
 }
 
 /// A network without its classifiers.
 #[derive(Debug)]
 pub struct Backbone {
-    /// What comes before the first stage.
+    /// The layers before the first stage.
     pub stem: Sequential,
     /// The stages, shallow first.
     pub stages: Vec<Stage>,
-    /// The classifier that the family has after its last stage.
+    /// The family's classifier after the last stage.
     pub head: Head,
 }
 
-/// A run of blocks between two changes of resolution.
+/// The blocks between two changes of resolution.
 #[derive(Debug)]
 pub struct Stage {
-    /// Channels of its output.
+    /// Output channels.
     pub channels: i64,
-    /// Pixels of the input image between two positions of its output.
+    /// Input pixels between two positions of the output.
     pub stride: i64,
     /// The blocks.
     pub blocks: Sequential,
 }
 
 impl BackboneConfig {
-    /// The backbone for images with `channels` channels.
-    ///
-    /// # Errors
-    /// Names the key or stage that does not fit, and both numbers.
+    /// See [`BackboneFamily::build`].
     pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
-        match self {
-            Self::Resnet(config) => config.build(vs, channels),
-            Self::Vgg(config) => config.build(vs, channels),
-            Self::MobilenetV2(config) => config.build(vs, channels),
-        }
+        self.get().build(vs, channels)
     }
 
-    /// The family, depth and convolutions in a few words, such as `vgg11 grouped8`.
+    /// See [`BackboneFamily::describe`].
     pub fn describe(&self) -> String {
-        let (family, depth, conv) = match self {
-            Self::Resnet(config) => ("resnet", config.depth, &config.conv),
-            Self::Vgg(config) => ("vgg", config.depth, &config.conv),
-            Self::MobilenetV2(config) => return config.describe(),
-        };
-        let conv = match conv {
-            PerStage::All(kind) => kind.name(),
-            PerStage::Each(kinds) => {
-                let mut names: Vec<String> = kinds.iter().map(ConvConfig::name).collect();
-                names.dedup();
-                names.join("/")
-            }
-        };
-        format!("{family}{depth} {conv}")
+        self.get().describe()
     }
 
-    /// The same network with dense convolutions, halving its maps in each stage: what a compressed
-    /// one replaces. MobileNetV2 replaces none, and stays what it is.
+    /// See [`BackboneFamily::dense_original`].
     #[must_use]
     pub fn dense_original(&self) -> Self {
-        let mut original = self.clone();
-        let conv = match &mut original {
-            Self::Resnet(config) => {
-                config.output_stride = None;
-                &mut config.conv
-            }
-            Self::Vgg(config) => {
-                config.output_stride = None;
-                &mut config.conv
-            }
-            Self::MobilenetV2(_) => return original,
-        };
-        *conv = PerStage::All(ConvConfig::Dense);
-        original
+        self.get().dense_original()
     }
 }
 
 impl Backbone {
-    /// The input's shape after each stage.
+    /// Returns the shape of the map after each stage.
     ///
     /// # Errors
     /// Names the stage that the input is too small for.
     pub fn shapes(&self, input: FeatureShape) -> Result<Vec<FeatureShape>> {
-        use crate::error::At;
-        use sd_layers::Block;
-        let (_, mut shape) = self.stem.cost(input).at("stem")?;
+        let mut shape = self.stem.output_shape(input).at("stem")?;
         let after = |(index, stage): (usize, &Stage)| {
-            shape = stage.blocks.cost(shape).at(format!("stage {}", index + 1))?.1;
+            shape = stage.blocks.output_shape(shape).at(format!("stage {}", index + 1))?;
             Ok(shape)
         };
         self.stages.iter().enumerate().map(after).collect()
     }
 }
 
-/// The width multiplier where none is written.
+/// Family, depth and the convolutions of the stages.
+fn description(family: &str, depth: u32, conv: &PerStage<ConvConfig>) -> String {
+    let mut names: Vec<String> = conv.choices().iter().map(ConvConfig::name).collect();
+    names.dedup();
+    format!("{family}{depth} {}", names.join("/"))
+}
+
+/// What a library has instead of a network with compressed convolutions or attention.
+fn only_plain(
+    conv: &PerStage<ConvConfig>,
+    attention: &PerStage<AttentionConfig>,
+) -> Option<&'static str> {
+    let plain = conv.choices().iter().all(|conv| *conv == ConvConfig::Dense)
+        && attention.choices().iter().all(|attention| *attention == AttentionConfig::None);
+    (!plain).then_some("dense convolutions and no attention")
+}
+
+/// The default width multiplier.
 fn full_width() -> f64 {
     1.0
 }
 
 /// The largest width multiplier; parameters grow with its square.
-pub(crate) const MAX_WIDTH: f64 = 16.0;
+const MAX_WIDTH: f64 = 16.0;
 
-/// The output stride that a configuration asks for, of those that its stem (`least`) and stages
-/// (`most`, if all halve) allow.
+/// The configured output stride, if it is a power of two from the stem's stride (`least`) to that of
+/// a network whose stages all halve (`most`, the default).
 fn checked_output_stride(
     family: &'static str,
     found: Option<i64>,
@@ -144,12 +156,16 @@ fn checked_output_stride(
     }
 }
 
-/// `base · width` to the nearest multiple of 8, at least 8, so that it divides by usual groups.
+/// `base · width` rounded to a multiple of 8, at least 8, so that the usual numbers of groups divide
+/// it.
 fn scaled(base: i64, width: f64) -> Result<i64> {
     Ok(((base as f64 * checked(width)? / 8.0).round() as i64).max(1) * 8)
 }
 
 /// The width multiplier, if it is in its range.
 fn checked(width: f64) -> Result<f64> {
-    if width > 0.0 && width <= MAX_WIDTH { Ok(width) } else { Err(Error::Width(width)) }
+    match width > 0.0 && width <= MAX_WIDTH {
+        true => Ok(width),
+        false => Err(Error::Width { found: width, most: MAX_WIDTH }),
+    }
 }

@@ -1,8 +1,8 @@
 //! The residual blocks (He et al. 2016, <https://arxiv.org/abs/1512.03385>, figure 5).
 
 use sd_layers::{
-    AttentionConfig, BatchNorm, BatchNormRelu, Block, ConvConfig, ConvGeometry, Convolution, Cost,
-    FeatureShape, Result, Sequential, Window,
+    AttentionConfig, BatchNorm, Block, ConvConfig, ConvGeometry, Convolution, Cost, FeatureShape,
+    Result, Sequential, Window,
 };
 use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
@@ -12,12 +12,12 @@ use tch::{Tensor, nn};
 pub struct Residual {
     branch: Sequential,
     norm: BatchNorm,
-    /// None where there is no attention: then batch norm, sum and ReLU are one kernel.
+    /// Without attention, batch norm, sum and ReLU are one kernel.
     attention: Option<Box<dyn Block>>,
     shortcut: Sequential,
 }
 
-/// What the blocks of a stage have in common.
+/// The common options of a stage's blocks.
 #[derive(Debug, Clone, Copy)]
 pub struct BlockStyle<'a> {
     /// Kind of the 3×3 convolutions.
@@ -48,7 +48,7 @@ impl Residual {
         let second = ConvGeometry { inputs: width, outputs: width, window: Window::same(3, 1) };
         let branch = Sequential::new()
             .then(style.conv.build(&(vs / "conv1"), first)?)
-            .then(BatchNormRelu::new(&(vs / "norm1"), width))
+            .then(BatchNorm::relu(&(vs / "norm1"), width))
             .then(style.conv.build(&(vs / "conv2"), second)?);
         Ok(Self {
             branch,
@@ -58,8 +58,8 @@ impl Residual {
         })
     }
 
-    /// 1×1, 3×3, 1×1 convolutions: `inputs` to 4 · `width` channels. The stride is the 3×3
-    /// convolution's, as in torchvision.
+    /// 1×1, 3×3 and 1×1 convolutions: `inputs` to 4 · `width` channels. The 3×3 convolution has the
+    /// stride, as in torchvision.
     pub fn bottleneck(
         vs: &nn::Path,
         style: BlockStyle,
@@ -74,9 +74,9 @@ impl Residual {
         let expand = ConvGeometry { inputs: width, outputs, window: Window::same(1, 1) };
         let branch = Sequential::new()
             .then(Convolution::new(&(vs / "conv1"), reduce, 1)?)
-            .then(BatchNormRelu::new(&(vs / "norm1"), width))
+            .then(BatchNorm::relu(&(vs / "norm1"), width))
             .then(style.conv.build(&(vs / "conv2"), middle)?)
-            .then(BatchNormRelu::new(&(vs / "norm2"), width))
+            .then(BatchNorm::relu(&(vs / "norm2"), width))
             .then(Convolution::new(&(vs / "conv3"), expand, 1)?);
         Ok(Self {
             branch,
@@ -87,7 +87,7 @@ impl Residual {
     }
 }
 
-/// The identity, or a 1×1 convolution and batch norm where the shape changes.
+/// The identity, or a 1×1 convolution and batch norm if the shape changes.
 fn shortcut(vs: &nn::Path, inputs: i64, outputs: i64, stride: i64) -> Result<Sequential> {
     if inputs == outputs && stride == 1 {
         return Ok(Sequential::new());
@@ -104,7 +104,7 @@ impl nn::ModuleT for Residual {
         let branch = self.branch.forward_t(input, train);
         let shortcut = self.shortcut.forward_t(input, train);
         match &self.attention {
-            None => self.norm.relu(&branch, Some(&shortcut), train),
+            None => self.norm.relu_of_sum(&branch, &shortcut, train),
             Some(attention) => {
                 let branch = attention.forward_t(&self.norm.forward_t(&branch, train), train);
                 (branch + shortcut).relu_()
@@ -114,19 +114,22 @@ impl nn::ModuleT for Residual {
 }
 
 impl Block for Residual {
-    fn cost(&self, input: FeatureShape) -> Result<(Cost, FeatureShape)> {
-        let (branch, output) = self.branch.cost(input)?;
-        let (norm, output) = self.norm.cost(output)?;
+    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
+        self.branch.output_shape(input)
+    }
+
+    fn cost(&self, input: FeatureShape) -> Result<Cost> {
+        let output = self.output_shape(input)?;
         let attention = match &self.attention {
             None => Cost::ZERO,
-            Some(attention) => attention.cost(output)?.0,
+            Some(attention) => attention.cost(output)?,
         };
-        let (shortcut, _) = self.shortcut.cost(input)?;
-        Ok((branch + norm + attention + shortcut, output))
+        let norm = self.norm.cost(output)?;
+        Ok(self.branch.cost(input)? + norm + attention + self.shortcut.cost(input)?)
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        let output = self.cost(shape)?.1;
+        let output = self.output_shape(shape)?;
         let branch = self.branch.onnx(graph, input, shape)?;
         let mut branch = self.norm.onnx(graph, &branch, output)?;
         if let Some(attention) = &self.attention {

@@ -1,43 +1,48 @@
 //! ResNet (He et al. 2016, <https://arxiv.org/abs/1512.03385>).
 
+mod state_dict;
+
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNormRelu, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential,
-    Window,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential, Window,
 };
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::residual::{BlockStyle, Residual};
-use super::{Backbone, Stage, checked_output_stride, scaled};
+use super::{
+    Backbone, BackboneConfig, BackboneFamily, Stage, checked_output_stride, description,
+    only_plain, scaled,
+};
 use crate::error::At;
 use crate::exit::Head;
+use crate::library::{Layer, Library};
 use crate::{Error, PerStage, Result};
 
-/// Configuration of a ResNet.
+/// Residual networks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResnetConfig {
     /// Layers with weights: 18, 34 (basic blocks), 50, 101 or 152 (bottlenecks).
     pub depth: u32,
-    /// What comes before the first stage.
+    /// Layers before the first stage.
     pub stem: Stem,
-    /// Multiplier of every stage's channels, to the nearest multiple of 8.
+    /// Multiplier of every stage's channels, rounded to a multiple of 8.
     #[serde(default = "super::full_width")]
     pub width: f64,
-    /// The most pixels of the image, along a side, between two positions of the last map, a power of
-    /// two; 8 with the small stem and 32 with the large one where it is left out. A stage that would
-    /// go beyond has stride 1, without dilation: no parameter more, four times the
-    /// multiply-accumulates, sixteen times those of a second such stage.
+    /// Largest ratio of the image's side to the last map's, a power of two; by default 8 with the small
+    /// stem and 32 with the large one. A stage that would exceed it has stride 1, without dilation: the
+    /// same parameters, four times the multiply-accumulates, sixteen times for the second such stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_stride: Option<i64>,
-    /// Kind of the 3×3 convolutions but the stem's. 1×1 convolutions stay dense.
+    /// Kind of the 3×3 convolutions except the stem's. 1×1 convolutions stay dense.
     pub conv: PerStage<ConvConfig>,
     /// Attention inside the blocks.
     pub attention: PerStage<AttentionConfig>,
 }
 
-/// What comes before a ResNet's first stage.
+/// Layers before the first stage of a ResNet or MobileNetV2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stem {
@@ -48,13 +53,8 @@ pub enum Stem {
     Large,
 }
 
-impl ResnetConfig {
-    /// The backbone for images with `channels` channels.
-    ///
-    /// # Errors
-    /// For a depth or an output stride that there is not, a list by stage of another length than
-    /// four, and layers whose numbers do not fit.
-    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+impl BackboneFamily for ResnetConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let (bottleneck, blocks) = (self.has_bottlenecks(), self.blocks()?);
         let convs = self.conv.resolve("resnet.conv", blocks.len())?;
         let attentions = self.attention.resolve("resnet.attention", blocks.len())?;
@@ -87,8 +87,40 @@ impl ResnetConfig {
         Ok(Backbone { stem, stages, head: Head::Linear })
     }
 
+    fn describe(&self) -> String {
+        description("resnet", self.depth, &self.conv)
+    }
+
+    fn dense_original(&self) -> BackboneConfig {
+        let conv = PerStage::All(ConvConfig::Dense);
+        BackboneConfig::Resnet(Self { output_stride: None, conv, ..self.clone() })
+    }
+
+    fn missing_from(&self, _: Library) -> Option<&'static str> {
+        only_plain(&self.conv, &self.attention)
+    }
+
+    fn layer_names(&self, _: Library) -> Result<Vec<Layer>> {
+        state_dict::layers(self)
+    }
+}
+
+impl Examples for ResnetConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self {
+            depth: 18,
+            stem: Stem::Small,
+            width: 1.0,
+            output_stride: None,
+            conv: PerStage::All(ConvConfig::Dense),
+            attention: PerStage::All(AttentionConfig::None),
+        }]
+    }
+}
+
+impl ResnetConfig {
     /// Blocks of each stage (table 1 of the paper).
-    pub(crate) fn blocks(&self) -> Result<[usize; 4]> {
+    fn blocks(&self) -> Result<[usize; 4]> {
         match self.depth {
             18 => Ok([2, 2, 2, 2]),
             34 | 50 => Ok([3, 4, 6, 3]),
@@ -101,8 +133,8 @@ impl ResnetConfig {
         }
     }
 
-    /// Whether the blocks are bottlenecks: three convolutions, not two.
-    pub(crate) fn has_bottlenecks(&self) -> bool {
+    /// Whether the blocks are bottlenecks, with three convolutions instead of two.
+    fn has_bottlenecks(&self) -> bool {
         self.depth >= 50
     }
 
@@ -119,7 +151,7 @@ impl ResnetConfig {
         let geometry = ConvGeometry { inputs, outputs, window };
         let stem = Sequential::new()
             .then(Convolution::new(&(vs / "conv"), geometry, 1)?)
-            .then(BatchNormRelu::new(&(vs / "norm"), outputs));
+            .then(BatchNorm::relu(&(vs / "norm"), outputs));
         Ok(match self.stem {
             Stem::Small => (stem, 1),
             Stem::Large => (stem.then(MaxPool(Window::same(3, 2))), 4),

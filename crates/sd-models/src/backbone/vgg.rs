@@ -1,64 +1,63 @@
 //! VGG with batch norm (Simonyan and Zisserman 2015, <https://arxiv.org/abs/1409.1556>).
 
+mod state_dict;
+
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNormRelu, BatchNormReluMaxPool, ConvConfig, ConvGeometry, Convolution,
-    MaxPool, Sequential, Window,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential, Window,
 };
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use super::{Backbone, Stage, checked_output_stride, scaled};
+use super::{
+    Backbone, BackboneConfig, BackboneFamily, Stage, checked_output_stride, description,
+    only_plain, scaled,
+};
 use crate::error::At;
 use crate::exit::Head;
+use crate::library::{Layer, Library};
 use crate::{Error, PerStage, Result};
 
-/// Configuration of a VGG.
+/// VGG with batch norm. The first convolution is the stem; each of the five stages ends with a 2×2
+/// max pool, up to the output stride.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VggConfig {
     /// Layers with weights in the original: 11, 13, 16 or 19.
     pub depth: u32,
-    /// What follows the last stage. Two thirds of the original's weights are in it.
+    /// Classifier after the last stage. It has two thirds of the original's weights.
     pub head: VggHead,
-    /// Multiplier of every stage's channels and of the classic head's, to the nearest multiple
-    /// of 8.
+    /// Multiplier of every stage's channels and of the classic head's, rounded to a multiple of 8.
     #[serde(default = "super::full_width")]
     pub width: f64,
-    /// The most pixels of the image, along a side, between two positions of the last map, a power of
-    /// two; 32 where it is left out. A stage that would go beyond has no max pool: no parameter more,
-    /// four times the multiply-accumulates in the next stage, sixteen times in the one after it.
+    /// Largest ratio of the image's side to the last map's, a power of two; by default 32. A stage that
+    /// would exceed it has no max pool: the same parameters, four times the multiply-accumulates in the
+    /// next stage, sixteen times in the one after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_stride: Option<i64>,
-    /// Kind of the 3×3 convolutions but the first.
+    /// Kind of the 3×3 convolutions except the first.
     pub conv: PerStage<ConvConfig>,
     /// Attention at the end of each stage, before its max pool.
     pub attention: PerStage<AttentionConfig>,
 }
 
-/// What follows a VGG's last stage.
+/// The classifier after a VGG's last stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VggHead {
     /// Global average pool and one linear layer.
     Linear,
-    /// Two 4096-wide linear layers with ReLU and dropout ½ before the classifier; the network's
-    /// width multiplies theirs too.
+    /// Two 4096-wide linear layers with ReLU and dropout ½ before the last one; the network's width
+    /// multiplies theirs too.
     Classic,
-    /// The same on the map averaged to 7×7 and not further, row by row of each channel, as in the
-    /// original and in torchvision: for images of 224×224, whose map is 7×7. Its first layer alone
-    /// has 103 M weights.
+    /// The classic head on the map averaged to 7×7 and flattened, as in the original and in
+    /// torchvision, for images of 224×224. Its first layer has 103 M weights.
     Classic7x7,
 }
 
-impl VggConfig {
-    /// The backbone for images with `channels` channels. The first convolution is the stem; each
-    /// of the five stages ends with a 2×2 max pool, up to the output stride.
-    ///
-    /// # Errors
-    /// For a depth or an output stride that there is not, a list by stage of another length than
-    /// five, and layers whose numbers do not fit.
-    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
+impl BackboneFamily for VggConfig {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
         let counts = self.convolutions()?;
         let convs = self.conv.resolve("vgg.conv", counts.len())?;
         let attentions = self.attention.resolve("vgg.attention", counts.len())?;
@@ -78,7 +77,7 @@ impl VggConfig {
             let place = format!("stage{}", index + 1);
             let outputs = scaled(64 << index.min(3), self.width)?;
             let pools = stride < output_stride;
-            let pooled_at_once = pools && attentions[index] == AttentionConfig::None;
+            let fused = pools && attentions[index] == AttentionConfig::None;
             let mut blocks = Sequential::new();
             for layer in 0..count {
                 let mut vs = vs / &place / layer;
@@ -90,13 +89,13 @@ impl VggConfig {
                     blocks = blocks.then(convs[index].build(&(&vs / "conv"), geometry).at(&place)?);
                     inputs = outputs;
                 }
-                blocks = if layer + 1 == count && pooled_at_once {
-                    blocks.then(BatchNormReluMaxPool::new(&(&vs / "norm"), outputs))
+                blocks = if layer + 1 == count && fused {
+                    blocks.then(BatchNorm::relu_max_pool(&(&vs / "norm"), outputs))
                 } else {
-                    blocks.then(BatchNormRelu::new(&(&vs / "norm"), outputs))
+                    blocks.then(BatchNorm::relu(&(&vs / "norm"), outputs))
                 };
             }
-            if !pooled_at_once {
+            if !fused {
                 let attention = attentions[index].build(&(vs / &place / "attention"), outputs);
                 blocks = blocks.then(attention.at(&place)?);
                 if pools {
@@ -117,8 +116,41 @@ impl VggConfig {
         Ok(Backbone { stem, stages, head })
     }
 
+    fn describe(&self) -> String {
+        description("vgg", self.depth, &self.conv)
+    }
+
+    fn dense_original(&self) -> BackboneConfig {
+        let conv = PerStage::All(ConvConfig::Dense);
+        BackboneConfig::Vgg(Self { output_stride: None, conv, ..self.clone() })
+    }
+
+    fn missing_from(&self, library: Library) -> Option<&'static str> {
+        let lacks_head = library == Library::Timm && self.head != VggHead::Classic7x7;
+        only_plain(&self.conv, &self.attention).or(lacks_head.then_some("the head `classic7x7`"))
+    }
+
+    fn layer_names(&self, library: Library) -> Result<Vec<Layer>> {
+        state_dict::layers(library, self)
+    }
+}
+
+impl Examples for VggConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self {
+            depth: 11,
+            head: VggHead::Linear,
+            width: 1.0,
+            output_stride: None,
+            conv: PerStage::All(ConvConfig::Dense),
+            attention: PerStage::All(AttentionConfig::None),
+        }]
+    }
+}
+
+impl VggConfig {
     /// Convolutions of each stage (configurations A, B, D and E of the paper's table 1).
-    pub(crate) fn convolutions(&self) -> Result<[usize; 5]> {
+    fn convolutions(&self) -> Result<[usize; 5]> {
         match self.depth {
             11 => Ok([1, 1, 2, 2, 2]),
             13 => Ok([2, 2, 2, 2, 2]),

@@ -1,18 +1,19 @@
-//! The deeper of the light shallow classifiers: attention of nearly no cost, and one separable
-//! convolution for each halving of the map that the exit passes over.
+//! The deeper light shallow classifier: an attention with few parameters, and a separable convolution
+//! for each halving of the map that the exit skips.
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNormRelu, ConvGeometry, DepthwiseSeparable, FeatureShape, Linear,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, EcaConfig, FeatureShape, Result,
     Sequential, Window,
 };
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use super::{ExitGeometry, Pooled};
+use super::{ExitGeometry, ExitKind};
 
-/// Attention, depthwise-separable 3×3 convolutions with stride 2, each with batch norm and ReLU,
-/// until the map is no larger than the last stage's, at least one; global pool, linear.
+/// Attention, then at least one depthwise-separable 3×3 convolution with stride 2, batch norm and
+/// ReLU, until the map is no larger than the last stage's.
 ///
 /// The first keeps the C channels, each later one doubles them, and the last has D. So the
 /// channels grow a step later than the network's own, for less than half of the
@@ -24,13 +25,9 @@ pub struct ChainConfig {
     pub attention: AttentionConfig,
 }
 
-impl ChainConfig {
-    /// The classifier for this place.
-    ///
-    /// # Errors
-    /// Says which layer does not fit.
-    pub fn build(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Pooled> {
-        let ExitGeometry { mut map, last, classes } = geometry;
+impl ExitKind for ChainConfig {
+    fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> Result<Sequential> {
+        let ExitGeometry { mut map, last, .. } = geometry;
         let mut body =
             Sequential::new().then(self.attention.build(&(vs / "attention"), map.channels)?);
         let window = Window::same(3, 2);
@@ -42,14 +39,28 @@ impl ChainConfig {
             let vs = vs / format!("separable{number}");
             let geometry = ConvGeometry { inputs: map.channels, outputs, window };
             body = body
-                .then(DepthwiseSeparable::new(&(&vs / "conv"), geometry)?)
-                .then(BatchNormRelu::new(&(&vs / "norm"), outputs));
+                .then(ConvConfig::DepthwiseSeparable.build(&(&vs / "conv"), geometry)?)
+                .then(BatchNorm::relu(&(&vs / "norm"), outputs));
             if ends {
                 break;
             }
             map = FeatureShape { channels: outputs, ..halved };
             wider = 2 * outputs;
         }
-        Ok(Pooled { body, linear: Linear::new(&(vs / "linear"), last.channels, classes) })
+        Ok(body)
+    }
+
+    fn attention(&self) -> AttentionConfig {
+        self.attention.clone()
+    }
+
+    fn describe(&self) -> String {
+        format!("chain ({})", self.attention.name())
+    }
+}
+
+impl Examples for ChainConfig {
+    fn examples() -> Vec<Self> {
+        vec![Self { attention: AttentionConfig::Eca(EcaConfig::default()) }]
     }
 }

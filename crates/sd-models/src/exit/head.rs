@@ -1,7 +1,7 @@
 //! The classifier after the last stage.
 
 use sd_layers::{
-    AveragePool, Block, Cost, Error, FeatureShape, Linear, Window, global_average,
+    AveragePool, Block, Cost, Error, FeatureShape, Linear, Result, Window, global_average,
     write_global_average,
 };
 use sd_onnx::{Graph, Value, int};
@@ -12,21 +12,21 @@ use super::{Exit, ExitOutput};
 /// Kinds of head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head {
-    /// Global average pool, one linear layer.
+    /// Global average pool and one linear layer.
     Linear,
-    /// VGG's own: two linear layers of this width with ReLU and dropout ½ before the last one, on
+    /// VGG's head: two linear layers of this width with ReLU and dropout ½ before the last one, on
     /// the map averaged to `side`×`side` and flattened. Its feature is the map averaged to one
-    /// position, so that D is the last stage's width as elsewhere.
+    /// position, so that D is the last stage's width as in other heads.
     Classic {
         /// Width of the two layers.
         width: i64,
-        /// Height and width of what the first layer sees.
+        /// Height and width of the first layer's input.
         side: i64,
     },
 }
 
 impl Head {
-    /// The head for maps of this many channels.
+    /// Builds the head for maps of this many channels.
     pub fn build(self, vs: &nn::Path, channels: i64, classes: i64) -> Box<dyn Exit> {
         let (side, hidden, width) = match self {
             Self::Linear => (1, vec![], channels),
@@ -51,7 +51,7 @@ impl Exit for Classifier {
         let feature = global_average(map);
         let row = match self.side {
             1 => feature.shallow_clone(),
-            // Flattened channel by channel, however the map lies in memory.
+            // Flattened channel by channel, whatever the memory layout.
             side => map.adaptive_avg_pool2d([side, side]).flatten(1, -1),
         };
         let last =
@@ -59,16 +59,11 @@ impl Exit for Classifier {
         ExitOutput { logits: last.apply(&self.linear), feature }
     }
 
-    fn cost(&self, _: FeatureShape) -> sd_layers::Result<Cost> {
+    fn cost(&self, _: FeatureShape) -> Result<Cost> {
         Ok(self.hidden.iter().chain([&self.linear]).map(Linear::cost).sum())
     }
 
-    fn onnx(
-        &self,
-        graph: &mut Graph,
-        map: &Value,
-        shape: FeatureShape,
-    ) -> sd_layers::Result<Value> {
+    fn onnx(&self, graph: &mut Graph, map: &Value, shape: FeatureShape) -> Result<Value> {
         let mut row = match self.side {
             1 => write_global_average(graph, map),
             side => {
@@ -84,13 +79,8 @@ impl Exit for Classifier {
     }
 }
 
-/// The map averaged to `side`×`side`, where the windows are alike or the map has one position.
-fn write_averaged(
-    graph: &mut Graph,
-    map: &Value,
-    shape: FeatureShape,
-    side: i64,
-) -> sd_layers::Result<Value> {
+/// Writes the map averaged to `side`×`side`, if all windows have one size or the map has one position.
+fn write_averaged(graph: &mut Graph, map: &Value, shape: FeatureShape, side: i64) -> Result<Value> {
     let FeatureShape { height, width, .. } = shape;
     if (height, width) == (1, 1) {
         let sides = graph.longs("shape", &[1, 1, side, side]);

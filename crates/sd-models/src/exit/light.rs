@@ -1,24 +1,25 @@
-//! The light shallow classifier: attention of nearly no cost instead of a heavy body.
+//! The light shallow classifier: an attention with few parameters instead of a heavy body.
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, AveragePool, BatchNormRelu, ConvGeometry, Convolution, Error, Linear,
-    Sequential, Window,
+    AttentionConfig, AveragePool, BatchNorm, ConvGeometry, Convolution, Error, Result, Sequential,
+    Window,
 };
+use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use super::{ExitGeometry, Pooled};
+use super::{ExitGeometry, ExitKind};
 
 /// Attention, a depthwise 3×3 convolution with stride 2, batch norm, ReLU, average pool down to
-/// `side`, a pointwise convolution from C to D, batch norm, ReLU, global pool, linear.
+/// `side`, a pointwise convolution from C to D, batch norm, ReLU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LightConfig {
     /// Attention before the reduction.
     pub attention: AttentionConfig,
-    /// Largest side of the map on which channels are widened from C to D, at least 1. What that costs
-    /// grows by its square.
+    /// Largest side of the map on which channels are widened from C to D, at least 1. The cost of
+    /// widening grows with its square.
     #[serde(default = "LightConfig::default_side")]
     pub side: i64,
 }
@@ -32,19 +33,14 @@ impl LightConfig {
     fn default_side() -> i64 {
         1
     }
+}
 
-    /// The classifier for this place.
-    ///
-    /// # Errors
-    /// Says which layer does not fit.
-    pub fn build(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Pooled> {
-        let ExitGeometry { map, last, classes } = geometry;
+impl ExitKind for LightConfig {
+    fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> Result<Sequential> {
+        let ExitGeometry { map, last, .. } = geometry;
         if self.side < 1 {
-            return Err(Error::Value {
-                key: "light.side",
-                found: self.side,
-                expected: "at least 1",
-            });
+            let (key, found, expected) = ("light.side", self.side, "at least 1");
+            return Err(Error::Value { key, found, expected });
         }
         let (inputs, outputs) = (map.channels, last.channels);
         let halve = ConvGeometry { inputs, outputs: inputs, window: Window::same(3, 2) };
@@ -52,16 +48,30 @@ impl LightConfig {
         let mut body = Sequential::new()
             .then(self.attention.build(&(vs / "attention"), inputs)?)
             .then(Convolution::new(&(vs / "reduce" / "depthwise"), halve, inputs)?)
-            .then(BatchNormRelu::new(&(vs / "reduce" / "norm"), inputs));
+            .then(BatchNorm::relu(&(vs / "reduce" / "norm"), inputs));
         let halved = map.slide(halve.window, inputs)?;
         let (longer, shorter) = (halved.height.max(halved.width), halved.height.min(halved.width));
         let tile = ((longer - 1) / self.side + 1).min(shorter);
         if tile > 1 {
             body = body.then(AveragePool(Window::tiles(tile)));
         }
-        let body = body
+        Ok(body
             .then(Convolution::new(&(vs / "reduce" / "pointwise"), widen, 1)?)
-            .then(BatchNormRelu::new(&(vs / "norm"), outputs));
-        Ok(Pooled { body, linear: Linear::new(&(vs / "linear"), outputs, classes) })
+            .then(BatchNorm::relu(&(vs / "norm"), outputs)))
+    }
+
+    fn attention(&self) -> AttentionConfig {
+        self.attention.clone()
+    }
+
+    fn describe(&self) -> String {
+        format!("light ({})", self.attention.name())
+    }
+}
+
+/// One with each attention.
+impl Examples for LightConfig {
+    fn examples() -> Vec<Self> {
+        AttentionConfig::examples().into_iter().map(Self::new).collect()
     }
 }

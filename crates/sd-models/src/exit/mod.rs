@@ -1,5 +1,6 @@
-//! Classifiers on feature maps: the shallow ones, and the head after the last stage.
+//! Classifiers on feature maps: the shallow exits, and the head after the last stage.
 
+mod bottleneck;
 mod byot;
 mod chain;
 mod head;
@@ -8,23 +9,22 @@ mod pooled;
 mod scan;
 mod tpami;
 
-pub use chain::ChainConfig;
 pub use head::Head;
-pub use light::LightConfig;
-pub use pooled::Pooled;
 
 use schemars::JsonSchema;
-use sd_layers::{AttentionConfig, Cost, EcaConfig, FeatureShape};
+use sd_layers::{AttentionConfig, Cost, FeatureShape, Linear, Sequential};
 use sd_onnx::{Graph, Value};
+use sd_variants::variants;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use crate::Result;
+use pooled::Pooled;
 
-/// What a classifier says of a batch.
+/// The output of a classifier for a batch.
 #[derive(Debug)]
 pub struct ExitOutput {
-    /// What the classifier's last layer sees, `[N, D]`; the same D at every exit.
+    /// The input of the last layer, `[N, D]`; the same D at every exit.
     pub feature: Tensor,
     /// `[N, K]`, not normalised.
     pub logits: Tensor,
@@ -32,17 +32,17 @@ pub struct ExitOutput {
 
 /// A classifier on a feature map `[N, C, H, W]`.
 pub trait Exit: std::fmt::Debug + Send {
-    /// Feature and logits.
+    /// Returns feature and logits.
     fn forward(&self, map: &Tensor, train: bool) -> ExitOutput;
 
-    /// What it costs on a map of this shape.
+    /// Returns the cost on a map of this shape.
     ///
     /// # Errors
-    /// Says which layer does not fit.
+    /// Names the layer that does not fit.
     fn cost(&self, map: FeatureShape) -> sd_layers::Result<Cost>;
 
-    /// Writes what the classifier computes in evaluation, on `map` of this shape, into an ONNX
-    /// graph, and gives its logits `[N, K]`.
+    /// Writes the computation in evaluation, on `map` of this shape, into an ONNX graph, and returns
+    /// the logits `[N, K]`.
     ///
     /// # Errors
     /// Names a layer that cannot be written.
@@ -50,27 +50,42 @@ pub trait Exit: std::fmt::Debug + Send {
     -> sd_layers::Result<Value>;
 }
 
-/// A kind of shallow classifier. In TOML: `"byot"`, `"scan"`, `"tpami"`,
-/// `{ light = { attention = { eca = {} } } }`, `{ chain = { attention = { eca = {} } } }`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ExitConfig {
-    /// The bottleneck of Be Your Own Teacher.
-    Byot,
-    /// SCAN's attention and the bottleneck.
-    Scan,
-    /// The attention and separable convolutions of SCAN's journal version.
-    Tpami,
-    /// Attention, a cheap reduction, global pool, linear.
-    Light(LightConfig),
-    /// Attention, a separable convolution for each halving passed over, global pool, linear.
-    Chain(ChainConfig),
+/// A kind of shallow classifier: a body before global average pool and a linear layer.
+pub trait ExitKind {
+    /// Builds the body: `[N, C, H, W]` to `[N, D, H', W']`.
+    ///
+    /// # Errors
+    /// Names the layer that does not fit.
+    fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Sequential>;
+
+    /// The attention that the body starts with.
+    fn attention(&self) -> AttentionConfig;
+
+    /// A short description, such as `light (eca)`.
+    fn describe(&self) -> String;
 }
 
-/// What a shallow classifier is built for.
+variants! {
+    /// A kind of shallow classifier. In TOML: `"byot"`, `"scan"`, `"tpami"`,
+    /// `{ light = { attention = { eca = {} } } }`, `{ chain = { attention = { eca = {} } } }`.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub enum ExitConfig: ExitKind {
+        /// The bottleneck of Be Your Own Teacher.
+        Byot = byot::Byot,
+        /// SCAN's attention and the bottleneck.
+        Scan = scan::Scan,
+        /// The attention and separable convolutions of SCAN's journal version.
+        Tpami = tpami::Tpami,
+        Light(light::LightConfig),
+        Chain(chain::ChainConfig),
+    }
+}
+
+/// The place of a shallow classifier in a network.
 #[derive(Debug, Clone, Copy)]
 pub struct ExitGeometry {
-    /// Shape of the map it hangs on.
+    /// Shape of the classifier's input.
     pub map: FeatureShape,
     /// Shape of the map after the last stage; its channels are D, the width of every feature.
     pub last: FeatureShape,
@@ -79,51 +94,24 @@ pub struct ExitGeometry {
 }
 
 impl ExitConfig {
-    /// The classifier.
+    /// Builds the classifier.
     ///
     /// # Errors
-    /// Says which layer does not fit.
+    /// Names the layer that does not fit.
     pub fn build(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Box<dyn Exit>> {
-        Ok(match self {
-            Self::Byot => Box::new(byot::byot(vs, geometry)?),
-            Self::Scan => Box::new(scan::scan(vs, geometry)?),
-            Self::Tpami => Box::new(tpami::tpami(vs, geometry)?),
-            Self::Light(config) => Box::new(config.build(vs, geometry)?),
-            Self::Chain(config) => Box::new(config.build(vs, geometry)?),
-        })
+        let body = self.get().body(vs, geometry)?;
+        let linear = Linear::new(&(vs / "linear"), geometry.last.channels, geometry.classes);
+        Ok(Box::new(Pooled { body, linear }))
     }
 
-    /// Its kind in a word or two.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Byot => "byot".to_owned(),
-            Self::Scan => "scan".to_owned(),
-            Self::Tpami => "tpami".to_owned(),
-            Self::Light(config) => format!("light ({})", config.attention.name()),
-            Self::Chain(config) => format!("chain ({})", config.attention.name()),
-        }
-    }
-
-    /// The attention that it begins with.
+    /// See [`ExitKind::attention`].
     pub fn attention(&self) -> AttentionConfig {
-        match self {
-            Self::Byot => AttentionConfig::None,
-            Self::Scan => AttentionConfig::Scan,
-            Self::Tpami => AttentionConfig::Tpami,
-            Self::Light(config) => config.attention.clone(),
-            Self::Chain(config) => config.attention.clone(),
-        }
+        self.get().attention()
     }
 
-    /// One of each kind, the light one with each attention and the chain with ECA, for tests that
-    /// hold for all and for tables of costs.
-    pub fn examples() -> Vec<Self> {
-        let light = |attention| Self::Light(LightConfig::new(attention));
-        let attentions = AttentionConfig::examples();
-        let parents = [Self::Byot, Self::Scan, Self::Tpami];
-        let eca = AttentionConfig::Eca(EcaConfig::default());
-        let chain = Self::Chain(ChainConfig { attention: eca });
-        parents.into_iter().chain(attentions.into_iter().map(light)).chain([chain]).collect()
+    /// See [`ExitKind::describe`].
+    pub fn describe(&self) -> String {
+        self.get().describe()
     }
 }
 
@@ -131,13 +119,13 @@ impl ExitConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExitsConfig {
-    /// The stages they hang on, from 1, increasing; the head after the last stage is no part of
-    /// the list.
+    /// The stages with an exit, from 1, increasing, without the last stage, whose head is always
+    /// there.
     pub after: Vec<usize>,
-    /// Their kind.
+    /// Kind of the exits.
     pub kind: ExitConfig,
-    /// The exits, from 1, increasing, whose feature also goes through a linear layer D to D, for
-    /// an objective that compares it with the deepest exit's. It serves training alone.
+    /// The exits, from 1, increasing, with an adapter: a linear layer D to D on the feature, for an
+    /// objective that compares it with the deepest exit's. Only training uses adapters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapters: Vec<usize>,
 }

@@ -1,7 +1,7 @@
-//! What shallow classifiers have in common after their bodies: global pool, one linear layer.
+//! The common end of the shallow classifiers: global average pool and one linear layer.
 
 use sd_layers::{
-    Block, Cost, FeatureShape, Linear, Sequential, global_average, write_global_average,
+    Block, Cost, FeatureShape, Linear, Result, Sequential, global_average, write_global_average,
 };
 use sd_onnx::{Graph, Value};
 use tch::Tensor;
@@ -24,16 +24,11 @@ impl Exit for Pooled {
         ExitOutput { logits: feature.apply(&self.linear), feature }
     }
 
-    fn cost(&self, map: FeatureShape) -> sd_layers::Result<Cost> {
-        Ok(self.body.cost(map)?.0 + self.linear.cost())
+    fn cost(&self, map: FeatureShape) -> Result<Cost> {
+        Ok(self.body.cost(map)? + self.linear.cost())
     }
 
-    fn onnx(
-        &self,
-        graph: &mut Graph,
-        map: &Value,
-        shape: FeatureShape,
-    ) -> sd_layers::Result<Value> {
+    fn onnx(&self, graph: &mut Graph, map: &Value, shape: FeatureShape) -> Result<Value> {
         let body = self.body.onnx(graph, map, shape)?;
         let feature = write_global_average(graph, &body);
         Ok(self.linear.onnx(graph, &feature))

@@ -1,23 +1,29 @@
-//! The shallow classifier of SCAN (Zhang et al. 2019, <https://arxiv.org/abs/1906.03951>), a heavy
-//! baseline.
+//! The shallow classifier of SCAN (Zhang et al. 2019, <https://arxiv.org/abs/1906.03951>), a baseline
+//! with many parameters.
 
-use sd_layers::{Linear, ScanAttention, Sequential};
+use sd_layers::{AttentionConfig, Result, Sequential};
 use tch::nn;
 
-use super::byot::bottleneck;
-use super::{ExitGeometry, Pooled};
+use super::bottleneck::bottleneck;
+use super::{ExitGeometry, ExitKind};
 
-/// M of the authors' code, at every width.
+/// Channels of the bottleneck in the authors' code, at every width.
 const MIDDLE: i64 = 128;
 
-/// SCAN's attention, Be Your Own Teacher's bottleneck with M = 128, global pool, linear.
-///
-/// # Errors
-/// Says which layer does not fit.
-pub fn scan(vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Pooled> {
-    let ExitGeometry { map, last, classes } = geometry;
-    let body = Sequential::new()
-        .then(ScanAttention::new(&(vs / "attention"), map.channels)?)
-        .then(bottleneck(vs, geometry, MIDDLE)?);
-    Ok(Pooled { body, linear: Linear::new(&(vs / "linear"), last.channels, classes) })
+/// SCAN's attention, then a bottleneck of 128 channels.
+pub struct Scan;
+
+impl ExitKind for Scan {
+    fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> Result<Sequential> {
+        let attention = self.attention().build(&(vs / "attention"), geometry.map.channels)?;
+        Ok(Sequential::new().then(attention).then(bottleneck(vs, geometry, MIDDLE)?))
+    }
+
+    fn attention(&self) -> AttentionConfig {
+        AttentionConfig::Scan
+    }
+
+    fn describe(&self) -> String {
+        "scan".to_owned()
+    }
 }

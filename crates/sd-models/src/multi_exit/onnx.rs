@@ -16,23 +16,23 @@ const IMAGES: &str = "images";
 /// The mean of all exits' logits, `[N, K]`.
 const ENSEMBLE: &str = "ensemble";
 
-/// The stages from one exit to the next, and the classifier after them.
+/// The stages between two exits, and the classifier after them.
 struct Segment<'a> {
     name: String,
     stages: RangeInclusive<usize>,
     classifier: &'a dyn Exit,
 }
 
-/// A value and its shape.
+/// A feature map and its shape.
 type Map = (Value, FeatureShape);
 
 impl MultiExit {
-    /// The network that ends at this exit, the first being 0: `images` in, the exit's logits out
-    /// under its name. Batch norms stand as they are, see [`sd_onnx::fold_batch_norms`].
+    /// Writes the network up to an exit, counted from 0: `images` in, the exit's logits out under its
+    /// name. Batch norms are not folded, see [`sd_onnx::fold_batch_norms`].
     ///
     /// # Errors
-    /// [`Error::NoExit`] where there is no such exit, [`Error::Layer`] names a layer that cannot
-    /// be written.
+    /// [`Error::NoExit`] if there is no such exit, [`Error::Layer`] for a layer that cannot be
+    /// written.
     pub fn onnx_until(&self, exit: usize) -> Result<GraphProto> {
         let segments = self.segments();
         let Some(last) = segments.get(exit) else {
@@ -47,8 +47,8 @@ impl MultiExit {
         Ok(graph.finish())
     }
 
-    /// The whole framework: `images` in, every exit's logits out under its name, then, of several
-    /// exits, their mean, `ensemble`.
+    /// Writes the whole framework: `images` in, every exit's logits out under its name, then, with
+    /// several exits, their mean `ensemble`.
     ///
     /// # Errors
     /// See [`MultiExit::onnx_until`].
@@ -67,8 +67,8 @@ impl MultiExit {
         Ok(graph.finish())
     }
 
-    /// The network in segments, one for each exit: the first takes `images`, each other one the
-    /// feature map of the one before; all but the last give their exit's logits, then the map.
+    /// Writes the network in segments, one per exit: the first takes `images`, the others the feature
+    /// map of the previous one; each returns its exit's logits, and all but the last also the map.
     ///
     /// # Errors
     /// See [`MultiExit::onnx_until`].
@@ -111,7 +111,7 @@ impl MultiExit {
     fn write_stem(&self, graph: &mut Graph) -> Result<Map> {
         let images = graph.input(IMAGES, &sides(self.task.input));
         let map = self.stem.onnx(graph, &images, self.task.input).at("stem")?;
-        Ok((map, self.stem.cost(self.task.input).at("stem")?.1))
+        Ok((map, self.stem.output_shape(self.task.input).at("stem")?))
     }
 
     fn write_stages(&self, graph: &mut Graph, segment: &Segment, map: Map) -> Result<Map> {
@@ -119,7 +119,7 @@ impl MultiExit {
         for index in segment.stages.clone() {
             let (blocks, place) = (&self.stages[index].blocks, format!("stage {}", index + 1));
             map = blocks.onnx(graph, &map, shape).at(&place)?;
-            shape = blocks.cost(shape).at(&place)?.1;
+            shape = blocks.output_shape(shape).at(&place)?;
         }
         Ok((map, shape))
     }

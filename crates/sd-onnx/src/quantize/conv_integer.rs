@@ -1,25 +1,25 @@
-//! Convolutions as `ConvInteger`: bytes in, 32-bit sums out, scaled back to floats.
+//! The format `ConvInteger`: 8-bit inputs, 32-bit sums, scaled back to `f32`.
 //!
-//! rten, up to 0.27, computes two of them wrongly, so these are not written. Where a map's 0 is
-//! another byte than 128, it pads with the wrong number (seen on AVX-512 with VNNI): maps are
-//! symmetric here, and a map after a ReLU has 7 bits of the 8. Where there are groups (its issue
-//! 1192, 0.24), there is one `ConvInteger` for each, between `Split` and `Concat`.
+//! Two cases are avoided that rten, up to 0.27, computes wrongly. With a zero point other than 128, it
+//! pads with the wrong value (seen on AVX-512 with VNNI): ranges are symmetric here, so maps after a
+//! ReLU use 7 of the 8 bits. For grouped convolutions (its issue 1192, 0.24), there is one
+//! `ConvInteger` per group, between `Split` and `Concat`.
 
 use std::collections::HashSet;
 
-use super::{Form, KERNEL, Ranges, is_depthwise, node, numbers, quantised, range_of};
+use super::{KERNEL, QuantFormat, Ranges, affine, is_depthwise, node, quantizable, range_of};
 use crate::fold::find;
 use crate::proto::{AttributeProto, ElementType, GraphProto, NodeProto, TensorProto};
 use crate::{Result, int};
 
 /// `x` becomes `Add(Mul(Cast(ConvInteger(QuantizeLinear(x), w, 0ₓ)), sₓ · s_w), b)`.
 pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
-    let chosen: HashSet<usize> = quantised(graph, Form::ConvInteger).into_iter().collect();
+    let chosen: HashSet<usize> = quantizable(graph, QuantFormat::ConvInteger).into_iter().collect();
     let (mut nodes, mut weights, mut done) = (Vec::new(), Vec::new(), HashSet::new());
     for (index, old) in graph.node.iter().enumerate() {
         if !chosen.contains(&index) {
-            let new = match is_stored_in_bytes(graph, old) {
-                true => stored_in_bytes(graph, old, &mut nodes, &mut weights)?,
+            let new = match has_8_bit_weights(graph, old) {
+                true => store_in_8_bits(graph, old, &mut nodes, &mut weights)?,
                 false => old.clone(),
             };
             nodes.push(new);
@@ -31,10 +31,10 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
         let (scale, zero, bytes) = (name("scale"), name("zero"), name("bytes"));
         if done.insert(input) {
             weights.push(TensorProto::floats(scale.clone(), &[], &[range.scale()]));
-            weights.push(numbers::byte(&zero, range.zero()));
+            weights.push(affine::byte(&zero, range.zero_point()));
             nodes.push(node("QuantizeLinear", &[input, &scale, &zero], &bytes, vec![]));
         }
-        let kernel = numbers::kernel(find(graph, &old.input[1])?, numbers::MULTIPLIED)?;
+        let kernel = affine::quantize_kernel(find(graph, &old.input[1])?, affine::MAX_MULTIPLIED)?;
         let channels = kernel.scales.len() as i64;
         let scales: Vec<f32> = kernel.scales.iter().map(|scale| scale * range.scale()).collect();
         let bias = match old.input.get(2) {
@@ -44,7 +44,7 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
         let name = |what: &str| format!("{output}_{what}");
         let (sums, floats, scaled) = (name("sums"), name("floats"), name("scaled"));
         let (factor, shift) = (name("factor"), name("shift"));
-        integer(old, &kernel.values, [&bytes, &zero, &sums], &mut nodes, &mut weights);
+        add_sums(old, &kernel.values, [&bytes, &zero, &sums], &mut nodes, &mut weights);
         nodes.extend([
             node("Cast", &[&sums], &floats, vec![int("to", ElementType::Float as i64)]),
             node("Mul", &[&floats, &factor], &scaled, vec![]),
@@ -58,9 +58,9 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
     Ok(())
 }
 
-/// Whether a node computes in floats from weights that the file has in bytes: depthwise
-/// convolutions and classifiers.
-fn is_stored_in_bytes(graph: &GraphProto, node: &NodeProto) -> bool {
+/// Whether a node is computed in `f32` from weights stored in 8 bits: depthwise convolutions and
+/// classifiers.
+fn has_8_bit_weights(graph: &GraphProto, node: &NodeProto) -> bool {
     let by_output =
         |attribute: &AttributeProto| attribute.name == "transB" && attribute.i == Some(1);
     let Some(weight) = node.input.get(1) else { return false };
@@ -71,14 +71,14 @@ fn is_stored_in_bytes(graph: &GraphProto, node: &NodeProto) -> bool {
     }
 }
 
-/// The node, whose weights `DequantizeLinear` makes floats.
-fn stored_in_bytes(
+/// The node with 8-bit weights, which a `DequantizeLinear` converts to `f32`.
+fn store_in_8_bits(
     graph: &GraphProto,
     old: &NodeProto,
     nodes: &mut Vec<NodeProto>,
     weights: &mut Vec<TensorProto>,
 ) -> Result<NodeProto> {
-    let kernel = numbers::kernel(find(graph, &old.input[1])?, numbers::STORED)?;
+    let kernel = affine::quantize_kernel(find(graph, &old.input[1])?, affine::MAX_STORED)?;
     let named = |what: &str| format!("{}_{what}", old.output[0]);
     let (scales, floats) = (named("kernel_scales"), named("kernel"));
     let by_output = vec![int("axis", 0)];
@@ -90,8 +90,8 @@ fn stored_in_bytes(
     Ok(new)
 }
 
-/// The sums of a convolution of `bytes`, whose 0 is `zero`.
-fn integer(
+/// Adds `ConvInteger` nodes that compute `sums` from `bytes` with the zero point `zero`.
+fn add_sums(
     old: &NodeProto,
     kernel: &TensorProto,
     [bytes, zero, sums]: [&str; 3],
@@ -113,9 +113,8 @@ fn integer(
         return;
     }
     let named = |what: &str, group: i64| format!("{sums}_{what}_{group}");
-    let numbers = 0..groups;
-    let parts: Vec<String> = numbers.clone().map(|group| named("part", group)).collect();
-    let each: Vec<String> = numbers.map(|group| named("group", group)).collect();
+    let parts: Vec<String> = (0..groups).map(|group| named("part", group)).collect();
+    let each: Vec<String> = (0..groups).map(|group| named("group", group)).collect();
     let sizes = format!("{sums}_sizes");
     let mut split = node("Split", &[bytes, &sizes], sums, vec![int("axis", 1)]);
     split.name = format!("{sums}_split");

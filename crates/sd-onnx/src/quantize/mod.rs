@@ -1,14 +1,14 @@
-//! Networks in 8-bit whole numbers.
+//! Post-training quantisation to 8 bits.
 //!
-//! Feature maps are u8 with one scale a map, from ranges that were measured before (static
-//! calibration); weights are i8 with a scale for each output channel. Processors without VNNI add
-//! two products u8 · i8 in 16 bits: weights stay within ±64, so that no such sum overflows.
+//! Feature maps are u8 with one scale per map, from calibrated ranges (static quantisation); weights
+//! are i8 with one scale per output channel. Processors without VNNI add two products u8 · i8 in 16
+//! bits: weights stay within ±64, so that these sums do not overflow.
 //!
-//! The runtimes take different forms as 8-bit arithmetic, see [`Form`]. In both, the first
-//! convolution (it sees the images, and has few weights) and the classifiers compute in floats.
+//! Engines support different formats of 8-bit arithmetic, see [`QuantFormat`]. In both, the first
+//! convolution, which has few weights, and the classifiers stay in `f32`.
 
+mod affine;
 mod conv_integer;
-mod numbers;
 mod qdq;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,39 +20,39 @@ use crate::proto::{
     AttributeProto, ElementType, GraphProto, NodeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 use crate::{Error, Result};
-pub use numbers::Range;
+pub use affine::Range;
 
-/// The first part of the name of a kernel that may be quantised.
+/// Prefix of the names of convolution weights that may be quantised.
 pub const KERNEL: &str = "conv_weight";
 
-/// How a graph says that a convolution is to be computed in whole numbers.
+/// How a graph expresses 8-bit convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
-    /// Float convolutions between `QuantizeLinear` and `DequantizeLinear`, which ONNX Runtime
-    /// joins. The Rust runtimes compute them in floats, slower than the float file.
+pub enum QuantFormat {
+    /// `f32` convolutions between `QuantizeLinear` and `DequantizeLinear`, which ONNX Runtime fuses.
+    /// rten computes them in `f32`, slower than the `f32` file; the native engine refuses them.
     Qdq,
-    /// `ConvInteger`, which our own kernels, rten and tract compute in whole numbers. Depthwise
-    /// convolutions and classifiers compute in floats, from weights that the file has in bytes.
+    /// `ConvInteger`, which the native engine and rten compute in 8 bits. Depthwise convolutions and
+    /// classifiers are computed in `f32`, from weights stored in 8 bits.
     ConvInteger,
 }
 
-/// The range of each value that a form needs, by its name.
+/// Calibrated range of each value, by its name.
 pub type Ranges = BTreeMap<String, Range>;
 
-/// The values whose ranges [`quantize`] needs.
-pub fn values_to_measure(graph: &GraphProto, form: Form) -> BTreeSet<String> {
+/// Names of the values whose ranges [`quantize`] needs.
+pub fn values_to_calibrate(graph: &GraphProto, format: QuantFormat) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for index in quantised(graph, form) {
+    for index in quantizable(graph, format) {
         names.insert(graph.node[index].input[0].clone());
-        if form == Form::Qdq {
-            names.insert(activated(graph, index).to_owned());
+        if format == QuantFormat::Qdq {
+            names.insert(activation(graph, index).to_owned());
         }
     }
     names
 }
 
-/// The graph with these values as its outputs, for a runtime to measure them.
+/// Returns the graph with these values as its outputs, for calibration.
 #[must_use]
 pub fn with_outputs(graph: &GraphProto, values: &BTreeSet<String>) -> GraphProto {
     let output = |name: &String| {
@@ -63,39 +63,39 @@ pub fn with_outputs(graph: &GraphProto, values: &BTreeSet<String>) -> GraphProto
     GraphProto { output: values.iter().map(output).collect(), ..graph.clone() }
 }
 
-/// Rewrites the convolutions of a graph whose batch norms are folded.
+/// Quantises the convolutions of a graph whose batch norms are folded.
 ///
 /// # Errors
-/// [`Error::Range`] if a range is missing, [`Error::Tensor`] if a weight is not what its node
-/// needs.
-pub fn quantize(graph: &mut GraphProto, ranges: &Ranges, form: Form) -> Result<()> {
-    match form {
-        Form::Qdq => qdq::rewrite(graph, ranges)?,
-        Form::ConvInteger => conv_integer::rewrite(graph, ranges)?,
+/// [`Error::Range`] if a range is missing, [`Error::Tensor`] if a weight has an unexpected type or
+/// shape.
+pub fn quantize(graph: &mut GraphProto, ranges: &Ranges, format: QuantFormat) -> Result<()> {
+    match format {
+        QuantFormat::Qdq => qdq::rewrite(graph, ranges)?,
+        QuantFormat::ConvInteger => conv_integer::rewrite(graph, ranges)?,
     }
     drop_unused(graph);
     Ok(())
 }
 
-/// Places of the convolutions to quantise. Depthwise ones, which take two of a hundred operations, are
-/// no faster in bytes where nothing joins them with the rounding: as [`Form::ConvInteger`] they
-/// stay floats.
-fn quantised(graph: &GraphProto, form: Form) -> Vec<usize> {
-    let of_images = |node: &NodeProto| {
+/// Indices of the convolutions to quantise. Depthwise ones, 2 % of the operations, are no faster in 8
+/// bits unless they are fused with the quantisation: with [`QuantFormat::ConvInteger`] they stay in
+/// `f32`.
+fn quantizable(graph: &GraphProto, format: QuantFormat) -> Vec<usize> {
+    let takes_images = |node: &NodeProto| {
         graph.input.iter().any(|input| input.name == node.input[0] && input.name == "images")
     };
     let chosen = |node: &NodeProto| {
         let kernel = node.input.get(1);
         node.op_type == "Conv"
             && kernel.is_some_and(|name| name.starts_with(KERNEL))
-            && !of_images(node)
-            && (form == Form::Qdq || !is_depthwise(graph, node))
+            && !takes_images(node)
+            && (format == QuantFormat::Qdq || !is_depthwise(graph, node))
     };
     let nodes = graph.node.iter().enumerate();
     nodes.filter(|(_, node)| chosen(node)).map(|(index, _)| index).collect()
 }
 
-/// Whether a convolution has one input channel a group, and more groups than one.
+/// Whether a convolution has several groups of one input channel each.
 fn is_depthwise(graph: &GraphProto, node: &NodeProto) -> bool {
     let grouped = |attribute: &AttributeProto| {
         attribute.name == "group" && attribute.i.is_some_and(|groups| groups > 1)
@@ -105,8 +105,8 @@ fn is_depthwise(graph: &GraphProto, node: &NodeProto) -> bool {
         && kernel.is_some_and(|kernel| kernel.dims.get(1) == Some(&1))
 }
 
-/// What the convolution gives after its ReLU, if one alone follows it.
-fn activated(graph: &GraphProto, convolution: usize) -> &str {
+/// The output of a convolution, or of the ReLU that is its only use.
+fn activation(graph: &GraphProto, convolution: usize) -> &str {
     let output = &graph.node[convolution].output[0];
     let mut users = graph.node.iter().filter(|node| node.input.contains(output));
     match (users.next(), users.next()) {
@@ -119,7 +119,7 @@ fn range_of(ranges: &Ranges, name: &str) -> Result<Range> {
     ranges.get(name).copied().ok_or_else(|| Error::Range(name.to_owned()))
 }
 
-/// A node that gives `output`.
+/// A node with the output `output`.
 fn node(
     operator: &str,
     inputs: &[&str],
@@ -167,25 +167,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_measured_is_what_is_needed() {
-        let names = |form| Vec::from_iter(values_to_measure(&graph(), form));
-        assert_eq!(names(Form::ConvInteger), ["relu_1"]);
-        assert_eq!(names(Form::Qdq), ["map", "relu_1"]);
-        for form in [Form::ConvInteger, Form::Qdq] {
-            let error = quantize(&mut graph(), &Ranges::new(), form).unwrap_err().to_string();
+    fn the_ranges_to_calibrate_are_those_needed() {
+        let names = |format| Vec::from_iter(values_to_calibrate(&graph(), format));
+        assert_eq!(names(QuantFormat::ConvInteger), ["relu_1"]);
+        assert_eq!(names(QuantFormat::Qdq), ["map", "relu_1"]);
+        for format in [QuantFormat::ConvInteger, QuantFormat::Qdq] {
+            let error = quantize(&mut graph(), &Ranges::new(), format).unwrap_err().to_string();
             assert_eq!(error, "no range was measured for relu_1");
         }
     }
 
     #[test]
-    fn the_second_convolution_alone_is_rewritten() {
+    fn all_convolutions_but_the_first_are_quantised() {
         let mut integer = graph();
-        quantize(&mut integer, &ranges(), Form::ConvInteger).unwrap();
+        quantize(&mut integer, &ranges(), QuantFormat::ConvInteger).unwrap();
         let expected =
             ["Conv", "Relu", "QuantizeLinear", "ConvInteger", "Cast", "Mul", "Add", "Relu"];
         assert_eq!(operators(&integer), expected);
         let mut qdq = graph();
-        quantize(&mut qdq, &ranges(), Form::Qdq).unwrap();
+        quantize(&mut qdq, &ranges(), QuantFormat::Qdq).unwrap();
         let (quantise, back) = ("QuantizeLinear", "DequantizeLinear");
         let expected = ["Conv", "Relu", quantise, back, back, back, "Conv", "Relu", quantise, back];
         assert_eq!(operators(&qdq), expected);

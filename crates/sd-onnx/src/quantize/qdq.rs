@@ -1,20 +1,20 @@
-//! Float convolutions between `QuantizeLinear` and `DequantizeLinear`.
+//! The format QDQ: `f32` convolutions between `QuantizeLinear` and `DequantizeLinear`.
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Form, Ranges, activated, node, numbers, quantised, range_of};
+use super::{QuantFormat, Ranges, activation, affine, node, quantizable, range_of};
 use crate::fold::find;
 use crate::proto::{GraphProto, NodeProto, TensorProto};
 use crate::{Result, int};
 
-/// Every feature map that a chosen convolution takes or gives, after its ReLU, goes through bytes;
-/// so do its kernel and, as 32-bit whole numbers, its bias.
+/// Quantises and dequantises every input and output (after the ReLU) of the chosen convolutions, their
+/// weights, and, in 32 bits, their biases.
 pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
-    let chosen: HashSet<usize> = quantised(graph, Form::Qdq).into_iter().collect();
-    // The maps that go through bytes, and what they are called behind it.
+    let chosen: HashSet<usize> = quantizable(graph, QuantFormat::Qdq).into_iter().collect();
+    // The quantised maps, and the names of their dequantised values.
     let mut maps = BTreeMap::new();
     for &index in &chosen {
-        let (input, output) = (&graph.node[index].input[0], activated(graph, index));
+        let (input, output) = (&graph.node[index].input[0], activation(graph, index));
         for name in [input, output] {
             maps.insert(name.to_owned(), format!("{name}_rounded"));
         }
@@ -22,7 +22,14 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
     let outputs: HashSet<&str> = graph.output.iter().map(|output| &*output.name).collect();
     let (mut nodes, mut weights) = (Vec::new(), Vec::new());
     for input in graph.input.iter().filter(|input| maps.contains_key(&input.name)) {
-        round(&input.name, &input.name, &maps[&input.name], ranges, &mut nodes, &mut weights)?;
+        add_quantization(
+            &input.name,
+            &input.name,
+            &maps[&input.name],
+            ranges,
+            &mut nodes,
+            &mut weights,
+        )?;
     }
     for (index, old) in graph.node.iter().enumerate() {
         let mut new = old.clone();
@@ -41,11 +48,11 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
             continue;
         };
         if outputs.contains(&*given) {
-            // An output keeps its name, rounded.
+            // A graph output keeps its name for the dequantised value.
             let exact = format!("{given}_exact");
             new.output = vec![exact.clone()];
             nodes.push(new);
-            round(&given, &exact, rounded, ranges, &mut nodes, &mut weights)?;
+            add_quantization(&given, &exact, rounded, ranges, &mut nodes, &mut weights)?;
             for node in &mut nodes {
                 for name in node.input.iter_mut().chain(&mut node.output) {
                     if name == rounded {
@@ -56,7 +63,7 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
             maps.insert(given.clone(), given);
         } else {
             nodes.push(new);
-            round(&given, &given, rounded, ranges, &mut nodes, &mut weights)?;
+            add_quantization(&given, &given, rounded, ranges, &mut nodes, &mut weights)?;
         }
     }
     graph.node = nodes;
@@ -64,8 +71,8 @@ pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
     Ok(())
 }
 
-/// Writes `rounded`, the value `exact` through bytes; `name` is the map's own.
-fn round(
+/// Adds nodes that quantise `exact` and dequantise it to `rounded`; `name` is the map's own.
+fn add_quantization(
     name: &str,
     exact: &str,
     rounded: &str,
@@ -79,11 +86,11 @@ fn round(
     nodes.push(node("QuantizeLinear", &[exact, &scale, &zero], &bytes, vec![]));
     nodes.push(node("DequantizeLinear", &[&bytes, &scale, &zero], rounded, vec![]));
     weights.push(TensorProto::floats(scale, &[], &[range.scale()]));
-    weights.push(numbers::byte(&zero, range.zero()));
+    weights.push(affine::byte(&zero, range.zero_point()));
     Ok(())
 }
 
-/// Kernel and bias of a convolution whose input has this scale, as whole numbers.
+/// Quantises weights and biases of a convolution whose input has this scale.
 fn quantise_weights(
     graph: &GraphProto,
     convolution: &mut NodeProto,
@@ -91,7 +98,8 @@ fn quantise_weights(
     nodes: &mut Vec<NodeProto>,
     weights: &mut Vec<TensorProto>,
 ) -> Result<()> {
-    let kernel = numbers::kernel(find(graph, &convolution.input[1])?, numbers::MULTIPLIED)?;
+    let kernel =
+        affine::quantize_kernel(find(graph, &convolution.input[1])?, affine::MAX_MULTIPLIED)?;
     let channels = kernel.scales.len() as i64;
     let named = |what: &str| format!("{}_{what}", convolution.output[0]);
     let (scales, floats) = (named("kernel_scales"), named("kernel"));
@@ -104,7 +112,7 @@ fn quantise_weights(
         let rounded = bias.iter().zip(&products).map(|(bias, scale)| (bias / scale).round() as i32);
         let (whole, scales, floats) = (named("bias_int32"), named("bias_scales"), named("bias"));
         nodes.push(node("DequantizeLinear", &[&whole, &scales], &floats, by_channel()));
-        weights.push(numbers::ints(&whole, &rounded.collect::<Vec<_>>()));
+        weights.push(affine::ints(&whole, &rounded.collect::<Vec<_>>()));
         weights.push(TensorProto::floats(scales, &[channels], &products));
         inputs.push(floats);
     }

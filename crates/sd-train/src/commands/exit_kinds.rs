@@ -77,7 +77,7 @@ pub fn count(config: String, experiment: &Experiment) -> Result<ExitKindCosts> {
         let of_exit = |&stage: &usize| {
             let vs = nn::VarStore::new(Device::Cpu);
             let map = shapes[stage - 1];
-            Ok(exits.kind.attention().build(&vs.root(), map.channels)?.cost(map)?.0)
+            exits.kind.attention().build(&vs.root(), map.channels)?.cost(map)
         };
         exits.after.iter().map(of_exit).sum::<sd_layers::Result<Cost>>()
     };

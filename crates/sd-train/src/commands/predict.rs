@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use image::DynamicImage;
 use sd_cli::{ExitArgs, PredictArgs};
 use sd_data::Normalization;
-use sd_infer::{Answer, Opinion, Rule, input, prepare, softmax, top};
+use sd_infer::{Classification, Prediction, Rule, input, prepare, softmax, top_k};
 use sd_models::MultiExit;
 use sd_onnx::Input;
 use sd_report::run_folder;
@@ -31,7 +31,7 @@ pub fn predict(args: &PredictArgs) -> Result<bool> {
     let trained = TrainedModel::open(&args.run, args.weights, device)?;
     let predictor = Predictor::new(&trained, args, device)?;
     let mut all = true;
-    for path in input::listed(&args.images)? {
+    for path in input::list(&args.images)? {
         match input::read(&path) {
             Ok(image) => {
                 let (name, answer) = (path.display().to_string(), predictor.classify(&image));
@@ -89,7 +89,7 @@ impl<'a> Predictor<'a> {
         })
     }
 
-    fn classify(&self, image: &DynamicImage) -> Answer {
+    fn classify(&self, image: &DynamicImage) -> Classification {
         let _no_grad = tch::no_grad_guard();
         let Input { channels, height, width, .. } = self.input;
         let size = [1, channels, height, width].map(|side| side as i64);
@@ -106,13 +106,13 @@ impl<'a> Predictor<'a> {
                 (exit, self.macs.alone.get(exit).copied().unwrap_or(self.framework_macs))
             }
             Taken::By(rule) => {
-                let opinions = probabilities[..exits].iter().map(|exit| Opinion::of(exit));
-                let exit = rule.leaves_at(opinions);
+                let opinions = probabilities[..exits].iter().map(|exit| Prediction::of(exit));
+                let exit = rule.exit_index(opinions);
                 (exit, self.macs.cascade[exit])
             }
         };
-        Answer {
-            labels: top(&probabilities[exit], &self.classes, self.top),
+        Classification {
+            labels: top_k(&probabilities[exit], &self.classes, self.top),
             exit: self.names[exit].clone(),
             macs,
             share: macs as f64 / self.macs.alone[exits - 1] as f64,

@@ -1,6 +1,6 @@
 //! Early exit as an exported network does it, computed from what every exit says of each image.
 
-use sd_infer::{Opinion, Rule};
+use sd_infer::{Prediction, Rule};
 use sd_report::EarlyExit;
 use sd_report::evaluation::{ExitRule, Outcome, RuleCurve, Setting};
 
@@ -58,7 +58,7 @@ fn rules(rule: ExitRule, valid: &Predictions) -> Vec<(Option<f64>, Rule)> {
 }
 
 /// Percentiles of what all shallow exits say, the least first, each value once.
-fn percentiles(answers: &Predictions, of: impl Fn(&Opinion) -> f32) -> Vec<f32> {
+fn percentiles(answers: &Predictions, of: impl Fn(&Prediction) -> f32) -> Vec<f32> {
     let exits = answers.without_ensemble();
     let shallow = &exits[..exits.len().saturating_sub(1)];
     let mut values: Vec<f32> = shallow.iter().flatten().map(|said| of(&said.opinion)).collect();
@@ -96,7 +96,7 @@ fn alone(valid: &Predictions, test: &Predictions, macs: &ExitMacs) -> Vec<Settin
 pub fn outcome(rule: Rule, answers: &Predictions, macs: &[u64]) -> Outcome {
     let exits = answers.without_ensemble();
     let opinions = |image: usize| exits.iter().map(move |exit| exit[image].opinion);
-    counted(answers, macs, |image| rule.leaves_at(opinions(image)))
+    counted(answers, macs, |image| rule.exit_index(opinions(image)))
 }
 
 /// What comes of images that leave where `left_at` says, for these multiply-accumulates by exit.
@@ -120,7 +120,7 @@ mod tests {
     /// Two images by three exits: the class each says, and how surely. Both are of class 0.
     fn answers() -> Predictions {
         let said = |class, confidence| Said {
-            opinion: Opinion { class, confidence, entropy: 1.0 - confidence },
+            opinion: Prediction { class, confidence, entropy: 1.0 - confidence },
             rank: class,
             loss: 0.0,
         };

@@ -86,7 +86,7 @@ impl Evaluation {
         Ok(self.predictions_carrying(network, &[0.0])?.swap_remove(0))
     }
 
-    /// The same with logits carried from exit to exit ([`Memory`](sd_infer::Memory)), for each of
+    /// The same with logits carried from exit to exit ([`LogitCarry`](sd_infer::LogitCarry)), for each of
     /// these shares.
     ///
     /// # Errors

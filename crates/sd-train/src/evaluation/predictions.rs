@@ -1,6 +1,6 @@
 //! What every exit says of each image of a split, collected in one pass over it.
 
-use sd_infer::{Memory, Opinion, softmax};
+use sd_infer::{LogitCarry, Prediction, softmax};
 use sd_models::ExitOutputs;
 use sd_report::{ExitEvaluation, evaluation::Guess};
 use tch::{Kind, Tensor};
@@ -18,7 +18,7 @@ pub struct Predictions {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Said {
     /// Its first guess, as an exported network gives it.
-    pub opinion: Opinion,
+    pub opinion: Prediction,
     /// How many classes it finds more probable than the label.
     pub rank: usize,
     /// Negative log-likelihood of the label, in nats.
@@ -38,7 +38,7 @@ impl Said {
         let power = |&logit: &f32| f64::from(logit - largest).exp();
         let sum: f64 = logits.iter().map(power).sum();
         Self {
-            opinion: Opinion::of(&softmax(logits)),
+            opinion: Prediction::of(&softmax(logits)),
             rank: logits.iter().enumerate().filter(|&other| above(other)).count(),
             loss: sum.ln() - f64::from(own - largest),
         }
@@ -55,13 +55,13 @@ impl Predictions {
     pub fn add_carrying(&mut self, outputs: &ExitOutputs, labels: &Tensor, carry: f32) {
         let labels: Vec<i64> = Vec::try_from(labels).expect("labels are whole numbers");
         let labels: Vec<usize> = labels.into_iter().map(|label| label as usize).collect();
-        let mut memories = vec![Memory::default(); labels.len()];
+        let mut memories = vec![LogitCarry::default(); labels.len()];
         let exits: Vec<Vec<Said>> = outputs
             .all()
             .map(|exit| {
                 let heard = rows(&exit.logits).into_iter().zip(&mut memories).zip(&labels);
                 heard
-                    .map(|((row, memory), &label)| Said::of(memory.hears(&row, carry), label))
+                    .map(|((row, memory), &label)| Said::of(memory.update(&row, carry), label))
                     .collect()
             })
             .collect();

@@ -204,12 +204,12 @@ impl<'a> Search<'a> {
 mod tests {
     use super::*;
     use crate::evaluation::predictions::Said;
-    use sd_infer::Opinion;
+    use sd_infer::Prediction;
 
     /// Images of class 0 by exit: how sure it is, and whether it is right. The deepest comes last.
     fn answers(exits: &[&[(f32, bool)]]) -> Predictions {
         let said = |&(confidence, right): &(f32, bool)| Said {
-            opinion: Opinion { class: usize::from(!right), confidence, entropy: 0.0 },
+            opinion: Prediction { class: usize::from(!right), confidence, entropy: 0.0 },
             rank: 0,
             loss: 0.0,
         };

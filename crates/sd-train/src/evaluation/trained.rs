@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use sd_cli::WeightsChoice;
 use sd_layers::Precision;
-use sd_models::{MultiExit, keep_weights_for_inference};
+use sd_models::{MultiExit, prepare_for_inference};
 use sd_report::run_folder;
 use tch::{Device, nn};
 
@@ -54,7 +54,7 @@ impl TrainedModel {
         let network =
             MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
         weights::load(&path, &vs, &experiment)?;
-        keep_weights_for_inference(&vs, precision);
+        prepare_for_inference(&vs, precision);
         Ok(Self { experiment, network })
     }
 }

@@ -81,7 +81,9 @@ impl<'a> Book<'a> {
     fn choices(&mut self, text: &mut String, path: &str, choices: Vec<Choice<'a>>) {
         text.push_str("\n| choice | |\n| --- | --- |\n");
         for choice in &choices {
-            let meaning = in_cell(choice.description);
+            let values = choice.values.map(|values| self.resolved(values));
+            let of_values = || values.and_then(|values| values["description"].as_str());
+            let meaning = in_cell(choice.description.or_else(of_values).unwrap_or_default());
             let _ = match choice.values {
                 None => writeln!(text, "| `\"{}\"` | {meaning} |", choice.name),
                 Some(_) => writeln!(text, "| `{{ {} = {{ … }} }}` | {meaning} |", choice.name),
@@ -142,7 +144,8 @@ impl<'a> Book<'a> {
 /// A choice of an enum.
 struct Choice<'a> {
     name: &'a str,
-    description: &'a str,
+    /// None where the values' definition has it.
+    description: Option<&'a str>,
     values: Option<&'a Value>,
 }
 
@@ -150,7 +153,7 @@ struct Choice<'a> {
 fn choices(definition: &Value) -> Option<Vec<Choice<'_>>> {
     let mut found = Vec::new();
     for choice in definition["oneOf"].as_array().or(definition["anyOf"].as_array())? {
-        let description = choice["description"].as_str().unwrap_or_default();
+        let description = choice["description"].as_str();
         if let Some((name, values)) =
             choice["properties"].as_object().and_then(|all| all.iter().next())
         {

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use sd_data::{Data, Loader, LoaderConfig, Order};
 use sd_infer::Engine;
 use sd_onnx::proto::GraphProto;
-use sd_onnx::quantize::{Form, Range, Ranges, quantize, values_to_measure, with_outputs};
+use sd_onnx::quantize::{QuantFormat, Range, Ranges, quantize, values_to_calibrate, with_outputs};
 use sd_onnx::{Metadata, encode};
 
 use crate::data::batch::channels_first;
@@ -23,7 +23,7 @@ const OUTSIDE: f64 = 1e-4;
 #[derive(Debug)]
 pub struct Calibrator {
     /// What it writes.
-    pub form: Form,
+    pub form: QuantFormat,
     calibration: Calibration,
     /// What the next graph takes: images, or the map after the segment before.
     batches: Vec<sd_infer::Batch>,
@@ -46,8 +46,8 @@ impl Calibrator {
         let loader = Loader::new(Arc::clone(&data.train), config)?;
         let batches = loader.epoch(0, 0).take(images / BATCH);
         let form = match form {
-            Int8::Qdq => Form::Qdq,
-            Int8::Convinteger => Form::ConvInteger,
+            Int8::Qdq => QuantFormat::Qdq,
+            Int8::Convinteger => QuantFormat::ConvInteger,
         };
         let batches = batches.map(|batch| channels_first(&batch)).collect();
         Ok(Self { form, calibration: args.calibration, batches })
@@ -58,7 +58,7 @@ impl Calibrator {
     /// # Errors
     /// If the runtime cannot run the graph.
     pub fn quantise(&mut self, mut graph: GraphProto, metadata: &Metadata) -> Result<GraphProto> {
-        let measured = values_to_measure(&graph, self.form);
+        let measured = values_to_calibrate(&graph, self.form);
         // A segment's map is what the next one takes.
         let last = graph.output.last().map(|output| output.name.clone());
         let map = last.filter(|name| metadata.segment.is_some() && name.starts_with("map"));

@@ -81,7 +81,7 @@ pub fn input(experiment: &Experiment, normalization: &Normalization) -> Input {
         height: shape.height,
         width: shape.width,
         border: experiment.data.pad,
-        resize: match experiment.data.dataset.image_files() {
+        resize: match experiment.data.dataset.get().image_files() {
             Some(files) => Resize::ShorterSide { pixels: files.resized_side() },
             None => Resize::Triangle,
         },

@@ -40,7 +40,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
     let engine = args.engine.map(|engine| match engine {
-        Engine::Native => sd_infer::Engine::Own,
+        Engine::Native => sd_infer::Engine::Native,
         Engine::Rten => sd_infer::Engine::Rten,
         Engine::Ort => sd_infer::Engine::Ort,
     });

@@ -30,7 +30,6 @@ variants! {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum ObjectiveConfig: Objective {
-        ;
         DeepestOnly(deepest_only::DeepestOnly),
         DeepSupervision(deep_supervision::DeepSupervision),
         SelfDistillation(self_distillation::SelfDistillation),

@@ -16,7 +16,7 @@ use std::fmt;
 
 use anyhow::{Result, bail};
 use schemars::JsonSchema;
-use sd_layers::forget_gradient;
+use sd_layers::zero_grad;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -123,7 +123,7 @@ impl Optimiser {
 
     /// Resets the gradients.
     pub fn zero_grad(&self) {
-        self.parameters.values().for_each(forget_gradient);
+        self.parameters.values().for_each(zero_grad);
     }
 
     /// Global gradient norm, `[]`.

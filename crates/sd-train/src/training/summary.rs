@@ -49,7 +49,7 @@ pub fn summary(trainer: &Trainer, test: Option<TestScores>) -> Result<RunRecord>
         name: experiment.name.clone(),
         model: experiment.model.describe(),
         model_summary: ModelSummary::from_config(&Table::try_from(&experiment.model)?),
-        dataset: experiment.data.dataset.name(),
+        dataset: experiment.data.dataset.get().name(),
         objective: experiment.objective_in_words(),
         objective_summary: Some(objective(experiment)?),
         seed: experiment.seed,

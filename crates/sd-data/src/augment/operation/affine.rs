@@ -1,4 +1,4 @@
-//! Shear, translation and rotation, each pixel from the nearest of the source.
+//! Shear, translation and rotation, with nearest-neighbour interpolation.
 
 use super::Pixels;
 use crate::ImageShape;
@@ -15,24 +15,23 @@ pub(super) fn rotate(pixels: &mut Pixels, degrees: f64, fill: u8) {
     let (sin, cos) = degrees.to_radians().sin_cos();
     let ImageShape { height, width, .. } = pixels.shape();
     let (x, y) = (width as f64 / 2.0, height as f64 / 2.0);
-    // The turn leaves the centre (x, y) where it is.
+    // The rotation keeps the centre (x, y) in place.
     let matrix = [[cos, -sin, x - cos * x + sin * y], [sin, cos, y - sin * x - cos * y]];
     nearest(pixels, matrix, fill);
 }
 
-/// Shows, at column x and row y, the source at `matrix · (x, y, 1)`. Pixels have their centres at
-/// halves.
+/// Samples the source at `matrix · (x, y, 1)` for column x and row y. Pixel centres are at halves.
 fn nearest(pixels: &mut Pixels, matrix: [[f64; 3]; 2], fill: u8) {
     pixels.rewrite(|shape, source, target| match shape.channels {
-        // Copies of a size that the compiler knows.
+        // Copies of constant size are faster.
         1 => sample(source, shape, 1, matrix, fill, target),
         3 => sample(source, shape, 3, matrix, fill, target),
         channels => sample(source, shape, channels, matrix, fill, target),
     });
 }
 
-/// Pillow's arithmetic, whole numbers with 16 bits after the point: where a position falls between
-/// two pixels, the rounding of the steps decides.
+/// Pillow's fixed-point arithmetic with 16 fractional bits: between two pixels, the rounding of the
+/// steps decides.
 fn fixed(number: f64) -> i64 {
     (number * 65536.0 + 0.5).floor() as i64
 }
@@ -51,7 +50,7 @@ fn sample(
     for row in target.chunks_exact_mut(shape.width * channels) {
         let (mut x, mut y) = (row_x, row_y);
         for to in row.chunks_exact_mut(channels) {
-            // A negative number becomes a large one: one comparison sees both sides.
+            // Negative numbers wrap to large ones: one comparison checks both ends.
             let (column, line) = ((x >> 16) as usize, (y >> 16) as usize);
             if column < shape.width && line < shape.height {
                 let start = (line * shape.width + column) * channels;

@@ -1,5 +1,5 @@
-//! What depends on how red, green and blue stand to each other. On images of another number of
-//! channels than three, saturation and hue do nothing, as in Pillow on grey images.
+//! Operations on colours. Unless an image has three channels, saturation and hue have no effect, as
+//! in Pillow on greyscale images.
 
 use super::{Pixels, blend};
 
@@ -29,7 +29,7 @@ pub(super) fn contrast(pixels: &mut Pixels, factor: f32) {
     pixels.map(&std::array::from_fn(|value| blend(mean, value as u8, factor)));
 }
 
-/// Turns the hue, a byte on a circle of 256, by `turn` · 255 steps (towards zero).
+/// Rotates the hue, a byte on a circle of 256, by `turn` · 255 steps, truncated.
 pub(super) fn hue(pixels: &mut Pixels, turn: f64) {
     if pixels.shape().channels != 3 {
         return;
@@ -42,15 +42,15 @@ pub(super) fn hue(pixels: &mut Pixels, turn: f64) {
     }
 }
 
-/// The luma of ITU-R BT.601 in 16 bits after the point: 0.299 R + 0.587 G + 0.114 B, rounded.
+/// Luma of ITU-R BT.601 with 16 fractional bits: 0.299 R + 0.587 G + 0.114 B, rounded.
 #[inline(always)]
 fn grey([red, green, blue]: [u8; 3]) -> u8 {
     let sum = 19595 * u32::from(red) + 38470 * u32::from(green) + 7471 * u32::from(blue);
     ((sum + (1 << 15)) >> 16) as u8
 }
 
-/// Hue, saturation and value, a byte each: the formulas of
-/// <https://en.wikipedia.org/wiki/HSL_and_HSV#From_RGB>, each step in Pillow's precision.
+/// Hue, saturation and value, one byte each:
+/// <https://en.wikipedia.org/wiki/HSL_and_HSV#From_RGB>, with Pillow's precision of each step.
 fn hsv([red, green, blue]: [u8; 3]) -> [u8; 3] {
     let most = red.max(green).max(blue);
     let chroma = f32::from(most - red.min(green).min(blue));
@@ -73,7 +73,7 @@ fn hsv([red, green, blue]: [u8; 3]) -> [u8; 3] {
     [byte(hue), byte(chroma / f32::from(most)), most]
 }
 
-/// The way back: <https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB>.
+/// The inverse of [`hsv`]: <https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB>.
 fn rgb([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
     if saturation == 0 {
         return [value; 3];
@@ -82,12 +82,12 @@ fn rgb([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
     let sector = sixths as u8;
     let rest = (sixths - f64::from(sector)) as f32;
     let saturation = (f64::from(saturation) / 255.0) as f32;
-    // Rounded; `f64::round` is a call on processors that are not asked for SSE 4.1.
+    // Rounds; without SSE 4.1, `f64::round` is a function call.
     let darkened = |by: f64| (f64::from(value) * (1.0 - by) + 0.5) as u8;
     let least = darkened(f64::from(saturation));
     let falling = darkened(f64::from(saturation * rest));
     let rising = darkened(f64::from(saturation) * (1.0 - f64::from(rest)));
-    // The hue 255 is the whole circle, 6 sixths.
+    // Hue 255 is the full circle, 6 sixths.
     match sector % 6 {
         0 => [value, rising, least],
         1 => [falling, value, least],

@@ -1,5 +1,5 @@
-//! What `scripts/golden/augment.py` had torchvision make of a few images. All of it agrees to the
-//! bit, so that checksums are enough.
+//! Comparison with torchvision's results from `scripts/golden/augment.py`. They agree bit for bit, so
+//! checksums suffice.
 
 use super::{Kind, Operation, Pixels, Space};
 use crate::ImageShape;
@@ -30,11 +30,11 @@ struct Scale {
     space: String,
     bins: usize,
     kind: String,
-    /// A bin, and the sums of what comes out in the one direction and in the other.
+    /// A bin, and the checksums of the results in both directions.
     checksums: Vec<(usize, u32, u32)>,
 }
 
-/// A pair of a policy, both operations applied.
+/// A pair of operations of a policy, both applied.
 #[derive(Deserialize)]
 struct Pair {
     policy: AutoAugmentPolicy,
@@ -43,14 +43,14 @@ struct Pair {
     checksums: [u32; 2],
 }
 
-/// An operation at a magnitude of its own.
+/// An operation at a given magnitude.
 #[derive(Deserialize)]
 struct Single {
     image: String,
     operation: String,
     amount: f64,
     checksum: u32,
-    /// Of small images.
+    /// Given for small images.
     pixels: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl Golden {
     }
 }
 
-/// Collects what differs, so that a failure shows its extent.
+/// Collects all differences for the failure message.
 #[derive(Default)]
 struct Differences {
     compared: usize,
@@ -105,7 +105,7 @@ impl Differences {
 }
 
 #[test]
-fn every_magnitude_of_every_scale_is_torchvisions() {
+fn magnitude_scales_match_torchvision() {
     let golden = Golden::read();
     let mut differences = Differences::default();
     for case in &golden.scales {
@@ -130,7 +130,7 @@ fn every_magnitude_of_every_scale_is_torchvisions() {
 }
 
 #[test]
-fn every_pair_of_every_policy_is_torchvisions() {
+fn policies_match_torchvision() {
     let golden = Golden::read();
     let mut differences = Differences::default();
     for case in &golden.policies {
@@ -149,7 +149,7 @@ fn every_pair_of_every_policy_is_torchvisions() {
 }
 
 #[test]
-fn single_operations_are_torchvisions() {
+fn operations_match_torchvision() {
     let golden = Golden::read();
     let mut differences = Differences::default();
     for case in &golden.operations {
@@ -163,7 +163,7 @@ fn single_operations_are_torchvisions() {
             "Solarize" => Operation::Solarize(amount),
             "Posterize" => Operation::Posterize(amount as u32),
             "Rotate" => Operation::Rotate(amount),
-            other => panic!("{other} is no operation"),
+            other => panic!("{other} is not an operation"),
         };
         let mut pixels = golden.image(&case.image);
         operation.apply(&mut pixels, golden.fill);

@@ -1,9 +1,9 @@
-//! How strong an operation is in each bin of a scale.
+//! Magnitude scales of the operations.
 
 use super::Operation;
 use crate::ImageShape;
 
-/// An operation whose magnitude is still open.
+/// An operation without its magnitude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::augment) enum Kind {
     Identity,
@@ -24,7 +24,7 @@ pub(in crate::augment) enum Kind {
 }
 
 impl Kind {
-    /// What RandAugment and TrivialAugment draw from.
+    /// The operations of RandAugment and TrivialAugment.
     pub(in crate::augment) const RANDOM: [Self; 14] = [
         Self::Identity,
         Self::ShearX,
@@ -43,20 +43,20 @@ impl Kind {
     ];
 }
 
-/// The largest magnitudes, and the number of bins that lead there from no change in equal steps.
+/// Largest magnitudes, and the number of bins from no change to these in equal steps.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::augment) struct Space {
-    /// Pixels a row or column.
+    /// Pixels per row or column.
     shear: f32,
-    /// Pixels to the side.
+    /// Horizontal, in pixels.
     translate_x: f32,
-    /// Pixels up or down.
+    /// Vertical, in pixels.
     translate_y: f32,
     /// Degrees.
     rotate: f32,
-    /// How far the factors of brightness, colour, contrast and sharpness are from 1.
+    /// Distance of the brightness, colour, contrast and sharpness factors from 1.
     enhance: f32,
-    /// Bits that posterising takes away.
+    /// Bits removed by posterising.
     bits: f32,
     bins: usize,
 }
@@ -91,8 +91,8 @@ impl Space {
         }
     }
 
-    /// `kind` as strong as `bin` says, from 0 to the number of bins, excluded. `negative` turns
-    /// what has a direction.
+    /// The operation `kind` at magnitude `bin`, 0 to below the number of bins. `negative` reverses its
+    /// direction, if it has one.
     pub(in crate::augment) fn operation(
         &self,
         kind: Kind,
@@ -125,8 +125,8 @@ impl Space {
     }
 }
 
-/// Number `index` of `count` numbers in equal steps. Like `torch.linspace`, the second half counts
-/// back from the end, and only the step and the result are rounded to an `f32`.
+/// Number `index` of `count` equally spaced numbers. As in `torch.linspace`, the second half counts
+/// back from the end, and only the step and the result are rounded to `f32`.
 fn linspace(start: f32, end: f32, count: usize, index: usize) -> f32 {
     let step = f64::from((end - start) / (count - 1) as f32);
     if index < count / 2 {

@@ -1,8 +1,7 @@
 //! Operations on the bytes of an image, as AutoAugment and its successors apply them.
 //!
-//! They give what `torchvision.transforms` gives on PIL images, to the bit: Pillow 13's formulas,
-//! its rounding included, are what published results were trained with. The golden test holds the
-//! two together.
+//! The results equal those of `torchvision.transforms` on PIL images, bit for bit, since published
+//! results were trained with Pillow's formulas and rounding. The golden test compares with Pillow 13.
 
 mod affine;
 mod color;
@@ -14,13 +13,13 @@ mod tone;
 pub(super) use magnitude::{Kind, Space};
 pub(super) use pixels::Pixels;
 
-/// One change of an image. A factor is 1 for no change, and at least 0.
+/// An operation on an image. Factors are at least 0; 1 is no change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Operation {
     Identity,
-    /// Rows shift by this many pixels a row, those below to the left if it is above zero.
+    /// Shift per row in pixels; positive values move lower rows to the left.
     ShearX(f64),
-    /// Columns shift by this many pixels a column, those to the right upwards if it is above zero.
+    /// Shift per column in pixels; positive values move columns on the right upwards.
     ShearY(f64),
     /// Pixels to the right.
     TranslateX(f64),
@@ -28,35 +27,35 @@ pub(super) enum Operation {
     TranslateY(f64),
     /// Degrees, counter-clockwise, about the centre.
     Rotate(f64),
-    /// Towards black: a factor.
+    /// Factor between black and the image.
     Brightness(f32),
-    /// Towards grey, pixel by pixel (the saturation): a factor.
+    /// Saturation: factor between the greyscale image and the image.
     Color(f32),
-    /// Towards the mean grey: a factor.
+    /// Factor between the mean grey and the image.
     Contrast(f32),
-    /// Towards a smoothed image: a factor.
+    /// Factor between a smoothed image and the image.
     Sharpness(f32),
-    /// Bits that remain of each byte, 1 to 8.
+    /// Bits kept of each byte, 1 to 8.
     Posterize(u32),
-    /// The value from which on bytes are inverted.
+    /// Threshold at and above which bytes are inverted.
     Solarize(f64),
-    /// The values of each channel stretched to all of 0 to 255.
+    /// Stretches the values of each channel to 0 to 255.
     AutoContrast,
-    /// Each channel's histogram made flat.
+    /// Equalises the histogram of each channel.
     Equalize,
     Invert,
-    /// A turn of the hue, between -0.5 and 0.5.
+    /// Rotation of the hue in turns, between -0.5 and 0.5.
     Hue(f64),
 }
 
 impl Operation {
-    /// Changes `pixels`. What a shear, translation or rotation brings in from outside is `fill`.
+    /// Applies the operation. Areas outside the image become `fill`.
     pub(super) fn apply(self, pixels: &mut Pixels, fill: u8) {
         match self {
             Self::Identity => {}
             Self::ShearX(shear) => affine::shear(pixels, shear, 0.0, fill),
             Self::ShearY(shear) => affine::shear(pixels, 0.0, shear, fill),
-            // Whole pixels, towards zero.
+            // Truncated to whole pixels.
             Self::TranslateX(right) => affine::translate(pixels, right.trunc(), 0.0, fill),
             Self::TranslateY(down) => affine::translate(pixels, 0.0, down.trunc(), fill),
             Self::Rotate(degrees) => affine::rotate(pixels, degrees, fill),
@@ -74,8 +73,8 @@ impl Operation {
     }
 }
 
-/// From `degenerate` (factor 0) to `value` (factor 1) and beyond, cut to a byte: towards zero,
-/// and to the nearest end outside. <https://pillow.readthedocs.io/en/stable/reference/Image.html>,
+/// Interpolates from `degenerate` (factor 0) to `value` (factor 1) and extrapolates beyond, truncated
+/// and saturated to a byte. <https://pillow.readthedocs.io/en/stable/reference/Image.html>,
 /// `blend`.
 #[inline(always)]
 fn blend(degenerate: u8, value: u8, factor: f32) -> u8 {

@@ -1,8 +1,8 @@
-//! The bytes that operations change.
+//! The pixels that operations change.
 
 use crate::ImageShape;
 
-/// An image of bytes, `[H, W, C]`, and a second buffer for what cannot be done in place.
+/// An image of bytes, `[H, W, C]`, and a second buffer for operations that cannot work in place.
 #[derive(Debug)]
 pub(in crate::augment) struct Pixels {
     shape: ImageShape,
@@ -11,7 +11,7 @@ pub(in crate::augment) struct Pixels {
 }
 
 impl Pixels {
-    /// Takes no memory before it is filled.
+    /// Allocates on the first fill.
     pub(in crate::augment) fn new(shape: ImageShape) -> Self {
         Self { shape, values: Vec::new(), spare: Vec::new() }
     }
@@ -29,20 +29,20 @@ impl Pixels {
         &mut self.values
     }
 
-    /// Lets `write` write every value.
+    /// Fills the image: `write` sets every value.
     pub(in crate::augment) fn fill_with(&mut self, write: impl FnOnce(ImageShape, &mut [u8])) {
         self.values.resize(self.shape.values(), 0);
         write(self.shape, &mut self.values);
     }
 
-    /// Lets `write` write every value anew, from the present ones.
+    /// Replaces the image: `write` computes every value from the current ones.
     pub(in crate::augment) fn rewrite(&mut self, write: impl FnOnce(ImageShape, &[u8], &mut [u8])) {
         self.spare.resize(self.values.len(), 0);
         write(self.shape, &self.values, &mut self.spare);
         std::mem::swap(&mut self.values, &mut self.spare);
     }
 
-    /// Sends every value through `table`.
+    /// Maps every value through `table`.
     pub(in crate::augment) fn map(&mut self, table: &[u8; 256]) {
         for value in &mut self.values {
             *value = table[usize::from(*value)];

@@ -1,9 +1,9 @@
-//! Between a smoothed image, the image, and more contrast at its edges.
+//! Sharpness: blends between a smoothed image and the image.
 
 use super::{Pixels, blend};
 
-/// Smooths with weights of 5 for a pixel and 1 for each of its eight neighbours, and blends. The
-/// pixels at the border, which lack neighbours, stay as they are.
+/// Blends with a 3×3 smoothing filter of weight 5 in the centre and 1 around it. Border pixels are
+/// unchanged.
 pub(super) fn sharpness(pixels: &mut Pixels, factor: f32) {
     let shape = pixels.shape();
     if shape.height < 3 || shape.width < 3 {
@@ -14,8 +14,8 @@ pub(super) fn sharpness(pixels: &mut Pixels, factor: f32) {
         let stride = shape.width * shape.channels;
         let inner = stride - 2 * shape.channels;
         for row in 1..shape.height - 1 {
-            // The values to the left, at, and to the right of the inner ones; all of one length,
-            // so that the loop below needs no checks.
+            // The inner values shifted left, unshifted and shifted right, all of one length, so that
+            // the loop below needs no bounds checks.
             let around = |row: usize| {
                 [0, 1, 2].map(|pixel| &source[row * stride + pixel * shape.channels..][..inner])
             };

@@ -1,4 +1,4 @@
-//! What happens to a byte without looking at its neighbours: tables of 256 entries.
+//! Point operations: lookup tables of 256 entries.
 
 use super::{Pixels, blend};
 
@@ -19,7 +19,7 @@ pub(super) fn solarize(pixels: &mut Pixels, threshold: f64) {
     pixels.map(&table(|value| if f64::from(value) < threshold { value } else { 255 - value }));
 }
 
-/// The lowest value of a channel becomes 0, the highest 255, in a straight line between.
+/// Maps the lowest value of each channel to 0 and the highest to 255, linearly in between.
 pub(super) fn auto_contrast(pixels: &mut Pixels) {
     each_channel(pixels, |histogram| {
         let low = histogram.iter().position(|&count| count > 0)?;
@@ -33,12 +33,12 @@ pub(super) fn auto_contrast(pixels: &mut Pixels) {
     });
 }
 
-/// Each value becomes the share of pixels below it, in 255 steps of as many pixels.
+/// Maps each value to the share of pixels below it, in 255 steps of equally many pixels.
 pub(super) fn equalize(pixels: &mut Pixels) {
     each_channel(pixels, |histogram| {
         let highest = *histogram.iter().rfind(|&&count| count > 0)?;
         let step = (histogram.iter().sum::<u32>() - highest) / 255;
-        // So few pixels, or one value: nothing to spread.
+        // Too few pixels, or a single value.
         if step == 0 {
             return None;
         }
@@ -56,7 +56,7 @@ fn table(of: impl Fn(u8) -> u8) -> [u8; 256] {
     std::array::from_fn(|value| of(value as u8))
 }
 
-/// Sends each channel through the table that `choose` makes of its histogram, if it makes one.
+/// Maps each channel through the table that `choose` returns for its histogram, if any.
 fn each_channel(pixels: &mut Pixels, choose: impl Fn(&[u32; 256]) -> Option<[u8; 256]>) {
     let channels = pixels.shape().channels;
     for channel in 0..channels {

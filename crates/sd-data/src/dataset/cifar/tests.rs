@@ -28,7 +28,7 @@ fn parse(cifar: &Cifar, bytes: Vec<u8>) -> Result<(Vec<u8>, Vec<usize>)> {
 }
 
 #[test]
-fn planes_become_pixels_and_the_fine_label_counts() {
+fn parses_planes_and_the_fine_label() {
     let mut bytes = records(&[7, 99]);
     // Row 1, column 2 of the first image's green plane.
     bytes[2 + PLANE + 32 + 2] = 50;
@@ -40,7 +40,7 @@ fn planes_become_pixels_and_the_fine_label_counts() {
 }
 
 #[test]
-fn a_label_out_of_range_names_record_and_offset() {
+fn a_label_out_of_range_is_rejected() {
     let error = parse(&CIFAR100, records(&[7, 100, 0])).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -56,7 +56,7 @@ fn a_label_out_of_range_names_record_and_offset() {
 }
 
 #[test]
-fn a_broken_record_names_its_bytes() {
+fn a_partial_record_is_rejected() {
     let mut bytes = records(&[7, 8]);
     bytes.truncate(3074 + 1000);
     assert_eq!(
@@ -67,25 +67,25 @@ fn a_broken_record_names_its_bytes() {
 }
 
 #[test]
-fn another_number_of_records_names_both() {
+fn a_wrong_number_of_records_is_rejected() {
     let path = Path::new("train.bin");
     let error = CIFAR100.check_size(path, 3074, 2).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`train.bin` at byte 3074: found the end of 3074 bytes, \
+        "`train.bin` at byte 3074: found 3074 bytes, \
          expected 6148 bytes, 2 records of 3074"
     );
     let error = CIFAR100.check_size(path, 9222, 2).unwrap_err();
-    assert!(error.to_string().contains("found more of 9222 bytes"), "{error}");
+    assert!(error.to_string().contains("found 9222 bytes"), "{error}");
     CIFAR100.check_size(path, 6148, 2).unwrap();
 }
 
 #[test]
-fn a_file_beyond_its_size_is_not_read() {
+fn no_more_than_the_maximum_size_is_read() {
     let endless = std::io::repeat(0);
     let error = read_member(endless, PathBuf::from("a"), 1 << 50, 10).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("at most 10 bytes"), "{error}");
-    // Nor where it lies about it.
+    // Nor if the declared size is wrong.
     let endless = std::io::repeat(0);
     assert_eq!(read_member(endless, PathBuf::from("a"), 5, 10).unwrap().bytes.len(), 10);
 }
@@ -101,14 +101,14 @@ proptest! {
     }
 }
 
-/// CIFAR-100 with two records to train on and one to test on.
+/// CIFAR-100 with two training records and one test record.
 const TINY: Cifar = Cifar { records: (2, 1), ..CIFAR100 };
 
 fn names() -> Vec<u8> {
     (0..100).map(|class| format!("class {class}\n")).collect::<String>().into_bytes()
 }
 
-/// The files of `TINY`, in another order than they are read.
+/// The files of `TINY`, not in the order in which they are read.
 fn files() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("train.bin", records(&[7, 99])),
@@ -144,14 +144,14 @@ fn message(data_dir: &Path) -> String {
 }
 
 #[test]
-fn folder_and_archive_give_the_same_and_the_folder_wins() {
+fn folder_and_archive_load_alike_and_the_folder_takes_precedence() {
     let data_dir = TempDir::new().unwrap();
     write_archive(data_dir.path(), &files());
     let from_archive = TINY.load(data_dir.path()).unwrap();
     assert_eq!(from_archive.train.labels(), [7, 99]);
     assert_eq!(from_archive.test.labels(), [50]);
     assert_eq!(from_archive.train.class_names()[99], "class 99");
-    // Nothing was unpacked beside it.
+    // Nothing was unpacked to disk.
     assert_eq!(fs::read_dir(data_dir.path()).unwrap().count(), 1);
 
     write_folder(data_dir.path(), &files());
@@ -161,12 +161,11 @@ fn folder_and_archive_give_the_same_and_the_folder_wins() {
 }
 
 #[test]
-fn files_of_another_size_are_named() {
+fn files_of_wrong_size_are_rejected() {
     let data_dir = TempDir::new().unwrap();
     let folder = data_dir.path().join(TINY.folder);
     write_folder(data_dir.path(), &files());
-    for (labels, found) in [(vec![7], "the end of 3074 bytes"), (vec![7; 3], "more of 9222 bytes")]
-    {
+    for (labels, found) in [(vec![7], "found 3074 bytes"), (vec![7; 3], "found 9222 bytes")] {
         write_folder(data_dir.path(), &[("train.bin", records(&labels))]);
         let message = message(data_dir.path());
         let path = folder.join("train.bin");
@@ -179,7 +178,7 @@ fn files_of_another_size_are_named() {
 }
 
 #[test]
-fn broken_archives_are_named() {
+fn broken_archives_are_rejected() {
     let data_dir = TempDir::new().unwrap();
     let archive = data_dir.path().join(TINY.archive);
     write_archive(data_dir.path(), &files()[..3]);
@@ -192,7 +191,7 @@ fn broken_archives_are_named() {
     long[3].1.extend(records(&[1]));
     write_archive(data_dir.path(), &long);
     let member = archive.join("cifar-100-binary/test.bin");
-    let expected = format!("`{}` at byte 3074: found more of 6148 bytes", member.display());
+    let expected = format!("`{}` at byte 3074: found 6148 bytes", member.display());
     assert!(message(data_dir.path()).starts_with(&expected), "{}", message(data_dir.path()));
 
     write_archive(data_dir.path(), &files());
@@ -202,7 +201,7 @@ fn broken_archives_are_named() {
     assert!(cut.contains("cannot read") && cut.contains(TINY.archive), "{cut}");
 }
 
-/// A tar file of these members, each with the size that its header states.
+/// A tar file of these members: name, size in the header, content.
 fn tar(files: &[(&str, u64, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (name, size, content) in files {
@@ -219,29 +218,29 @@ fn tar(files: &[(&str, u64, &[u8])]) -> Vec<u8> {
 }
 
 #[test]
-fn no_length_in_an_archive_is_believed() {
+fn sizes_in_archive_headers_are_not_trusted() {
     let path = Path::new("a.tar.gz");
     let unpack = |bytes: &[u8]| {
-        // What gzip unpacks to need not end.
+        // A gzip stream can be endless.
         let endless = bytes.chain(std::io::repeat(0));
         TINY.unpack(endless, path).map(|_| ()).unwrap_err().to_string()
     };
-    let said = unpack(&tar(&[("cifar-100-binary/train.bin", 1 << 40, &[])]));
-    assert!(said.starts_with("`a.tar.gz/cifar-100-binary/train.bin` at byte 6148"), "{said}");
-    let said = unpack(&tar(&[("other", 1 << 40, &[])]));
-    assert!(said.contains("`a.tar.gz`"), "{said}");
-    // A member of the kind that holds the long name of the next one.
+    let error = unpack(&tar(&[("cifar-100-binary/train.bin", 1 << 40, &[])]));
+    assert!(error.starts_with("`a.tar.gz/cifar-100-binary/train.bin` at byte 6148"), "{error}");
+    let error = unpack(&tar(&[("other", 1 << 40, &[])]));
+    assert!(error.contains("`a.tar.gz`"), "{error}");
+    // A member that holds the long name of the next one.
     let mut long_name = tar(&[("././@LongLink", 1 << 40, &[])]);
     long_name[156] = b'L';
     long_name[148..156].fill(b' ');
     let sum: u32 = long_name[..512].iter().map(|&byte| u32::from(byte)).sum();
     long_name[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let said = unpack(&long_name);
-    assert!(said.contains("`a.tar.gz`"), "{said}");
+    let error = unpack(&long_name);
+    assert!(error.contains("`a.tar.gz`"), "{error}");
 }
 
 #[test]
-fn members_elsewhere_are_none_of_the_data_set() {
+fn members_outside_the_folder_are_ignored() {
     let names = names();
     let size = names.len() as u64;
     for name in ["../cifar-100-binary", "cifar-100-binary/..", "x/cifar-100-binary"] {
@@ -261,7 +260,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn damaged_archives_are_named(
+    fn damaged_archives_are_rejected(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         end in any::<prop::sample::Index>(),
     ) {
@@ -274,7 +273,7 @@ proptest! {
         let members = members.each_ref().map(|(name, bytes)| (*name, bytes.len() as u64, &bytes[..]));
         let mut bytes = tar(&members);
         for (at, byte) in damage {
-            // Headers alone: what is in a member is another test's.
+            // Headers only; other tests damage the contents.
             let headers = [0, 512 + 6656, 2 * 512 + 6656 + 1536];
             let at = at.index(3 * 512);
             bytes[headers[at / 512] + at % 512] = byte;
@@ -289,7 +288,7 @@ proptest! {
 }
 
 #[test]
-fn a_missing_data_set_says_how_to_fetch_it() {
+fn a_missing_data_set_names_the_fetch_command() {
     let missing = CIFAR100.load(Path::new("no-such-data")).unwrap_err();
     assert_eq!(
         missing.to_string(),

@@ -20,7 +20,6 @@ variants! {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "snake_case")]
     pub enum MixConfig: Mix {
-        ;
         Mixup(mixup::Mixup),
         CutMix(cut_mix::CutMix),
     }

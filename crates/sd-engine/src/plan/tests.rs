@@ -1,0 +1,228 @@
+//! Refused graphs, fused ReLUs, 8-bit networks and the choice of convolution.
+
+use super::*;
+use sd_onnx::proto::AttributeProto;
+use sd_onnx::quantize::{KERNEL, QuantFormat, Range, quantize, values_to_calibrate};
+use sd_onnx::{Graph, float, int, ints};
+
+fn compile(graph: &GraphProto) -> Result<Plan> {
+    Plan::new(graph, 1 << 30)
+}
+
+fn message<T>(result: Result<T>) -> String {
+    result.err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+/// Error message for a graph of one node on images `[2, 4, 4]`; empty if it compiles and runs.
+fn refusal(operator: &str, weights: &[&[i64]], attributes: Vec<AttributeProto>) -> String {
+    let mut graph = Graph::new("one");
+    let images = graph.input("images", &[2, 4, 4]);
+    let weights: Vec<_> = weights
+        .iter()
+        .map(|dims| {
+            let count = dims.iter().product::<i64>() as usize;
+            graph.weight("weight", dims, &vec![0.5; count])
+        })
+        .collect();
+    let inputs: Vec<_> = [&images].into_iter().chain(&weights).collect();
+    let output = graph.node(operator, &inputs, attributes);
+    graph.output(&output, "output", &[1]);
+    message(compile(&graph.finish()).and_then(|plan| plan.run(plan.black_image()?)))
+}
+
+#[test]
+fn unsupported_nodes_are_refused() {
+    let kernel = || ints("kernel_shape", &[3, 3]);
+    let conv: &[&[i64]] = &[&[2, 2, 3, 3]];
+    assert_eq!(refusal("Conv", conv, vec![kernel()]), "");
+    assert_eq!(refusal("MaxPool", &[], vec![kernel()]), "");
+    for (operator, weights, attributes) in [
+        ("Conv", conv, vec![kernel(), ints("dilations", &[2, 2])]),
+        ("Conv", conv, vec![kernel(), int("auto_pad", 1)]),
+        ("MaxPool", &[], vec![kernel(), int("ceil_mode", 1)]),
+        ("AveragePool", &[], vec![kernel(), ints("pads", &[1; 4])]),
+        ("Gemm", &[&[3, 2]], vec![float("alpha", 0.5)]),
+        ("Softmax", &[], vec![]),
+        ("Add", &[&[1]], vec![]),
+        ("Transpose", &[], vec![ints("perm", &[0, 1, 3, 2])]),
+    ] {
+        let error = refusal(operator, weights, attributes);
+        assert!(error.starts_with(operator) && error.ends_with("no native kernel"), "{error}");
+    }
+    let error = refusal("Gemm", &[&[2, 3]], vec![]);
+    assert!(error.ends_with("unsupported input shapes [H, W, C] [[4, 4, 2]]"), "{error}");
+}
+
+/// Outputs of `relu(1 - images)`, and of `1 - images` too if `both`.
+fn relu_outputs(both: bool) -> Vec<Vec<f32>> {
+    let mut graph = Graph::new("relu");
+    let images = graph.input("images", &[1, 1, 2]);
+    let (weight, bias) =
+        (graph.weight("w", &[1, 1, 1, 1], &[-1.0]), graph.weight("b", &[1], &[1.0]));
+    let window = vec![ints("kernel_shape", &[1, 1])];
+    let sum = graph.node("Conv", &[&images, &weight, &bias], window);
+    let above = graph.node("Relu", &[&sum], vec![]);
+    if both {
+        graph.output(&sum, "sum", &[1, 1, 2]);
+    }
+    graph.output(&above, "above", &[1, 1, 2]);
+    let plan = compile(&graph.finish()).unwrap();
+    assert_eq!(plan.steps.len(), if both { 2 } else { 1 });
+    let mut image = plan.black_image().unwrap();
+    image.values = vec![0.5, 3.0];
+    plan.run(image).unwrap().0.into_iter().map(|tensor| tensor.values).collect()
+}
+
+#[test]
+fn a_relu_is_fused_unless_its_input_is_an_output_too() {
+    assert_eq!(relu_outputs(false), [[0.5, 0.0]]);
+    assert_eq!(relu_outputs(true), [[0.5, -2.0], [0.5, 0.0]]);
+}
+
+/// `images` [2, 4, 4] → 1×1 → ReLU → depthwise 3×3 → 1×1 → pooling → linear, quantised as `format`.
+fn network(format: Option<QuantFormat>) -> GraphProto {
+    let mut graph = Graph::new("network");
+    let images = graph.input("images", &[2, 4, 4]);
+    let mut seed = 0;
+    let mut weight = |graph: &mut Graph, name: &str, dims: &[i64]| {
+        seed += 1;
+        let count = dims.iter().product::<i64>() as usize;
+        let number = |at: usize| ((at * 7919 + seed) % 13) as f32 / 6.0 - 1.0;
+        graph.weight(name, dims, &(0..count).map(number).collect::<Vec<_>>())
+    };
+    let mut value = images;
+    for (dims, groups) in [([6, 2, 1, 1], 1), ([6, 1, 3, 3], 6), ([20, 6, 1, 1], 1)] {
+        let kernel = weight(&mut graph, KERNEL, &dims);
+        let bias = weight(&mut graph, "bias", &dims[..1]);
+        let (sides, border) = (dims[2], dims[2] / 2);
+        let attributes = vec![
+            int("group", groups),
+            ints("kernel_shape", &[sides, sides]),
+            ints("pads", &[border; 4]),
+        ];
+        let map = graph.node("Conv", &[&value, &kernel, &bias], attributes);
+        value = graph.node("Relu", &[&map], vec![]);
+    }
+    let mean = graph.node("GlobalAveragePool", &[&value], vec![]);
+    let vector = graph.node("Flatten", &[&mean], vec![int("axis", 1)]);
+    let matrix = weight(&mut graph, "matrix", &[3, 20]);
+    let bias = weight(&mut graph, "bias", &[3]);
+    let logits = graph.node("Gemm", &[&vector, &matrix, &bias], vec![int("transB", 1)]);
+    graph.output(&logits, "logits", &[3]);
+    let mut graph = graph.finish();
+    if let Some(format) = format {
+        let names = values_to_calibrate(&graph, format);
+        let ranges = names.into_iter().map(|name| (name, Range::new(0.0, 12.0))).collect();
+        quantize(&mut graph, &ranges, format).unwrap();
+    }
+    graph
+}
+
+fn logits(plan: &Plan) -> Vec<f32> {
+    let mut image = plan.black_image().unwrap();
+    image.values = (0..32).map(|at| (at * 31 % 17) as f32 / 8.0 - 1.0).collect();
+    plan.run(image).unwrap().0[0].values.clone()
+}
+
+#[test]
+fn logits_of_an_8_bit_network_are_close_to_f32() {
+    let floats = compile(&network(None)).unwrap();
+    let bytes = compile(&network(Some(QuantFormat::ConvInteger))).unwrap();
+    // Quantisation, scaling and ReLUs are fused.
+    assert_eq!((floats.steps.len(), bytes.steps.len()), (6, 6));
+    let is_int8 = |step: &&Step| matches!(step.operation, Operation::Int8Convolution(_));
+    assert_eq!(bytes.steps.iter().filter(is_int8).count(), 1, "the last convolution");
+    let (exact, rounded) = (logits(&floats), logits(&bytes));
+    assert_ne!(exact, rounded);
+    for (exact, rounded) in exact.iter().zip(&rounded) {
+        assert!((exact - rounded).abs() < 0.05 * exact.abs(), "{exact} {rounded}");
+    }
+    let error = message(compile(&network(Some(QuantFormat::Qdq))));
+    assert!(error.ends_with("no native kernel"), "{error}");
+}
+
+#[test]
+fn int8_convolutions_without_scaling_are_refused() {
+    let index_of = |graph: &GraphProto, operator: &str| {
+        graph.node.iter().position(|node| node.op_type == operator).unwrap()
+    };
+    for operator in ["QuantizeLinear", "Cast", "Mul", "Add"] {
+        let mut graph = network(Some(QuantFormat::ConvInteger));
+        let index = index_of(&graph, operator);
+        graph.node[index].op_type = "Identity".to_owned();
+        let error = message(compile(&graph));
+        assert!(error.ends_with("no native kernel"), "{operator}: {error}");
+    }
+    // Sums that are an output themselves cannot be fused.
+    let mut graph = network(Some(QuantFormat::ConvInteger));
+    let index = index_of(&graph, "Cast");
+    graph.output[0].name = graph.node[index].output[0].clone();
+    let error = message(compile(&graph));
+    assert!(error.starts_with("ConvInteger"), "{error}");
+}
+
+#[test]
+fn empty_inputs_are_refused() {
+    let refusal = |operator: &str, sides: [i64; 3], attributes: Vec<AttributeProto>| {
+        let mut graph = Graph::new("empty");
+        let images = graph.input("images", &sides);
+        let output = graph.node(operator, &[&images], attributes);
+        graph.output(&output, "output", &[1]);
+        message(compile(&graph.finish()).and_then(|plan| plan.black_image()))
+    };
+    let window = vec![ints("kernel_shape", &[1, 1])];
+    for (operator, sides, attributes) in
+        [("MaxPool", [0, 1 << 31, 1 << 31], window), ("GlobalAveragePool", [1 << 40, 0, 1], vec![])]
+    {
+        let error = refusal(operator, sides, attributes);
+        assert!(error.starts_with("unsupported input shape"), "{error}");
+    }
+}
+
+#[test]
+fn one_value_as_two_outputs_is_refused() {
+    let mut graph = Graph::new("twice");
+    let images = graph.input("images", &[1, 1, 2]);
+    let above = graph.node("Relu", &[&images], vec![]);
+    graph.output(&above, "above", &[1, 1, 2]);
+    let mut graph = graph.finish();
+    graph.output.push(graph.output[0].clone());
+    let error = message(compile(&graph));
+    assert!(error.ends_with("the same value as two outputs"), "{error}");
+}
+
+#[test]
+fn winograd_is_chosen_for_dense_convolutions_of_large_maps() {
+    // The size of the map is inferred through pooling and a product.
+    let is_winograd = |side: i64| {
+        let mut graph = Graph::new("dense");
+        let images = graph.input("images", &[16, side, side]);
+        let two = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+        let pooled = graph.node("MaxPool", &[&images], two);
+        let mean = graph.node("GlobalAveragePool", &[&pooled], vec![]);
+        let scaled = graph.node("Mul", &[&pooled, &mean], vec![]);
+        let weight = graph.weight("w", &[16, 16, 3, 3], &[0.5; 16 * 16 * 9]);
+        let three = vec![ints("kernel_shape", &[3, 3]), ints("pads", &[1; 4])];
+        let map = graph.node("Conv", &[&scaled, &weight], three);
+        graph.output(&map, "map", &[16, side / 2, side / 2]);
+        let plan = compile(&graph.finish()).unwrap();
+        format!("{:?}", plan.steps.last().unwrap().operation).contains("Winograd")
+    };
+    assert!(is_winograd(16) && !is_winograd(8));
+}
+
+#[test]
+fn weights_and_activations_stay_within_the_memory_limit() {
+    let graph = network(None);
+    let error = message(Plan::new(&graph, 1 << 10));
+    assert!(error.ends_with("exceeds the memory limit of 1024 bytes"), "{error}");
+    let mut graph = Graph::new("sum");
+    let images = graph.input("images", &[1, 64, 64]);
+    let sum = graph.node("Add", &[&images, &images], vec![]);
+    graph.output(&sum, "sum", &[1, 64, 64]);
+    let graph = graph.finish();
+    let run = |limit| Plan::new(&graph, limit).and_then(|plan| plan.run(plan.black_image()?));
+    assert!(run(1 << 15).is_ok());
+    let error = message(run((1 << 15) - 1));
+    assert!(error.starts_with("Add"), "{error}");
+}

@@ -1,0 +1,78 @@
+//! The classification of an image.
+
+use serde::Serialize;
+
+/// The most probable classes of an image, the exit that predicted them, and its cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Classification {
+    /// The most probable class first.
+    pub labels: Vec<Label>,
+    /// The exit, or `ensemble`.
+    pub exit: String,
+    /// Multiply-accumulates for this image.
+    pub macs: u64,
+    /// `macs` relative to the network up to its deepest exit, without shallow exits.
+    pub share: f64,
+}
+
+impl Classification {
+    /// A readable line; `image` names the image.
+    pub fn text(&self, image: &str) -> String {
+        let label = |label: &Label| format!("{} {:.1} %", label.name, 100.0 * label.probability);
+        let labels: Vec<String> = self.labels.iter().map(label).collect();
+        let share = 100.0 * self.share;
+        format!("{image}: {} ({}, {share:.0} % of the MACs)", labels.join(", "), self.exit)
+    }
+
+    /// A JSON document on one line; `image` names the image.
+    pub fn json(&self, image: &str) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            image: &'a str,
+            #[serde(flatten)]
+            classification: &'a Classification,
+        }
+        let line = Line { image, classification: self };
+        serde_json::to_string(&line).expect("strings and numbers")
+    }
+}
+
+/// A class with its probability.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Label {
+    /// Index of the class, from 0.
+    pub class: usize,
+    /// Name of the class.
+    pub name: String,
+    /// Probability, 0 to 1.
+    pub probability: f32,
+}
+
+/// The `k` most probable classes; ties in the order of their indices.
+///
+/// # Panics
+/// If there are fewer names than probabilities.
+pub fn top_k(probabilities: &[f32], names: &[String], k: usize) -> Vec<Label> {
+    let mut classes: Vec<usize> = (0..probabilities.len()).collect();
+    classes.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+    let label = |class: usize| Label {
+        class,
+        name: names[class].clone(),
+        probability: probabilities[class],
+    };
+    classes.into_iter().take(k).map(label).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_probable_classes_come_first() {
+        let names = ["a", "b", "c"].map(str::to_owned);
+        let labels = top_k(&[0.2, 0.5, 0.3], &names, 2);
+        let found: Vec<_> = labels.iter().map(|label| (label.class, &*label.name)).collect();
+        assert_eq!(found, [(1, "b"), (2, "c")]);
+        assert_eq!(top_k(&[0.5, 0.5], &names, 9).len(), 2);
+    }
+}

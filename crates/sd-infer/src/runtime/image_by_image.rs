@@ -1,0 +1,20 @@
+//! Batches run one image at a time.
+
+use super::{Engine, Runtime, failed};
+use crate::{Batch, Result};
+
+/// A runtime that is given the images of a batch one at a time.
+///
+/// rten 0.24 computes `ConvInteger` wrongly for several images if the window is larger than a pixel:
+/// the kernel, packed once for the whole batch, loses its zero points.
+#[derive(Debug)]
+pub struct ImageByImage(pub Box<dyn Runtime>);
+
+impl Runtime for ImageByImage {
+    fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
+        let images = 0..batch.len();
+        let outputs = images.map(|image| self.0.run(batch.select(&[image])));
+        let unfit = || failed(Engine::Rten, "output shapes depend on the image");
+        Batch::concat(outputs.collect::<Result<_>>()?).ok_or_else(unfit)
+    }
+}

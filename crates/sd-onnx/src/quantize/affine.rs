@@ -1,0 +1,136 @@
+//! Affine quantisation of values and weights.
+
+use crate::proto::{ElementType, TensorProto};
+use crate::{Error, Result};
+
+/// Largest magnitude of 8-bit weights that are multiplied in 8 bits, see [the module](super).
+pub(super) const MAX_MULTIPLIED: f32 = 64.0;
+/// Largest magnitude of 8-bit weights that are multiplied in `f32`.
+pub(super) const MAX_STORED: f32 = 127.0;
+
+/// Range of the values of a feature map.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Range {
+    min: f32,
+    max: f32,
+}
+
+impl Range {
+    /// The range from `min` to `max`, extended to include 0. Padding is 0, so it must be exact.
+    pub fn new(min: f32, max: f32) -> Self {
+        Self { min: min.min(0.0), max: max.max(0.0) }
+    }
+
+    /// The smallest range that includes both.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self { min: self.min.min(other.min), max: self.max.max(other.max) }
+    }
+
+    /// The mean of the bounds; without ranges, 0 alone.
+    #[must_use]
+    pub fn mean(ranges: &[Self]) -> Self {
+        let count = ranges.len().max(1) as f32;
+        let min = ranges.iter().map(|range| range.min).sum::<f32>() / count;
+        let max = ranges.iter().map(|range| range.max).sum::<f32>() / count;
+        Self { min, max }
+    }
+
+    /// The smallest range that includes this one and whose zero point is 128.
+    pub(super) fn symmetric(self) -> Self {
+        let max = self.max.max(-self.min);
+        Self { min: -max * 128.0 / 127.0, max }
+    }
+
+    /// Difference between neighbouring values among the 256.
+    pub(super) fn scale(self) -> f32 {
+        let scale = (self.max - self.min) / 255.0;
+        if scale > 0.0 && scale.is_finite() { scale } else { 1.0 }
+    }
+
+    /// The byte of 0.
+    pub(super) fn zero_point(self) -> u8 {
+        (-self.min / self.scale()).round().clamp(0.0, 255.0) as u8
+    }
+}
+
+/// 8-bit weights.
+pub(super) struct QuantizedKernel {
+    /// `[O, I, H, W]`, i8.
+    pub values: TensorProto,
+    /// One per output channel.
+    pub scales: Vec<f32>,
+}
+
+/// Quantises the weights of each output channel to its own scale, with a magnitude of at most `max`.
+pub(super) fn quantize_kernel(weight: &TensorProto, max: f32) -> Result<QuantizedKernel> {
+    let floats = weight.to_floats()?;
+    let channels = weight.dims.first().map_or(0, |&channels| channels as usize);
+    if channels == 0 || floats.is_empty() {
+        let found = format!("shape {:?}", weight.dims);
+        return Err(Error::Tensor { name: weight.name.clone(), found });
+    }
+    let (mut bytes, mut scales) = (Vec::with_capacity(floats.len()), Vec::new());
+    for channel in floats.chunks_exact(floats.len() / channels) {
+        let largest = channel.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let scale = if largest > 0.0 { largest / max } else { 1.0 };
+        bytes.extend(channel.iter().map(|value| (value / scale).round() as i8 as u8));
+        scales.push(scale);
+    }
+    let values = TensorProto {
+        dims: weight.dims.clone(),
+        data_type: ElementType::Int8 as i32,
+        name: format!("{}_int8", weight.name),
+        raw_data: bytes,
+    };
+    Ok(QuantizedKernel { values, scales })
+}
+
+/// A scalar of type u8.
+pub(super) fn byte(name: &str, value: u8) -> TensorProto {
+    TensorProto {
+        dims: vec![],
+        data_type: ElementType::Uint8 as i32,
+        name: name.to_owned(),
+        raw_data: vec![value],
+    }
+}
+
+/// A vector of type i32.
+pub(super) fn ints(name: &str, values: &[i32]) -> TensorProto {
+    TensorProto {
+        dims: vec![values.len() as i64],
+        data_type: ElementType::Int32 as i32,
+        name: name.to_owned(),
+        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_includes_zero_exactly() {
+        let range = Range::new(-1.0, 1.55);
+        assert!((range.scale() - 0.01).abs() < 1e-7);
+        assert_eq!(range.zero_point(), 100);
+        assert_eq!(Range::new(1.0, 2.0), Range::new(0.0, 2.0));
+        for range in [Range::new(0.0, 1.27), Range::new(-1.27, 0.5)] {
+            assert_eq!(range.symmetric().zero_point(), 128);
+            assert!((range.symmetric().scale() - 0.01).abs() < 1e-7);
+        }
+        assert_eq!((Range::new(0.0, 0.0).scale(), Range::new(0.0, 0.0).zero_point()), (1.0, 0));
+        assert_eq!(Range::new(0.0, 1.0).union(Range::new(-2.0, 0.5)), Range::new(-2.0, 1.0));
+    }
+
+    #[test]
+    fn each_output_channel_has_its_own_scale() {
+        let weight =
+            TensorProto::floats("w".to_owned(), &[3, 2], &[0.5, -1.0, 8.0, 64.0, 0.0, 0.0]);
+        let kernel = quantize_kernel(&weight, MAX_MULTIPLIED).unwrap();
+        assert_eq!(kernel.scales, [1.0 / 64.0, 1.0, 1.0]);
+        let values: Vec<i8> = kernel.values.raw_data.iter().map(|&byte| byte as i8).collect();
+        assert_eq!(values, [32, -64, 8, 64, 0, 0]);
+    }
+}
