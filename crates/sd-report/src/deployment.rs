@@ -1,4 +1,4 @@
-//! What was measured of a run as it is deployed: the contents of `deploy.json`.
+//! Measurements of a run's exported networks: `deploy.json`.
 
 use std::collections::BTreeMap;
 
@@ -15,18 +15,18 @@ pub const DEPLOY_VERSION: u32 = 1;
 /// and may hold tract's measurements.
 pub const RUNTIMES: [&str; 5] = ["native", "own", "rten", "tract", "ort"];
 
-/// A run's exports, measured in turns with the same network in libtorch and in PyTorch.
+/// The exports of a run, measured in turns with the same network in libtorch and PyTorch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeployRecord {
     /// [`DEPLOY_VERSION`] of the program that wrote it.
     pub schema_version: u32,
     /// The command line.
     pub command: String,
-    /// Bytes of the program that classifies, with its default runtime, stripped.
+    /// Size of the stripped inference program with its default runtime, in bytes.
     pub program_bytes: u64,
-    /// The exports: each exit alone, the staged networks, and their 8-bit forms.
+    /// The exports: each exit alone, the staged networks, and the 8-bit forms of both.
     pub models: Vec<ExportedModel>,
-    /// What each round measured.
+    /// The measurements, round by round.
     pub rounds: Vec<DeployRound>,
 }
 
@@ -36,32 +36,31 @@ pub struct ExportedModel {
     /// Name of the exit, `staged` or `half` (staged, at half of the multiply-accumulates), and
     /// after it the 8-bit form if it has one: `exit1`, `deepest-qdq`.
     pub name: String,
-    /// Bytes of the file, or of all files of the folder.
+    /// Size of the file, or of all files of the folder, in bytes.
     pub bytes: u64,
-    /// Fraction of the test images whose label is the first guess, by runtime, of those that
-    /// compute its form as it is meant: all for the deepest exit, one for the others.
+    /// Test top-1 by runtime: for the deepest exit in all runtimes that support its form, for other
+    /// exports in one.
     pub top1: BTreeMap<String, f64>,
-    /// Mean multiply-accumulates for a test image, as a fraction of the whole network's.
+    /// Mean MACs per test image, as a fraction of those of the whole network.
     pub macs_share: f64,
 }
 
 impl ExportedModel {
-    /// The same in one number: of the first of [`RUNTIMES`] that it was scored in.
+    /// Returns test top-1 in the first of [`RUNTIMES`] that it was scored in.
     pub fn top1(&self) -> Option<f64> {
         RUNTIMES.iter().find_map(|runtime| self.top1.get(*runtime)).copied()
     }
 }
 
-/// Everything once.
+/// One round: every export and every peer once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeployRound {
-    /// Each export in each runtime that computes its form as it is meant.
+    /// Each export in each runtime that supports its form.
     pub exported: Vec<ExportedTiming>,
-    /// Seconds from a process's start to its end, with one image classified up to the deepest exit:
-    /// of `sd-infer` by runtime, of the programs that have libtorch and PyTorch.
+    /// Seconds from process start to end for classifying one image at the deepest exit: `sd-infer`
+    /// by runtime, and the programs with libtorch and PyTorch.
     pub first_label_seconds: BTreeMap<String, Vec<f64>>,
-    /// Each exit in libtorch and, where it was asked for, PyTorch; one record for each number of
-    /// threads.
+    /// Each exit in libtorch and, if requested, PyTorch; one record per number of threads.
     pub peers: Vec<BenchRecord>,
 }
 
@@ -72,49 +71,49 @@ pub struct ExportedTiming {
     pub model: String,
     /// Name of the runtime: `native`, `rten`, `ort`.
     pub engine: String,
-    /// Threads that it computed with.
+    /// Number of threads.
     pub threads: usize,
-    /// Images a batch.
+    /// Images per batch.
     pub batch: usize,
     /// Seconds to open the model.
     pub load_seconds: f64,
-    /// Mean multiply-accumulates for an image measured on, as a fraction of the whole network's.
+    /// Mean MACs per measured image, as a fraction of those of the whole network.
     pub share: f64,
-    /// Seconds of each batch, preparing the images left out.
+    /// Time of each batch, without preparing the images.
     #[serde(flatten)]
     pub timing: Timing,
-    /// The most memory that the process held, where the system says.
+    /// Peak memory of the process in bytes, if known.
     pub peak_memory_bytes: Option<u64>,
 }
 
-/// What computed, and with how many threads.
+/// An engine with its number of threads.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Engine {
     /// `native`, `rten`, `ort`, `libtorch`, `PyTorch eager`.
     pub name: String,
-    /// Its threads.
+    /// Number of threads.
     pub threads: usize,
 }
 
-/// One model in one engine at one size of batch.
+/// Times of one model in one engine at one batch size.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Pace {
-    /// Mean seconds of a batch, of each round. In a staged network batches take different times,
-    /// so that a median would not tell what an image costs.
+    /// Mean seconds per batch in each round. Batches of a staged network take different times, so
+    /// that their median is not the cost of an image.
     pub seconds: Vec<f64>,
-    /// The most memory that the process held in any round.
+    /// Peak memory over all rounds in bytes.
     pub peak_memory_bytes: Option<u64>,
 }
 
 impl Pace {
-    /// The median of the rounds.
+    /// Returns the median over the rounds, in seconds.
     pub fn median(&self) -> Option<f64> {
         stats::median(&self.seconds)
     }
 }
 
 impl DeployRecord {
-    /// All that was measured, by size of batch, model and engine.
+    /// Returns the times by batch size, model and engine.
     pub fn paces(&self) -> BTreeMap<(usize, String, Engine), Pace> {
         let mut paces = BTreeMap::<_, Pace>::new();
         let mut add = |key, timing: &Timing, peak: Option<u64>| {
@@ -143,7 +142,7 @@ impl DeployRecord {
         paces
     }
 
-    /// The median of all starts, in seconds, by what computed.
+    /// Returns the median time to the first label in seconds, by program.
     pub fn first_label_seconds(&self) -> BTreeMap<&str, f64> {
         let mut starts = BTreeMap::<&str, Vec<f64>>::new();
         for (name, seconds) in self.rounds.iter().flat_map(|round| &round.first_label_seconds) {
@@ -153,13 +152,13 @@ impl DeployRecord {
         starts.into_iter().filter_map(median).collect()
     }
 
-    /// The same of the first of [`RUNTIMES`] that was started.
+    /// Returns the median time to the first label in the first of [`RUNTIMES`] that was measured.
     pub fn first_label(&self) -> Option<f64> {
         let starts = self.first_label_seconds();
         RUNTIMES.iter().find_map(|runtime| starts.get(runtime)).copied()
     }
 
-    /// The export of this name.
+    /// Returns the export with this name.
     pub fn model(&self, name: &str) -> Option<&ExportedModel> {
         self.models.iter().find(|model| model.name == name)
     }

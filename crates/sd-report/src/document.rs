@@ -3,19 +3,19 @@
 use crate::error::Result;
 use crate::figure::{Figure, Plot};
 
-/// A report: what is shown, not how.
+/// A report, independent of its format.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Document {
-    /// The title, plain text as all text here.
+    /// The title. All text is plain text.
     pub title: String,
     /// One line under the title.
     pub lead: String,
-    /// The sections that have something to show.
+    /// The sections.
     pub blocks: Vec<Block>,
 }
 
 impl Document {
-    /// The figures, in order.
+    /// Returns the figures in order.
     pub fn figures(&self) -> impl Iterator<Item = &Figure> {
         self.blocks.iter().flat_map(|block| &block.elements).flat_map(|element| match element {
             Element::Figures(figures) => figures.as_slice(),
@@ -29,10 +29,10 @@ impl Document {
     }
 }
 
-/// A section with what it shows.
+/// A section of the document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
-    /// Name of its anchor.
+    /// Its anchor.
     pub id: &'static str,
     /// Its heading.
     pub title: &'static str,
@@ -40,34 +40,34 @@ pub struct Block {
     pub elements: Vec<Element>,
 }
 
-/// A piece of a section.
+/// A part of a section.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Element {
-    /// A heading below the section's own.
+    /// A heading below that of the section.
     Heading(String),
     /// Text.
     Paragraph(String),
-    /// Text that must not be overlooked: what is wrong with the run.
+    /// A warning, such as that a run failed.
     Notice(String),
-    /// The few numbers to be seen first.
+    /// The most important numbers.
     Highlights(Vec<Highlight>),
-    /// Rows and columns.
+    /// A table.
     Table(Table),
-    /// Figures that belong side by side.
+    /// Figures side by side.
     Figures(Vec<Figure>),
-    /// A file, shown on demand.
+    /// A file, collapsed.
     Code {
-        /// What it is called.
+        /// Its title.
         title: String,
         /// Name of its language.
         language: &'static str,
-        /// The file's text.
+        /// Its text.
         text: String,
     },
 }
 
 impl Element {
-    /// The plots that have something to show, side by side; `None` where none has.
+    /// The plots that are not empty, side by side; `None` if all are empty.
     pub(crate) fn drawn(plots: impl IntoIterator<Item = Plot>) -> Result<Option<Self>> {
         let mut figures = Vec::new();
         for plot in plots {
@@ -77,28 +77,28 @@ impl Element {
     }
 }
 
-/// A number to be seen first.
+/// An important number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Highlight {
-    /// What it is.
+    /// Its label.
     pub label: String,
     /// The number with its unit.
     pub value: String,
-    /// What it is to be compared with; may be empty.
+    /// A comparison or an explanation; may be empty.
     pub note: String,
 }
 
-/// Rows and columns.
+/// A table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Table {
-    /// The columns; every row has a cell for each.
+    /// The columns; every row has one cell per column.
     pub columns: Vec<Column>,
     /// The rows.
     pub rows: Vec<Row>,
 }
 
 impl Table {
-    /// A table without rows.
+    /// Creates a table without rows.
     pub fn new(columns: impl IntoIterator<Item = Column>) -> Self {
         Self { columns: columns.into_iter().collect(), rows: Vec::new() }
     }
@@ -108,14 +108,14 @@ impl Table {
         self.push_row(cells, false);
     }
 
-    /// Adds a row that matters more than the others.
+    /// Adds a highlighted row.
     pub fn push_strong(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.push_row(cells, true);
     }
 
     fn push_row(&mut self, cells: impl IntoIterator<Item = Cell>, strong: bool) {
         let cells: Vec<_> = cells.into_iter().collect();
-        debug_assert_eq!(cells.len(), self.columns.len(), "a cell for each column");
+        debug_assert_eq!(cells.len(), self.columns.len(), "one cell per column");
         self.rows.push(Row { cells, strong });
     }
 }
@@ -125,28 +125,28 @@ impl Table {
 pub struct Column {
     /// Its heading.
     pub title: String,
-    /// Where its cells stand.
+    /// Alignment of its cells.
     pub align: Align,
 }
 
 impl Column {
-    /// A column of text.
+    /// Creates a column of text.
     pub fn text(title: impl Into<String>) -> Self {
         Self { title: title.into(), align: Align::Left }
     }
 
-    /// A column of numbers.
+    /// Creates a column of numbers.
     pub fn number(title: impl Into<String>) -> Self {
         Self { title: title.into(), align: Align::Right }
     }
 }
 
-/// Where the cells of a column stand.
+/// Alignment of the cells of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
-    /// Text.
+    /// For text.
     Left,
-    /// Numbers.
+    /// For numbers.
     Right,
 }
 
@@ -156,8 +156,8 @@ pub type Cell = String;
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// A cell for each column.
+    /// One cell per column.
     pub cells: Vec<Cell>,
-    /// Whether it matters more than the others.
+    /// Whether it is highlighted.
     pub strong: bool,
 }

@@ -1,4 +1,4 @@
-//! What of a run's [`Environment`](crate::Environment) can be found out without libtorch.
+//! The parts of a run's [`Environment`](crate::Environment) that are known without libtorch.
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -6,24 +6,24 @@ use std::{env, fs, thread};
 
 use serde::{Deserialize, Serialize};
 
-/// The machine, and the commit of the folder that the program was started in.
+/// The machine, and the git commit of the current folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Host {
     /// Operating system and kernel.
     pub os: String,
-    /// Model name of the processor, or its architecture where the system does not say.
+    /// Model name of the processor, or its architecture if the name is unknown.
     pub cpu: String,
-    /// Processor cores that this process may use.
+    /// Cores available to this process.
     pub cores: usize,
-    /// Memory of the machine in bytes, where the system says.
+    /// Memory of the machine in bytes, if known.
     pub memory_bytes: Option<u64>,
-    /// Git commit of the current folder; ends in `+` where tracked files have changed. `None`
+    /// Git commit of the current folder, with a final `+` if tracked files have changed. `None`
     /// outside a repository or without git.
     pub commit: Option<String>,
 }
 
 impl Host {
-    /// Asks the system. Nothing here can fail: what is not known is left out.
+    /// Queries the system. Never fails; unknown values are left out.
     pub fn capture() -> Self {
         Self {
             os: os(),
@@ -35,8 +35,8 @@ impl Host {
     }
 }
 
-/// `time` as RFC 3339 in UTC with whole seconds, such as `2023-11-14T22:13:20Z`. A time before
-/// 1970 is given as 1970.
+/// Formats `time` as RFC 3339 in UTC with whole seconds, such as `2023-11-14T22:13:20Z`. Times
+/// before 1970 become 1970.
 pub fn rfc3339(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (days, second) = (seconds / 86_400, seconds % 86_400);
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_system_files_are_understood() {
+    fn system_files_are_parsed() {
         assert_eq!(cpu("processor\t: 0\nmodel name\t: Chip 3000 @ 2GHz\n"), "Chip 3000 @ 2GHz");
         assert!(cpu("processor : 0\n").starts_with("unknown "));
         assert_eq!(memory_bytes("MemTotal:       1024 kB\nMemFree: 1 kB\n"), Some(1 << 20));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_always_has_a_name_for_everything() {
+    fn a_host_has_no_empty_field() {
         let host = Host::capture();
         assert!(!host.os.is_empty() && !host.cpu.is_empty() && host.cores > 0);
     }

@@ -1,4 +1,4 @@
-//! The epochs of a run as a table for spreadsheets and scripts: `epochs.csv`.
+//! `epochs.csv`: the epochs of a run for spreadsheets and scripts.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,21 +9,21 @@ use crate::format::csv;
 use crate::record::{EpochRecord, ExitAccuracy};
 use crate::run_folder::{self, read_epochs, write_atomic};
 
-/// Writes the epochs of `epochs.jsonl` beside it as `epochs.csv`, a row each: whole or not at all.
+/// Writes the epochs of `epochs.jsonl` to `epochs.csv`, one row per epoch.
 ///
 /// # Errors
-/// Where the one cannot be read or the other not be written.
+/// If `epochs.jsonl` cannot be read or `epochs.csv` cannot be written.
 pub fn write_epochs_csv(folder: &Path) -> Result<()> {
     let (epochs, _) = read_epochs(folder.join(run_folder::EPOCHS))?;
     write_atomic(folder.join(run_folder::EPOCHS_CSV), csv::render(&table(&epochs))?.as_bytes())
 }
 
-/// A column for each number that any of the epochs has; a cell is empty where there is none.
+/// A column for each number that any epoch has; missing numbers are empty cells.
 fn table(epochs: &[EpochRecord]) -> Table {
     let rows: Vec<Vec<(String, f64)>> = epochs.iter().map(numbers).collect();
     let mut seen = BTreeSet::new();
     let mut names: Vec<&String> = Vec::new();
-    // The last epoch first: a term may begin later than the others.
+    // The last epoch first: it has all loss terms.
     for (name, _) in rows.iter().rev().flatten() {
         if seen.insert(name) {
             names.push(name);
@@ -43,7 +43,7 @@ fn table(epochs: &[EpochRecord]) -> Table {
     table
 }
 
-/// The numbers of an epoch by their columns' names, apart from its count and its step.
+/// The numbers of an epoch with the names of their columns, apart from epoch and step.
 fn numbers(epoch: &EpochRecord) -> Vec<(String, f64)> {
     let mut all = vec![
         ("learning_rate".to_owned(), epoch.learning_rate),
@@ -67,7 +67,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn an_epoch_is_a_row_and_a_number_that_is_missing_an_empty_cell() {
+    fn missing_numbers_are_empty_cells() {
         let folder = tempfile::tempdir().unwrap();
         let exit = ExitAccuracy { name: "deepest".to_owned(), top1: 0.5, top5: 1.0, loss: 0.25 };
         let of = |epoch, terms: &[(&str, f64)]| EpochRecord {

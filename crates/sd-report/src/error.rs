@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-/// What can go wrong while a run is read or a report written.
+/// An error while reading a run or writing a report.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -9,7 +9,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
     /// The folder does not hold a run.
@@ -17,10 +17,10 @@ pub enum Error {
     NotARun {
         /// The folder.
         folder: PathBuf,
-        /// Name of the file that every run has.
+        /// Name of the missing file.
         missing: &'static str,
     },
-    /// The folder holds a run that has not written its result.
+    /// The run in the folder has not written its result.
     #[error(
         "{folder}: the run has not finished: it has no {missing}; let it end, or resume it",
         folder = folder.display()
@@ -28,10 +28,10 @@ pub enum Error {
     NotFinished {
         /// The folder.
         folder: PathBuf,
-        /// Name of the file that a run writes when it ends.
+        /// Name of the missing file.
         missing: &'static str,
     },
-    /// A record was written by a program with other records.
+    /// A record has another schema version.
     #[error(
         "{path}: schema_version {found}, but this program reads {expected}",
         path = path.display()
@@ -41,28 +41,28 @@ pub enum Error {
         path: PathBuf,
         /// The version in the file.
         found: u64,
-        /// The version that this program reads.
+        /// The supported version.
         expected: u32,
     },
-    /// A record is not what it should be.
+    /// A record is malformed.
     #[error("{path}:{line}: {what}", path = path.display())]
     Record {
         /// The file.
         path: PathBuf,
         /// The line in it, from 1.
         line: usize,
-        /// What was found and what was expected.
+        /// What is wrong: found and expected.
         what: String,
     },
-    /// A record could not be turned into JSON.
+    /// A record cannot be encoded as JSON.
     #[error("{path}: cannot be written as JSON: {source}", path = path.display())]
     Encode {
-        /// The file that was to be written.
+        /// The file to write.
         path: PathBuf,
-        /// What the encoder said.
+        /// The error of the encoder.
         source: serde_json::Error,
     },
-    /// A report of no run at all was asked for.
+    /// A report without runs was requested.
     #[error("a report needs at least one run")]
     NoRuns,
     /// A figure could not be drawn.
@@ -70,22 +70,22 @@ pub enum Error {
     Figure {
         /// Name of the figure.
         name: String,
-        /// What the drawing library said.
+        /// The error of the drawing library.
         what: String,
     },
-    /// The page could not be filled in.
-    #[error("the report's page: {0}")]
+    /// The HTML page could not be rendered.
+    #[error("report page: {0}")]
     Page(#[from] askama::Error),
-    /// The table could not be written.
-    #[error("the report's table: {0}")]
+    /// The CSV table could not be written.
+    #[error("report table: {0}")]
     Csv(#[from] csv::Error),
 }
 
-/// A result of this crate.
+/// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of the system on `path`, for `map_err`.
+    /// An I/O error for `path`, for `map_err`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }

@@ -1,4 +1,4 @@
-//! The parsers of run records, on bytes in memory: for `fuzz/` alone.
+//! The parsers of run records on bytes in memory, for `fuzz/`.
 
 use crate::report::evaluation_text;
 use crate::run_folder::{
@@ -6,10 +6,11 @@ use crate::run_folder::{
 };
 use std::path::Path;
 
-/// What files are called here.
+/// File name in error messages.
 const NAME: &str = "some.file";
 
-/// `summary.json`, `epochs.jsonl`, `evaluation.json`, `deploy.json` or `latency.json`, as the first byte says.
+/// Parses `summary.json`, `epochs.jsonl`, `evaluation.json`, `deploy.json` or `latency.json`,
+/// selected by the first byte.
 pub fn record(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(bytes) else { return };

@@ -1,83 +1,29 @@
-//! Numbers: what a measurement is, how to time one, and how to print one.
+//! Records of training runs and benchmarks, and reports made from them.
 //!
-//! A training run leaves a folder behind. This crate defines what is written into it
-//! ([`record`]), writes it so that a crash leaves no half of anything ([`run_folder`]), and
-//! turns one such folder or several into a report ([`report`]). It knows nothing of tensors or
-//! training and links no libtorch: a report can be made wherever the folder is.
+//! ```no_run
+//! use sd_report::{Run, write_report};
 //!
-//! Three rules keep the numbers honest.
-//!
-//! * **Records are apart from printing.** What is recorded is exact: fractions between 0 and 1,
-//!   plain counts, seconds. Rounding and units belong to [`mod@format`].
-//! * **The deployed network, the framework and each exit are counted apart.** The *framework* is
-//!   what is trained, with every exit; the *deployed* network is what remains when the shallow
-//!   exits are dropped; each exit has the cost of the network that ends there.
-//! * **What is not known is not shown as a number.** A score is `None` until it is measured, and
-//!   a loss that was not finite stays visible as such.
-//!
-//! The report's sections map records to a small document model ([`report::Element`]), from
-//! which HTML and Markdown are written; a new section is one file in `report/` and a line in
-//! [`report::SECTIONS`]. [`measurement`] holds what benchmarks write, and
-//! [`speed`] shows it.
-//!
-//! # Example
-//!
-//! A record, and the report of it:
-//!
-//! ```
-//! use sd_report::{Cost, EnsembleScore, ExitScore, Run, RunRecord, SCHEMA_VERSION, Status};
-//! use sd_report::{format::markdown, report};
-//!
-//! # fn main() -> sd_report::Result<()> {
-//! let exit = |name: &str, test_top1, params, macs| ExitScore {
-//!     name: name.to_owned(),
-//!     test_top1: Some(test_top1),
-//!     test_top5: None,
-//!     test_loss: None,
-//!     params,
-//!     macs,
-//! };
-//! let summary = RunRecord {
-//!     schema_version: SCHEMA_VERSION,
-//!     status: Status::Finished,
-//!     name: "example".to_owned(),
-//!     model: "a small network".to_owned(),
-//!     model_summary: None,
-//!     dataset: "some images".to_owned(),
-//!     objective: "self-distillation".to_owned(),
-//!     objective_summary: None,
-//!     seed: 0,
-//!     epochs: 1,
-//!     steps: 100,
-//!     stopped_early: false,
-//!     exits: vec![exit("stage1", 0.25, 1_000, 50_000), exit("deepest", 0.5, 4_000, 90_000)],
-//!     ensemble: EnsembleScore { test_top1: Some(0.5), test_top5: None, test_loss: None },
-//!     deployed: Cost { params: 4_000, macs: 90_000 },
-//!     framework: Cost { params: 4_500, macs: 95_000 },
-//!     dense_original: Some(Cost { params: 32_000, macs: 720_000 }),
-//!     best: None,
-//!     images_per_second: 1_000.0,
-//!     seconds: 12.5,
-//! };
-//! let run = Run {
-//!     folder: "runs/example".into(),
-//!     config: "[train]\nepochs = 1\n".parse().expect("TOML"),
-//!     environment: None,
-//!     epochs: Vec::new(),
-//!     epochs_truncated: false,
-//!     evaluation: None,
-//!     deployment: None,
-//!     latency: None,
-//!     summary,
-//! };
-//! let text = markdown::render(&report::document(&[run])?);
-//! assert!(text.starts_with("# example\n"));
-//! assert!(text.contains("- Parameters, deployed: **4.00 k**, 8.00× fewer than dense, 32.0 k"));
-//! # Ok(())
-//! # }
+//! let run = Run::open("runs/quickstart-seed0")?;
+//! let deepest = run.summary.exits.last().expect("a network has an exit");
+//! println!("{}: {:?} of the test images", run.summary.name, deepest.test_top1);
+//! let files = write_report(&[run], "report".as_ref())?;
+//! println!("see {}", files.html.display());
+//! # Ok::<(), sd_report::Error>(())
 //! ```
 //!
-//! [`write_report`] does the same for a folder and leaves the files in it.
+//! * [`record`], [`evaluation`], [`deployment`] and [`measurement`] define what is recorded;
+//!   [`run_folder`] reads and writes it.
+//! * [`report`] turns runs into a [`document`] with [`figure`]s, which [`mod@format`] renders as HTML,
+//!   Markdown, CSV or terminal text. [`speed`] does so for benchmarks.
+//!
+//! The crate links no libtorch: a report can be made wherever the folder of a run is. Three rules:
+//!
+//! * **Records are exact**: fractions between 0 and 1, plain counts, seconds. Only [`mod@format`] rounds
+//!   and adds units.
+//! * **Costs are separate** for the *framework*, which is trained with all exits, for the *deployed*
+//!   network without its shallow exits, and for the network that ends at each exit.
+//! * **Unknown values are not numbers**: a score is `None` until it is measured, and a loss that was
+//!   not finite stays visible as such.
 
 mod configuration;
 pub mod deployment;

@@ -1,4 +1,4 @@
-//! The command behind `cargo xtask report` and the page that `cargo xtask bench peers` writes.
+//! The binary behind `cargo xtask report` and the page of `cargo xtask bench peers`.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -23,21 +23,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write the report of one run, or of several side by side
+    /// Write a report that describes one run or compares several
     Report(Report),
-    /// Write speed.md beside a speed.json that `bench peers` measured
+    /// Write speed.md from the speed.json of `bench peers`
     Speed(Speed),
 }
 
 #[derive(Args)]
 struct Report {
-    /// Folder of a run; of several, those without a run that has ended are left out
+    /// Folder of a run; with several, folders without a finished run are skipped
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// Where to write it [default: the run's own folder; of several runs, report/]
+    /// Output folder [default: the folder of the run; for several runs, report/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Print one section alone as Markdown, and write no file
+    /// Print only this section as Markdown and write no files
     #[arg(long, value_name = "ID", conflicts_with = "out", value_parser = section)]
     section: Option<Section>,
 }
@@ -55,12 +55,12 @@ fn section(id: &str) -> Result<Section, String> {
 }
 
 fn main() -> ExitCode {
-    // Bad usage ends in here, with exit code 2.
-    let done = match Cli::parse().command {
+    // Exits with code 2 on bad usage.
+    let result = match Cli::parse().command {
         Command::Report(arguments) => report(&arguments),
         Command::Speed(arguments) => speed(&arguments),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -74,7 +74,7 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     if let Some(section) = arguments.section {
         let elements = (section.build)(&runs)?;
-        anyhow::ensure!(!elements.is_empty(), "nothing to say of these runs in {}", section.id);
+        anyhow::ensure!(!elements.is_empty(), "the section {} is empty for these runs", section.id);
         let text = sd_report::format::markdown::render_elements(&elements);
         return write!(stdout, "{text}").context("standard output");
     }
@@ -90,8 +90,8 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The runs in the folders. Of several, as `runs/*` names them, those are left out that hold a
-/// sweep or a run that goes on.
+/// Opens the runs in the folders. With several, as in `runs/*`, sweeps and unfinished runs are
+/// skipped.
 fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
     let mut runs = Vec::new();
     for folder in folders {
@@ -99,12 +99,12 @@ fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
             Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. }))
                 if folders.len() > 1 =>
             {
-                eprintln!("left out: {error}");
+                eprintln!("skipped: {error}");
             }
             run => runs.push(run?),
         }
     }
-    anyhow::ensure!(!runs.is_empty(), "none of these folders holds a run that has ended");
+    anyhow::ensure!(!runs.is_empty(), "none of these folders holds a finished run");
     Ok(runs)
 }
 
@@ -112,7 +112,7 @@ fn speed(arguments: &Speed) -> anyhow::Result<()> {
     let file = &arguments.file;
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
     let peers = serde_json::from_str(&text)
-        .with_context(|| format!("{}: not what `bench peers` writes", file.display()))?;
+        .with_context(|| format!("{}: not a record of `bench peers`", file.display()))?;
     let page = file.with_extension("md");
     let text = sd_report::format::markdown::render(&sd_report::speed::document(&peers));
     sd_report::run_folder::write_atomic(&page, text.as_bytes())?;

@@ -1,7 +1,7 @@
-//! What a benchmark writes down: the document of `bench --json`, ours and the peers' alike.
+//! Benchmark records: the output of `bench --json`, for this project and for PyTorch.
 //!
-//! Every repetition's time is kept. Medians, spreads and images a second are drawn from them when
-//! they are shown, see [`speed`](crate::speed).
+//! Records hold the time of every repetition. Medians, spreads and images per second are computed
+//! when they are displayed, see [`speed`](crate::speed).
 
 use std::time::SystemTime;
 
@@ -11,26 +11,26 @@ use crate::environment::{Host, rfc3339};
 use crate::record::SCHEMA_VERSION;
 use crate::timing::Timing;
 
-/// What is measured.
+/// The subject of a benchmark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
-    /// The loader: images from memory to batches.
+    /// The data loader, from images in memory to batches.
     Data,
-    /// A training step on a batch that is there already.
+    /// A training step on a loaded batch.
     Step,
-    /// Evaluation, and the latency of each exit.
+    /// Evaluation and the latency of each exit.
     Infer,
     /// A training step with each kind of exit.
     Exits,
-    /// Pairs whose ratio matters: an epoch and its steps, self-distilled and plain.
+    /// Pairs to compare: an epoch with its steps alone, self-distilled with plain training.
     Overhead,
-    /// A process from its start to the end of its first step.
+    /// Time from process start to the end of the first step.
     Start,
 }
 
 impl Subject {
-    /// Its name, as on the command line and in JSON.
+    /// Returns its name, as on the command line and in JSON.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Data => "data",
@@ -48,26 +48,26 @@ impl Subject {
 pub struct BenchRecord {
     /// [`SCHEMA_VERSION`] of the program that wrote it.
     pub schema_version: u32,
-    /// What was measured.
+    /// The subject.
     pub subject: Subject,
     /// The program with its version, such as `selfdistill 0.1.0` or `pytorch 2.11.0`.
     pub program: String,
     /// The command line.
     pub command: String,
-    /// When it started, RFC 3339 in UTC.
+    /// Start time, RFC 3339 in UTC.
     pub started: String,
     /// The machine.
     pub host: Host,
-    /// Threads that it computed or loaded with.
+    /// Number of threads for computing or loading.
     pub threads: usize,
-    /// Device that it computed on.
+    /// Compute device.
     pub device: String,
-    /// What came out.
+    /// The measurements.
     pub measurements: Vec<Measurement>,
 }
 
 impl BenchRecord {
-    /// A record without measurements, of this machine and time.
+    /// Creates a record without measurements, for this machine and time.
     pub fn begin(subject: Subject, program: String, threads: usize, device: String) -> Self {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         Self {
@@ -84,43 +84,42 @@ impl BenchRecord {
     }
 }
 
-/// One thing, measured again and again.
+/// Repeated measurements of one workload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Name of the experiment or pipeline.
     pub config: String,
-    /// What of it: `step`, `forward`, `exit1`, …
+    /// Measured part: `step`, `forward`, `exit1`, …
     pub part: String,
-    /// How it was run: `native`, and for PyTorch `eager` or `compile`.
+    /// `native`, or for PyTorch `eager` or `compile`.
     pub mode: String,
     /// Number format of the arithmetic, `f32` or `bf16`.
     pub precision: String,
     /// Layout of the images in memory, `nchw` or `channels_last`.
     pub layout: String,
-    /// Images a batch.
+    /// Images per batch.
     pub batch: usize,
-    /// Images a repetition.
+    /// Images per repetition.
     pub images: usize,
-    /// The most memory of the host that the process held during the repetitions, where the system
-    /// says.
+    /// Peak memory of the process during the repetitions, in bytes, if known.
     pub peak_memory_bytes: Option<u64>,
-    /// Seconds of each repetition.
+    /// Time of each repetition.
     pub timing: Timing,
 }
 
 impl Measurement {
-    /// Images a second at the median repetition.
+    /// Returns images per second at the median repetition.
     pub fn images_per_second(&self) -> Option<f64> {
         self.timing.median().map(|seconds| self.images as f64 / seconds)
     }
 
-    /// Takes in more repetitions of the same thing.
+    /// Adds more repetitions of the same workload.
     pub fn add(&mut self, more: Self) {
         self.peak_memory_bytes = self.peak_memory_bytes.max(more.peak_memory_bytes);
         self.timing.raw_seconds.extend(more.timing.raw_seconds);
     }
 
-    /// How it was run in a few words, such as `eager bf16 channels_last`.
+    /// Returns mode, precision and layout, such as `eager bf16 channels_last`.
     pub fn setting(&self) -> String {
         format!("{} {} {}", self.mode, self.precision, self.layout)
     }
@@ -145,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn images_a_second_are_those_of_the_median() {
+    fn images_per_second_use_the_median() {
         let measurement = measurement();
         assert_eq!(measurement.images_per_second(), Some(10.0));
         assert_eq!(measurement.setting(), "native f32 channels_last");
     }
 
     #[test]
-    fn repetitions_of_a_later_turn_count_too() {
+    fn repetitions_of_later_rounds_are_added() {
         let mut measurement = measurement();
         let timing = Timing { raw_seconds: vec![4.0, 5.0] };
         let later = Measurement { peak_memory_bytes: Some(7), timing, ..measurement.clone() };
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_comes_back_as_it_was_written() {
+    fn a_record_survives_a_round_trip() {
         let record = BenchRecord::begin(Subject::Data, "p 1".to_owned(), 2, "cpu".to_owned());
         let text = serde_json::to_string(&record).unwrap();
         assert!(text.contains("\"subject\":\"data\""), "{text}");

@@ -1,13 +1,12 @@
 //! Peak memory of this process.
 
-/// Peak resident memory of this process since it started, or since the last [`reset_peak`], in
-/// bytes. `None` where the system does not tell; only Linux does.
+/// Returns the peak resident memory of this process since its start or the last [`reset_peak`], in
+/// bytes. `None` except on Linux.
 pub fn peak_bytes() -> Option<u64> {
     peak_of(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
-/// Resets [`peak_bytes`] to the memory that the process holds now. Returns false if the system does
-/// not offer it.
+/// Resets [`peak_bytes`] to the current memory. Returns false if the system does not support it.
 pub fn reset_peak() -> bool {
     // Linux: `man 5 proc_pid_clear_refs`; 5 resets the high-water mark.
     std::fs::write("/proc/self/clear_refs", "5").is_ok()

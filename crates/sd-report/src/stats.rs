@@ -1,14 +1,13 @@
-//! A few numbers in place of many.
+//! Summary statistics.
 //!
-//! Every function returns `None` where the number is not defined, and NaN where the values
-//! hold one.
+//! Every function returns `None` if the statistic is undefined, and NaN if a value is NaN.
 
-/// The arithmetic mean; `None` of nothing.
+/// Returns the arithmetic mean; `None` without values.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// The sample standard deviation, with `n − 1` in the denominator; `None` of fewer than two.
+/// Returns the sample standard deviation, with denominator `n − 1`; `None` for fewer than two values.
 pub fn deviation(values: &[f64]) -> Option<f64> {
     if values.len() < 2 {
         return None;
@@ -18,17 +17,15 @@ pub fn deviation(values: &[f64]) -> Option<f64> {
     Some((squares / (values.len() - 1) as f64).sqrt())
 }
 
-/// The middle value, or the mean of the two middle ones; `None` of nothing.
+/// Returns the median; `None` without values.
 pub fn median(values: &[f64]) -> Option<f64> {
     quantile(values, 0.5)
 }
 
-/// The value below which the fraction `p` of the values lies; `None` of nothing, or of a `p`
-/// outside `0..=1`.
+/// Returns the `p`-quantile; `None` without values or for `p` outside `0..=1`.
 ///
-/// Between two values it interpolates linearly: with `n` sorted values and `h = (n − 1) p`, it
-/// is `x[⌊h⌋] + (h − ⌊h⌋) (x[⌊h⌋ + 1] − x[⌊h⌋])`, definition 7 of Hyndman and Fan, *Sample
-/// Quantiles in Statistical Packages* (1996), which NumPy and R use unless told otherwise.
+/// Interpolates linearly: with `n` sorted values and `h = (n − 1) p`, the quantile is `x[⌊h⌋] + (h − ⌊h⌋) (x[⌊h⌋ + 1] − x[⌊h⌋])`, definition 7 of Hyndman and Fan, *Sample
+/// Quantiles in Statistical Packages* (1996), the default of NumPy and R.
 pub fn quantile(values: &[f64], p: f64) -> Option<f64> {
     if values.is_empty() || !(0.0..=1.0).contains(&p) {
         return None;
@@ -40,7 +37,7 @@ pub fn quantile(values: &[f64], p: f64) -> Option<f64> {
     sorted.sort_by(f64::total_cmp);
     let position = (sorted.len() - 1) as f64 * p;
     let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
-    // Without the test, two infinities would make a NaN.
+    // The difference of two infinities would be NaN.
     Some(if below == above { below } else { below + position.fract() * (above - below) })
 }
 
@@ -57,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn the_median_of_an_even_number_lies_between() {
+    fn the_median_of_an_even_count_is_the_mean_of_the_middle_two() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
     }
@@ -73,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_defined_is_none() {
+    fn undefined_statistics_are_none() {
         assert_eq!((mean(&[]), median(&[]), deviation(&[1.0])), (None, None, None));
         assert_eq!((quantile(&[1.0], 1.1), quantile(&[1.0], f64::NAN)), (None, None));
         assert!(quantile(&[1.0, f64::NAN], 0.1).unwrap().is_nan());

@@ -17,22 +17,22 @@ pub struct Timing {
 }
 
 impl Timing {
-    /// The median, in seconds; `None` without repetitions.
+    /// Returns the median in seconds; `None` without repetitions.
     pub fn median(&self) -> Option<f64> {
         stats::median(&self.raw_seconds)
     }
 
-    /// The mean, in seconds; `None` without repetitions.
+    /// Returns the mean in seconds; `None` without repetitions.
     pub fn mean(&self) -> Option<f64> {
         stats::mean(&self.raw_seconds)
     }
 
-    /// The sample standard deviation, in seconds; `None` with fewer than two repetitions.
+    /// Returns the sample standard deviation in seconds; `None` for fewer than two repetitions.
     pub fn deviation(&self) -> Option<f64> {
         stats::deviation(&self.raw_seconds)
     }
 
-    /// A quantile, in seconds; see [`stats::quantile`].
+    /// Returns a quantile in seconds, see [`stats::quantile`].
     pub fn quantile(&self, p: f64) -> Option<f64> {
         stats::quantile(&self.raw_seconds, p)
     }

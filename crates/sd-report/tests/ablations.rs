@@ -1,4 +1,4 @@
-//! Configurations one value apart.
+//! Ablations: configurations that differ in one value.
 
 mod sample_runs;
 
@@ -14,7 +14,7 @@ fn an_ablation_changes_one_value_of_its_base() {
     };
     let mut runs = a_set();
     runs.extend([alpha("a5", "0.5", 0.58), alpha("a0", "0.0", 0.57)]);
-    // Two values away from the base, and the same network in another recipe.
+    // Two values away from the base, and the base in another recipe.
     let far = DISTILLED.replace("0.3", "0.9").replace("0.0", "0.1");
     runs.push(run("far", 0, [GROUPED, LIGHT, &far], 20, 0.1));
     runs.push(run("long", 0, [GROUPED, LIGHT, DISTILLED], 200, 0.7));
@@ -34,7 +34,7 @@ fn an_ablation_changes_one_value_of_its_base() {
 }
 
 #[test]
-fn every_configuration_that_is_one_value_from_another_is_in_an_ablation() {
+fn every_pair_that_differs_in_one_value_is_in_an_ablation() {
     let with = |name, objective: &str, top1| run(name, 0, [GROUPED, LIGHT, objective], 20, top1);
     let mixed = |objective: &str| format!("{objective}\n[mix.mixup]\nalpha = 1.0");
     let supervised = "deep_supervision = { label_smoothing = 0.0 }";

@@ -61,13 +61,16 @@ fn a_section_is_printed_and_nothing_written() {
     assert!(markdown.starts_with("### d, 1 epoch\n\n") && markdown.contains("| one seed |"));
     assert!(!folder.path().join("report").exists());
     let failed = sd_report(&["report", "a", "--section", "comparison"], folder.path()).code(1);
-    assert!(text(&failed.get_output().stderr).contains("nothing to say of these runs"));
+    assert!(
+        text(&failed.get_output().stderr)
+            .contains("the section comparison is empty for these runs")
+    );
     let unknown = sd_report(&["report", "a", "--section", "x"], folder.path()).code(2);
     assert!(text(&unknown.get_output().stderr).contains("expected one of overview, "));
 }
 
 #[test]
-fn of_several_folders_those_without_a_run_that_has_ended_are_left_out() {
+fn folders_without_a_finished_run_are_skipped() {
     let folder = tempfile::tempdir().unwrap();
     write_run(&folder.path().join("a"));
     fs::create_dir(folder.path().join("sweep")).unwrap();
@@ -75,16 +78,16 @@ fn of_several_folders_those_without_a_run_that_has_ended_are_left_out() {
     fs::write(folder.path().join("training/config.toml"), "").unwrap();
     let done = sd_report(&["report", "a", "sweep", "training"], folder.path()).success();
     let said = text(&done.get_output().stderr);
-    assert!(said.contains("left out: sweep is not a run"), "{said}");
-    assert!(said.contains("left out: training: the run has not finished"), "{said}");
+    assert!(said.contains("skipped: sweep is not a run"), "{said}");
+    assert!(said.contains("skipped: training: the run has not finished"), "{said}");
     let none = sd_report(&["report", "sweep", "training"], folder.path()).code(1);
     assert!(text(&none.get_output().stderr).contains("none of these folders"));
-    // A wrong path is no run that goes on.
+    // A wrong path is an error.
     sd_report(&["report", "a", "gone"], folder.path()).code(1);
 }
 
 #[test]
-fn a_folder_that_is_no_run_fails_and_bad_usage_is_2() {
+fn a_folder_that_is_not_a_run_fails_and_bad_usage_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let failed = sd_report(&["report", "."], folder.path()).code(1);
     let output = failed.get_output();

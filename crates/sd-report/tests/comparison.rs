@@ -1,4 +1,4 @@
-//! Sets of runs: compared where they were trained alike, and nowhere else.
+//! Comparisons of runs with the same recipe.
 
 mod sample_runs;
 
@@ -11,7 +11,7 @@ use sd_report::document::Element;
 use sd_report::report;
 use sd_report::{Environment, EpochRecord, ExitAccuracy, Run, SplitScore, Status};
 
-/// The run, after an epoch with these validation scores of its exits.
+/// The run after one epoch with these validation scores of its exits.
 fn validated(mut run: Run, top1: &[f64]) -> Run {
     let accuracy =
         |name: &str, top1| ExitAccuracy { name: name.to_owned(), top1, top5: 1.0, loss: 1.0 };
@@ -33,7 +33,7 @@ fn validated(mut run: Run, top1: &[f64]) -> Run {
 }
 
 #[test]
-fn the_validation_images_choose_the_exit_to_deploy_over_all_seeds() {
+fn the_exit_to_deploy_is_chosen_by_mean_validation_accuracy() {
     let light = |seed, test| run("light", seed, [GROUPED, LIGHT, DISTILLED], 20, test);
     let runs = [
         // Seed 0 alone would choose the deepest, and so would the test images.
@@ -53,7 +53,7 @@ fn the_validation_images_choose_the_exit_to_deploy_over_all_seeds() {
 }
 
 #[test]
-fn a_network_whose_best_exit_is_large_has_its_best_small_one_below() {
+fn a_large_best_exit_is_followed_by_the_best_small_one() {
     let large = |name, conv, exits| {
         let mut run = run(name, 0, [conv, exits, DISTILLED], 20, 0.60);
         run.summary.exits[1].params = 1_600_001;
@@ -77,7 +77,7 @@ fn a_network_whose_best_exit_is_large_has_its_best_small_one_below() {
 }
 
 #[test]
-fn each_row_says_what_it_is_its_seeds_and_what_it_gains() {
+fn rows_have_labels_seeds_and_gains() {
     let tables = section(&a_set(), "comparison");
     let columns = [
         "Convolution",
@@ -125,9 +125,9 @@ fn each_row_says_what_it_is_its_seeds_and_what_it_gains() {
 }
 
 #[test]
-fn what_was_trained_otherwise_is_not_compared() {
+fn other_recipes_and_unfinished_runs_are_not_compared() {
     let mut runs = a_set();
-    // The original of another length, and one that has not come to its end.
+    // An original that was trained for longer, and an unfinished one.
     runs[4] = run("dense", 0, [DENSE, PLAIN, LABELS], 200, 0.70);
     runs.push(run("dense-too", 0, [DENSE, PLAIN, LABELS], 20, 0.5));
     runs[5].summary.status = Status::Interrupted;
@@ -139,7 +139,7 @@ fn what_was_trained_otherwise_is_not_compared() {
 }
 
 #[test]
-fn mixed_images_are_told_with_the_objective_and_are_no_recipe_of_their_own() {
+fn mixing_is_part_of_the_objective_and_not_of_the_recipe() {
     let mut runs = a_set();
     let mixed = "tf_kd = { alpha = 0.1 }\n[mix.mixup]\nalpha = 0.2";
     runs.push(run("mixed", 0, [GROUPED, PLAIN, mixed], 20, 0.58));
@@ -150,7 +150,7 @@ fn mixed_images_are_told_with_the_objective_and_are_no_recipe_of_their_own() {
 }
 
 #[test]
-fn the_same_seed_twice_counts_once() {
+fn a_repeated_seed_counts_once() {
     let mut runs = a_set();
     runs[1] = runs[0].clone();
     let tables = section(&runs, "comparison");
@@ -188,7 +188,7 @@ fn notices(runs: &[Run], id: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_a_reader_of_the_numbers_has_to_know_stands_with_them() {
+fn tables_have_notices_about_formats_and_repeated_seeds() {
     let mut runs = a_set();
     assert_eq!(notices(&runs, "comparison"), Vec::<String>::new());
     for (run, precision) in runs.iter_mut().zip(["bf16", "bf16", "f32"]) {
@@ -206,7 +206,7 @@ fn what_a_reader_of_the_numbers_has_to_know_stands_with_them() {
 }
 
 #[test]
-fn recipes_that_read_the_same_are_told_apart() {
+fn equal_recipe_titles_get_the_values_that_differ() {
     let decay = |name, decay: &str| {
         let mut run = run(name, 0, [GROUPED, PLAIN, LABELS], 20, 0.5);
         let config = format!("{}sgd = {{ weight_decay = {decay} }}\n", run.config.text());
@@ -230,7 +230,7 @@ fn recipes_that_read_the_same_are_told_apart() {
 }
 
 #[test]
-fn a_dense_network_that_is_not_plain_is_no_original() {
+fn a_dense_network_with_attention_is_not_an_original() {
     let mut runs = a_set();
     let config = runs[4].config.text().replace("attention = \"none\"", "attention = { eca = {} }");
     configure(&mut runs[4], &config);
@@ -240,7 +240,7 @@ fn a_dense_network_that_is_not_plain_is_no_original() {
 }
 
 #[test]
-fn exits_on_other_stages_and_larger_maps_are_other_networks_in_words() {
+fn labels_include_stages_side_and_output_stride() {
     let after = |stages| LIGHT.replace("after = [1]", stages);
     let sided = LIGHT.replace("light = {", "light = { side = 4,");
     let strided = format!("{GROUPED}\noutput_stride = 4");
@@ -262,7 +262,7 @@ fn exits_on_other_stages_and_larger_maps_are_other_networks_in_words() {
 }
 
 #[test]
-fn what_is_published_stands_beside_its_own_data_set_alone() {
+fn published_networks_appear_only_for_their_data_set() {
     let mut runs = a_set();
     runs.push(run("long", 0, [GROUPED, LIGHT, DISTILLED], 200, 0.7));
     let document = report::document(&runs).unwrap();

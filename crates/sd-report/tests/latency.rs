@@ -1,4 +1,4 @@
-//! The times of exits, beside those that were measured with them and no others.
+//! Latencies, compared only with those that the same command measured.
 
 mod sample_runs;
 
@@ -42,7 +42,7 @@ fn measured(mut run: Run, started: &str, times: &[(&str, usize, f64)]) -> Run {
 }
 
 #[test]
-fn a_ratio_is_to_the_dense_original_that_the_same_command_measured() {
+fn ratios_compare_with_the_original_of_the_same_measurement() {
     let light = |seed| run("light", seed, [GROUPED, LIGHT, DISTILLED], 20, 0.6);
     let dense = || run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.6);
     let (monday, friday) = ("2024-02-26T12:00:00Z", "2024-03-01T12:00:00Z");
@@ -77,7 +77,7 @@ fn a_ratio_is_to_the_dense_original_that_the_same_command_measured() {
 }
 
 #[test]
-fn images_of_other_data_sets_have_tables_of_their_own() {
+fn data_sets_have_separate_tables() {
     let measured = |run| measured(run, "2024-02-26T12:00:00Z", &[("deepest", 1, 4.0)]);
     let mut larger = measured(run("light", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.6));
     let config = larger.config.text().replace("cifar100", "image_folder");
@@ -89,7 +89,7 @@ fn images_of_other_data_sets_have_tables_of_their_own() {
 }
 
 #[test]
-fn networks_of_the_same_words_are_named_and_a_further_seed_adds_nothing() {
+fn networks_with_equal_labels_are_named_and_only_the_first_seed_counts() {
     let light = |name: &str, seed, objective: &str, milliseconds| {
         let run = run(name, seed, [GROUPED, LIGHT, objective], 20, 0.6);
         measured(run, "2024-02-26T12:00:00Z", &[("deepest", 1, milliseconds)])

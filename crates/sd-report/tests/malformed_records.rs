@@ -1,4 +1,4 @@
-//! Records that nobody vouches for.
+//! Malformed and inconsistent records.
 
 mod deployed;
 mod evaluated;
@@ -53,7 +53,7 @@ fn summary() -> Value {
     })
 }
 
-/// Values that are in the range of their type and out of any sense.
+/// Values within the range of their type that make no sense.
 fn odd() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         json!(null),
@@ -75,7 +75,7 @@ fn odd() -> impl Strategy<Value = Value> {
     ])
 }
 
-/// Puts `value` in the place of one of the numbers, texts or lists inside.
+/// Replaces one of the numbers, texts or lists inside by `value`.
 fn put(inside: &mut Value, at: Index, value: Value) {
     fn places(inside: &Value, path: String, all: &mut Vec<String>) {
         match inside {
@@ -97,7 +97,7 @@ fn put(inside: &mut Value, at: Index, value: Value) {
     *inside.pointer_mut(&all[at.index(all.len())]).unwrap() = value;
 }
 
-/// The records of a run that read as JSON, one document a line: of `epochs.jsonl` two.
+/// The JSON documents of a run's files; `epochs.jsonl` has two.
 fn records() -> Vec<(&'static str, Vec<Value>)> {
     vec![
         (run_folder::SUMMARY, vec![summary()]),
@@ -112,8 +112,8 @@ fn lines(documents: &[Value]) -> Vec<u8> {
     documents.iter().map(|document| format!("{document}\n")).collect::<String>().into_bytes()
 }
 
-/// Opens the run of this configuration and these records and reports it, if it is one. Whatever is
-/// wrong is said with the name of its file; of a configuration that is none, by the report.
+/// Opens and reports a run with this configuration and these records. Returns false if it cannot be
+/// opened; the error must then name a file.
 fn report(config: &str, records: &[(&str, Vec<u8>)]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let folder: &Path = folder.path();
@@ -124,9 +124,9 @@ fn report(config: &str, records: &[(&str, Vec<u8>)]) -> bool {
     let runs = match Run::open(folder) {
         Ok(run) => [run],
         Err(error) => {
-            let said = error.to_string();
+            let message = error.to_string();
             let mut files = records.iter().map(|(name, _)| *name).chain([run_folder::CONFIG]);
-            assert!(files.any(|name| said.contains(name)), "{said}");
+            assert!(files.any(|name| message.contains(name)), "{message}");
             return false;
         }
     };
@@ -138,7 +138,7 @@ fn report(config: &str, records: &[(&str, Vec<u8>)]) -> bool {
 }
 
 #[test]
-fn what_the_tests_below_change_is_a_run() {
+fn the_unchanged_records_are_a_run() {
     let whole = records().into_iter().map(|(name, documents)| (name, lines(&documents)));
     assert!(report(config(), &whole.collect::<Vec<_>>()));
 }
@@ -157,14 +157,13 @@ proptest! {
             records().into_iter().map(|(name, documents)| (name, lines(&documents))).collect();
         let at = which.index(files.len());
         files[at].1 = if of_bytes { bytes } else { text.clone().into_bytes() };
-        // With it, no more of the report is written than the section that wants a configuration.
         let replaced = files[at].0;
         files.retain(|(name, _)| *name != run_folder::LATENCY || *name == replaced);
         report(&text, &files);
     }
 
     #[test]
-    fn records_out_of_all_sense_are_reported_or_refused(
+    fn senseless_values_are_reported_or_rejected(
         changes in prop::collection::vec((any::<Index>(), any::<Index>(), odd()), 1..4),
     ) {
         let mut records = records();
@@ -179,13 +178,13 @@ proptest! {
     }
 
     #[test]
-    fn records_cut_short_are_named(which: Index, end: Index) {
+    fn truncated_records_are_rejected_by_name(which: Index, end: Index) {
         let mut files: Vec<(&str, Vec<u8>)> =
             records().into_iter().map(|(name, documents)| (name, lines(&documents))).collect();
         let (name, cut) = {
             let at = which.index(files.len());
             let (name, bytes) = &mut files[at];
-            // Without its last line's end, a document is whole all the same.
+            // A document is complete even without the final line break.
             bytes.truncate(end.index(bytes.len() - 1));
             (*name, bytes.len())
         };

@@ -1,4 +1,4 @@
-//! Tables that documents quote from reports are those that the records in this repository give.
+//! Tables quoted in documents match the records in this repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,17 @@ use sd_report::format::markdown;
 use sd_report::report;
 use sd_report::{Result, Run};
 
-/// The documents that quote.
+/// Documents with quoted tables.
 const DOCUMENTS: [&str; 3] = [
     "README.md",
     "docs/results/2026-11-25-2-core-avx512/README.md",
     "docs/results/2026-11-25-2-core-avx512/ablations.md",
 ];
-/// What stands before a quoted table: the command that prints it, with folders of the repository.
+/// Start of the comment before a quoted table: the command that prints it, with folders of the
+/// repository.
 const START: &str = "<!-- cargo xtask report ";
 const END: &str = "<!-- end -->";
-/// Set, the documents are written anew instead of checked.
+/// If set, the documents are rewritten instead of checked.
 const WRITE: &str = "SD_WRITE_QUOTES";
 const TEST: &str = "cargo xtask test --test quoted";
 
@@ -28,7 +29,7 @@ fn quoted_tables_are_what_their_commands_print() {
     for document in DOCUMENTS {
         let path = root.join(document);
         let text = fs::read_to_string(&path).unwrap();
-        let mut anew = String::new();
+        let mut rewritten = String::new();
         let mut rest = text.as_str();
         while let Some(start) = rest.find(START) {
             let (before, quote) = rest.split_at(start);
@@ -38,21 +39,21 @@ fn quoted_tables_are_what_their_commands_print() {
             let printed = printed(&root, command.strip_prefix(START).unwrap_or(command).trim());
             let printed = format!("{printed}\n");
             if !write {
-                assert_eq!(quoted, printed, "{document}: `{WRITE}=1 {TEST}` mends it");
+                assert_eq!(quoted, printed, "{document}: `{WRITE}=1 {TEST}` rewrites it");
             }
-            anew += &format!("{before}{command}-->\n{printed}{END}");
+            rewritten += &format!("{before}{command}-->\n{printed}{END}");
             rest = after;
             quotes += 1;
         }
-        anew += rest;
+        rewritten += rest;
         if write {
-            fs::write(&path, &anew).unwrap();
+            fs::write(&path, &rewritten).unwrap();
         }
     }
     assert!(quotes > 0);
 }
 
-/// What the command prints; it may go on in another line after a backslash.
+/// The output of the command, which may continue on the next line after a backslash.
 fn printed(root: &Path, arguments: &str) -> String {
     let (runs, id) = arguments.split_once("--section ").expect("one section is quoted");
     let patterns = runs.split_whitespace().filter(|word| *word != "\\");
@@ -64,7 +65,7 @@ fn printed(root: &Path, arguments: &str) -> String {
     markdown::render_elements(&elements)
 }
 
-/// The folders that a shell puts in place of `pattern`, in which a star may be the last character.
+/// The folders that match `pattern`, which may end in a star.
 fn folders(root: &Path, pattern: &str) -> Vec<PathBuf> {
     let Some(start) = pattern.strip_suffix('*') else { return vec![root.join(pattern)] };
     let (parent, start) = start.rsplit_once('/').expect("a folder of docs");

@@ -1,4 +1,4 @@
-//! Runs in folders, read and reported.
+//! Reading run folders and writing reports.
 
 mod deployed;
 mod evaluated;
@@ -138,7 +138,7 @@ fn pages(runs: &[Run]) -> (String, String) {
 }
 
 #[test]
-fn a_run_reads_back_as_it_was_written() {
+fn a_run_survives_a_round_trip() {
     let folder = tempfile::tempdir().unwrap();
     let written = Run { folder: folder.path().to_owned(), ..run() };
     write(&written, folder.path());
@@ -162,7 +162,7 @@ fn markdown_of_several_runs() {
 }
 
 #[test]
-fn runs_are_told_apart_by_seed_and_then_by_folder() {
+fn run_names_include_seed_and_folder_if_needed() {
     let at = |name: &str, seed, folder: &str| {
         let mut run = Run { folder: folder.into(), ..run() };
         (run.summary.name, run.summary.seed) = (name.to_owned(), seed);
@@ -174,7 +174,7 @@ fn runs_are_told_apart_by_seed_and_then_by_folder() {
 }
 
 #[test]
-fn a_run_of_an_earlier_version_is_reported_without_what_it_lacks() {
+fn sections_without_records_are_left_out() {
     let mut old = run();
     (old.evaluation, old.deployment, old.latency) = (None, None, None);
     let mut page = pages(&[old]).0;
@@ -209,18 +209,18 @@ fn every_section_has_its_own_anchor() {
 }
 
 #[test]
-fn the_page_needs_nothing_else_and_runs_nothing() {
+fn the_page_is_self_contained_without_scripts() {
     let page = pages(&[run()]).0.to_lowercase();
     for banned in ["<script", "<link", "<img", "<iframe", "src=", "href=", "url(", "@import"] {
         assert!(!page.contains(banned), "{banned}");
     }
-    // Names of XML vocabularies are no addresses to fetch.
+    // XML namespaces are not fetched.
     let rest = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
     assert!(!rest.contains("http:") && !rest.contains("https:"));
 }
 
 #[test]
-fn whatever_a_record_says_is_shown_as_text() {
+fn text_in_records_is_escaped() {
     let evil = "<script>alert(\"1\")</script>&'";
     let mut run = run();
     run.config = format!("# {evil}</code></pre></details>").parse().unwrap();
@@ -263,7 +263,7 @@ fn whatever_a_record_says_is_shown_as_text() {
     let (page, text) = pages(&[run]);
     assert!(!page.contains("<script"));
     assert_well_formed(&page);
-    // In Markdown, the configuration alone is as it was, in its fence.
+    // In Markdown, only the configuration in its code fence is not escaped.
     assert_eq!(text.matches("<script").count(), 1);
 }
 
@@ -277,7 +277,7 @@ fn the_page_is_well_formed() {
 }
 
 #[test]
-fn a_report_is_written_where_it_is_asked_for() {
+fn a_report_is_written_to_the_given_folder() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("new").join("report");
     let files = write_report(&[run()], &out).unwrap();
@@ -301,7 +301,7 @@ fn a_report_is_written_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_loss_that_is_not_finite_is_read_and_reported() {
+fn losses_that_are_not_finite_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let mut broken = run();
     broken.epochs[1].loss = f64::NAN;
@@ -318,7 +318,7 @@ fn a_loss_that_is_not_finite_is_read_and_reported() {
 }
 
 #[test]
-fn a_run_that_was_interrupted_before_its_evaluation_is_reported() {
+fn a_run_interrupted_before_evaluation_is_reported() {
     let mut early = run();
     early.epochs.clear();
     early.summary.status = Status::Interrupted;
@@ -337,7 +337,7 @@ fn a_run_that_was_interrupted_before_its_evaluation_is_reported() {
 }
 
 #[test]
-fn half_a_line_of_epochs_is_left_out_and_said() {
+fn an_incomplete_last_epoch_is_ignored_with_a_notice() {
     let folder = tempfile::tempdir().unwrap();
     write(&run(), folder.path());
     let path = folder.path().join(run_folder::EPOCHS);
@@ -345,11 +345,11 @@ fn half_a_line_of_epochs_is_left_out_and_said() {
     file.write_all(b"{\"epoch\":4,\"st").unwrap();
     let read = Run::open(folder.path()).unwrap();
     assert_eq!((read.epochs.len(), read.epochs_truncated), (3, true));
-    assert!(pages(&[read]).1.contains("epochs.jsonl ends in half a line"));
+    assert!(pages(&[read]).1.contains("epochs.jsonl ends in an incomplete line"));
 }
 
 #[test]
-fn epochs_that_a_resumed_run_repeats_count_once() {
+fn of_repeated_epochs_the_last_counts() {
     let folder = tempfile::tempdir().unwrap();
     write(&run(), folder.path());
     let again = EpochRecord { loss: 9.0, ..epoch(2) };
@@ -362,7 +362,7 @@ fn epochs_that_a_resumed_run_repeats_count_once() {
 }
 
 #[test]
-fn errors_say_which_file_which_line_and_what() {
+fn errors_name_file_line_and_problem() {
     let folder = tempfile::tempdir().unwrap();
     let message = || Run::open(folder.path()).unwrap_err().to_string();
     assert!(message().ends_with("is not a run: it has no config.toml"), "{}", message());

@@ -1,17 +1,16 @@
-//! Whether a record that was read could have been written: the report indexes its lists and adds up
-//! its counts, and `predict` normalises by it.
+//! Consistency of an evaluation that was read: the report indexes its lists and adds up its counts,
+//! and `predict` normalises by it.
 
 use super::{BINS, Bin, EarlyExit, EvaluationRecord, ExitEvaluation, Outcome};
 
-/// What was found and what was expected, where that is not the same.
+/// The error is what was found and expected.
 type Check = Result<(), String>;
 
 impl EvaluationRecord {
-    /// Checks that lists are as long as they have to be, that counts add up to the images, and that
-    /// an image can be normalised.
+    /// Checks the lengths of lists, the sums of counts, and mean and deviation.
     ///
     /// # Errors
-    /// The first key that is wrong, with what was found and what was expected.
+    /// Names the first wrong key, what was found and what was expected.
     pub(crate) fn check(&self) -> Check {
         let Self { classes, mean, deviation, exits, ensemble, images, .. } = self;
         for (key, found) in
@@ -71,7 +70,7 @@ fn length(what: &str, found: usize, expected: usize) -> Check {
     Err(format!("{what} has {found} entries, expected {expected}"))
 }
 
-/// The sum is of as many bits again: a file's counts may each be as large as they can.
+/// Sums in 128 bits, because each count of a malformed file may be the largest.
 fn counts(what: &str, counts: impl Iterator<Item = u64>, images: u64) -> Check {
     let found: u128 = counts.map(u128::from).sum();
     if found == u128::from(images) {
@@ -83,14 +82,16 @@ fn counts(what: &str, counts: impl Iterator<Item = u64>, images: u64) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::{EVALUATION_VERSION, ExitRule, Guess, RuleCurve, Setting};
+    use crate::evaluation::{
+        EVALUATION_VERSION, ExitRule, LabelledPrediction, OperatingPoint, RuleCurve,
+    };
 
-    /// A single exit of two classes, right about its only image.
+    /// A single exit with two classes and one image, classified correctly.
     fn whole() -> EvaluationRecord {
-        let right = Guess { label: 0, class: 0, confidence: 0.5, rank: 0, loss: 1.0 };
+        let right = LabelledPrediction { label: 0, class: 0, confidence: 0.5, rank: 0, loss: 1.0 };
         let exit = ExitEvaluation::of("deepest", &[right], 2);
         let outcome = || Outcome { top1: 1.0, macs: 10.0, left_at: vec![1] };
-        let setting = Setting { value: None, valid: outcome(), test: outcome() };
+        let setting = OperatingPoint { value: None, valid: outcome(), test: outcome() };
         let curve = RuleCurve { rule: ExitRule::Confidence, settings: vec![setting] };
         EvaluationRecord {
             schema_version: EVALUATION_VERSION,
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_what_was_expected() {
+    fn errors_name_the_key_and_what_was_expected() {
         assert_eq!(whole().check(), Ok(()));
         let said = |change: fn(&mut EvaluationRecord)| {
             let mut record = whole();

@@ -1,11 +1,13 @@
+//! Ranges and ticks of axes.
+
 use crate::format::number;
 
 /// How the numbers of an axis are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ticks {
-    /// As numbers.
+    /// Plain numbers.
     Number,
-    /// As numbers, none between two whole ones.
+    /// Plain numbers, with ticks at whole numbers only.
     Whole,
     /// Fractions as percentages.
     Percent,
@@ -13,31 +15,31 @@ pub enum Ticks {
     Count,
 }
 
-/// Where a horizontal axis begins, and how it goes on.
+/// Range and scale of a horizontal axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
-    /// From the first value to the last.
+    /// From the first value to the last, linear.
     Data,
-    /// From zero.
+    /// From zero, linear.
     Zero,
-    /// By factors; the values are above zero.
+    /// Logarithmic; all values must be above zero.
     Logarithmic,
 }
 
-/// A range of numbers and the ticks in it.
+/// The range of an axis and its ticks.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Axis {
     low: f64,
     high: f64,
-    /// The distance of the ticks; none where they are factors apart.
+    /// Distance between ticks; `None` for a logarithmic axis.
     step: Option<f64>,
     kind: Ticks,
-    /// From low to high.
+    /// In increasing order.
     pub(super) ticks: Vec<f64>,
 }
 
 impl Axis {
-    /// An axis that begins and ends at a tick. The values are finite.
+    /// An axis for finite values that begins and ends at a tick.
     pub(super) fn vertical(values: impl Iterator<Item = f64>, kind: Ticks, zero: bool) -> Self {
         let (low, high) = range(values, kind, zero);
         let step = step(high - low, 5.0, kind);
@@ -45,20 +47,20 @@ impl Axis {
         Self::new(first * step, last * step, step, kind)
     }
 
-    /// An axis over the range. The values are finite.
+    /// An axis over the range of finite values.
     pub(super) fn horizontal(values: impl Iterator<Item = f64>, kind: Ticks, over: Range) -> Self {
         let zero = over == Range::Zero;
         let (low, high) = range(values, kind, zero);
         if over == Range::Logarithmic {
             return Self::logarithmic(low, high, kind);
         }
-        // Room for a mark at the end of an axis that does not end where time does.
+        // Space for a mark at the end; epochs need none.
         let high = if zero { high + (high - low) * 0.04 } else { high };
         Self::new(low, high, step(high - low, 6.0, kind), kind)
     }
 
-    /// From a little below the least to a little above the greatest, with ticks at 1, 2 and 5
-    /// times the powers of ten, or at the powers alone where that would be many.
+    /// A logarithmic axis with a small margin, and ticks at 1, 2 and 5 times the powers of ten, or at
+    /// the powers only if these are too many.
     fn logarithmic(low: f64, high: f64, kind: Ticks) -> Self {
         let (low, high) = (low / 1.15, high * 1.15);
         let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
@@ -83,7 +85,7 @@ impl Axis {
         Self { low, high, step: Some(step), kind, ticks }
     }
 
-    /// Where `value` lies, between 0 and 1.
+    /// Position of `value` on the axis, 0 to 1.
     pub(super) fn fraction(&self, value: f64) -> f64 {
         match self.step {
             Some(_) => (value - self.low) / (self.high - self.low),
@@ -91,9 +93,9 @@ impl Axis {
         }
     }
 
-    /// A tick's text.
+    /// The label of a tick.
     pub(super) fn text(&self, tick: f64) -> String {
-        // Ticks that are factors apart need no decimals, and each has the unit of its own size.
+        // Ticks of a logarithmic axis need no decimals and have their own units.
         let (step, size) = self.step.map_or((tick, tick), |step| (step, self.high));
         match self.kind {
             Ticks::Number | Ticks::Whole => number::tick(tick, step),
@@ -110,7 +112,7 @@ impl Axis {
     }
 }
 
-/// Least and greatest, never the same.
+/// Minimum and maximum, widened if they are equal.
 fn range(values: impl Iterator<Item = f64>, kind: Ticks, zero: bool) -> (f64, f64) {
     let start = (f64::INFINITY, f64::NEG_INFINITY);
     let (low, high) = values.fold(start, |(low, high), value| (low.min(value), high.max(value)));
@@ -126,7 +128,7 @@ fn range(values: impl Iterator<Item = f64>, kind: Ticks, zero: bool) -> (f64, f6
     }
 }
 
-/// A step of 1, 2 or 5 times a power of ten that divides `span` into about `parts`.
+/// The step of 1, 2 or 5 times a power of ten that divides `span` into about `parts` parts.
 fn step(span: f64, parts: f64, kind: Ticks) -> f64 {
     let raw = span / parts;
     let power = 10_f64.powf(raw.log10().floor());
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn epochs_have_no_halves() {
+    fn whole_number_axes_have_no_fractional_ticks() {
         let axis = Axis::horizontal([1.0, 3.0].into_iter(), Ticks::Whole, Range::Data);
         assert_eq!(texts(&axis), ["1", "2", "3"]);
         let axis = Axis::horizontal([1.0, 200.0].into_iter(), Ticks::Whole, Range::Data);
@@ -159,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn counts_share_a_unit() {
+    fn the_ticks_of_counts_share_a_unit() {
         let axis = Axis::horizontal([4.1e6, 20.7e6].into_iter(), Ticks::Count, Range::Zero);
         assert_eq!(texts(&axis), ["0 M", "5 M", "10 M", "15 M", "20 M"]);
     }
 
     #[test]
-    fn a_logarithmic_axis_goes_by_factors() {
+    fn a_logarithmic_axis_has_ticks_at_powers_of_ten() {
         let axis = |values: [f64; 2]| {
             Axis::horizontal(values.into_iter(), Ticks::Count, Range::Logarithmic)
         };
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_value_has_a_range() {
+    fn an_axis_of_a_single_value_has_a_range() {
         for kind in [Ticks::Number, Ticks::Whole, Ticks::Percent, Ticks::Count] {
             for value in [0.0, 1.0, 1e-7] {
                 let axis = Axis::vertical([value].into_iter(), kind, false);

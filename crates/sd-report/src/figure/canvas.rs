@@ -1,4 +1,4 @@
-//! Drawing in pixels, in the colours of the palette.
+//! An SVG canvas with coordinates in pixels.
 
 use plotters::backend::SVGBackend;
 use plotters::coord::Shift;
@@ -11,66 +11,66 @@ use crate::error::{Error, Result};
 
 /// Width of every figure in CSS pixels.
 pub(super) const WIDTH: f64 = 480.0;
-/// The drawing library places marks on whole units; this many to a pixel keep curves smooth.
+/// Units of the drawing library per pixel. It rounds to whole units; several keep curves smooth.
 pub(super) const UNITS: f64 = 8.0;
 
-/// What can go wrong while something is painted.
+/// A result of drawing.
 pub(super) type Painted = std::result::Result<(), Box<dyn std::error::Error>>;
 
-/// Places by pixels.
+/// A position in pixels.
 type Point = (f64, f64);
 
-/// A drawing.
+/// A finished figure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
-    /// Name of its file, without the extension; unique in a report.
+    /// File name without the extension; unique in a report.
     pub name: String,
-    /// What it shows.
+    /// Caption.
     pub caption: String,
-    /// An `<svg>` element in the colours of [`PALETTE`], without background.
+    /// An `<svg>` element in the light colours of [`PALETTE`](super::PALETTE), without background.
     pub svg: String,
 }
 
 impl Figure {
-    /// The name of its file.
+    /// Returns its file name.
     pub fn file_name(&self) -> String {
         format!("{}.svg", self.name)
     }
 
-    /// The drawing as a file of its own: on white, so that it can be read on any page.
+    /// Returns the SVG on a white background, readable on any page.
     pub fn on_card(&self) -> String {
-        let card = "<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>";
+        let background = "<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>";
         match self.svg.split_once('>') {
-            Some((head, rest)) => format!("{head}>\n{card}{rest}"),
+            Some((head, rest)) => format!("{head}>\n{background}{rest}"),
             None => self.svg.clone(),
         }
     }
 }
 
-/// A figure being painted.
+/// A figure that is being drawn.
 pub(super) struct Canvas<'a> {
     root: DrawingArea<SVGBackend<'a>, Shift>,
 }
 
-/// Where a text stands, as seen from its place.
+/// Position of a text relative to its point.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Anchor {
-    /// It ends there, in the middle of its height.
-    Right,
-    /// It begins there, in the middle of its height.
-    Left,
-    /// Its middle is there.
+    /// Ends at the point, vertically centred.
+    End,
+    /// Starts at the point, vertically centred.
+    Start,
+    /// Centred on the point.
     Middle,
-    /// Its upper edge is there, in the middle of its width.
+    /// Horizontally centred below the point.
     Below,
-    /// It begins there and goes down, turned by a quarter.
+    /// Starts at the point and runs downwards, rotated by 90°.
     Down,
 }
 
-/// A figure of this height, painted by `paint`.
+/// Draws a figure of this height with `paint`.
 ///
 /// # Errors
-/// Where the drawing library fails.
+/// If the drawing library fails.
 pub(super) fn figure(
     name: &str,
     caption: &str,
@@ -91,12 +91,12 @@ pub(super) fn figure(
 impl Canvas<'_> {
     pub(super) fn text(&self, words: &str, colour: RGBColor, at: Point, anchor: Anchor) -> Painted {
         let (h, v) = match anchor {
-            Anchor::Right => (HPos::Right, VPos::Center),
-            Anchor::Left | Anchor::Down => (HPos::Left, VPos::Center),
+            Anchor::End => (HPos::Right, VPos::Center),
+            Anchor::Start | Anchor::Down => (HPos::Left, VPos::Center),
             Anchor::Middle => (HPos::Center, VPos::Center),
             Anchor::Below => (HPos::Center, VPos::Top),
         };
-        // The drawing library makes text smaller by this much.
+        // The drawing library divides the font size by 1.24.
         let mut font = ("sans-serif", TEXT * UNITS * 1.24).into_font();
         if let Anchor::Down = anchor {
             font = font.transform(FontTransform::Rotate90);
@@ -110,7 +110,7 @@ impl Canvas<'_> {
         Ok(self.root.draw(&PathElement::new(points, stroke(colour, thick)))?)
     }
 
-    /// A line of dashes of the first length, a gap of the second between them.
+    /// A dashed line with the lengths of dash and gap in pixels.
     pub(super) fn dashes(
         &self,
         points: &[Point],
@@ -132,7 +132,7 @@ impl Canvas<'_> {
         Ok(self.root.draw(&Circle::new(units(at), radius, stroke(colour, thick)))?)
     }
 
-    /// A rectangle between two corners; `opacity` is between 0 and 1.
+    /// A filled rectangle between two corners; `opacity` from 0 to 1.
     pub(super) fn area(&self, from: Point, to: Point, colour: RGBColor, opacity: f64) -> Painted {
         let corners = [units(from), units(to)];
         Ok(self.root.draw(&Rectangle::new(corners, colour.mix(opacity).filled()))?)
@@ -147,7 +147,7 @@ fn units((x, y): Point) -> (i32, i32) {
     ((x * UNITS).round() as i32, (y * UNITS).round() as i32)
 }
 
-/// Puts the size in pixels and the name for readers of screens into the `<svg>` tag.
+/// Sets the size in pixels and the label for screen readers in the `<svg>` tag.
 fn with_head(svg: &str, caption: &str, height: f64) -> String {
     let drawn = format!("width=\"{}\" height=\"{}\"", WIDTH * UNITS, height * UNITS);
     let caption = caption.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");

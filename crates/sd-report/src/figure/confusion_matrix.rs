@@ -1,21 +1,21 @@
-//! A matrix as coloured cells: right ones in the first colour, mistakes in the second.
+//! Confusion matrices as heat maps: correct predictions in the first colour, mistakes in the second.
 
 use super::canvas::{self, Anchor, Canvas, Figure, Painted, WIDTH};
 use super::palette::PALETTE;
 use super::text;
 use crate::error::Result;
 
-/// Classes whose names are written; of more, the number of every tenth.
+/// Up to this many classes have names; of more, every tenth or twentieth has its number.
 const NAMED: usize = 24;
-/// Cells that are wide enough for a number, in pixels.
+/// Minimum width of a cell with a number, in pixels.
 const NUMBERED: f64 = 26.0;
-/// Letters of a name at most.
+/// Maximum length of a class name.
 const LETTERS: usize = 13;
 
-/// Draws the matrix of images by label (rows) and class (columns), as shares of each label's.
+/// Draws the matrix of images by label (rows) and prediction (columns), as shares of each label.
 ///
 /// # Errors
-/// Where the drawing library fails.
+/// If the drawing library fails.
 pub(crate) fn draw(
     name: &str,
     caption: &str,
@@ -26,7 +26,7 @@ pub(crate) fn draw(
     let widest = names.iter().map(|(_, name)| text::width(name)).fold(0.0, f64::max) + 8.0;
     let side = WIDTH - widest - 6.0;
     let map = Map { left: widest, top: 6.0, cell: side / classes.len().max(1) as f64, side };
-    // Numbers stand upright below the columns, names hang from them.
+    // Below the columns, numbers are horizontal and names vertical.
     let below = if classes.len() <= NAMED { widest } else { 24.0 };
     canvas::figure(name, caption, map.top + side + below, |canvas| {
         for (label, row) in confusion.iter().enumerate() {
@@ -40,7 +40,7 @@ pub(crate) fn draw(
             let middle = (*class as f64 + 0.5) * map.cell;
             let (row, column) = (map.top + middle, map.left + middle);
             let bottom = map.top + side + 6.0;
-            canvas.text(name, PALETTE.muted(), (map.left - 6.0, row), Anchor::Right)?;
+            canvas.text(name, PALETTE.muted(), (map.left - 6.0, row), Anchor::End)?;
             let anchor = if classes.len() <= NAMED { Anchor::Down } else { Anchor::Below };
             canvas.text(name, PALETTE.muted(), (column, bottom), anchor)?;
         }
@@ -48,7 +48,7 @@ pub(crate) fn draw(
     })
 }
 
-/// The classes that are written beside the matrix, and how.
+/// The labelled classes with their labels.
 fn ticks(classes: &[String]) -> Vec<(usize, String)> {
     if classes.len() <= NAMED {
         let short = |name: &String| text::cut_to(name, LETTERS);
@@ -71,14 +71,14 @@ impl Map {
             |row: f64, column: f64| (self.left + column * self.cell, self.top + row * self.cell);
         let (row, column) = (label as f64, class as f64);
         let colour = PALETTE.series(usize::from(label != class));
-        // The root lets a mistake of one in a hundred be seen.
+        // The square root makes a mistake in one of a hundred images visible.
         let opacity = share.sqrt().max(0.08);
         canvas.area(at(row, column), at(row + 1.0, column + 1.0), colour, opacity)?;
         let percent = (share * 100.0).round();
         if self.cell < NUMBERED || percent < 1.0 {
             return Ok(());
         }
-        // On the strongest cells the colour of the page stands out, else that of the text.
+        // Text on strong cells has the colour of the page, else that of text.
         let ink = if opacity > 0.6 { PALETTE.page() } else { PALETTE.ink() };
         canvas.text(&percent.to_string(), ink, at(row + 0.5, column + 0.5), Anchor::Middle)
     }

@@ -1,4 +1,4 @@
-//! Line plots as SVG: few marks, the name of each line at its end instead of a legend.
+//! Line plots with the name of each line at its end instead of a legend.
 
 use plotters::style::RGBColor;
 
@@ -8,44 +8,44 @@ use super::palette::PALETTE;
 use super::text::{NAME_GAP, apart, cut, width};
 use crate::error::Result;
 
-/// Least height in CSS pixels.
+/// Minimum height in CSS pixels.
 const HEIGHT: f64 = 280.0;
-/// Room above the plot, and below it for the horizontal axis.
+/// Space above the plot, and below it for the horizontal axis.
 const TOP: f64 = 10.0;
 const BELOW: f64 = 42.0;
 
-/// What is to be drawn.
+/// A line plot to draw.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
     /// Name of the figure.
     pub name: String,
-    /// What it shows, with what stands on the vertical axis.
+    /// Caption, which names the vertical axis.
     pub caption: String,
-    /// What stands on the horizontal axis.
+    /// Title of the horizontal axis.
     pub x_label: &'static str,
-    /// How numbers on the horizontal axis are written.
+    /// Number format of the horizontal axis.
     pub x: Ticks,
-    /// How numbers on the vertical axis are written.
+    /// Number format of the vertical axis.
     pub y: Ticks,
-    /// Where the horizontal axis begins, and how it goes on.
+    /// Range and scale of the horizontal axis.
     pub x_range: Range,
     /// Whether the vertical axis begins at zero.
     pub y_from_zero: bool,
     /// The lines.
     pub lines: Vec<Line>,
-    /// Points to compare with, each with its name beside it.
+    /// Labelled points for comparison.
     pub marks: Vec<Mark>,
 }
 
-/// A point with a name.
+/// A labelled point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
-    /// A letter or a short word; may be empty.
+    /// The label, a letter or a short word; may be empty.
     pub name: String,
-    /// Where it is; both numbers finite.
+    /// Position; both numbers finite.
     pub point: (f64, f64),
-    /// Whether its name stands below it, and not at its right; or at its left, where it would lie on
-    /// the name of a mark before it.
+    /// Whether the label is below the point instead of at its right. A label that would cover that of
+    /// an earlier mark is at the left.
     pub below: bool,
 }
 
@@ -54,19 +54,19 @@ pub struct Mark {
 pub struct Line {
     /// Its name.
     pub name: String,
-    /// Its points from left to right; one that is not finite leaves a gap.
+    /// Points from left to right; a point that is not finite leaves a gap.
     pub points: Vec<(f64, f64)>,
-    /// Those of its points that are marked; both numbers finite. A point alone is marked anyway.
+    /// Points with a dot; both numbers finite. Isolated points always have one.
     pub dots: Vec<(f64, f64)>,
-    /// Whether it matters more than the others.
+    /// Whether it is highlighted: thicker, on top, and in the first colour.
     pub strong: bool,
 }
 
 impl Plot {
-    /// Draws it; `None` where no point is finite.
+    /// Draws the plot; `None` if no point is finite.
     ///
     /// # Errors
-    /// Where the drawing library fails.
+    /// If the drawing library fails.
     pub fn draw(&self) -> Result<Option<Figure>> {
         let lines = self.drawn();
         let of_lines = || lines.iter().flat_map(|line| line.runs.iter().flatten());
@@ -79,7 +79,7 @@ impl Plot {
 
         let widest = lines.iter().map(|line| width(&line.name)).fold(0.0, f64::max);
         let left = y.ticks.iter().map(|&tick| width(&y.text(tick))).fold(0.0, f64::max) + 10.0;
-        // Many names need a higher figure.
+        // Many labels need a taller figure.
         let height = HEIGHT.max(lines.len() as f64 * NAME_GAP + TOP + BELOW);
         let right = WIDTH - widest - 14.0;
         let frame = Frame { left, right, top: TOP, bottom: height - BELOW };
@@ -87,8 +87,8 @@ impl Plot {
         canvas::figure(&self.name, &self.caption, height, paint).map(Some)
     }
 
-    /// The lines that have a finite point. The strong one has the first colour wherever it
-    /// stands, so that it is the same in every figure.
+    /// The lines that have a finite point. The highlighted line has the first colour wherever it is,
+    /// so that it looks the same in every figure.
     fn drawn(&self) -> Vec<Drawn> {
         let mut next = usize::from(self.lines.iter().any(|line| line.strong));
         let mut index = |line: &Line| {
@@ -110,7 +110,7 @@ impl Plot {
         for &tick in &y.ticks {
             let at = frame.y(y, tick);
             canvas.segment(&[(frame.left, at), (frame.right, at)], PALETTE.grid(), 1.0)?;
-            canvas.text(&y.text(tick), PALETTE.muted(), (frame.left - 7.0, at), Anchor::Right)?;
+            canvas.text(&y.text(tick), PALETTE.muted(), (frame.left - 7.0, at), Anchor::End)?;
         }
         let base = frame.bottom;
         for &tick in &x.ticks {
@@ -131,30 +131,30 @@ impl Plot {
             let (name, anchor) = if mark.below {
                 ((at.0, at.1 + 5.0), Anchor::Below)
             } else if places[..index].iter().any(close) {
-                ((at.0 - 5.0, at.1), Anchor::Right)
+                ((at.0 - 5.0, at.1), Anchor::End)
             } else {
-                ((at.0 + 5.0, at.1), Anchor::Left)
+                ((at.0 + 5.0, at.1), Anchor::Start)
             };
             canvas.text(&mark.name, PALETTE.muted(), name, anchor)?;
         }
 
-        // The strong ones last, on top of the others.
+        // Highlighted lines last, on top of the others.
         let weak = lines.iter().filter(|line| !line.strong);
         for line in weak.chain(lines.iter().filter(|line| line.strong)) {
             line.paint(canvas, |point| frame.at(x, y, point))?;
         }
         let ends: Vec<_> = lines.iter().map(|line| frame.y(y, line.end.1)).collect();
         for (line, at) in lines.iter().zip(apart(&ends, NAME_GAP, frame.top, frame.bottom)) {
-            canvas.text(&line.name, line.colour, (frame.right + 8.0, at), Anchor::Left)?;
+            canvas.text(&line.name, line.colour, (frame.right + 8.0, at), Anchor::Start)?;
         }
         Ok(())
     }
 }
 
-/// A line as it is drawn.
+/// A line with its style.
 struct Drawn {
     name: String,
-    /// Its finite points, without the gaps.
+    /// Its finite points, split at the gaps.
     runs: Vec<Vec<(f64, f64)>>,
     dots: Vec<(f64, f64)>,
     end: (f64, f64),
@@ -163,19 +163,19 @@ struct Drawn {
     stroke: Stroke,
 }
 
-/// What tells lines of one colour apart.
+/// Stroke that tells lines of the same colour apart.
 #[derive(Clone, Copy)]
 enum Stroke {
-    /// With full marks.
+    /// With filled dots.
     Solid,
-    /// With hollow marks.
+    /// With hollow dots.
     Dashed,
-    /// With small marks.
+    /// With small dots.
     Dotted,
 }
 
 impl Stroke {
-    /// Of a line that has its colour after this many others.
+    /// The stroke of a line whose colour this many lines before it have.
     fn after(others: usize) -> Self {
         match others {
             0 => Self::Solid,
@@ -184,8 +184,8 @@ impl Stroke {
         }
     }
 
-    /// What stands before the line's name.
-    fn sign(self) -> &'static str {
+    /// Prefix of the line's name.
+    fn prefix(self) -> &'static str {
         match self {
             Self::Solid => "",
             Self::Dashed => "- - ",
@@ -205,14 +205,14 @@ impl Drawn {
             .collect();
         let end = *runs.last()?.last()?;
         let (colour, stroke) = (PALETTE.series(index), Stroke::after(index / PALETTE.len()));
-        let name = format!("{}{}", stroke.sign(), cut(&line.name));
+        let name = format!("{}{}", stroke.prefix(), cut(&line.name));
         let alone = runs.iter().filter(|run| run.len() == 1).flatten();
         let alone = alone.filter(|point| !line.dots.contains(point));
         let dots = line.dots.iter().chain(alone).copied().collect();
         Some(Self { name, runs, dots, end, strong: line.strong, colour, stroke })
     }
 
-    /// Paints it; `place` tells where a point is.
+    /// Draws the line; `place` maps a point to pixels.
     fn paint(&self, canvas: &Canvas, place: impl Fn((f64, f64)) -> (f64, f64)) -> Painted {
         for &dot in &self.dots {
             match self.stroke {
@@ -234,7 +234,7 @@ impl Drawn {
     }
 }
 
-/// Where the axes lie, in pixels.
+/// The plot area, in pixels.
 struct Frame {
     left: f64,
     right: f64,
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_leaves_a_gap() {
+    fn points_that_are_not_finite_leave_a_gap() {
         let gap = plot(vec![(1.0, 0.5), (2.0, 0.6), (3.0, f64::NAN), (4.0, 0.7), (5.0, 0.8)]);
         let svg = gap.draw().unwrap().unwrap().svg;
         let whole = plot(vec![(1.0, 0.5), (2.0, 0.6), (4.0, 0.7), (5.0, 0.8)]);
@@ -295,13 +295,13 @@ mod tests {
     }
 
     #[test]
-    fn one_point_is_a_dot() {
+    fn a_single_point_is_a_dot() {
         let svg = plot(vec![(1.0, 0.5)]).draw().unwrap().unwrap().svg;
         assert!(svg.contains("<circle"), "{svg}");
     }
 
     #[test]
-    fn many_lines_make_it_higher_and_a_colour_that_comes_again_is_dashed() {
+    fn many_lines_make_a_taller_plot_and_repeated_colours_are_dashed() {
         let mut many = plot(Vec::new());
         many.lines = (0..20)
             .map(|index| Line {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_drawn_and_counts_for_the_axes() {
+    fn marks_are_drawn_and_extend_the_axes() {
         let mut marked = plot(vec![(1e5, 0.5), (1e6, 0.6)]);
         marked.x_range = Range::Logarithmic;
         marked.x = Ticks::Count;
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_beside_another_has_its_name_at_the_other_side() {
+    fn the_label_of_a_mark_avoids_that_of_another_mark() {
         let mut marked = plot(vec![(1.0, 0.1), (2.0, 0.9)]);
         let mark = |name: &str, y| Mark { name: name.to_owned(), point: (1.5, y), below: false };
         marked.marks = vec![mark("A", 0.5), mark("B", 0.51), mark("C", 0.7)];

@@ -1,6 +1,8 @@
+//! Colours of figures.
+
 use plotters::style::RGBColor;
 
-/// The colours of figures, each for a white page and for a dark one.
+/// The colours of figures, each for a light and a dark page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Palette {
     ink: Colour,
@@ -16,7 +18,8 @@ struct Colour {
     dark: u32,
 }
 
-/// What figures are drawn in. All of it stands out from its page at 3:1 or more, the grid apart.
+/// The colours that figures are drawn in. Except for the grid, the contrast to the page is at least
+/// 3:1.
 pub const PALETTE: Palette = Palette {
     ink: Colour { light: 0x1F2328, dark: 0xE3E6EA },
     page: Colour { light: 0xFEFEFE, dark: 0x14171B },
@@ -35,7 +38,7 @@ pub const PALETTE: Palette = Palette {
 };
 
 impl Palette {
-    /// Every colour as `#RRGGBB`, for a white page and for a dark one.
+    /// Returns every colour as `#RRGGBB`, for a light and a dark page.
     pub fn pairs(&self) -> impl Iterator<Item = (String, String)> {
         let hex = |colour: u32| format!("#{colour:06X}");
         let colours = [self.ink, self.page, self.muted, self.grid].into_iter().chain(self.series);
@@ -47,7 +50,7 @@ impl Palette {
         rgb(self.ink.light)
     }
 
-    /// Text on cells whose colour is strong. Not the card's white, which stays white on a dark page.
+    /// Text on strong cells. Not pure white, which stays white on a dark page.
     pub(super) fn page(&self) -> RGBColor {
         rgb(self.page.light)
     }
@@ -60,12 +63,12 @@ impl Palette {
         rgb(self.grid.light)
     }
 
-    /// How many lines of a plot have a colour of their own.
+    /// Number of colours of lines.
     pub(super) fn len(&self) -> usize {
         self.series.len()
     }
 
-    /// The colour of a plot's line; after the last comes the first.
+    /// The colour of a line; after the last colour comes the first again.
     pub(super) fn series(&self, index: usize) -> RGBColor {
         rgb(self.series[index % self.series.len()].light)
     }

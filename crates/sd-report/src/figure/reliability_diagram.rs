@@ -1,4 +1,4 @@
-//! Reliability diagrams, a small one for each exit: DeGroot and Fienberg 1983, drawn as by Guo et
+//! Reliability diagrams, a small one for each exit (DeGroot and Fienberg 1983), drawn as in Guo et
 //! al. 2017, figure 1.
 
 use super::canvas::{self, Anchor, Canvas, Figure, Painted, WIDTH};
@@ -7,37 +7,37 @@ use crate::error::Result;
 use crate::evaluation::Bin;
 use crate::format::number::tick;
 
-/// Diagrams beside each other.
+/// Diagrams per row.
 const COLUMNS: usize = 3;
 /// Side of a diagram, in pixels.
 const SIDE: f64 = 112.0;
-/// Room left of a diagram for its axis, above it for its title, and below it for its axis.
+/// Space left of a diagram for its axis, above it for its title, and below it for its axis.
 const LEFT: f64 = 34.0;
 const ABOVE: f64 = 24.0;
 const BELOW: f64 = 26.0;
-/// Room for the name of the horizontal axes.
+/// Space for the title of the horizontal axes.
 const FOOT: f64 = 18.0;
-/// How much of the colour is left of what is missing to the confidence.
+/// Opacity of the gap between accuracy and confidence.
 const PALE: f64 = 0.3;
 
 /// An exit's diagram.
 pub(crate) struct Panel<'a> {
     pub(crate) title: String,
-    /// The bins, the least confident first.
+    /// The bins, in increasing confidence.
     pub(crate) bins: &'a [Bin],
-    /// Whether it has the colour of what matters more than the others.
+    /// Whether it has the highlight colour.
     pub(crate) strong: bool,
 }
 
 /// Draws the diagrams in rows.
 ///
 /// # Errors
-/// Where the drawing library fails.
+/// If the drawing library fails.
 pub(crate) fn draw(name: &str, caption: &str, panels: &[Panel]) -> Result<Figure> {
     let row = ABOVE + SIDE + BELOW;
     let height = row * panels.len().div_ceil(COLUMNS) as f64 + FOOT;
     canvas::figure(name, caption, height, |canvas| {
-        // As in the plots: the strong one has the first colour, wherever it stands.
+        // As in line plots, the highlighted one has the first colour wherever it is.
         let mut next = usize::from(panels.iter().any(|panel| panel.strong));
         for (index, panel) in panels.iter().enumerate() {
             let (column, line) = (index % COLUMNS, index / COLUMNS);
@@ -68,7 +68,7 @@ impl Panel<'_> {
             let text = tick(value * 100.0, 50.0);
             canvas.segment(&[y, at(1.0, value)], PALETTE.grid(), 1.0)?;
             canvas.text(&text, PALETTE.muted(), (x.0, x.1 + 7.0), Anchor::Below)?;
-            canvas.text(&text, PALETTE.muted(), (y.0 - 6.0, y.1), Anchor::Right)?;
+            canvas.text(&text, PALETTE.muted(), (y.0 - 6.0, y.1), Anchor::End)?;
         }
         let width = 1.0 / self.bins.len().max(1) as f64;
         let most = self.bins.iter().map(|bin| bin.images).max().unwrap_or_default().max(1);
@@ -77,7 +77,7 @@ impl Panel<'_> {
             else {
                 continue;
             };
-            // The root lets a bin of few images be seen; a sixth is left between bars.
+            // The square root keeps bins with few images visible; a sixth is the gap between bars.
             let half = width / 2.4 * (images as f64 / most as f64).sqrt().max(0.2);
             let middle = (index as f64 + 0.5) * width;
             let (left, right) = (middle - half, middle + half);

@@ -3,10 +3,10 @@
 use crate::document::Table;
 use crate::error::Result;
 
-/// The heading and the rows; quoted where they have to be.
+/// Renders the column titles and the rows, quoted where needed.
 ///
 /// # Errors
-/// Where the writer fails, which in memory it does not.
+/// If the writer fails, which it does not in memory.
 pub fn render(table: &Table) -> Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(table.columns.iter().map(|column| &column.title))?;

@@ -1,5 +1,5 @@
-//! A document as one page that needs nothing else: style and figures are within it, it holds no
-//! script and asks for nothing from the network.
+//! A document as one self-contained HTML page: styles and figures are inline, without scripts and
+//! network requests.
 
 use askama::Template;
 
@@ -15,18 +15,18 @@ struct Page<'a> {
     version: &'a str,
 }
 
-/// The document as a page.
+/// Renders a document as a page.
 ///
 /// # Errors
-/// Where the template cannot be filled in, which in memory it can.
+/// If the template fails, which it does not in memory.
 pub fn render(document: &Document) -> Result<String> {
     let version = env!("CARGO_PKG_VERSION");
     let page = Page { document, dark_figures: dark_figures(), version };
     Ok(page.render()?)
 }
 
-/// Figures are drawn for a white page. On a dark one, a rule for each colour of the palette
-/// puts another in its place.
+/// Style rules that replace each colour of the palette on a dark page. Figures are drawn for a light
+/// one.
 fn dark_figures() -> String {
     let mut rules = String::new();
     for (light, dark) in PALETTE.pairs() {

@@ -1,11 +1,11 @@
-//! A document as GitHub-flavoured Markdown. Figures are files in `figures/` beside it.
+//! A document as GitHub-flavoured Markdown, with figures as files in `figures/`.
 
 use std::fmt::Write as _;
 
 use crate::document::{Align, Document, Element, Table};
 use crate::run_folder::FIGURES;
 
-/// The document as text.
+/// Renders a document.
 pub fn render(document: &Document) -> String {
     let mut out = format!("# {}\n\n{}\n", escape(&document.title), escape(&document.lead));
     for block in &document.blocks {
@@ -15,7 +15,7 @@ pub fn render(document: &Document) -> String {
     out
 }
 
-/// Some elements as text: a piece to go into another document.
+/// Renders elements to insert into another document.
 pub fn render_elements(elements: &[Element]) -> String {
     let mut out = String::new();
     push_all(&mut out, elements);
@@ -30,7 +30,7 @@ fn push_all(out: &mut String, elements: &[Element]) {
     }
 }
 
-/// Adds a paragraph. Two of them are a blank line apart.
+/// Adds a paragraph after a blank line.
 fn push(out: &mut String, text: &str) {
     out.push('\n');
     out.push_str(text);
@@ -56,13 +56,13 @@ fn render_element(element: &Element) -> String {
         Element::Figures(figures) => {
             let images = figures.iter().map(|figure| {
                 let caption = escape(&figure.caption);
-                // The text that stands in for an image is seldom seen: it is said before, too.
+                // Few readers see the alternative text of an image, so the caption comes before.
                 format!("**{caption}**\n\n![{caption}]({FIGURES}/{})", figure.file_name())
             });
             images.collect::<Vec<_>>().join("\n\n")
         }
         Element::Code { title, language, text } => {
-            // A fence ends at one of the same length; the text may hold some.
+            // A fence must be longer than any in the text.
             let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
             let fence = "`".repeat(3.max(longest + 1));
             let text = text.trim_end();
@@ -102,7 +102,7 @@ fn render_table(table: &Table) -> String {
     out
 }
 
-/// Plain text as Markdown that shows it. A line break would end a table's row.
+/// Escapes plain text. A line break would end a table row.
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut previous = ' ';
@@ -113,7 +113,7 @@ fn escape(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '&' => out.push_str("&amp;"),
             '\\' | '|' | '`' | '*' | '[' | ']' | '~' | '$' => out.extend(['\\', character]),
-            // Within a word an underscore is itself.
+            // An underscore within a word needs no escape.
             '_' => {
                 let next = characters.peek().copied().unwrap_or(' ');
                 if !(previous.is_alphanumeric() && next.is_alphanumeric()) {
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_markdown_reads_is_escaped() {
+    fn special_characters_are_escaped() {
         assert_eq!(escape("a|b *c* <d> e_f _g"), r"a\|b \*c\* &lt;d> e_f \_g");
         assert_eq!(escape("two\nlines"), "two lines");
     }

@@ -1,4 +1,4 @@
-//! How a number or a [`Document`](crate::document::Document) is written.
+//! Numbers as text, and documents and tables as HTML, Markdown, CSV and terminal text.
 
 pub mod csv;
 pub mod html;

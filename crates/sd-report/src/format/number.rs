@@ -1,9 +1,9 @@
-//! Numbers for people: three significant digits, and the unit.
+//! Numbers for people: three significant digits and a unit.
 
-/// What stands where there is no number.
+/// Placeholder for a missing number.
 pub const NONE: &str = "–";
 
-/// A count with three significant digits: `13`, `999`, `1.21 M`, `20.7 M`, `556 M`.
+/// A count with three significant digits and a decimal unit: `13`, `999`, `1.21 M`, `20.7 M`, `556 M`.
 pub fn count(count: u64) -> String {
     if count < 1000 {
         return count.to_string();
@@ -19,7 +19,7 @@ pub fn count(count: u64) -> String {
     unreachable!("the last unit returns")
 }
 
-/// A number of things: `1 epoch`, `20 epochs`.
+/// A count with its noun: `1 epoch`, `20 epochs`.
 pub fn plural(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
@@ -29,7 +29,7 @@ pub fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.1} %", fraction * 100.0) } else { real(fraction) }
 }
 
-/// A fraction, or that there is none.
+/// A fraction as a percentage, or [`NONE`].
 pub fn percent_or_none(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| NONE.to_owned(), percent)
 }
@@ -49,7 +49,7 @@ pub fn points(difference: f64) -> String {
     }
 }
 
-/// How much less `part` is than `whole`: `7.66×`; none where there is nothing to divide by.
+/// The ratio of `whole` to `part`: `7.66×`; [`NONE`] if `part` is 0.
 pub fn times(whole: u64, part: u64) -> String {
     if part == 0 {
         return NONE.to_owned();
@@ -57,7 +57,7 @@ pub fn times(whole: u64, part: u64) -> String {
     format!("{}×", three_digits(whole as f64 / part as f64))
 }
 
-/// `part` of `whole` as a percentage: `13.1 %`; none where there is nothing to divide by.
+/// `part` of `whole` as a percentage: `13.1 %`; [`NONE`] if `whole` is 0.
 pub fn share(part: u64, whole: u64) -> String {
     if whole == 0 { NONE.to_owned() } else { percent(part as f64 / whole as f64) }
 }
@@ -79,12 +79,12 @@ pub fn real(value: f64) -> String {
     }
 }
 
-/// A loss in a column: three decimals, so that the points stand below each other.
+/// A loss in a column: three decimals, so that the decimal points align.
 pub fn loss(value: f64) -> String {
     if value.is_finite() && value.abs() < 1e5 { minus(&format!("{value:.3}")) } else { real(value) }
 }
 
-/// A rate such as images a second, with three significant digits or as a whole number: `0.52`,
+/// A rate such as images per second, with three significant digits or as a whole number: `0.52`,
 /// `51.2`, `12345`.
 pub fn rate(value: f64) -> String {
     if !value.is_finite() {
@@ -145,7 +145,7 @@ pub fn bytes(bytes: u64) -> String {
     format!("{} {unit}", three_digits(value))
 }
 
-/// A tick of an axis whose ticks are `step` apart: as many decimals as tell them apart.
+/// A tick of an axis with ticks `step` apart, with as many decimals as the step has.
 pub fn tick(value: f64, step: f64) -> String {
     if value.abs() < step / 1e6 {
         return "0".to_owned();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn reals_keep_what_can_be_seen() {
+    fn reals_keep_significant_digits() {
         let values = [1.23456, 0.1, 1e-5, -2.5, 1.5e6, 0.0, f64::NAN, f64::NEG_INFINITY];
         let expected = ["1.2346", "0.1", "1e-5", "−2.5", "1.5e6", "0", "NaN", "−∞"];
         assert_eq!(values.map(real), expected);

@@ -2,7 +2,7 @@
 
 use crate::document::{Align, Table};
 
-/// The table as text, a line a row, its columns two spaces apart.
+/// Renders the table with one line per row and two spaces between columns.
 pub fn render(table: &Table) -> String {
     let headings: Vec<&str> = table.columns.iter().map(|column| column.title.as_str()).collect();
     let rows: Vec<Vec<&str>> = std::iter::once(headings)
@@ -31,7 +31,7 @@ mod tests {
     use crate::document::Column;
 
     #[test]
-    fn columns_stand_below_each_other() {
+    fn columns_are_aligned() {
         let mut table = Table::new([Column::text("exit"), Column::number("µs"), Column::text("")]);
         table.push(["a long one".to_owned(), "1.2".to_owned(), String::new()]);
         table.push(["–".to_owned(), "1234".to_owned(), "x".to_owned()]);

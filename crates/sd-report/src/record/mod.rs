@@ -1,10 +1,8 @@
-//! What a run writes down about itself: the contents of `summary.json`, `epochs.jsonl` and
-//! `environment.json`.
+//! Records of a run: `summary.json`, `epochs.jsonl` and `environment.json`.
 //!
-//! Accuracies are fractions between 0 and 1, losses are mean cross-entropies in nats, and the
-//! last of every list of exits is the deepest. JSON has no NaN: a number that is not finite is
-//! written as `null` and read back as NaN, so that a run whose loss blew up can still be
-//! reported.
+//! Accuracies are fractions between 0 and 1, losses are mean cross-entropies in nats, and lists of
+//! exits end with the deepest. JSON has no NaN: a number that is not finite is written as `null` and
+//! read back as NaN, so that diverged runs can still be reported.
 
 pub(crate) mod legacy;
 mod model;
@@ -21,12 +19,12 @@ use serde::{Deserialize, Serialize};
 /// are only added, and optional, keep the version.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// Parameters and multiply-accumulates of a network.
+/// Parameters and MACs of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
     /// Trainable parameters.
     pub params: u64,
-    /// Multiply-accumulates for one image.
+    /// Multiply-accumulates per image.
     pub macs: u64,
 }
 
@@ -34,15 +32,15 @@ pub struct Cost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// All epochs trained and evaluated.
+    /// Trained and evaluated completely.
     Finished,
-    /// Stopped on request or by a limit before its last epoch; can be resumed.
+    /// Stopped before its last epoch, on request or by a limit; can be resumed.
     Interrupted,
     /// Ended with an error.
     Failed,
 }
 
-/// A run's result: `summary.json`.
+/// The result of a run: `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// [`SCHEMA_VERSION`] of the program that wrote it.
@@ -66,72 +64,70 @@ pub struct RunRecord {
     pub objective_summary: Option<ObjectiveSummary>,
     /// Seed of every random stream of the run.
     pub seed: u64,
-    /// Epochs finished.
+    /// Finished epochs.
     pub epochs: u64,
-    /// Optimiser steps taken.
+    /// Optimiser steps.
     pub steps: u64,
-    /// Whether it finished before the last epoch that was asked for, because validation no longer
-    /// improved.
+    /// Whether early stopping ended it before the last configured epoch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped_early: bool,
-    /// Scores after the last epoch, shallow first, the deepest last.
+    /// Scores after the last epoch, the deepest exit last.
     pub exits: Vec<ExitScore>,
     /// Scores of the mean of all exits' logits after the last epoch.
     pub ensemble: EnsembleScore,
-    /// The network up to its deepest exit, without the shallow ones.
+    /// The network up to its deepest exit, without shallow exits.
     pub deployed: Cost,
-    /// The network with every exit, as it is trained.
+    /// The network with all exits, as trained.
     pub framework: Cost,
     /// The same network with dense convolutions, up to its deepest exit.
     pub dense_original: Option<Cost>,
-    /// The epoch that validation chose; `None` without a validation split.
+    /// The best epoch by validation accuracy; `None` without a validation split.
     pub best: Option<BestEpoch>,
-    /// Training throughput over the whole run.
+    /// Training images per second over the whole run.
     #[serde(deserialize_with = "null_is_nan")]
     pub images_per_second: f64,
-    /// Seconds of training alone, over all epochs, without evaluation.
+    /// Seconds of training over all epochs, without evaluation.
     #[serde(deserialize_with = "null_is_nan")]
     pub seconds: f64,
 }
 
-/// One exit after the last epoch. The scores are `None` until it is evaluated, which an
-/// interrupted run may not have come to.
+/// One exit after the last epoch. Scores are `None` if it was not evaluated, as in interrupted runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExitScore {
     /// Name of the exit.
     pub name: String,
-    /// Fraction of test images whose label is the first guess.
+    /// Test top-1 accuracy, 0 to 1.
     pub test_top1: Option<f64>,
-    /// Fraction of test images whose label is among the first five guesses.
+    /// Test top-5 accuracy, 0 to 1.
     pub test_top5: Option<f64>,
-    /// Mean cross-entropy on the test images. Also `None` when it was not finite.
+    /// Mean cross-entropy on the test images. Also `None` if it was not finite.
     pub test_loss: Option<f64>,
-    /// Parameters of the network when it ends at this exit and has no other.
+    /// Parameters of the network that ends at this exit and has no other.
     pub params: u64,
-    /// Multiply-accumulates for one image of that same network.
+    /// MACs per image of that network.
     pub macs: u64,
 }
 
-/// The mean of all exits' logits after the last epoch; `None` until evaluated.
+/// The mean of all exits' logits after the last epoch. Scores are `None` if it was not evaluated.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EnsembleScore {
-    /// Fraction of test images whose label is the first guess.
+    /// Test top-1 accuracy, 0 to 1.
     pub test_top1: Option<f64>,
-    /// Fraction of test images whose label is among the first five guesses.
+    /// Test top-5 accuracy, 0 to 1.
     pub test_top5: Option<f64>,
-    /// Mean cross-entropy on the test images. Also `None` when it was not finite.
+    /// Mean cross-entropy on the test images. Also `None` if it was not finite.
     pub test_loss: Option<f64>,
 }
 
-/// The epoch that the validation split chose, and its scores on the test set.
+/// The best epoch by validation accuracy, with its scores on the test set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BestEpoch {
     /// The epoch, from 1.
     pub epoch: u64,
-    /// Validation top-1 of the deepest exit, which chose the epoch.
+    /// Validation top-1 of the deepest exit, by which the epoch was chosen.
     #[serde(deserialize_with = "null_is_nan")]
     pub valid_top1: f64,
-    /// Test scores of every exit with that epoch's weights, the deepest last.
+    /// Test scores of every exit with the weights of that epoch, the deepest last.
     pub exits: Vec<ExitAccuracy>,
     /// Test scores of the mean of all exits' logits.
     pub ensemble: ExitAccuracy,
@@ -147,21 +143,21 @@ pub struct EpochRecord {
     /// Learning rate at the epoch's last step.
     #[serde(deserialize_with = "null_is_nan")]
     pub learning_rate: f64,
-    /// Seconds of training alone, without evaluation.
+    /// Seconds of training, without evaluation.
     #[serde(deserialize_with = "null_is_nan")]
     pub seconds: f64,
-    /// Training images a second in this epoch.
+    /// Training images per second in this epoch.
     #[serde(deserialize_with = "null_is_nan")]
     pub images_per_second: f64,
-    /// Mean training loss: the sum of `terms`.
+    /// Mean training loss, the sum of `terms`.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
-    /// The loss's terms by name, each with its weight applied.
+    /// The weighted terms of the loss by name.
     #[serde(deserialize_with = "nulls_are_nan")]
     pub terms: BTreeMap<String, f64>,
-    /// Every exit on the training images as they were trained on, the deepest last.
+    /// Every exit on the augmented training images, the deepest last.
     pub train: Vec<ExitAccuracy>,
-    /// Scores on the validation split, where there is one and this epoch was evaluated.
+    /// Scores on the validation split; `None` if this epoch was not evaluated.
     pub valid: Option<SplitScore>,
 }
 
@@ -179,10 +175,10 @@ pub struct SplitScore {
 pub struct ExitAccuracy {
     /// Name of the exit.
     pub name: String,
-    /// Fraction whose label is the first guess.
+    /// Top-1 accuracy, 0 to 1.
     #[serde(deserialize_with = "null_is_nan")]
     pub top1: f64,
-    /// Fraction whose label is among the first five guesses.
+    /// Top-5 accuracy, 0 to 1.
     #[serde(deserialize_with = "null_is_nan")]
     pub top5: f64,
     /// Mean cross-entropy.
@@ -191,8 +187,8 @@ pub struct ExitAccuracy {
 }
 
 impl EpochRecord {
-    /// The scores of every exit by the name of the split, `train` or `valid`, and those of the
-    /// ensemble on the latter.
+    /// Returns the scores of every exit with the name of the split, `train` or `valid`, and those of
+    /// the ensemble for the latter.
     pub fn scores(&self) -> impl Iterator<Item = (&'static str, &ExitAccuracy)> {
         let train = self.train.iter().map(|exit| ("train", exit));
         let valid = self.valid.iter().flat_map(|valid| valid.exits.iter().chain([&valid.ensemble]));
@@ -201,35 +197,35 @@ impl EpochRecord {
 }
 
 impl ExitAccuracy {
-    /// Its numbers by name, as curves and columns are called.
+    /// Returns its numbers with their names in curves and columns.
     pub const fn numbers(&self) -> [(&'static str, f64); 3] {
         [("top1", self.top1), ("top5", self.top5), ("cross_entropy", self.loss)]
     }
 }
 
-/// Where a run happened: `environment.json`. What needs no libtorch comes from
+/// Hardware and software of a run: `environment.json`. The values that need no libtorch come from
 /// [`Host::capture`](crate::Host::capture).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
     /// Version of the program.
     pub version: String,
-    /// Git commit of the folder it was started in; ends in `+` where tracked files had changed.
+    /// Git commit of the folder it was started in, with a final `+` if tracked files had changed.
     pub commit: Option<String>,
     /// The command line.
     pub command: String,
-    /// When it started, RFC 3339 in UTC.
+    /// Start time, RFC 3339 in UTC.
     pub started: String,
     /// Operating system and kernel.
     pub os: String,
     /// Model name of the processor.
     pub cpu: String,
-    /// Processor cores that the program may use.
+    /// Cores available to the program.
     pub cores: usize,
-    /// Threads that it was told to use.
+    /// Number of threads.
     pub threads: usize,
     /// Memory of the machine in bytes.
     pub memory_bytes: Option<u64>,
-    /// Device that trained, such as `cpu` or `cuda:0 (model)`.
+    /// Training device, such as `cpu` or `cuda:0 (model)`.
     pub device: String,
     /// Number format of the arithmetic, such as `f32` or `bf16`.
     pub precision: String,
@@ -253,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_are_not_finite_come_back_as_nan() {
+    fn numbers_that_are_not_finite_are_read_back_as_nan() {
         let epoch = EpochRecord {
             epoch: 1,
             step: 10,

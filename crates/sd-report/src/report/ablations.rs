@@ -1,4 +1,4 @@
-//! One value at a time: experiments that differ from a base in a single value or choice.
+//! Ablations: experiments that differ from a base in a single value or variant.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "ablations", title: "Ablations", build };
 
-const EXPLANATION: &str = "Each table changes one value of its base, or one choice with the values \
-    that it alone has. Test top-1 after the last epoch; differences to the base are of the deepest \
-    exit, in points, and may be the seeds' where there is one seed. A base is the configuration \
-    from which most of those that are in no table before differ so.";
+const EXPLANATION: &str = "Each table changes one value of its base, or replaces one variant. Accuracies \
+    are test top-1 after the last epoch. “− base” is the difference at the deepest exit, in points; \
+    differences between single seeds may be noise. The base is the configuration that differs in one \
+    value or variant from the most others; further bases follow until every such pair has appeared.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
@@ -55,11 +55,11 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// The base's value of a key, and the others' with the experiments that have them.
+/// The base's value of a key, and the values of the experiments that differ from it.
 type Values<'t, 'a> = (String, Vec<(String, &'t Experiment<'a>)>);
 
-/// The experiment from which most of the unseen differ in one value, of equals that from which most
-/// differ in one value or choice, the first of several; none if all unseen are alone.
+/// The experiment from which the most unseen ones differ in one value; among equals, from which the
+/// most differ in one value or variant, then the first. `None` if there is no such pair left.
 fn base<'t, 'a>(
     experiments: &'t [Experiment<'a>],
     unseen: &[&Experiment],
@@ -78,7 +78,7 @@ fn among(experiments: &[&Experiment], experiment: &Experiment) -> bool {
     experiments.iter().any(|other| std::ptr::eq(*other, experiment))
 }
 
-/// The only difference of two experiments of one network.
+/// The difference of two experiments with the same network, if there is exactly one.
 fn difference(base: &Experiment, other: &Experiment) -> Option<Difference> {
     if base.labels.network != other.labels.network {
         return None;
@@ -103,7 +103,7 @@ fn table(key: &str, base: &Experiment, values: &[(String, &Experiment)], recipe:
     table
 }
 
-/// What to sort by: numbers by size, before labels, which stay as they are.
+/// A sort key that puts numbers in order before text, which keeps its order.
 fn number(value: &str) -> f64 {
     let first = value.split(' ').next().unwrap_or_default();
     first.parse().unwrap_or(f64::INFINITY)

@@ -1,4 +1,4 @@
-//! The epoch that validation chose beside the last one.
+//! The best epoch, as chosen by validation, beside the last one.
 
 use super::run_names::names;
 use super::section::Section;
@@ -32,7 +32,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     for (record, best, name) in chosen {
         let subject = if several { format!("{name}: validation") } else { "Validation".to_owned() };
         elements.push(Element::Paragraph(format!(
-            "{subject} top-1 of the deepest exit, {}, chose epoch {} of {}. The test set chose nothing.",
+            "{subject} top-1 of the deepest exit, {}, chose epoch {} of {}. The test set was not used to choose.",
             percent(best.valid_top1),
             best.epoch,
             record.epochs,

@@ -1,4 +1,4 @@
-//! Whether each exit is right as often as it says.
+//! Calibration: whether the confidence of each exit matches its accuracy.
 
 use super::run_names::names;
 use super::section::Section;
@@ -12,11 +12,10 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "calibration", title: "Calibration", build };
 
-const EXPLANATION: &str = "On the test set, after the last epoch. NLL is the mean negative \
-    log-likelihood of the labels, in nats. An exit's confidence is the probability of its first \
-    guess; above its accuracy, in points, it is too sure of itself. ECE, the expected calibration \
-    error, is how far accuracy and confidence are apart within a bin of equal confidences, the mean \
-    over the images";
+const EXPLANATION: &str = "Test set, after the last epoch. NLL: mean negative log-likelihood of the \
+    labels, in nats. Confidence: mean probability of the predicted class; above top-1, the exit is \
+    overconfident (“− top-1” in points). ECE: expected calibration error, the distance between \
+    accuracy and confidence within bins of equal width, averaged over the images";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let known: Vec<(String, &EvaluationRecord)> = names(runs)
@@ -31,14 +30,14 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
             elements.push(Element::Table(table(evaluation)));
             elements.push(Element::Figures(vec![figure(evaluation)?]));
             format!(
-                "{EXPLANATION} ({BINS} bins, Guo et al. 2017); in the figure, a full bar \
-                is a bin's accuracy, up to its confidence where that is less, and the pale part is \
-                what the two are apart; the wider, the more images."
+                "{EXPLANATION} ({BINS} bins, Guo et al. 2017). In the figure, full bars are the \
+                lower of accuracy and confidence of a bin, pale bars the gap between them; wider \
+                bars have more images."
             )
         }
         known => {
             elements.push(Element::Table(side_by_side(known)));
-            format!("{EXPLANATION} ({BINS} bins, Guo et al. 2017). Of the deepest exits.")
+            format!("{EXPLANATION} ({BINS} bins, Guo et al. 2017). Deepest exits only.")
         }
     };
     elements.push(Element::Paragraph(explanation));
@@ -93,7 +92,7 @@ fn figure(evaluation: &EvaluationRecord) -> Result<Figure> {
     let panels: Vec<Panel> = panels.collect();
     reliability_diagram::draw(
         "reliability",
-        "Reliability: accuracy by confidence, and each exit's ECE",
+        "Reliability: accuracy by confidence, with the ECE of each exit",
         &panels,
     )
 }

@@ -1,4 +1,4 @@
-//! Which classes are recognised, and which are not.
+//! Accuracy by class.
 
 use super::section::Section;
 use crate::document::{Column, Element, Table};
@@ -9,17 +9,17 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "classes", title: "Accuracy by class", build };
 
-/// Classes that are all shown; of more, the worst and the best.
+/// Up to this many classes are all shown; of more, the worst and the best.
 const ALL: usize = 24;
-/// How many of either.
+/// Number of worst and of best classes.
 const EXTREMES: usize = 10;
 
-const EXPLANATION: &str = "Fraction of each class's test images that is recognised, after the last \
-    epoch. Classes stand by the deepest exit's accuracy, which also says for what they are mistaken \
-    most often.";
+const EXPLANATION: &str = "Share of each class's test images that are classified correctly, after the \
+    last epoch. Classes are sorted by the accuracy of the deepest exit, whose most frequent mistake \
+    is in the last column.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
-    // Of several runs there would be more numbers than anybody compares.
+    // For several runs these would be more numbers than anybody compares.
     let [Run { evaluation: Some(evaluation), .. }] = runs else { return Ok(Vec::new()) };
     let Some(deepest) = evaluation.exits.last() else { return Ok(Vec::new()) };
     let mut order: Vec<(usize, f64)> = deepest
@@ -48,7 +48,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
 fn table(evaluation: &EvaluationRecord, deepest: &ExitEvaluation, classes: &[usize]) -> Table {
     let exits = evaluation.all().map(|exit| Column::number(exit.name.clone()));
     let columns = [Column::text("Class"), Column::number("Images")].into_iter().chain(exits);
-    let mut table = Table::new(columns.chain([Column::text("Taken for")]));
+    let mut table = Table::new(columns.chain([Column::text("Mistaken for")]));
     for &class in classes {
         let row = &deepest.confusion[class];
         let images: u64 = row.iter().sum();
@@ -66,8 +66,8 @@ fn table(evaluation: &EvaluationRecord, deepest: &ExitEvaluation, classes: &[usi
     table
 }
 
-/// The other class that takes the most of a label's images, the first of several; none if all are
-/// recognised.
+/// The class that images with this label are most often mistaken for, the first of several; `None`
+/// if all are classified correctly.
 fn mistaken_for(row: &[u64], label: usize) -> Option<usize> {
     let others = (0..row.len()).filter(|&class| class != label && row[class] > 0);
     others.reduce(|most, next| if row[next] > row[most] { next } else { most })

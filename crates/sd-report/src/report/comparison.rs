@@ -1,4 +1,4 @@
-//! Networks side by side: what each costs, and how accurate every exit is.
+//! Networks side by side: costs, and accuracy of every exit.
 
 use super::experiment::{Experiment, shallow_exits};
 use super::recipe::Recipe;
@@ -12,15 +12,15 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "comparison", title: "Comparison", build };
 
-const EXPLANATION: &str = "Only runs of one recipe stand in one table. Accuracies are of one seed, \
-    or the mean ± sample standard deviation over several. − dense and − BYOT are how much more \
-    accurate the deepest exit is, in points, than that of the dense plain original of the network, \
-    and than that of the same backbone with BYOT's exits; where there are several of these, than \
-    the one whose configuration differs least. A difference of single seeds may be the seeds'. \
-    exit1 is a network's first exit, whatever stage it is on.";
+const EXPLANATION: &str = "Each table compares runs of one recipe. Accuracies are those of one seed, or \
+    mean ± sample standard deviation over several. “− dense” and “− BYOT” are the differences at the \
+    deepest exit, in points, to the dense network without exits and to the same backbone with BYOT's \
+    exits; if there are several, to the one with the closest configuration. Differences between \
+    single seeds may be noise. exit1 is the first exit of a network, whatever its stage.";
 
-const COSTS: &str = "Deployed is the network up to its deepest exit, without the others; framework \
-    is with every exit, as trained; each exit's column is the network that ends there.";
+const COSTS: &str = "Deployed is the network up to its deepest exit, without the shallow exits; whole \
+    framework is the network with all exits, as trained; the column of an exit is the network that \
+    ends there.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
@@ -105,7 +105,7 @@ fn costs(experiments: &[Experiment], labels: RowLabels) -> Table {
             )
         });
         let cells: Vec<_> = first.into_iter().chain(deployed).chain(exits).collect();
-        // What trains differently costs the same.
+        // Networks that only train differently cost the same.
         if table.rows.iter().all(|row| row.cells != cells) {
             table.push(cells);
         }

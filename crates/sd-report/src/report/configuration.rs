@@ -1,4 +1,4 @@
-//! The configuration as the run resolved it.
+//! The resolved configuration.
 
 use super::run_names::names;
 use super::section::Section;

@@ -1,4 +1,4 @@
-//! Which classes are taken for which.
+//! Confusion matrix and most frequent mistakes.
 
 use super::section::Section;
 use crate::document::{Column, Element, Table};
@@ -10,9 +10,9 @@ use crate::run_folder::{EVALUATION, Run};
 
 pub(super) const SECTION: Section = Section { id: "confusion", title: "Confusion", build };
 
-/// Pairs in the table.
+/// Pairs of classes in the table.
 const PAIRS: usize = 10;
-/// Classes of which the matrix can still be drawn: of more, a cell is less than two pixels.
+/// Maximum number of classes to draw: with more, a cell is narrower than two pixels.
 const DRAWN: usize = 200;
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
@@ -20,8 +20,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let Some(deepest) = evaluation.exits.last() else { return Ok(Vec::new()) };
     let mut elements = Vec::new();
     if evaluation.classes.len() <= DRAWN {
-        let caption =
-            "Confusion of the deepest exit: labels by row, what they are taken for by column";
+        let caption = "Confusion of the deepest exit: labels by row, predictions by column";
         let figure =
             confusion_matrix::draw("confusion", caption, &evaluation.classes, &deepest.confusion)?;
         elements.push(Element::Figures(vec![figure]));
@@ -32,14 +31,14 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         elements.push(Element::Table(table(evaluation, &deepest.confusion, &pairs)));
     }
     elements.push(Element::Paragraph(format!(
-        "On the test set, after the last epoch. The stronger a cell, the more of its label's images \
-         are in it; right ones are on the diagonal, in another colour. {EVALUATION} has the matrix \
-         of every exit."
+        "Test set, after the last epoch. Stronger cells hold a larger share of the images of their \
+         label; correct predictions are on the diagonal, in another colour. {EVALUATION} has the \
+         matrix of every exit."
     )));
     Ok(elements)
 }
 
-/// The pairs of a label and another class that it is taken for, the most frequent first.
+/// Pairs of a label and a wrong prediction, the most frequent first.
 fn pairs(confusion: &[Vec<u64>]) -> Vec<(usize, usize)> {
     let mut pairs: Vec<(usize, usize)> = (0..confusion.len())
         .flat_map(|label| (0..confusion.len()).map(move |class| (label, class)))
@@ -53,10 +52,10 @@ fn pairs(confusion: &[Vec<u64>]) -> Vec<(usize, usize)> {
 fn table(evaluation: &EvaluationRecord, confusion: &[Vec<u64>], pairs: &[(usize, usize)]) -> Table {
     let mut table = Table::new([
         Column::text("Label"),
-        Column::text("Taken for"),
+        Column::text("Mistaken for"),
         Column::number("Images"),
-        Column::number("of the label's"),
-        Column::number("The other way"),
+        Column::number("of the label"),
+        Column::number("Reverse"),
     ]);
     for &(label, class) in pairs {
         table.push([

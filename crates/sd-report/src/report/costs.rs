@@ -1,4 +1,4 @@
-//! What is deployed, what is trained, and what both replace.
+//! Costs of the deployed network, the framework and the dense original.
 
 use super::run_names::names;
 use super::section::Section;

@@ -1,4 +1,4 @@
-//! How the training went, epoch by epoch.
+//! Training curves.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,15 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "curves", title: "Training", build };
 
-const EXPLANATION: &str = "Losses compare only where objective and exits are the same, for they are \
-    sums over the exits.";
+const EXPLANATION: &str = "Losses are sums over the exits: they compare only between runs with the same \
+    objective and exits.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
     if let [run] = runs {
         elements.extend(Element::drawn(of_one(&run.epochs))?);
     } else {
-        // What has no epoch yet would leave the others without a curve in common.
+        // A run without epochs would leave its experiment without a mean curve.
         let groups = Recipe::all(runs.iter().filter(|run| !run.epochs.is_empty()));
         for (index, recipe) in groups.iter().enumerate() {
             let plots = of_several(&recipe.experiments, &figure_suffix(index));
@@ -48,7 +48,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         }
         if run.epochs_truncated {
             elements.push(Element::Notice(format!(
-                "{prefix}epochs.jsonl ends in half a line, which is left out."
+                "{prefix}epochs.jsonl ends in an incomplete line, which is ignored."
             )));
         }
     }
@@ -89,7 +89,7 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
         strong: true,
     }];
     let terms: BTreeSet<_> = epochs.iter().flat_map(|epoch| epoch.terms.keys()).collect();
-    // The sum of a single term is that term.
+    // A single term is the loss itself.
     if terms.len() > 1 {
         loss.extend(terms.into_iter().map(|term| Line {
             name: term.clone(),
@@ -111,7 +111,7 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
     ]
 }
 
-/// A line for each configuration of a recipe: the mean over its seeds.
+/// A line for each experiment of a recipe: the mean over its seeds.
 fn of_several(experiments: &[Experiment], number: &str) -> Vec<Plot> {
     let runs = || experiments.iter().flat_map(|experiment| &experiment.runs);
     let all_validated = runs().all(|run| accuracies(&run.epochs).0 == Split::Validation);
@@ -152,7 +152,7 @@ fn of_several(experiments: &[Experiment], number: &str) -> Vec<Plot> {
     ]
 }
 
-/// The mean of the curves at each epoch that all of them have.
+/// The mean of the curves at the epochs that all of them have.
 fn mean_curve(curves: Vec<Vec<(f64, f64)>>) -> Vec<(f64, f64)> {
     let Some((first, others)) = curves.split_first() else { return Vec::new() };
     let mean_at = |&(epoch, value): &(f64, f64)| {
@@ -181,7 +181,7 @@ fn points(epochs: &[EpochRecord], of: impl Fn(&EpochRecord) -> f64) -> Vec<(f64,
     epochs.iter().map(|epoch| (epoch.epoch as f64, of(epoch))).collect()
 }
 
-/// Which images an accuracy is of.
+/// The images that accuracies were measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Split {
     Validation,
@@ -198,7 +198,7 @@ impl std::fmt::Display for Split {
 }
 
 impl Split {
-    /// The epochs that have scores on it, and these.
+    /// The scores of each epoch that has some.
     fn of(self, epochs: &[EpochRecord]) -> Vec<(f64, Vec<ExitAccuracy>)> {
         let scores = |epoch: &EpochRecord| match self {
             Self::Validation => epoch.valid.as_ref().map(|valid| valid.exits.clone()),
@@ -208,7 +208,7 @@ impl Split {
     }
 }
 
-/// Scores on the validation split; on the training images where there is none.
+/// Scores on the validation split, or on the training images if there is none.
 fn accuracies(epochs: &[EpochRecord]) -> (Split, Vec<(f64, Vec<ExitAccuracy>)>) {
     let validation = Split::Validation.of(epochs);
     if validation.is_empty() {

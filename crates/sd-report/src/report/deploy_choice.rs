@@ -1,4 +1,4 @@
-//! The exit to deploy: of each network the one that the validation images chose.
+//! The exit to deploy, chosen for each network by validation.
 
 use super::experiment::{Experiment, score, valid_top1};
 use super::recipe::Recipe;
@@ -14,17 +14,17 @@ use crate::stats::mean;
 pub(super) const SECTION: Section =
     Section { id: "deploy-choice", title: "The exit to deploy", build };
 
-/// A compressed network has at most the dense original's parameters over this.
+/// A compressed network has at most this fraction (one over it) of the dense original's parameters.
 const COMPRESSION: u64 = 5;
 
-const EXPLANATION: &str = "Of each network the exit that was most accurate on the validation images \
-    after the last epoch, in the mean of the seeds; the test images chose nothing. Where that one has \
-    more than a fifth of the dense original's parameters, the most accurate of those with at most a \
-    fifth follows, if there is one. Parameters and MACs are of the network that ends at the exit, \
-    and their shares those of the dense original's. \
-    − dense is how much more accurate it is on the test images, in points, than the dense plain \
-    original, of several the one whose configuration differs least. Accuracies are of one seed, or \
-    the mean ± sample standard deviation over several; a difference of single seeds may be the seeds'.";
+const EXPLANATION: &str = "For each network, the exit with the highest validation accuracy after the last \
+    epoch, averaged over the seeds; the test set was not used to choose. If that exit has more than a \
+    fifth of the dense original's parameters, the best exit with at most a fifth follows. Parameters \
+    and MACs are those of the network that ends at the exit, “of dense” their share of the dense \
+    original's. “− dense” is the difference in test accuracy, in points, to the dense network without \
+    exits; if there are several, to the one with the closest configuration. Accuracies are those of \
+    one seed, or mean ± sample standard deviation over several; differences between single seeds may \
+    be noise.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
@@ -45,7 +45,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// Each experiment that has a validation split: its best exit, and its best small one.
+/// The best exit and the best small one of each experiment with a validation split.
 fn choices(experiments: &[Experiment]) -> Table {
     let numbers = ["Validation", "Test", "− dense", "Params", "of dense", "MACs", "of dense"];
     let columns = ["Run", "Exit", "Seeds"].map(Column::text);
@@ -78,7 +78,7 @@ fn choices(experiments: &[Experiment]) -> Table {
     table
 }
 
-/// The best exit and, where that is too large for a compressed network, the best that is not.
+/// The best exit and, if it is too large for a compressed network, the best small enough one.
 fn worth_deploying<'a>(experiment: &Experiment<'a>) -> Vec<(&'a ExitScore, Vec<f64>)> {
     let best = chosen(experiment, u64::MAX);
     let most = experiment.record().dense_original.map(|dense| dense.params / COMPRESSION);
@@ -87,8 +87,8 @@ fn worth_deploying<'a>(experiment: &Experiment<'a>) -> Vec<(&'a ExitScore, Vec<f
     best.into_iter().chain(small).collect()
 }
 
-/// Of the exits with at most `most` parameters the one with the highest mean validation top-1, the
-/// cheaper of equals, and its top-1 of each seed.
+/// The exit with the highest mean validation top-1 among those with at most `most` parameters, the
+/// shallower of equals, and its top-1 for each seed.
 fn chosen<'a>(experiment: &Experiment<'a>, most: u64) -> Option<(&'a ExitScore, Vec<f64>)> {
     let valid = |exit: &ExitScore| -> Vec<f64> {
         experiment.runs.iter().filter_map(|run| valid_top1(run, &exit.name)).collect()

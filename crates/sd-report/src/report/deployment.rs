@@ -1,4 +1,4 @@
-//! The exported network: how large, how accurate, how fast, and in which runtime.
+//! Exported networks: size, accuracy and speed in each runtime.
 
 use std::collections::BTreeMap;
 
@@ -12,22 +12,23 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "deployment", title: "Deployment", build };
 
-/// What has every exit's network to itself, and what all exits share.
+/// Name of the export that ends at the deepest exit.
 const DEEPEST: &str = "deepest";
-/// Staged networks, and what chose their thresholds.
+/// Names of the staged exports, and the limit that their thresholds keep.
 const STAGED: [(&str, &str); 2] =
     [("staged", "half a point of top-1"), ("half", "half of the MACs")];
 
-const EXPLANATION: &str = "An exit's file ends there and has no exit before it; staged is one file \
-    for each exit, of which an image runs those up to the one it leaves at; on the validation split \
-    its thresholds cost at most half a point of top-1, and those of half, which is staged too, at \
-    most half of the MACs; the time and share of the MACs of both are means over test images. Each \
-    runtime was a process of its own, all in turns; preparing the images is left out. libtorch and \
-    PyTorch run the same network unexported, on random images, in 32 bits; the memory of a runtime \
-    includes loading the file and the test images.";
+const EXPLANATION: &str = "The file of an exit ends at that exit and has no other. “staged” has one file \
+    per exit, and an image runs through them until it exits: on the validation split, its thresholds \
+    cost at most half a point of top-1. “half” is staged too, with thresholds that use at most half \
+    of the MACs. Times and MACs of both are means over test images. Each runtime ran in its own \
+    process, in turns; preparing the images is not included. libtorch and PyTorch run the same \
+    network without export, on random images, in 32 bits. Peak memory includes loading the file and \
+    the test images.";
 
-const FORMS: &str = "qdq is 8 bits for ONNX Runtime (ort), convinteger 8 bits for the others; each \
-    was scored on all test images in a runtime that it is meant for, the deepest exit in all.";
+const FORMS: &str = "qdq is the 8-bit form for ONNX Runtime (ort), convinteger the one for the other \
+    runtimes. Each was scored on all test images in a runtime that it is meant for, the deepest exit \
+    in all.";
 
 type Paces = BTreeMap<(usize, String, Engine), Pace>;
 
@@ -50,11 +51,11 @@ fn of_one(record: &DeployRecord) -> Vec<Element> {
         Element::Highlights(highlights(record, &paces)),
         Element::Table(files(record)),
         Element::Paragraph(FORMS.to_owned()),
-        Element::Heading("From a process's start to its first label".to_owned()),
+        Element::Heading("Time from process start to first label".to_owned()),
         Element::Table(starts(record)),
     ];
     let engines = engines([&paces]);
-    // libtorch and PyTorch measure a whole evaluation too, in batches of its own.
+    // libtorch and PyTorch also measure a whole evaluation, with another batch size.
     let exported = paces.keys().filter(|(_, model, _)| record.model(model).is_some());
     let mut batches: Vec<usize> = exported.map(|(batch, ..)| *batch).collect();
     batches.dedup();
@@ -62,8 +63,8 @@ fn of_one(record: &DeployRecord) -> Vec<Element> {
         let seconds = |pace: &Pace| pace.median().map(time);
         let per_second = |pace: &Pace| pace.median().map(|median| rate(batch as f64 / median));
         elements.push(Element::Heading(match batch {
-            1 => "Time of an image, one by one".to_owned(),
-            _ => format!("Images a second in batches of {batch}"),
+            1 => "Time per image at batch size 1".to_owned(),
+            _ => format!("Images per second at batch size {batch}"),
         }));
         let cell: &dyn Fn(&Pace) -> Option<String> =
             if batch == 1 { &seconds } else { &per_second };
@@ -71,14 +72,14 @@ fn of_one(record: &DeployRecord) -> Vec<Element> {
     }
     if let Some(&batch) = batches.first() {
         let peak = |pace: &Pace| pace.peak_memory_bytes.map(bytes);
-        elements.push(Element::Heading(format!("Peak memory, batch {batch}")));
+        elements.push(Element::Heading(format!("Peak memory at batch size {batch}")));
         elements.push(Element::Table(grid(record, &paces, batch, &engines, &peak)));
     }
     elements.push(Element::Paragraph(format!("{EXPLANATION} {}", how(record))));
     elements
 }
 
-/// The machine, and how often.
+/// The machine and the number of rounds.
 fn how(record: &DeployRecord) -> String {
     let peers = record.rounds.first().and_then(|round| round.peers.first());
     let machine = peers.map(|peer| {
@@ -100,26 +101,22 @@ fn highlights(record: &DeployRecord, paces: &Paces) -> Vec<Highlight> {
     };
     let model = record.model(DEEPEST);
     add("Model", model.map(|model| bytes(model.bytes)), "the deepest exit's file".to_owned());
-    add("Program", Some(bytes(record.program_bytes)), "stripped, nothing beside it".to_owned());
-    add(
-        "First label",
-        record.first_label().map(time),
-        "from the program's start to its end".to_owned(),
-    );
+    add("Program", Some(bytes(record.program_bytes)), "stripped, standalone".to_owned());
+    add("First label", record.first_label().map(time), "from program start to end".to_owned());
     for (name, limit) in STAGED {
         let Some((ratio, engine)) = over_whole(name, paces) else { continue };
         let top1 = |model: Option<&ExportedModel>| model.and_then(ExportedModel::top1);
         let lost = top1(record.model(name)).zip(top1(model));
         let lost = lost.map(|(staged, whole)| staged - whole);
         let lost = lost.map_or_else(String::new, |lost| format!(", {} points", points(lost)));
-        let note = format!("of the time without, {}{lost}", engine.name);
+        let note = format!("of the time without early exit, {}{lost}", engine.name);
         add(&format!("Early exit, {limit}"), Some(percent(ratio)), note);
     }
     all
 }
 
-/// Time of a staged network over the deepest exit's, an image at a time, on the fewest threads of
-/// the engine that is the fastest without early exit.
+/// Time of a staged network over that of the deepest exit, at batch size 1 with the fewest threads,
+/// in the engine that is the fastest without early exit.
 fn over_whole(name: &str, paces: &Paces) -> Option<(f64, Engine)> {
     let threads = paces.keys().map(|(_, _, engine)| engine.threads).min()?;
     let of = |model: &str, engine: &Engine| {
@@ -177,7 +174,7 @@ fn starts(record: &DeployRecord) -> Table {
     table
 }
 
-/// Where an engine stands: this project's runtimes before libtorch and PyTorch.
+/// Position of an engine: exported runtimes before libtorch and PyTorch.
 fn rank(name: &str) -> usize {
     let known = RUNTIMES.iter().chain(&["libtorch"]);
     known.clone().position(|known| *known == name).unwrap_or(known.count())
@@ -217,7 +214,7 @@ fn grid(
     table
 }
 
-/// A row for each run: its deepest exit, an image at a time.
+/// A row for each run: its deepest exit at batch size 1.
 fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
     let all: Vec<Paces> = known.iter().map(|(_, record)| record.paces()).collect();
     let titles = engines(&all);
@@ -242,8 +239,8 @@ fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
         });
         table.push(cells.into_iter().chain(times));
     }
-    let explanation = "The file of each run's deepest exit, and the time of an image, one by one. \
-        Times of different runs compare only where one `cargo xtask bench deploy` measured them in \
+    let explanation = "The file of each run's deepest exit, and its time per image at batch size 1. \
+        Times of different runs compare only if the same `cargo xtask bench deploy` measured them in \
         turns.";
     vec![Element::Table(table), Element::Paragraph(explanation.to_owned())]
 }

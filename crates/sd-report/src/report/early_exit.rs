@@ -1,25 +1,25 @@
-//! What early exit saves, and what it costs in accuracy.
+//! Early exit: MACs saved and accuracy lost.
 
 use super::run_names::names;
 use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
-use crate::evaluation::{EarlyExit, EvaluationRecord, ExitRule, Setting};
+use crate::evaluation::{EarlyExit, EvaluationRecord, ExitRule, OperatingPoint};
 use crate::figure::{Line, Mark, Plot, Range, Ticks};
 use crate::format::number::{NONE, percent, percent_or_none, points, real, share};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "early-exit", title: "Early exit", build };
 
-const EXPLANATION: &str = "An image leaves at the first exit whose confidence is high enough or \
-    whose entropy is low enough, or (patience) where exits in a row agree; alone is the network cut \
-    off at one exit, without early exit. Of a rule's values within the budget on the validation \
-    images, the one that is most accurate there was taken; what is shown is the test set's. Budgets \
-    and shares are of the deepest exit without shallow ones. A rule that has no value within a \
-    budget is left out; where there is none, the first exit alone costs more.";
+const EXPLANATION: &str = "An image leaves at the first exit that is confident enough (confidence), whose \
+    entropy is low enough (entropy), or that agrees with the exits before it (patience); alone is the \
+    network cut off at one exit, without early exit. For each rule, the threshold within the budget \
+    that was most accurate on the validation images is shown, with its test results. Budgets and \
+    MACs are relative to the deepest exit without shallow exits. Rules without a threshold within a \
+    budget are left out; if there is none, even the first exit costs more.";
 
 const OF_SEVERAL: &str = "Test top-1 of the deepest exit, and of early exit by confidence at budgets \
-    of the deepest exit's MACs; the validation split chose each run's values.";
+    relative to the deepest exit's MACs. The thresholds were chosen on the validation images.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let known: Vec<(String, &EvaluationRecord, &EarlyExit)> = names(runs)
@@ -36,7 +36,8 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         [(_, evaluation, early)] if runs.len() == 1 => {
             elements.extend(Element::drawn([plot(evaluation, early)])?);
             elements.push(Element::Table(budgets(evaluation, early)));
-            let chose = format!("{} validation images chose the values. ", early.valid_images);
+            let chose =
+                format!("Thresholds were chosen on {} validation images. ", early.valid_images);
             elements.push(Element::Paragraph(chose + EXPLANATION));
         }
         known => {
@@ -47,18 +48,18 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// The exits' names with what they score alone.
+/// The name of each exit with the score of the network cut off there.
 fn alone<'a>(
     evaluation: &'a EvaluationRecord,
     early: &'a EarlyExit,
-) -> impl Iterator<Item = (&'a str, &'a Setting)> {
+) -> impl Iterator<Item = (&'a str, &'a OperatingPoint)> {
     let curves = early.curves.iter().filter(|curve| curve.rule == ExitRule::Alone);
     let settings = curves.flat_map(|curve| &curve.settings);
     evaluation.exits.iter().map(|exit| exit.name.as_str()).zip(settings)
 }
 
 fn plot(evaluation: &EvaluationRecord, early: &EarlyExit) -> Plot {
-    let point = |setting: &Setting| (early.share(setting.test.macs), setting.test.top1);
+    let point = |setting: &OperatingPoint| (early.share(setting.test.macs), setting.test.top1);
     let rules = early.curves.iter().filter(|curve| curve.rule != ExitRule::Alone);
     let lines = rules.map(|curve| Line {
         name: curve.rule.name().to_owned(),
@@ -72,7 +73,7 @@ fn plot(evaluation: &EvaluationRecord, early: &EarlyExit) -> Plot {
             .collect(),
         strong: curve.rule == ExitRule::Confidence,
     });
-    // The deepest stands at the whole, where the names of the lines begin.
+    // The deepest exit lies at the right edge, where the names of the lines begin.
     let shallow = evaluation.exits.len().saturating_sub(1);
     let marks = alone(evaluation, early).enumerate().map(|(exit, (name, setting))| Mark {
         name: if exit < shallow { name.to_owned() } else { String::new() },
@@ -81,9 +82,8 @@ fn plot(evaluation: &EvaluationRecord, early: &EarlyExit) -> Plot {
     });
     Plot {
         name: "early-exit".to_owned(),
-        caption: "Test top-1 against mean MACs; dots are the budgets, rings each exit alone"
-            .to_owned(),
-        x_label: "MACs, of the deepest exit's",
+        caption: "Test top-1 against mean MACs; dots: budgets, rings: single exits".to_owned(),
+        x_label: "MACs relative to the deepest exit",
         x: Ticks::Percent,
         y: Ticks::Percent,
         x_range: Range::Zero,
@@ -98,7 +98,7 @@ pub(super) fn budgets(evaluation: &EvaluationRecord, early: &EarlyExit) -> Table
     let first = [
         Column::text("Budget"),
         Column::text("Rule"),
-        Column::text("Value"),
+        Column::text("Threshold"),
         Column::number("Top-1"),
         Column::number("− deepest"),
         Column::number("MACs"),
@@ -136,7 +136,7 @@ pub(super) fn budgets(evaluation: &EvaluationRecord, early: &EarlyExit) -> Table
 }
 
 /// `≥ 0.83`, `≤ 0.12`, `2 agree`, `exit2`.
-fn value(evaluation: &EvaluationRecord, rule: ExitRule, setting: &Setting) -> String {
+fn value(evaluation: &EvaluationRecord, rule: ExitRule, setting: &OperatingPoint) -> String {
     let Some(value) = setting.value else { return "no early exit".to_owned() };
     match rule {
         ExitRule::Confidence => format!("≥ {}", real(value)),
@@ -149,7 +149,7 @@ fn value(evaluation: &EvaluationRecord, rule: ExitRule, setting: &Setting) -> St
     }
 }
 
-/// A row for each run: the deepest exit, and what is left of its accuracy at each budget.
+/// A row for each run: accuracy of the deepest exit and at each budget.
 fn side_by_side(known: &[(String, &EvaluationRecord, &EarlyExit)]) -> Table {
     let budgets = known.iter().flat_map(|(_, _, early)| &early.budgets).map(|budget| budget.share);
     let mut shares: Vec<f64> = Vec::new();

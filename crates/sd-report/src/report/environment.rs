@@ -1,4 +1,4 @@
-//! Where the runs happened.
+//! Hardware and software of the runs.
 
 use super::run_names::names;
 use super::section::Section;
@@ -31,7 +31,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// A row for each run; `None` where no run says where it was.
+/// A row for each run; `None` if no run has an environment.
 fn side_by_side(runs: &[Run]) -> Option<Table> {
     let rows: Vec<(String, Vec<(&str, Cell)>)> = runs
         .iter()

@@ -5,7 +5,7 @@ use crate::document::{Column, Table};
 use crate::record::{EnsembleScore, RunRecord, Status};
 use crate::run_folder::Run;
 
-/// Name, in the column of exits, of the mean of all of them.
+/// Name of the mean of all exits in the column of exits.
 const ENSEMBLE: &str = "ensemble";
 
 /// Returns the exact numbers of the report, one row per run and exit, for scripts.
@@ -87,7 +87,7 @@ fn row(
     about.into_iter().chain(when).chain(scores).chain(rest)
 }
 
-/// As many digits as it takes to read the same number back; nothing where there is none.
+/// As many digits as needed to read the same number back; empty without a number.
 fn exact(number: Option<f64>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
 }

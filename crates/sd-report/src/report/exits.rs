@@ -1,4 +1,4 @@
-//! How accurate each exit is, and what it costs when deployed alone.
+//! Accuracy of each exit, and its cost when deployed alone.
 
 use super::run_names::names;
 use super::section::Section;
@@ -16,11 +16,11 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         return Ok(Vec::new());
     }
     let mut elements = vec![Element::Table(table(runs))];
-    let explanation = "On the test set, after the last epoch. Parameters and MACs are those of the \
-        network cut off at that exit, without the others; shares are of the deployed network. The \
-        ensemble is the mean of all exits' logits, and costs the whole framework.";
+    let explanation = "Test set, after the last epoch. Parameters and MACs are those of the network \
+        cut off at that exit, without the other exits; shares are relative to the deployed network. \
+        The ensemble is the mean of all exits' logits and costs the whole framework.";
     elements.push(Element::Paragraph(explanation.to_owned()));
-    // Several runs have their figures in the section of accuracy against cost.
+    // For several runs, see the section “Accuracy against cost”.
     if let [run] = runs
         && run.summary.exits.len() > 1
     {
@@ -44,7 +44,7 @@ fn table(runs: &[Run]) -> Table {
     let mut table = Table::new(several.then(|| Column::text("Run")).into_iter().chain(columns));
     for (run, name) in runs.iter().zip(names(runs)) {
         let record = &run.summary;
-        // The run is named in its first row alone.
+        // Only the first row of a run has its name.
         let mut name = several.then_some(name);
         let mut cells = |cells: [Cell; 8]| {
             let first = name.as_mut().map(std::mem::take);
@@ -78,7 +78,7 @@ fn table(runs: &[Run]) -> Table {
     table
 }
 
-/// JSON keeps no NaN, so that a loss missing beside an accuracy was one that was not finite.
+/// JSON has no NaN: a loss that is missing beside an accuracy was not finite.
 fn test_loss(top1: Option<f64>, test_loss: Option<f64>) -> String {
     match (test_loss, top1) {
         (Some(value), _) => loss(value),
@@ -87,7 +87,7 @@ fn test_loss(top1: Option<f64>, test_loss: Option<f64>) -> String {
     }
 }
 
-/// Each exit has its name and, as in the curves, its colour.
+/// Each exit has its own line, in the same colour as in the curves.
 fn plot(exits: &[ExitScore]) -> Plot {
     let line = |(index, exit): (usize, &ExitScore)| Line {
         name: exit.name.clone(),
@@ -97,7 +97,7 @@ fn plot(exits: &[ExitScore]) -> Plot {
     };
     Plot {
         name: "accuracy-against-macs".to_owned(),
-        caption: "Test top-1 against MACs, one point an exit".to_owned(),
+        caption: "Test top-1 against MACs of each exit".to_owned(),
         x_label: "MACs per image",
         x: Ticks::Count,
         y: Ticks::Percent,

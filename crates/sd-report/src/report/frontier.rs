@@ -1,4 +1,4 @@
-//! How accurate for how much: every exit of every network, beside what is published.
+//! Accuracy against cost: every exit of every network, beside published networks.
 
 use super::experiment::Experiment;
 use super::published::{DATASET, PUBLISHED, Published, letter};
@@ -16,8 +16,8 @@ use crate::stats::mean;
 pub(super) const SECTION: Section =
     Section { id: "frontier", title: "Accuracy against cost", build };
 
-const PUBLISHED_HERE: &str = "Letters are published networks, trained for 200 epochs or more; a \
-    recipe with fewer is not to be measured by them. ResNet-18's costs are counted here.";
+const PUBLISHED_HERE: &str = "Letters are published networks, trained for 200 epochs or more; they are no \
+    fair reference for shorter recipes. The costs of ResNet-18 were counted by this project.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();
@@ -65,7 +65,7 @@ const MACS: Axis = Axis {
     of_published: |network| network.macs,
 };
 
-/// What is published on the recipe's data set.
+/// The published networks on the recipe's data set.
 fn of(recipe: &Recipe) -> &'static [Published] {
     let known = recipe.experiments.iter().any(|experiment| experiment.record().dataset == DATASET);
     if known { &PUBLISHED } else { &[] }
@@ -84,7 +84,7 @@ fn plot(recipe: &Recipe, published: &[Published], axis: &Axis, number: &str) -> 
     });
     Plot {
         name: format!("{}{number}", axis.name),
-        caption: format!("Test top-1 against {}, a point an exit", axis.label),
+        caption: format!("Test top-1 against {} of each exit", axis.label),
         x_label: axis.label,
         x: Ticks::Count,
         y: Ticks::Percent,
@@ -95,7 +95,7 @@ fn plot(recipe: &Recipe, published: &[Published], axis: &Axis, number: &str) -> 
     }
 }
 
-/// Every exit, the cheapest first: its cost, and its mean top-1 over the seeds.
+/// Cost and mean top-1 over the seeds of every exit, the cheapest first.
 fn points(experiment: &Experiment, axis: &Axis) -> Vec<(f64, f64)> {
     let exits = &experiment.record().exits;
     let point = |index: usize| {

@@ -1,4 +1,4 @@
-//! How long each exit takes, where `bench infer` measured it.
+//! Latency of each exit, as measured by `bench infer`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,11 @@ use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "latency", title: "Latency", build };
 
-const EXPLANATION: &str = "Each cell is the median time of a batch in the network that ends at this \
-    exit, in libtorch, with random weights and images; of several seeds, the first one's. In one \
-    table stand runs of one recipe that one command measured in turns. In brackets \
-    is the time over that of the dense plain original's deepest exit, of several originals the one \
-    whose configuration differs least; there is none without an original in the table. exit1 is a \
-    network's first exit, whatever stage it is on.";
+const EXPLANATION: &str = "Median time of a batch in the network that ends at the exit, in libtorch, with \
+    random weights and images; of several seeds, the first. Each table compares runs of one recipe \
+    that the same command measured in turns. In brackets: the ratio to the deepest exit of the dense \
+    network without exits, if it is in the table; if there are several, of the one with the closest \
+    configuration. exit1 is the first exit of a network, whatever its stage.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut by_command = BTreeMap::<_, Vec<&Run>>::new();
@@ -41,7 +40,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// A table for each size of batch.
+/// A table for each batch size.
 fn of_group(experiments: &[Experiment]) -> Vec<Element> {
     let batches: BTreeSet<usize> =
         experiments.iter().flat_map(exits).map(|exit| exit.batch).collect();
@@ -57,7 +56,7 @@ fn of_group(experiments: &[Experiment]) -> Vec<Element> {
     batches.into_iter().flat_map(table).collect()
 }
 
-/// What was measured of the networks that end at its exits.
+/// The measurements of the networks that end at its exits.
 fn exits<'a>(experiment: &Experiment<'a>) -> impl Iterator<Item = &'a Measurement> {
     let run = experiment.runs[0];
     let measured = run.latency.iter().flat_map(|record| &record.measurements);

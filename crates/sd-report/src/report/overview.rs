@@ -1,4 +1,4 @@
-//! What network, how small beside its dense original, how accurate.
+//! Overview: the network, its compression and its accuracy.
 
 use super::experiment::valid_top1;
 use super::run_names::names;
@@ -23,15 +23,17 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         let name = if runs.len() == 1 { "This run".to_owned() } else { name };
         let epochs = plural(run.summary.epochs, "epoch");
         match run.summary.status {
-            Status::Finished if run.summary.stopped_early => elements.push(Element::Notice(
-                format!("{name} stopped after {epochs}, for validation no longer improved."),
-            )),
+            Status::Finished if run.summary.stopped_early => {
+                elements.push(Element::Notice(format!(
+                    "{name} stopped after {epochs} because validation accuracy no longer improved."
+                )))
+            }
             Status::Finished => {}
             Status::Interrupted => elements.push(Element::Notice(format!(
                 "{name} was interrupted after {epochs}: its numbers are not final."
             ))),
             Status::Failed => elements.push(Element::Notice(format!(
-                "{name} failed after {epochs}: its numbers are not a result."
+                "{name} failed after {epochs}: its numbers are not results."
             ))),
         }
     }
@@ -134,7 +136,7 @@ fn table(runs: &[Run]) -> Table {
     table
 }
 
-/// The exit with the highest validation top-1 after the last epoch; of several, the shallowest.
+/// The exit with the highest validation top-1 after the last epoch; among equals, the shallowest.
 fn chosen_exit(run: &Run) -> Option<&ExitScore> {
     let exits = run.summary.exits.iter();
     let scored = exits.filter_map(|exit| Some((exit, valid_top1(run, &exit.name)?)));

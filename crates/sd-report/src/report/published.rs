@@ -1,7 +1,7 @@
-//! Published results of small networks on CIFAR-100, to be measured by.
+//! Published results of small networks on CIFAR-100.
 //!
-//! All are trained from scratch with crops and flips, for 200 epochs or more. CondenseNet's figures
-//! are in its authors' repository, too.
+//! All were trained from scratch with crops and flips, for 200 epochs or more. CondenseNet's figures
+//! are also in its authors' repository.
 
 use crate::record::Cost;
 
@@ -9,18 +9,18 @@ use crate::record::Cost;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Published {
     pub(super) name: &'static str,
-    /// Of the paper that describes the network, or how it is trained.
+    /// Year of the paper that describes the network or its training.
     pub(super) year: u16,
-    /// MACs only where the source counts them.
     pub(super) params: u64,
+    /// `None` if the source does not count them.
     pub(super) macs: Option<u64>,
     /// Test top-1, as a fraction.
     pub(super) top1: f64,
-    /// Who measured it.
+    /// Source of the numbers.
     pub(super) source: &'static str,
 }
 
-/// The data set that they are of, as records name it.
+/// Their data set, as named in records.
 pub(super) const DATASET: &str = "cifar100";
 
 const DENSENET: &str = "Huang et al., CVPR 2017, arXiv 1608.06993";
@@ -28,7 +28,7 @@ const CONDENSENET: &str = "Huang et al., CVPR 2018, arXiv 1711.09224";
 const CIFAR_MODELS: &str = "github.com/chenyaofo/pytorch-cifar-models";
 const BYOT: &str = "Zhang et al., ICCV 2019, arXiv 1905.08094";
 
-/// Its paper counts no costs: these are of the same network here.
+/// Its paper counts no costs: these are those of the same network in this project.
 const RESNET18: Cost = Cost { params: 11_220_132, macs: 555_468_800 };
 
 pub(super) const PUBLISHED: [Published; 10] = [
@@ -55,7 +55,7 @@ const fn of(
     Published { name, year, params, macs, top1, source }
 }
 
-/// What marks the network of this index in a figure.
+/// The mark in a figure of the network with this index.
 pub(super) fn letter(index: usize) -> char {
     char::from(b'A' + index as u8)
 }

@@ -1,11 +1,10 @@
-//! Names that tell runs apart.
+//! Unique names for the runs of a report.
 
 use std::borrow::Borrow;
 
 use crate::run_folder::Run;
 
-/// A name for each run that tells it from the others: the experiment's, with the seed and then
-/// the folder where that is needed.
+/// A unique name for each run: that of the experiment, with the seed and the folder if needed.
 pub(super) fn names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
     let with_seed = |run: &Run| format!("{} (seed {})", run.summary.name, run.summary.seed);
     let with_folder = |run: &Run| {
@@ -14,8 +13,8 @@ pub(super) fn names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
     distinct(runs, &[&|run| run.summary.name.clone(), &with_seed, &with_folder])
 }
 
-/// A name for what each run is one seed of: the experiment's, or where another has it too, that of
-/// the folder, without the seed.
+/// A unique name for the experiment of each run: the experiment's own or, if several have the same,
+/// that of the folder without the seed.
 pub(super) fn experiment_names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
     let folder = |run: &Run| {
         let name = folder_name(run);
@@ -28,7 +27,7 @@ fn folder_name(run: &Run) -> String {
     run.folder.file_name().unwrap_or(run.folder.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The first of these names that no other run has; the whole path where each has several owners.
+/// The first of these names that no other run has, or else the whole path.
 fn distinct<R: Borrow<Run>>(runs: &[R], tries: &[&dyn Fn(&Run) -> String]) -> Vec<String> {
     let name = |run: &Run| {
         let alone = |name: &&&dyn Fn(&Run) -> String| {
@@ -39,7 +38,7 @@ fn distinct<R: Borrow<Run>>(runs: &[R], tries: &[&dyn Fn(&Run) -> String]) -> Ve
     runs.iter().map(|run| name(run.borrow())).collect()
 }
 
-/// The names without the words that all of them begin with, for where there is little room:
+/// The names without the words that all of them begin with, to save space:
 /// `cifar100-vgg11-plain` beside `cifar100-vgg11-light` is `plain`.
 pub(super) fn shortened(names: Vec<String>) -> Vec<String> {
     let Some(first) = names.first().filter(|_| names.len() > 1) else { return names };
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_all_names_begin_with_is_left_out_by_words() {
+    fn the_common_prefix_of_names_is_cut_at_a_word() {
         let short =
             |names: &[&str]| shortened(names.iter().map(|name| (*name).to_owned()).collect());
         assert_eq!(short(&["c-vgg11-plain", "c-vgg11-pla"]), ["plain", "pla"]);

@@ -1,5 +1,5 @@
-//! How measurements are shown: one run's as text for a terminal, and ours beside PyTorch's as a
-//! document.
+//! Display of benchmark records: one record as text for a terminal, and the comparison with PyTorch
+//! as a document.
 
 mod peers;
 mod record;
@@ -10,10 +10,10 @@ pub use record::text;
 use crate::format::number::{NONE, rate, time};
 use crate::measurement::Measurement;
 
-/// The mode of measurements of this project's own program.
+/// Mode of this project's own measurements.
 pub const NATIVE: &str = "native";
 
-/// The median repetition and what it comes to, such as `1.23 ms (813/s)`.
+/// Median time and images per second, such as `1.23 ms (813/s)`.
 fn pace(seconds: Option<f64>, images_per_second: Option<f64>) -> String {
     match (seconds, images_per_second) {
         (Some(seconds), Some(images)) => format!("{} ({}/s)", time(seconds), rate(images)),
@@ -21,7 +21,7 @@ fn pace(seconds: Option<f64>, images_per_second: Option<f64>) -> String {
     }
 }
 
-/// The middle half of the repetitions, such as `1.20 ms–1.31 ms`.
+/// Interquartile range of the repetitions, such as `1.20 ms–1.31 ms`.
 fn spread(measurement: &Measurement) -> String {
     let quantile = |p| measurement.timing.quantile(p);
     match (quantile(0.25), quantile(0.75)) {

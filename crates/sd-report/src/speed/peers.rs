@@ -1,4 +1,4 @@
-//! Ours beside PyTorch's.
+//! Speed compared with PyTorch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +10,20 @@ use crate::format::number::{NONE, bytes};
 use crate::measurement::{BenchRecord, Measurement, Subject};
 use crate::stats;
 
-/// All that `bench peers` measured: `speed.json`.
+/// The measurements of `bench peers`: `speed.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Peers {
     /// The command line.
     pub command: String,
-    /// What each process of a round measured; rounds follow each other in time, and in each, ours
-    /// and PyTorch's take turns.
+    /// The records of each process, round by round. In each round, this project and PyTorch take
+    /// turns.
     pub rounds: Vec<Vec<BenchRecord>>,
-    /// Every setting of PyTorch's, tried briefly on small batches. Those that may be the fastest of
-    /// their mode went into the rounds.
+    /// Short measurements of every PyTorch setting on small batches, which chose the settings of the
+    /// rounds.
     pub probes: Vec<BenchRecord>,
 }
 
-/// What is compared: the same work by different programs.
+/// A workload that several programs ran.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Work {
     config: String,
@@ -31,7 +31,7 @@ struct Work {
     batch: usize,
 }
 
-/// One piece of work in one setting: each round's median, and its peak memory.
+/// A workload in one setting: median and peak memory of each round.
 #[derive(Debug, Default)]
 struct Side {
     /// Precision and layout.
@@ -41,10 +41,10 @@ struct Side {
     peaks: Vec<u64>,
 }
 
-/// By work and mode, in the mode's fastest setting.
+/// The fastest setting by workload and mode.
 type Sides = BTreeMap<Work, BTreeMap<String, Side>>;
 
-/// The comparison as a document.
+/// Returns the comparison as a document.
 pub fn document(peers: &Peers) -> Document {
     let records = || peers.rounds.iter().flatten();
     let lead = match records().next() {
@@ -73,9 +73,13 @@ pub fn document(peers: &Peers) -> Document {
     }
     if !peers.probes.is_empty() {
         let elements = vec![Element::Table(probes(&peers.probes))];
-        blocks.push(Block { id: "settings", title: "PyTorch's settings, a first look", elements });
+        blocks.push(Block {
+            id: "settings",
+            title: "PyTorch settings, preliminary measurement",
+            elements,
+        });
     }
-    Document { title: "Speed beside PyTorch".to_owned(), lead, blocks }
+    Document { title: "Speed compared with PyTorch".to_owned(), lead, blocks }
 }
 
 fn how(peers: &Peers) -> Block {
@@ -86,10 +90,10 @@ fn how(peers: &Peers) -> Block {
         Element::Paragraph(format!("Command: {}", peers.command)),
         Element::Paragraph(format!("Programs: {programs}.")),
         Element::Paragraph(format!(
-            "{} rounds. In each, every program runs once in a process of its own, one after the \
-             other. Times are medians of the rounds' medians; a ratio is images a second of ours \
-             over theirs in the same round, above 1 where ours is faster: its median over the \
-             rounds, and the lowest and highest. Every repetition is in speed.json.",
+            "{} rounds. In each, every program runs once in its own process, one after the other. \
+             Times are medians of the rounds' medians. Ratios are images per second of this project \
+             over those of PyTorch in the same round, above 1 if this project is faster: median over \
+             the rounds (lowest–highest). Every repetition is in speed.json.",
             peers.rounds.len()
         )),
     ];
@@ -132,7 +136,7 @@ fn work(measurement: &Measurement) -> Work {
 }
 
 fn comparison(sides: &Sides) -> Vec<Element> {
-    // Ours first, then the others by name.
+    // This project first, then the others by name.
     let others: BTreeSet<&String> =
         sides.values().flat_map(BTreeMap::keys).filter(|mode| *mode != NATIVE).collect();
     let mut columns = vec![
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_of_the_same_round() {
+    fn ratios_compare_the_same_round() {
         let round = |ours, theirs| vec![record(NATIVE, ours), record("eager", theirs)];
         let peers = Peers {
             command: "cargo xtask bench peers".to_owned(),
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_is_shown_in_its_fastest_setting() {
+    fn each_mode_has_its_fastest_setting() {
         let mut slower = record("eager", 2.0);
         slower.measurements[0].precision = "bf16".to_owned();
         let round = vec![record(NATIVE, 1.0), record("eager", 0.5), slower];
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_side_alone_measured_has_no_ratio() {
+    fn a_workload_of_one_program_has_no_ratio() {
         let peers = Peers {
             command: String::new(),
             rounds: vec![vec![record(NATIVE, 1.0)]],

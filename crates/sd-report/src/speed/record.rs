@@ -1,4 +1,4 @@
-//! One run of a benchmark, for a terminal.
+//! A benchmark record as text for a terminal.
 
 use super::spread;
 use crate::document::{Column, Table};
@@ -7,11 +7,10 @@ use crate::format::terminal;
 use crate::measurement::{BenchRecord, Measurement};
 use crate::stats;
 
-/// Parts that were run in pairs for the ratio of their times: the first over the second.
+/// Parts that are measured in pairs; the first is divided by the second.
 const PAIRS: [(&str, &str); 2] = [("epoch", "steps"), ("self_distilled", "plain")];
 
-/// The record as text: where it was measured, a table of medians and spreads, and the ratios of
-/// what was measured in pairs.
+/// Formats a record: the machine, a table of medians and spreads, and the ratios of pairs.
 pub fn text(record: &BenchRecord) -> String {
     let mut lines = vec![
         format!(

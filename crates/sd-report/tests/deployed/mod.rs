@@ -1,11 +1,11 @@
-//! A run's exports as `bench deploy` measures them, and its network as `bench infer` does, few.
+//! Small samples of the records of `bench deploy` and `bench infer`.
 
 use sd_report::{
     BenchRecord, DEPLOY_VERSION, DeployRecord, DeployRound, ExportedModel, ExportedTiming, Host,
     Measurement, Subject, Timing,
 };
 
-/// Of the deepest exit, in 8 bits too, and the staged network; two rounds.
+/// The deepest exit, its 8-bit form and the staged network in two rounds.
 pub fn deployment() -> DeployRecord {
     let model = |name: &str, bytes, top1: &[(&str, f64)], macs_share| ExportedModel {
         name: name.to_owned(),
@@ -26,7 +26,7 @@ pub fn deployment() -> DeployRecord {
     }
 }
 
-/// Everything `slowness` times as slow as it might be.
+/// One round with all times multiplied by `slowness`.
 fn round(slowness: f64) -> DeployRound {
     let timing = |milliseconds: &[f64]| Timing {
         raw_seconds: milliseconds.iter().map(|time| slowness * time / 1e3).collect(),
@@ -56,7 +56,7 @@ fn round(slowness: f64) -> DeployRound {
     }
 }
 
-/// A single exit's time and an evaluation's, `slowness` times as slow as they might be.
+/// The latency of a single exit and of an evaluation, multiplied by `slowness`.
 pub fn latency(slowness: f64) -> BenchRecord {
     let measurement = Measurement {
         config: "small".to_owned(),

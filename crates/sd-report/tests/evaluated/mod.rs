@@ -1,14 +1,14 @@
-//! An evaluation such as a run leaves, small.
+//! A small sample evaluation.
 
-use sd_report::evaluation::{ExitRule, Guess, Outcome, RuleCurve, Setting};
+use sd_report::evaluation::{ExitRule, LabelledPrediction, OperatingPoint, Outcome, RuleCurve};
 use sd_report::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, ExitEvaluation};
 
-/// Of two exits on ten images of three classes; the last class has none.
+/// Two exits, ten images and three classes, the last without images.
 pub fn evaluation() -> EvaluationRecord {
     let exit = |name: &str, wrong: &[usize]| {
-        let guess = |image: usize| {
+        let prediction = |image: usize| {
             let (label, is_wrong) = (image % 2, wrong.contains(&image));
-            Guess {
+            LabelledPrediction {
                 label,
                 class: if is_wrong { (label + 1) % 3 } else { label },
                 confidence: 0.5 + 0.05 * image as f64,
@@ -16,7 +16,7 @@ pub fn evaluation() -> EvaluationRecord {
                 loss: if is_wrong { 1.5 } else { 0.25 },
             }
         };
-        ExitEvaluation::of(name, &(0..10).map(guess).collect::<Vec<_>>(), 3)
+        ExitEvaluation::of(name, &(0..10).map(prediction).collect::<Vec<_>>(), 3)
     };
     EvaluationRecord {
         schema_version: EVALUATION_VERSION,
@@ -38,7 +38,7 @@ fn early_exit() -> EarlyExit {
         macs: (left as f64 * 40.0 + (images - left) as f64 * 110.0) / images as f64,
         left_at: vec![left, images - left],
     };
-    let setting = |value: Option<f64>, left: u64, top1: f64| Setting {
+    let setting = |value: Option<f64>, left: u64, top1: f64| OperatingPoint {
         value,
         valid: outcome(20, 2 * left, top1 + 0.1),
         test: outcome(10, left, top1),

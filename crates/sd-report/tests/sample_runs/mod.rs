@@ -19,7 +19,7 @@ pub const LIGHT: &str =
 pub const DISTILLED: &str = "self_distillation = { alpha = 0.3, label_smoothing = 0.0 }";
 pub const LABELS: &str = "deepest_only = { label_smoothing = 0.0 }";
 
-/// A run of `epochs` epochs whose deepest exit scores `top1`, its shallow one .1 less.
+/// A run of `epochs` epochs whose deepest exit scores `top1` and whose shallow exit 0.1 less.
 pub fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> Run {
     let [conv, exits, objective] = parts;
     let config = format!(

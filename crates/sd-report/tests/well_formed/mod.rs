@@ -1,6 +1,6 @@
-//! Whether a page is HTML.
+//! A check for well-formed HTML.
 
-/// Every tag that is opened is closed, in order, and every `&` begins a reference.
+/// Asserts that tags are closed in order and that every `&` starts a reference.
 pub fn assert_well_formed(page: &str) {
     let mut open: Vec<&str> = Vec::new();
     let body = page.split_once("<body>").unwrap().1;

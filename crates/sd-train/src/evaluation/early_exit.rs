@@ -2,7 +2,7 @@
 
 use sd_infer::{Prediction, Rule};
 use sd_report::EarlyExit;
-use sd_report::evaluation::{ExitRule, Outcome, RuleCurve, Setting};
+use sd_report::evaluation::{ExitRule, OperatingPoint, Outcome, RuleCurve};
 
 use crate::evaluation::predictions::Predictions;
 
@@ -76,18 +76,22 @@ fn by_rule(
     valid: &Predictions,
     test: &Predictions,
     macs: &ExitMacs,
-) -> Vec<Setting> {
+) -> Vec<OperatingPoint> {
     let setting = |&(value, rule): &(Option<f64>, Rule)| {
         let outcome = |answers| outcome(rule, answers, &macs.cascade);
-        Setting { value, valid: outcome(valid), test: outcome(test) }
+        OperatingPoint { value, valid: outcome(valid), test: outcome(test) }
     };
     rules.iter().map(setting).collect()
 }
 
-fn alone(valid: &Predictions, test: &Predictions, macs: &ExitMacs) -> Vec<Setting> {
+fn alone(valid: &Predictions, test: &Predictions, macs: &ExitMacs) -> Vec<OperatingPoint> {
     let setting = |exit: usize| {
         let outcome = |answers| counted(answers, &macs.alone, |_| exit);
-        Setting { value: Some((exit + 1) as f64), valid: outcome(valid), test: outcome(test) }
+        OperatingPoint {
+            value: Some((exit + 1) as f64),
+            valid: outcome(valid),
+            test: outcome(test),
+        }
     };
     (0..macs.alone.len()).map(setting).collect()
 }
@@ -140,8 +144,8 @@ mod tests {
     fn curve(rule: ExitRule) -> Vec<(Option<f64>, Vec<u64>, f64, f64)> {
         let early = early_exit(&answers(), &answers(), &macs());
         let curve = early.curves.into_iter().find(|curve| curve.rule == rule).unwrap();
-        let shown = |setting: Setting| {
-            let Setting { value, test: Outcome { left_at, top1, macs }, .. } = setting;
+        let shown = |setting: OperatingPoint| {
+            let OperatingPoint { value, test: Outcome { left_at, top1, macs }, .. } = setting;
             (value.map(|value| (value * 100.0).round() / 100.0), left_at, top1, macs)
         };
         curve.settings.into_iter().map(shown).collect()

@@ -2,7 +2,7 @@
 
 use sd_infer::{LogitCarry, Prediction, softmax};
 use sd_models::ExitOutputs;
-use sd_report::{ExitEvaluation, evaluation::Guess};
+use sd_report::{ExitEvaluation, evaluation::LabelledPrediction};
 use tch::{Kind, Tensor};
 
 /// What a network says of a split: all that an evaluation counts, without the logits.
@@ -94,15 +94,16 @@ impl Predictions {
     pub fn evaluated(&self, names: &[String], classes: usize) -> Vec<ExitEvaluation> {
         let names = names.iter().map(String::as_str).chain(["ensemble"]);
         let evaluated = |(name, said): (&str, &Vec<Said>)| {
-            let guess = |(said, &label): (&Said, &usize)| Guess {
+            let labelled = |(said, &label): (&Said, &usize)| LabelledPrediction {
                 label,
                 class: said.opinion.class,
                 confidence: f64::from(said.opinion.confidence),
                 rank: said.rank,
                 loss: said.loss,
             };
-            let guesses: Vec<Guess> = said.iter().zip(&self.labels).map(guess).collect();
-            ExitEvaluation::of(name, &guesses, classes)
+            let labelled: Vec<LabelledPrediction> =
+                said.iter().zip(&self.labels).map(labelled).collect();
+            ExitEvaluation::of(name, &labelled, classes)
         };
         names.zip(&self.exits).map(evaluated).collect()
     }

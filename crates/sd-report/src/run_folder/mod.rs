@@ -1,0 +1,13 @@
+//! The folder of a run: names of its files, reading, and writes that are complete or do not happen.
+
+mod names;
+mod read;
+mod write;
+
+pub use names::*;
+pub use read::{Run, read_deployment, read_epochs, read_evaluation};
+#[cfg(fuzzing)]
+pub(crate) use read::{
+    parse_deployment, parse_epochs, parse_evaluation, parse_latency, parse_summary,
+};
+pub use write::{append_line, is_unfinished, write_atomic, write_json_atomic, write_line_atomic};

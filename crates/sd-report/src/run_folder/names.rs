@@ -1,0 +1,43 @@
+//! Names of the files in the folder of a run.
+
+/// The resolved configuration, written before the first step.
+pub const CONFIG: &str = "config.toml";
+/// An [`Environment`](crate::Environment), written before the first step.
+pub const ENVIRONMENT: &str = "environment.json";
+/// One [`EpochRecord`](crate::EpochRecord) per line, appended after each epoch.
+pub const EPOCHS: &str = "epochs.jsonl";
+/// The same as a table, rewritten after each epoch.
+pub const EPOCHS_CSV: &str = "epochs.csv";
+/// Folder of TensorBoard event files.
+pub const TENSORBOARD: &str = "tb";
+/// A [`RunRecord`](crate::RunRecord), written when the run ends.
+pub const SUMMARY: &str = "summary.json";
+/// An [`EvaluationRecord`](crate::EvaluationRecord) of the weights after the last epoch, written when the run ends and by
+/// every later evaluation on the test set.
+pub const EVALUATION: &str = "evaluation.json";
+/// The same for the weights of the best epoch, if they were evaluated.
+pub const BEST_EVALUATION: &str = "evaluation-best.json";
+/// A [`DeployRecord`](crate::DeployRecord), written by `cargo xtask bench deploy`.
+pub const DEPLOYMENT: &str = "deploy.json";
+/// A [`BenchRecord`](crate::BenchRecord), written by `cargo xtask bench infer RUN`.
+pub const LATENCY: &str = "latency.json";
+/// The weights after the last epoch.
+pub const MODEL: &str = "model.safetensors";
+/// The weights of the best epoch by validation accuracy.
+pub const BEST_MODEL: &str = "best.safetensors";
+/// The checkpoint that a resumed run starts from.
+pub const LAST_CHECKPOINT: &str = "last.ckpt.safetensors";
+/// The checkpoint before it, in case the last is damaged.
+pub const PREVIOUS_CHECKPOINT: &str = "previous.ckpt.safetensors";
+/// Locked by the process that trains in the folder.
+pub const LOCK: &str = ".lock";
+/// The structured log, one JSON document per line.
+pub const LOG: &str = "log.jsonl";
+/// The report as one page.
+pub const REPORT_HTML: &str = "report.html";
+/// The report as Markdown; its figures lie in [`FIGURES`].
+pub const REPORT_MARKDOWN: &str = "report.md";
+/// The numbers of the report, one row per run and exit.
+pub const REPORT_CSV: &str = "report.csv";
+/// Folder of the Markdown report's figures.
+pub const FIGURES: &str = "figures";

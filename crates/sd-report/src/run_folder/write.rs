@@ -1,0 +1,203 @@
+//! Writing files so that a crash leaves no half of one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use atomic_write_file::AtomicWriteFile;
+use serde::Serialize;
+
+use super::names::{
+    BEST_EVALUATION, BEST_MODEL, CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EPOCHS_CSV, EVALUATION,
+    LAST_CHECKPOINT, LATENCY, MODEL, REPORT_CSV, REPORT_HTML, REPORT_MARKDOWN, SUMMARY,
+};
+use crate::error::{Error, Result};
+
+/// The files of a run's folder that [`write_atomic`] writes.
+const WRITTEN_WHOLE: [&str; 15] = [
+    CONFIG,
+    ENVIRONMENT,
+    EPOCHS,
+    EPOCHS_CSV,
+    SUMMARY,
+    EVALUATION,
+    BEST_EVALUATION,
+    DEPLOYMENT,
+    LATENCY,
+    MODEL,
+    BEST_MODEL,
+    LAST_CHECKPOINT,
+    REPORT_HTML,
+    REPORT_MARKDOWN,
+    REPORT_CSV,
+];
+
+/// Writes `value` as indented JSON to `path`, see [`write_atomic`].
+///
+/// # Errors
+/// If the file cannot be written, or the value cannot be encoded as JSON.
+pub fn write_json_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    write_text(path.as_ref(), serde_json::to_vec_pretty(value))
+}
+
+/// Writes `value` as one line of JSON to `path`, see [`write_atomic`]. For large records that nobody
+/// reads.
+///
+/// # Errors
+/// If the file cannot be written, or the value cannot be encoded as JSON.
+pub fn write_line_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    write_text(path.as_ref(), serde_json::to_vec(value))
+}
+
+fn write_text(path: &Path, text: serde_json::Result<Vec<u8>>) -> Result<()> {
+    let mut text = text.map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    text.push(b'\n');
+    write_atomic(path, &text)
+}
+
+/// Writes `bytes` to `path`, completely or not at all: to a temporary file beside it, which is synced
+/// and renamed before the folder is synced. An existing file keeps its permissions.
+///
+/// # Errors
+/// If the file cannot be written. An existing file is then unchanged.
+pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    let path = path.as_ref();
+    let write = || {
+        let mut file = AtomicWriteFile::open(path)?;
+        file.write_all(bytes)?;
+        file.commit()
+    };
+    write().map_err(Error::io(path))
+}
+
+/// Whether a file with this name in a run's folder is left over from a [`write_atomic`] that was
+/// killed: a file of the run with a dot before its name, and a dot and six letters or digits after
+/// it, such as `.summary.json.3fA9xz`.
+pub fn is_unfinished(name: &str) -> bool {
+    let parts = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+    parts.is_some_and(|(name, random)| {
+        let alphanumeric = random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        WRITTEN_WHOLE.contains(&name) && random.len() == 6 && alphanumeric
+    })
+}
+
+/// The folder of a file.
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Syncs the entries of a folder to disk. Windows cannot open folders.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// Appends `value` as one line of JSON to `path`, creating it if needed, and syncs it, so that a later
+/// checkpoint is never ahead of the lines. Removes an incomplete last line, left by a crash, first.
+///
+/// # Errors
+/// If the file cannot be written, or the value cannot be encoded as JSON.
+pub fn append_line(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
+    let path = path.as_ref();
+    let mut line = serde_json::to_vec(value)
+        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    line.push(b'\n');
+    let append = || -> std::io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+        let end = end_of_whole_lines(&mut file)?;
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
+        file.write_all(&line)?;
+        file.sync_data()?;
+        if end == 0 { sync_folder(folder_of(path)) } else { Ok(()) }
+    };
+    append().map_err(Error::io(path))
+}
+
+/// Length of the file up to and including its last newline.
+fn end_of_whole_lines(file: &mut File) -> std::io::Result<u64> {
+    let length = file.seek(SeekFrom::End(0))?;
+    if length == 0 {
+        return Ok(0);
+    }
+    file.seek(SeekFrom::Start(length - 1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    if last == *b"\n" {
+        return Ok(length);
+    }
+    let mut whole = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut whole)?;
+    Ok(whole.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at as u64 + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::names::LOCK;
+    use super::*;
+
+    #[test]
+    fn a_write_replaces_the_file_and_leaves_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_json_atomic(&path, &[1, 2]).unwrap();
+        write_json_atomic(&path, &[3]).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "[\n  3\n]\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_killed_write_leaves_a_file_that_is_known_as_unfinished() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name| AtomicWriteFile::open(folder.path().join(name)).unwrap();
+        let unfinished = [open(SUMMARY), open(LAST_CHECKPOINT)];
+        let names = || {
+            let entries = fs::read_dir(folder.path()).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        };
+        assert_eq!(names().filter(|name| is_unfinished(name)).count(), unfinished.len());
+        for name in [SUMMARY, LOCK, ".notes.backup", ".summary.json.swp", ".summary.json."] {
+            assert!(!is_unfinished(name), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_is_as_readable_as_any_other() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, plain] = ["a", "b"].map(|name| folder.path().join(name));
+        write_atomic(&whole, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(whole), mode(plain));
+    }
+
+    #[test]
+    fn appending_removes_an_incomplete_line_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        append_line(&path, &1).unwrap();
+        append_line(&path, &2).unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"epo").unwrap();
+        append_line(&path, &3).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n2\n3\n");
+        fs::write(&path, "half").unwrap();
+        append_line(&path, &4).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "4\n");
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing").join("a.json");
+        let message = write_json_atomic(&path, &0).unwrap_err().to_string();
+        assert!(message.contains("a.json"), "{message}");
+    }
+}
