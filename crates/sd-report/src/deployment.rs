@@ -97,7 +97,7 @@ pub struct Engine {
 
 /// Times of one model in one engine at one batch size.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Pace {
+pub struct BatchTimes {
     /// Mean seconds per batch in each round. Batches of a staged network take different times, so
     /// that their median is not the cost of an image.
     pub seconds: Vec<f64>,
@@ -105,7 +105,7 @@ pub struct Pace {
     pub peak_memory_bytes: Option<u64>,
 }
 
-impl Pace {
+impl BatchTimes {
     /// Returns the median over the rounds, in seconds.
     pub fn median(&self) -> Option<f64> {
         stats::median(&self.seconds)
@@ -114,12 +114,12 @@ impl Pace {
 
 impl DeployRecord {
     /// Returns the times by batch size, model and engine.
-    pub fn paces(&self) -> BTreeMap<(usize, String, Engine), Pace> {
-        let mut paces = BTreeMap::<_, Pace>::new();
+    pub fn batch_times(&self) -> BTreeMap<(usize, String, Engine), BatchTimes> {
+        let mut batch_times = BTreeMap::<_, BatchTimes>::new();
         let mut add = |key, timing: &Timing, peak: Option<u64>| {
-            let pace = paces.entry(key).or_default();
-            pace.seconds.extend(timing.mean());
-            pace.peak_memory_bytes = pace.peak_memory_bytes.max(peak);
+            let times = batch_times.entry(key).or_default();
+            times.seconds.extend(timing.mean());
+            times.peak_memory_bytes = times.peak_memory_bytes.max(peak);
         };
         for round in &self.rounds {
             for exported in &round.exported {
@@ -139,7 +139,7 @@ impl DeployRecord {
                 }
             }
         }
-        paces
+        batch_times
     }
 
     /// Returns the median time to the first label in seconds, by program.

@@ -25,7 +25,7 @@ pub fn record(bytes: &[u8]) {
             assert!(evaluation_text(&evaluation).contains(&split));
         }),
         3 => parse_deployment(path, text).map(|deployment| {
-            let _ = (deployment.paces(), deployment.first_label_seconds());
+            let _ = (deployment.batch_times(), deployment.first_label_seconds());
         }),
         _ => parse_latency(path, text).map(|_| ()),
     };

@@ -77,9 +77,9 @@ fn folders_without_a_finished_run_are_skipped() {
     fs::create_dir(folder.path().join("training")).unwrap();
     fs::write(folder.path().join("training/config.toml"), "").unwrap();
     let done = sd_report(&["report", "a", "sweep", "training"], folder.path()).success();
-    let said = text(&done.get_output().stderr);
-    assert!(said.contains("skipped: sweep is not a run"), "{said}");
-    assert!(said.contains("skipped: training: the run has not finished"), "{said}");
+    let stderr = text(&done.get_output().stderr);
+    assert!(stderr.contains("skipped: sweep is not a run"), "{stderr}");
+    assert!(stderr.contains("skipped: training: the run has not finished"), "{stderr}");
     let none = sd_report(&["report", "sweep", "training"], folder.path()).code(1);
     assert!(text(&none.get_output().stderr).contains("none of these folders"));
     // A wrong path is an error.

@@ -110,46 +110,52 @@ mod tests {
     #[test]
     fn errors_name_the_key_and_what_was_expected() {
         assert_eq!(whole().check(), Ok(()));
-        let said = |change: fn(&mut EvaluationRecord)| {
+        let error_after = |change: fn(&mut EvaluationRecord)| {
             let mut record = whole();
             change(&mut record);
             record.check().unwrap_err()
         };
-        assert_eq!(said(|record| record.exits.clear()), "exits is empty, expected at least one");
-        assert_eq!(said(|record| record.mean.clear()), "mean is empty, expected at least one");
         assert_eq!(
-            said(|record| record.deviation.push(1.0)),
+            error_after(|record| record.exits.clear()),
+            "exits is empty, expected at least one"
+        );
+        assert_eq!(
+            error_after(|record| record.mean.clear()),
+            "mean is empty, expected at least one"
+        );
+        assert_eq!(
+            error_after(|record| record.deviation.push(1.0)),
             "deviation has 2 entries, expected 1"
         );
         assert_eq!(
-            said(|record| record.deviation[0] = 0.0),
+            error_after(|record| record.deviation[0] = 0.0),
             "deviation is [0.0], expected finite numbers above 0"
         );
         assert_eq!(
-            said(|record| record.mean[0] = f32::INFINITY),
+            error_after(|record| record.mean[0] = f32::INFINITY),
             "mean is [inf], expected finite numbers"
         );
         assert_eq!(
-            said(|record| record.exits[0].confusion[1].truncate(1)),
+            error_after(|record| record.exits[0].confusion[1].truncate(1)),
             "a row of confusion of deepest has 1 entries, expected 2"
         );
         assert_eq!(
-            said(|record| record.exits[0].confusion[1].fill(u64::MAX)),
+            error_after(|record| record.exits[0].confusion[1].fill(u64::MAX)),
             format!(
                 "confusion of deepest counts {} images, expected 1",
                 2 * u128::from(u64::MAX) + 1
             )
         );
         assert_eq!(
-            said(|record| record.ensemble.bins[0].images = 7),
+            error_after(|record| record.ensemble.bins[0].images = 7),
             "bins of deepest counts 8 images, expected 1"
         );
         assert_eq!(
-            said(|record| record.early_exit.as_mut().unwrap().exit_macs.clear()),
+            error_after(|record| record.early_exit.as_mut().unwrap().exit_macs.clear()),
             "exit_macs has 0 entries, expected 1"
         );
         assert_eq!(
-            said(|record| record.early_exit.as_mut().unwrap().valid_images = 2),
+            error_after(|record| record.early_exit.as_mut().unwrap().valid_images = 2),
             "left_at counts 1 images, expected 2"
         );
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::run_names::names;
 use super::section::Section;
-use crate::deployment::{DeployRecord, Engine, ExportedModel, Pace, RUNTIMES};
+use crate::deployment::{BatchTimes, DeployRecord, Engine, ExportedModel, RUNTIMES};
 use crate::document::{Column, Element, Highlight, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, bytes, percent, percent_or_none, plural, points, rate, time};
@@ -30,7 +30,7 @@ const FORMS: &str = "qdq is the 8-bit form for ONNX Runtime (ort), convinteger t
     runtimes. Each was scored on all test images in a runtime that it is meant for, the deepest exit \
     in all.";
 
-type Paces = BTreeMap<(usize, String, Engine), Pace>;
+type AllTimes = BTreeMap<(usize, String, Engine), BatchTimes>;
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let known: Vec<(String, &DeployRecord)> = names(runs)
@@ -46,34 +46,35 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
 }
 
 fn of_one(record: &DeployRecord) -> Vec<Element> {
-    let paces = record.paces();
+    let times = record.batch_times();
     let mut elements = vec![
-        Element::Highlights(highlights(record, &paces)),
+        Element::Highlights(highlights(record, &times)),
         Element::Table(files(record)),
         Element::Paragraph(FORMS.to_owned()),
         Element::Heading("Time from process start to first label".to_owned()),
         Element::Table(starts(record)),
     ];
-    let engines = engines([&paces]);
+    let engines = engines([&times]);
     // libtorch and PyTorch also measure a whole evaluation, with another batch size.
-    let exported = paces.keys().filter(|(_, model, _)| record.model(model).is_some());
+    let exported = times.keys().filter(|(_, model, _)| record.model(model).is_some());
     let mut batches: Vec<usize> = exported.map(|(batch, ..)| *batch).collect();
     batches.dedup();
     for &batch in &batches {
-        let seconds = |pace: &Pace| pace.median().map(time);
-        let per_second = |pace: &Pace| pace.median().map(|median| rate(batch as f64 / median));
+        let seconds = |measured: &BatchTimes| measured.median().map(time);
+        let per_second =
+            |measured: &BatchTimes| measured.median().map(|median| rate(batch as f64 / median));
         elements.push(Element::Heading(match batch {
             1 => "Time per image at batch size 1".to_owned(),
             _ => format!("Images per second at batch size {batch}"),
         }));
-        let cell: &dyn Fn(&Pace) -> Option<String> =
+        let cell: &dyn Fn(&BatchTimes) -> Option<String> =
             if batch == 1 { &seconds } else { &per_second };
-        elements.push(Element::Table(grid(record, &paces, batch, &engines, cell)));
+        elements.push(Element::Table(grid(record, &times, batch, &engines, cell)));
     }
     if let Some(&batch) = batches.first() {
-        let peak = |pace: &Pace| pace.peak_memory_bytes.map(bytes);
+        let peak = |measured: &BatchTimes| measured.peak_memory_bytes.map(bytes);
         elements.push(Element::Heading(format!("Peak memory at batch size {batch}")));
-        elements.push(Element::Table(grid(record, &paces, batch, &engines, &peak)));
+        elements.push(Element::Table(grid(record, &times, batch, &engines, &peak)));
     }
     elements.push(Element::Paragraph(format!("{EXPLANATION} {}", how(record))));
     elements
@@ -94,7 +95,7 @@ fn how(record: &DeployRecord) -> String {
     )
 }
 
-fn highlights(record: &DeployRecord, paces: &Paces) -> Vec<Highlight> {
+fn highlights(record: &DeployRecord, times: &AllTimes) -> Vec<Highlight> {
     let mut all = Vec::new();
     let mut add = |label: &str, value: Option<String>, note: String| {
         all.extend(value.map(|value| Highlight { label: label.to_owned(), value, note }));
@@ -104,7 +105,7 @@ fn highlights(record: &DeployRecord, paces: &Paces) -> Vec<Highlight> {
     add("Program", Some(bytes(record.program_bytes)), "stripped, standalone".to_owned());
     add("First label", record.first_label().map(time), "from program start to end".to_owned());
     for (name, limit) in STAGED {
-        let Some((ratio, engine)) = over_whole(name, paces) else { continue };
+        let Some((ratio, engine)) = over_whole(name, times) else { continue };
         let top1 = |model: Option<&ExportedModel>| model.and_then(ExportedModel::top1);
         let lost = top1(record.model(name)).zip(top1(model));
         let lost = lost.map(|(staged, whole)| staged - whole);
@@ -117,13 +118,13 @@ fn highlights(record: &DeployRecord, paces: &Paces) -> Vec<Highlight> {
 
 /// Time of a staged network over that of the deepest exit, at batch size 1 with the fewest threads,
 /// in the engine that is the fastest without early exit.
-fn over_whole(name: &str, paces: &Paces) -> Option<(f64, Engine)> {
-    let threads = paces.keys().map(|(_, _, engine)| engine.threads).min()?;
+fn over_whole(name: &str, times: &AllTimes) -> Option<(f64, Engine)> {
+    let threads = times.keys().map(|(_, _, engine)| engine.threads).min()?;
     let of = |model: &str, engine: &Engine| {
-        paces.get(&(1, model.to_owned(), engine.clone())).and_then(Pace::median)
+        times.get(&(1, model.to_owned(), engine.clone())).and_then(BatchTimes::median)
     };
     let engines =
-        paces.keys().map(|(_, _, engine)| engine).filter(|engine| engine.threads == threads);
+        times.keys().map(|(_, _, engine)| engine).filter(|engine| engine.threads == threads);
     let whole = engines.filter_map(|engine| {
         let (staged, whole) = (of(name, engine)?, of(DEEPEST, engine)?);
         Some((whole, staged / whole, engine))
@@ -181,7 +182,7 @@ fn rank(name: &str) -> usize {
 }
 
 /// The engines of all records, in the order of their columns.
-fn engines<'a>(all: impl IntoIterator<Item = &'a Paces>) -> Vec<Engine> {
+fn engines<'a>(all: impl IntoIterator<Item = &'a AllTimes>) -> Vec<Engine> {
     let engines = all.into_iter().flat_map(BTreeMap::keys).map(|(_, _, engine)| engine.clone());
     let mut engines: Vec<Engine> = engines.collect();
     engines.sort_by(|a, b| (rank(&a.name), a).cmp(&(rank(&b.name), b)));
@@ -196,17 +197,17 @@ fn title(engine: &Engine) -> String {
 /// A row for each export, a column for each engine.
 fn grid(
     record: &DeployRecord,
-    paces: &Paces,
+    times: &AllTimes,
     batch: usize,
     engines: &[Engine],
-    cell: &dyn Fn(&Pace) -> Option<String>,
+    cell: &dyn Fn(&BatchTimes) -> Option<String>,
 ) -> Table {
     let titles = engines.iter().map(|engine| Column::number(title(engine)));
     let mut table = Table::new([Column::text("Export")].into_iter().chain(titles));
     for model in &record.models {
         let cells = engines.iter().map(|engine| {
-            let pace = paces.get(&(batch, model.name.clone(), engine.clone()));
-            pace.and_then(cell).unwrap_or_else(|| NONE.to_owned())
+            let measured = times.get(&(batch, model.name.clone(), engine.clone()));
+            measured.and_then(cell).unwrap_or_else(|| NONE.to_owned())
         });
         let cells = [model.name.clone()].into_iter().chain(cells);
         if model.name == DEEPEST { table.push_strong(cells) } else { table.push(cells) }
@@ -216,13 +217,13 @@ fn grid(
 
 /// A row for each run: its deepest exit at batch size 1.
 fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
-    let all: Vec<Paces> = known.iter().map(|(_, record)| record.paces()).collect();
+    let all: Vec<AllTimes> = known.iter().map(|(_, record)| record.batch_times()).collect();
     let titles = engines(&all);
     let first = ["Size", "8 bits", "Top-1", "First label"].map(Column::number);
     let engine_columns = titles.iter().map(|engine| Column::number(title(engine)));
     let columns = [Column::text("Run")].into_iter().chain(first).chain(engine_columns);
     let mut table = Table::new(columns);
-    for ((name, record), paces) in known.iter().zip(&all) {
+    for ((name, record), times) in known.iter().zip(&all) {
         let size = |model: Option<&ExportedModel>| {
             model.map_or_else(|| NONE.to_owned(), |model| bytes(model.bytes))
         };
@@ -234,8 +235,8 @@ fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
             record.first_label().map_or_else(|| NONE.to_owned(), time),
         ];
         let times = titles.iter().map(|engine| {
-            let pace = paces.get(&(1, DEEPEST.to_owned(), engine.clone()));
-            pace.and_then(Pace::median).map_or_else(|| NONE.to_owned(), time)
+            let measured = times.get(&(1, DEEPEST.to_owned(), engine.clone()));
+            measured.and_then(BatchTimes::median).map_or_else(|| NONE.to_owned(), time)
         });
         table.push(cells.into_iter().chain(times));
     }

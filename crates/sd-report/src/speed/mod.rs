@@ -14,7 +14,7 @@ use crate::measurement::Measurement;
 pub const NATIVE: &str = "native";
 
 /// Median time and images per second, such as `1.23 ms (813/s)`.
-fn pace(seconds: Option<f64>, images_per_second: Option<f64>) -> String {
+fn time_and_rate(seconds: Option<f64>, images_per_second: Option<f64>) -> String {
     match (seconds, images_per_second) {
         (Some(seconds), Some(images)) => format!("{} ({}/s)", time(seconds), rate(images)),
         _ => NONE.to_owned(),

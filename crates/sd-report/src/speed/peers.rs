@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{NATIVE, pace, spread};
+use super::{NATIVE, spread, time_and_rate};
 use crate::document::{Block, Column, Document, Element, Highlight, Table};
 use crate::format::number::{NONE, bytes};
 use crate::measurement::{BenchRecord, Measurement, Subject};
@@ -190,7 +190,7 @@ fn comparison(sides: &Sides) -> Vec<Element> {
 fn shown(side: Option<&Side>) -> String {
     let side = side.map(|side| (stats::median(&side.seconds), stats::median(&side.rates)));
     let (seconds, rate) = side.unwrap_or_default();
-    pace(seconds, rate)
+    time_and_rate(seconds, rate)
 }
 
 fn ratios(ours: Option<&Side>, theirs: Option<&Side>) -> Vec<f64> {
@@ -221,7 +221,7 @@ fn probes(records: &[BenchRecord]) -> Table {
             measurement.part.clone(),
             measurement.batch.to_string(),
             measurement.setting(),
-            pace(measurement.timing.median(), measurement.images_per_second()),
+            time_and_rate(measurement.timing.median(), measurement.images_per_second()),
             spread(measurement),
         ]);
     }
