@@ -29,9 +29,14 @@ pub fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.1} %", fraction * 100.0) } else { real(fraction) }
 }
 
+/// The text of a value, or [`NONE`] without one.
+pub fn or_none<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| NONE.to_owned(), text)
+}
+
 /// A fraction as a percentage, or [`NONE`].
 pub fn percent_or_none(fraction: Option<f64>) -> String {
-    fraction.map_or_else(|| NONE.to_owned(), percent)
+    or_none(fraction, percent)
 }
 
 /// A difference of two fractions in percentage points, with its sign: `+0.4`, `−1.2`, `0.0`.

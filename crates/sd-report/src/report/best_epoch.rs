@@ -1,22 +1,18 @@
 //! The best epoch, as chosen by validation, beside the last one.
 
-use super::run_names::names;
+use super::run_names::named;
 use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
-use crate::format::number::{NONE, percent, percent_or_none, points};
-use crate::record::{BestEpoch, ExitAccuracy, RunRecord};
+use crate::format::number::{or_none, percent, percent_or_none, points};
+use crate::record::ExitAccuracy;
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section =
     Section { id: "best-epoch", title: "Best epoch and last epoch", build };
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
-    let chosen: Vec<(&RunRecord, &BestEpoch, String)> = runs
-        .iter()
-        .zip(names(runs))
-        .filter_map(|(run, name)| Some((&run.summary, run.summary.best.as_ref()?, name)))
-        .collect();
+    let chosen = named(runs, |run| Some((&run.summary, run.summary.best.as_ref()?)));
     if chosen.is_empty() {
         return Ok(Vec::new());
     }
@@ -29,7 +25,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     ];
     let mut table = Table::new(several.then(|| Column::text("Run")).into_iter().chain(columns));
     let mut elements = Vec::new();
-    for (record, best, name) in chosen {
+    for (name, (record, best)) in chosen {
         let subject = if several { format!("{name}: validation") } else { "Validation".to_owned() };
         elements.push(Element::Paragraph(format!(
             "{subject} top-1 of the deepest exit, {}, chose epoch {} of {}. The test set was not used to choose.",
@@ -43,7 +39,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
                 label.to_owned(),
                 percent(exit.top1),
                 percent_or_none(last),
-                last.map_or_else(|| NONE.to_owned(), |last| points(exit.top1 - last)),
+                or_none(last, |last| points(exit.top1 - last)),
             ];
             name.as_mut().map(std::mem::take).into_iter().chain(cells)
         };

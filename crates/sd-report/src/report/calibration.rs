@@ -1,6 +1,6 @@
 //! Calibration: whether the confidence of each exit matches its accuracy.
 
-use super::run_names::names;
+use super::run_names::named;
 use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
@@ -18,11 +18,7 @@ const EXPLANATION: &str = "Test set, after the last epoch. NLL: mean negative lo
     accuracy and confidence within bins of equal width, averaged over the images";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
-    let known: Vec<(String, &EvaluationRecord)> = names(runs)
-        .into_iter()
-        .zip(runs)
-        .filter_map(|(name, run)| Some((name, run.evaluation.as_ref()?)))
-        .collect();
+    let known = named(runs, |run| run.evaluation.as_ref());
     let mut elements = Vec::new();
     let explanation = match known.as_slice() {
         [] => return Ok(elements),

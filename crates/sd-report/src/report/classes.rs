@@ -4,7 +4,7 @@ use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::evaluation::{EvaluationRecord, ExitEvaluation};
-use crate::format::number::{NONE, percent, percent_or_none};
+use crate::format::number::{or_none, percent_or_none, share};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "classes", title: "Accuracy by class", build };
@@ -53,13 +53,9 @@ fn table(evaluation: &EvaluationRecord, deepest: &ExitEvaluation, classes: &[usi
         let row = &deepest.confusion[class];
         let images: u64 = row.iter().sum();
         let accuracies = evaluation.all().map(|exit| percent_or_none(exit.class_accuracy[class]));
-        let mistaken = mistaken_for(row, class).map_or_else(
-            || NONE.to_owned(),
-            |other| {
-                let share = row[other] as f64 / images as f64;
-                format!("{} {}", evaluation.classes[other], percent(share))
-            },
-        );
+        let mistaken = or_none(mistaken_for(row, class), |other| {
+            format!("{} {}", evaluation.classes[other], share(row[other], images))
+        });
         let cells = [evaluation.classes[class].clone(), images.to_string()].into_iter();
         table.push(cells.chain(accuracies).chain([mistaken]));
     }

@@ -6,7 +6,7 @@ use super::row_labels::{ALL, ARCHITECTURE, RowLabels};
 use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
-use crate::format::number::{NONE, count, share};
+use crate::format::number::{count, or_none, share};
 use crate::record::{Cost, ExitsSummary};
 use crate::run_folder::Run;
 
@@ -88,21 +88,15 @@ fn costs(experiments: &[Experiment], labels: RowLabels) -> Table {
     for (experiment, first) in experiments.iter().zip(labels.rows) {
         let record = experiment.record();
         let both = |cost: Cost| format!("{} / {}", count(cost.params), count(cost.macs));
-        let of_dense = record.dense_original.map_or_else(
-            || NONE.to_owned(),
-            |dense| {
-                let Cost { params, macs } = record.deployed;
-                format!("{} / {}", share(params, dense.params), share(macs, dense.macs))
-            },
-        );
+        let of_dense = or_none(record.dense_original, |dense| {
+            let Cost { params, macs } = record.deployed;
+            format!("{} / {}", share(params, dense.params), share(macs, dense.macs))
+        });
         let deployed = [both(record.deployed), of_dense, both(record.framework)];
         let shallow = record.exits.split_last().map_or(&[][..], |(_, shallow)| shallow);
         let exits = exits.iter().map(|name| {
             let exit = shallow.iter().find(|exit| exit.name == *name);
-            exit.map_or_else(
-                || NONE.to_owned(),
-                |exit| both(Cost { params: exit.params, macs: exit.macs }),
-            )
+            or_none(exit, |exit| both(Cost { params: exit.params, macs: exit.macs }))
         });
         let cells: Vec<_> = first.into_iter().chain(deployed).chain(exits).collect();
         // Networks that only train differently cost the same.

@@ -4,7 +4,7 @@ use super::run_names::names;
 use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
-use crate::format::number::{NONE, count, share};
+use crate::format::number::{count, or_none, share};
 use crate::record::Cost;
 use crate::run_folder::Run;
 
@@ -25,9 +25,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         let mut name = several.then_some(name);
         let mut row = |what: &str, cost: Cost| {
             let of = |part: u64, whole: fn(Cost) -> u64| {
-                record
-                    .dense_original
-                    .map_or_else(|| NONE.to_owned(), |dense| share(part, whole(dense)))
+                or_none(record.dense_original, |dense| share(part, whole(dense)))
             };
             let cells = [
                 what.to_owned(),

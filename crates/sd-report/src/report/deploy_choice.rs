@@ -6,7 +6,7 @@ use super::run_names::shortened;
 use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
-use crate::format::number::{NONE, count, points, share};
+use crate::format::number::{count, or_none, points, share};
 use crate::record::ExitScore;
 use crate::run_folder::Run;
 use crate::stats::mean;
@@ -58,16 +58,15 @@ fn choices(experiments: &[Experiment]) -> Table {
                 experiment.top1(|record| record.exits.iter().find(|other| other.name == exit.name));
             let gain =
                 || Some(mean(&test)? - mean(&experiment.dense_original(experiments)?.deepest())?);
-            let of_dense = |part: u64, whole: Option<u64>| {
-                whole.map_or_else(|| NONE.to_owned(), |whole| share(part, whole))
-            };
+            let of_dense =
+                |part: u64, whole: Option<u64>| or_none(whole, |whole| share(part, whole));
             table.push([
                 name.clone(),
                 exit.name.clone(),
                 experiment.seeds(),
                 score(&valid),
                 score(&test),
-                gain().map_or_else(|| NONE.to_owned(), points),
+                or_none(gain(), points),
                 count(exit.params),
                 of_dense(exit.params, dense.map(|dense| dense.params)),
                 count(exit.macs),

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::run_names::names;
+use super::run_names::named;
 use super::section::Section;
 use crate::deployment::{BatchTimes, DeployRecord, Engine, ExportedModel, RUNTIMES};
 use crate::document::{Column, Element, Highlight, Table};
 use crate::error::Result;
-use crate::format::number::{NONE, bytes, percent, percent_or_none, plural, points, rate, time};
+use crate::format::number::{
+    NONE, bytes, or_none, percent, percent_or_none, plural, points, rate, time,
+};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "deployment", title: "Deployment", build };
@@ -33,11 +35,7 @@ const FORMS: &str = "qdq is the 8-bit form for ONNX Runtime (ort), convinteger t
 type AllTimes = BTreeMap<(usize, String, Engine), BatchTimes>;
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
-    let known: Vec<(String, &DeployRecord)> = names(runs)
-        .into_iter()
-        .zip(runs)
-        .filter_map(|(name, run)| Some((name, run.deployment.as_ref()?)))
-        .collect();
+    let known = named(runs, |run| run.deployment.as_ref());
     Ok(match known.as_slice() {
         [] => Vec::new(),
         [(_, record)] if runs.len() == 1 => of_one(record),
@@ -224,19 +222,17 @@ fn side_by_side(known: &[(String, &DeployRecord)]) -> Vec<Element> {
     let columns = [Column::text("Run")].into_iter().chain(first).chain(engine_columns);
     let mut table = Table::new(columns);
     for ((name, record), times) in known.iter().zip(&all) {
-        let size = |model: Option<&ExportedModel>| {
-            model.map_or_else(|| NONE.to_owned(), |model| bytes(model.bytes))
-        };
+        let size = |model: Option<&ExportedModel>| or_none(model, |model| bytes(model.bytes));
         let cells = [
             name.clone(),
             size(record.model(DEEPEST)),
             size(record.model("deepest-convinteger")),
             percent_or_none(record.model(DEEPEST).and_then(ExportedModel::top1)),
-            record.first_label().map_or_else(|| NONE.to_owned(), time),
+            or_none(record.first_label(), time),
         ];
         let times = titles.iter().map(|engine| {
             let measured = times.get(&(1, DEEPEST.to_owned(), engine.clone()));
-            measured.and_then(BatchTimes::median).map_or_else(|| NONE.to_owned(), time)
+            or_none(measured.and_then(BatchTimes::median), time)
         });
         table.push(cells.into_iter().chain(times));
     }

@@ -1,12 +1,12 @@
 //! Early exit: MACs saved and accuracy lost.
 
-use super::run_names::names;
+use super::run_names::named;
 use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::evaluation::{EarlyExit, EvaluationRecord, ExitRule, OperatingPoint};
 use crate::figure::{Line, Mark, Plot, Range, Ticks};
-use crate::format::number::{NONE, percent, percent_or_none, points, real, share};
+use crate::format::number::{NONE, or_none, percent, percent_or_none, points, real, share};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "early-exit", title: "Early exit", build };
@@ -22,18 +22,14 @@ const OF_SEVERAL: &str = "Test top-1 of the deepest exit, and of early exit by c
     relative to the deepest exit's MACs. The thresholds were chosen on the validation images.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
-    let known: Vec<(String, &EvaluationRecord, &EarlyExit)> = names(runs)
-        .into_iter()
-        .zip(runs)
-        .filter_map(|(name, run)| {
-            let evaluation = run.evaluation.as_ref()?;
-            Some((name, evaluation, evaluation.early_exit.as_ref()?))
-        })
-        .collect();
+    let known = named(runs, |run| {
+        let evaluation = run.evaluation.as_ref()?;
+        Some((evaluation, evaluation.early_exit.as_ref()?))
+    });
     let mut elements = Vec::new();
     match known.as_slice() {
         [] => return Ok(elements),
-        [(_, evaluation, early)] if runs.len() == 1 => {
+        [(_, (evaluation, early))] if runs.len() == 1 => {
             elements.extend(Element::drawn([plot(evaluation, early)])?);
             elements.push(Element::Table(budgets(evaluation, early)));
             let chose =
@@ -119,7 +115,7 @@ pub(super) fn budgets(evaluation: &EvaluationRecord, early: &EarlyExit) -> Table
                 rule.name().to_owned(),
                 value(evaluation, rule, setting),
                 percent(test.top1),
-                deepest.map_or_else(|| NONE.to_owned(), |deepest| points(test.top1 - deepest)),
+                or_none(deepest, |deepest| points(test.top1 - deepest)),
                 percent(early.share(test.macs)),
             ];
             let images: u64 = test.left_at.iter().sum();
@@ -150,8 +146,9 @@ fn value(evaluation: &EvaluationRecord, rule: ExitRule, setting: &OperatingPoint
 }
 
 /// A row for each run: accuracy of the deepest exit and at each budget.
-fn side_by_side(known: &[(String, &EvaluationRecord, &EarlyExit)]) -> Table {
-    let budgets = known.iter().flat_map(|(_, _, early)| &early.budgets).map(|budget| budget.share);
+fn side_by_side(known: &[(String, (&EvaluationRecord, &EarlyExit))]) -> Table {
+    let budgets =
+        known.iter().flat_map(|(_, (_, early))| &early.budgets).map(|budget| budget.share);
     let mut shares: Vec<f64> = Vec::new();
     for share in budgets {
         if !shares.contains(&share) {
@@ -161,15 +158,14 @@ fn side_by_side(known: &[(String, &EvaluationRecord, &EarlyExit)]) -> Table {
     let titles = shares.iter().map(|share| Column::number(format!("at {:.0} %", 100.0 * share)));
     let first = [Column::text("Run"), Column::number("Deepest")];
     let mut table = Table::new(first.into_iter().chain(titles));
-    for (name, _, early) in known {
+    for (name, (_, early)) in known {
         let at = |share: &f64| {
             let budget = early.budgets.iter().find(|budget| budget.share == *share)?;
             let choice =
                 budget.choices.iter().find(|choice| choice.rule == ExitRule::Confidence)?;
             Some(choice.setting.as_ref()?.test.top1)
         };
-        let deepest =
-            early.deepest().map_or_else(|| NONE.to_owned(), |setting| percent(setting.test.top1));
+        let deepest = or_none(early.deepest(), |deepest| percent(deepest.test.top1));
         let cells = [name.clone(), deepest].into_iter();
         table.push(cells.chain(shares.iter().map(|share| percent_or_none(at(share)))));
     }

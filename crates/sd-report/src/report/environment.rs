@@ -1,10 +1,10 @@
 //! Hardware and software of the runs.
 
-use super::run_names::names;
+use super::run_names::{named, names};
 use super::section::Section;
 use crate::document::{Cell, Column, Element, Table};
 use crate::error::Result;
-use crate::format::number::{NONE, bytes};
+use crate::format::number::{bytes, or_none};
 use crate::record::Environment;
 use crate::run_folder::{ENVIRONMENT, Run};
 
@@ -33,11 +33,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
 
 /// A row for each run; `None` if no run has an environment.
 fn side_by_side(runs: &[Run]) -> Option<Table> {
-    let rows: Vec<(String, Vec<(&str, Cell)>)> = runs
-        .iter()
-        .zip(names(runs))
-        .filter_map(|(run, name)| Some((name, facts(run.environment.as_ref()?))))
-        .collect();
+    let rows = named(runs, |run| run.environment.as_ref().map(facts));
     let titles = rows.first()?.1.iter().map(|(what, _)| Column::text(*what));
     let mut table = Table::new([Column::text("Run")].into_iter().chain(titles));
     for (name, facts) in rows {
@@ -53,11 +49,11 @@ fn facts(environment: &Environment) -> Vec<(&'static str, Cell)> {
         ("Processor", environment.cpu.clone()),
         ("Cores", environment.cores.to_string()),
         ("Threads", environment.threads.to_string()),
-        ("Memory", environment.memory_bytes.map_or_else(|| NONE.to_owned(), bytes)),
+        ("Memory", or_none(environment.memory_bytes, bytes)),
         ("System", environment.os.clone()),
         ("libtorch", environment.libtorch.clone()),
         ("Version", environment.version.clone()),
-        ("Commit", environment.commit.clone().unwrap_or_else(|| NONE.to_owned())),
+        ("Commit", or_none(environment.commit.clone(), |commit| commit)),
         ("Started", environment.started.clone()),
         ("Command", environment.command.clone()),
     ]

@@ -3,7 +3,7 @@
 use super::model_labels::ModelLabels;
 use super::run_names::experiment_names;
 use crate::configuration::Settings;
-use crate::format::number::{NONE, percent, points};
+use crate::format::number::{NONE, or_none, percent, points};
 use crate::record::{ExitScore, ModelSummary, RunRecord};
 use crate::run_folder::Run;
 use crate::stats::{deviation, mean};
@@ -95,7 +95,7 @@ impl<'a> Experiment<'a> {
     /// Accuracy gain of the deepest exit over the other's, in points.
     pub(super) fn gain_over(&self, other: Option<&Self>) -> String {
         let gain = || Some(mean(&self.deepest())? - mean(&other?.deepest())?);
-        gain().map_or_else(|| NONE.to_owned(), points)
+        or_none(gain(), points)
     }
 
     /// The plain dense experiment of the same network with the closest configuration; `None` for a

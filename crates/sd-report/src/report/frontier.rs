@@ -8,7 +8,7 @@ use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::figure::{Line, Mark, Plot, Range, Ticks};
-use crate::format::number::{NONE, count, percent};
+use crate::format::number::{count, or_none, percent};
 use crate::record::Cost;
 use crate::run_folder::Run;
 use crate::stats::mean;
@@ -125,7 +125,7 @@ fn sources() -> Table {
             network.name.to_owned(),
             percent(network.top1),
             count(network.params),
-            network.macs.map_or_else(|| NONE.to_owned(), count),
+            or_none(network.macs, count),
             network.year.to_string(),
             network.source.to_owned(),
         ]);

@@ -8,7 +8,7 @@ use super::row_labels::{ARCHITECTURE, RowLabels};
 use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
-use crate::format::number::{NONE, plural, time};
+use crate::format::number::{NONE, or_none, plural, time};
 use crate::measurement::{BenchRecord, Measurement};
 use crate::run_folder::Run;
 
@@ -81,7 +81,7 @@ fn medians(experiments: &[Experiment], labels: RowLabels, batch: usize) -> Table
         let dense = experiment.dense_original(experiments);
         let dense = dense.and_then(|dense| of_deepest(dense, batch)).and_then(median);
         let deepest = of_deepest(experiment, batch);
-        let format = deepest.map_or_else(|| NONE.to_owned(), |deepest| deepest.precision.clone());
+        let format = or_none(deepest, |deepest| deepest.precision.clone());
         let exits = shallow.iter().map(|exit| of_exit(experiment, exit, batch));
         let cells = [deepest].into_iter().chain(exits).map(|measured| {
             let Some(seconds) = measured.and_then(median) else { return NONE.to_owned() };

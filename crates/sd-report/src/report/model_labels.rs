@@ -1,7 +1,7 @@
 //! Texts for the network and the objective of a run, as in the columns of comparisons.
 
 use crate::configuration::short_text;
-use crate::format::number::NONE;
+use crate::format::number::{NONE, or_none};
 use crate::record::{BackboneSummary, Choice, ExitsSummary, ObjectiveSummary, RunRecord};
 
 /// What tells two networks in a table apart; [`NONE`] for what the record does not have.
@@ -21,17 +21,16 @@ pub(super) struct ModelLabels {
 
 impl ModelLabels {
     pub(super) fn new(record: &RunRecord) -> Self {
-        let none = || NONE.to_owned();
         let model = record.model_summary.as_ref();
         let backbone = model.map(|model| &model.backbone);
         let exits = model.and_then(|model| model.exits.as_ref());
         let plain = model.map_or(NONE, |_| "plain");
         Self {
-            network: backbone.map_or_else(none, network),
-            convolution: backbone.map_or_else(none, convolutions),
+            network: or_none(backbone, network),
+            convolution: or_none(backbone, convolutions),
             framework: exits.map_or_else(|| plain.to_owned(), framework),
             attention: attention(backbone, exits),
-            objective: record.objective_summary.as_ref().map_or_else(none, objective),
+            objective: or_none(record.objective_summary.as_ref(), objective),
         }
     }
 

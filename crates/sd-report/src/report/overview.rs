@@ -5,7 +5,7 @@ use super::run_names::names;
 use super::section::Section;
 use crate::document::{Column, Element, Highlight, Table};
 use crate::error::Result;
-use crate::format::number::{NONE, count, duration, percent_or_none, plural, rate, times};
+use crate::format::number::{count, duration, or_none, percent_or_none, plural, rate, times};
 use crate::record::{ExitScore, RunRecord, Status};
 use crate::run_folder::Run;
 
@@ -112,20 +112,20 @@ fn table(runs: &[Run]) -> Table {
     for (run, name) in runs.iter().zip(names(runs)) {
         let record = &run.summary;
         let (deployed, dense) = (record.deployed, record.dense_original);
-        let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-        let chosen = chosen_exit(run)
-            .map(|exit| format!("{} ({})", percent_or_none(exit.test_top1), exit.name));
+        let chosen = or_none(chosen_exit(run), |exit| {
+            format!("{} ({})", percent_or_none(exit.test_top1), exit.name)
+        });
         table.push([
             name,
             percent_or_none(record.exits.last().and_then(|exit| exit.test_top1)),
             percent_or_none(record.ensemble.test_top1),
-            or_none(chosen),
+            chosen,
             count(deployed.params),
-            or_none(dense.map(|dense| times(dense.params, deployed.params))),
+            or_none(dense, |dense| times(dense.params, deployed.params)),
             count(deployed.macs),
-            or_none(dense.map(|dense| times(dense.macs, deployed.macs))),
-            or_none(dense.map(|dense| count(dense.params))),
-            or_none(dense.map(|dense| count(dense.macs))),
+            or_none(dense, |dense| times(dense.macs, deployed.macs)),
+            or_none(dense, |dense| count(dense.params)),
+            or_none(dense, |dense| count(dense.macs)),
             record.epochs.to_string(),
             record.seed.to_string(),
             record.model.clone(),

@@ -13,6 +13,15 @@ pub(super) fn names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
     distinct(runs, &[&|run| run.summary.name.clone(), &with_seed, &with_folder])
 }
 
+/// The runs that have this part, with their names.
+pub(super) fn named<'a, T>(
+    runs: &'a [Run],
+    part: impl Fn(&'a Run) -> Option<T>,
+) -> Vec<(String, T)> {
+    let parts = runs.iter().map(part);
+    names(runs).into_iter().zip(parts).filter_map(|(name, part)| Some((name, part?))).collect()
+}
+
 /// A unique name for the experiment of each run: the experiment's own or, if several have the same,
 /// that of the folder without the seed.
 pub(super) fn experiment_names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {

@@ -56,24 +56,16 @@ impl Run {
         let config = parse_config(&path, &config)?;
         let mut summary = parse_summary(&summary, &text)?;
         legacy::complete(&mut summary, config.settings());
-        let environment = folder.join(ENVIRONMENT);
-        let environment =
-            read(&environment)?.map(|text| from_json(&environment, &text)).transpose()?;
         let (epochs, epochs_truncated) = read_epochs(folder.join(EPOCHS))?;
-        let evaluation = read_evaluation(folder.join(EVALUATION))?;
-        let deployment = read_deployment(folder.join(DEPLOYMENT))?;
-        let latency = folder.join(LATENCY);
-        let latency = read(&latency)?.map(|text| parse_latency(&latency, &text)).transpose()?;
-        let folder = folder.to_owned();
         Ok(Self {
-            folder,
+            folder: folder.to_owned(),
             config,
-            environment,
+            environment: optional(&folder.join(ENVIRONMENT), from_json)?,
             epochs,
             epochs_truncated,
-            evaluation,
-            deployment,
-            latency,
+            evaluation: read_evaluation(folder.join(EVALUATION))?,
+            deployment: optional(&folder.join(DEPLOYMENT), parse_deployment)?,
+            latency: optional(&folder.join(LATENCY), parse_latency)?,
             summary,
         })
     }
@@ -84,8 +76,7 @@ impl Run {
 /// # Errors
 /// If the file cannot be read, is malformed or has another schema version.
 pub fn read_evaluation(path: impl AsRef<Path>) -> Result<Option<EvaluationRecord>> {
-    let path = path.as_ref();
-    read(path)?.map(|text| parse_evaluation(path, &text)).transpose()
+    optional(path.as_ref(), parse_evaluation)
 }
 
 /// Parses an evaluation.
@@ -95,15 +86,6 @@ pub(crate) fn parse_evaluation(path: &Path, text: &str) -> Result<EvaluationReco
     let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
     evaluation.check().map_err(wrong)?;
     Ok(evaluation)
-}
-
-/// Reads a `deploy.json`; `None` without the file.
-///
-/// # Errors
-/// If the file cannot be read, is malformed or has another schema version.
-pub fn read_deployment(path: impl AsRef<Path>) -> Result<Option<DeployRecord>> {
-    let path = path.as_ref();
-    read(path)?.map(|text| parse_deployment(path, &text)).transpose()
 }
 
 /// Parses measurements.
@@ -149,6 +131,11 @@ pub(crate) fn parse_epochs(path: &Path, text: &str) -> Result<(Vec<EpochRecord>,
         }
     }
     Ok((epochs, truncated))
+}
+
+/// Reads and parses a file; `None` without the file.
+fn optional<T>(path: &Path, parse: impl Fn(&Path, &str) -> Result<T>) -> Result<Option<T>> {
+    read(path)?.map(|text| parse(path, &text)).transpose()
 }
 
 /// The text of a file; `None` without the file.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NATIVE, spread, time_and_rate};
 use crate::document::{Block, Column, Document, Element, Highlight, Table};
-use crate::format::number::{NONE, bytes};
+use crate::format::number::{NONE, bytes, or_none};
 use crate::measurement::{BenchRecord, Measurement, Subject};
 use crate::stats;
 
@@ -173,9 +173,7 @@ fn comparison(sides: &Sides) -> Vec<Element> {
             named.collect::<Vec<_>>().join("; ")
         };
         cells.push(by_mode(|side| side.setting.clone()));
-        cells.push(by_mode(|side| {
-            side.peaks.iter().max().map_or_else(|| NONE.to_owned(), |&peak| bytes(peak))
-        }));
+        cells.push(by_mode(|side| or_none(side.peaks.iter().max(), |&peak| bytes(peak))));
         table.push(cells);
     }
     let mut elements = Vec::new();

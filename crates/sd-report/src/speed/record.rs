@@ -2,7 +2,7 @@
 
 use super::spread;
 use crate::document::{Column, Table};
-use crate::format::number::{NONE, bytes, rate, time};
+use crate::format::number::{bytes, or_none, rate, time};
 use crate::format::terminal;
 use crate::measurement::{BenchRecord, Measurement};
 use crate::stats;
@@ -41,17 +41,16 @@ fn table(measurements: &[Measurement]) -> Table {
         Column::number("peak memory"),
     ]);
     for measurement in measurements {
-        let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
         table.push([
             measurement.config.clone(),
             measurement.part.clone(),
             measurement.precision.clone(),
             measurement.batch.to_string(),
             measurement.timing.raw_seconds.len().to_string(),
-            or_none(measurement.timing.median().map(time)),
+            or_none(measurement.timing.median(), time),
             spread(measurement),
-            or_none(measurement.images_per_second().map(rate)),
-            or_none(measurement.peak_memory_bytes.map(bytes)),
+            or_none(measurement.images_per_second(), rate),
+            or_none(measurement.peak_memory_bytes, bytes),
         ]);
     }
     table
