@@ -7,6 +7,7 @@
 #[cfg(not(unix))]
 compile_error!("xtask runs on Linux and macOS; on Windows, use it inside WSL");
 
+mod atomic_write;
 mod bench;
 mod check;
 mod demo;
@@ -15,7 +16,6 @@ mod libtorch;
 mod run;
 mod sweep;
 mod tidy;
-mod whole_file;
 mod workspace;
 
 use anyhow::Result;
