@@ -5,8 +5,9 @@ mod peers;
 mod python;
 mod setting;
 
+use crate::cli::Passed;
 use crate::libtorch::Setup;
-use crate::{Passed, run, workspace};
+use crate::{run, workspace};
 use anyhow::Result;
 use std::process::ExitCode;
 
