@@ -3,7 +3,7 @@
 use super::peers::document;
 use super::python;
 use crate::libtorch::{Libtorch, Setup};
-use crate::{run, whole_file, workspace};
+use crate::{atomic_write, run, workspace};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use sd_cli::Engine;
@@ -124,7 +124,7 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
                 "rounds": deployed.rounds,
             });
             // After each round: what is measured by then outlives an interrupt.
-            whole_file::write(&out(deployed.run), &serde_json::to_vec(&document)?)?;
+            atomic_write::write(&out(deployed.run), &serde_json::to_vec(&document)?)?;
         }
     }
     for deployed in &all {

@@ -5,8 +5,9 @@ mod peers;
 mod python;
 mod setting;
 
+use crate::cli::Passed;
 use crate::libtorch::Setup;
-use crate::{Passed, run, workspace};
+use crate::{run, workspace};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 #[derive(Debug, clap::Subcommand)]
 pub enum Bench {
     #[command(flatten)]
-    SdBench(sd_cli::bench::Bench),
+    Speed(sd_cli::bench::Bench),
     /// Measure the same work here and in PyTorch in turns, and write the table of ratios
     Peers(peers::PeersArgs),
     /// Measure a run as it is deployed: sizes, start, latency, throughput and memory of its exports
@@ -30,7 +31,7 @@ pub fn bench(bench: Bench) -> Result<ExitCode> {
     let setup = Setup::from_environment()?;
     let libtorch = setup.ensure()?;
     match bench {
-        Bench::SdBench(_) => {
+        Bench::Speed(_) => {
             // Without `bench`.
             run::become_program(&run::SD_BENCH, Some(&libtorch), std::env::args_os().skip(2))
         }

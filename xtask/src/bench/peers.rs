@@ -3,7 +3,7 @@
 use super::python;
 use super::setting::{Mode, Setting, contenders};
 use crate::libtorch::{Libtorch, Setup};
-use crate::{run, whole_file, workspace};
+use crate::{atomic_write, run, workspace};
 use anyhow::{Context, Result, bail, ensure};
 use sd_cli::bench::STANDARD;
 use serde_json::{Value, json};
@@ -125,7 +125,7 @@ pub fn peers(args: &PeersArgs, setup: &Setup, libtorch: &Libtorch) -> Result<Exi
         // After each round: what is measured by then outlives an interrupt.
         file = out(args, &rounds)?.join("speed.json");
         let document = json!({"command": command, "rounds": rounds, "probes": probes});
-        whole_file::write(&file, &serde_json::to_vec(&document)?)?;
+        atomic_write::write(&file, &serde_json::to_vec(&document)?)?;
     }
     run::replace({
         let mut command = Command::new(page);

@@ -4,7 +4,7 @@ mod page;
 mod runtime;
 
 use crate::libtorch::Setup;
-use crate::{run, whole_file};
+use crate::{atomic_write, run};
 use anyhow::{Context, Result};
 use page::{Page, Sample};
 use std::fs;
@@ -57,7 +57,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let segments = files(&staged)?.iter().map(fs::read).collect::<Result<_, _>>()?;
     let samples = files(&samples)?.iter().map(|path| sample(path)).collect::<Result<_>>()?;
     let out = args.out.clone().unwrap_or_else(|| args.run.join("demo.html"));
-    whole_file::write(&out, Page { runtime, segments, samples }.html()?.as_bytes())?;
+    atomic_write::write(&out, Page { runtime, segments, samples }.html()?.as_bytes())?;
     println!("{}", out.display());
     Ok(ExitCode::SUCCESS)
 }

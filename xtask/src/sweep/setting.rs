@@ -1,6 +1,6 @@
 //! What a sweep asked of a run, kept in its folder.
 
-use crate::whole_file;
+use crate::atomic_write;
 use anyhow::{Context, Result};
 use std::path::Path;
 use toml::Table;
@@ -14,5 +14,5 @@ pub fn keep(folder: &Path, setting: &Table) -> Result<()> {
     let path = folder.join(ASKED);
     let text =
         toml::to_string(setting).with_context(|| format!("cannot write {}", path.display()))?;
-    whole_file::write(&path, text.as_bytes())
+    atomic_write::write(&path, text.as_bytes())
 }

@@ -88,7 +88,7 @@ mod tests {
         for (name, used) in [
             ("sd-layers", "sd-models"),
             ("sd-models", "sd-data"),
-            ("sd-bench", "tch"),
+            ("sd-report", "tch"),
             ("sd-data", "torch-sys"),
             ("xtask", "sd-data"),
         ] {
