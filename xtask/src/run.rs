@@ -18,7 +18,7 @@ pub struct Program {
 
 /// Trains, evaluates, counts and exports.
 pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
-/// `sd-train` with every engine of exported networks.
+/// `sd-train` with ONNX Runtime.
 pub const SD_TRAIN_ALL: Program = Program { name: "sd-train", features: &["ort"] };
 /// Writes reports.
 pub const SD_REPORT: Program = Program { name: "sd-report", features: &["cli"] };
@@ -26,8 +26,6 @@ pub const SD_REPORT: Program = Program { name: "sd-report", features: &["cli"] }
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &[] };
 /// Classifies images with an exported network.
 pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli", "ort"] };
-/// `sd-infer` with every engine.
-pub const SD_INFER_ALL: Program = Program { name: "sd-infer", features: &["cli", "ort", "tract"] };
 /// Downloads, shows and checks data sets.
 pub const SD_DATA: Program = Program { name: "sd-data", features: &["cli"] };
 

@@ -66,7 +66,7 @@ pub struct ExportArgs {
 pub enum Int8 {
     /// QuantizeLinear and DequantizeLinear around each convolution, for ONNX Runtime
     Qdq,
-    /// ConvInteger, for `cargo xtask infer` and rten
+    /// ConvInteger, for the native engine and rten
     Convinteger,
 }
 

@@ -20,7 +20,7 @@ pub fn round(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> Res
             for (&threads, &batch) in
                 args.threads.iter().flat_map(|n| args.batch.iter().map(move |batch| (n, batch)))
             {
-                let program = &programs.sd_infer_all;
+                let program = &programs.sd_infer;
                 match infer(args, program, &deployed.images, file, engine, threads, batch) {
                     Ok(record) => exported.push(record),
                     Err(error) if file.may_be_unsupported(engine) => {

@@ -24,15 +24,13 @@ pub struct Programs {
     pub sd_bench: PathBuf,
     /// `sd-infer` as `cargo xtask infer` builds it, stripped.
     pub sd_infer: PathBuf,
-    /// `sd-infer` with every engine.
-    pub sd_infer_all: PathBuf,
     pub python: Option<PathBuf>,
     /// A black PNG of one pixel.
     pub pixel: PathBuf,
 }
 
 impl Programs {
-    /// Builds the programs; copies those to `folder` that a later build replaces.
+    /// Builds the programs; `folder` gets the stripped program and the image.
     pub fn build(
         args: &DeployArgs,
         setup: &Setup,
@@ -46,15 +44,12 @@ impl Programs {
             .transpose()?;
         let sd_train = run::build(&run::SD_TRAIN_ALL, Some(libtorch))?;
         let sd_bench = run::build(&run::SD_BENCH, Some(libtorch))?;
-        let unstripped = folder.join("sd-infer");
-        fs::copy(run::build(&run::SD_INFER, None)?, &unstripped)?;
-        let sd_infer_all = folder.join("sd-infer-all");
-        fs::copy(run::build(&run::SD_INFER_ALL, None)?, &sd_infer_all)?;
-        let sd_infer = folder.join("sd-infer-stripped");
-        let status = Command::new("strip").arg("-o").arg(&sd_infer).arg(&unstripped).status();
+        let sd_infer = folder.join("sd-infer");
+        let built = run::build(&run::SD_INFER, None)?;
+        let status = Command::new("strip").arg("-o").arg(&sd_infer).arg(built).status();
         ensure!(status.is_ok_and(|status| status.success()), "`strip` (binutils) failed");
         let pixel = folder.join("pixel.png");
         fs::write(&pixel, PIXEL)?;
-        Ok(Self { sd_train, sd_bench, sd_infer, sd_infer_all, python, pixel })
+        Ok(Self { sd_train, sd_bench, sd_infer, python, pixel })
     }
 }

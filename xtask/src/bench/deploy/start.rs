@@ -22,9 +22,7 @@ pub fn start_times(
 ) -> Result<Value> {
     let mut times = serde_json::Map::new();
     for &engine in &args.engines {
-        let is_built_in = matches!(engine, Engine::Native | Engine::Rten);
-        let program = if is_built_in { &programs.sd_infer } else { &programs.sd_infer_all };
-        let mut command = Command::new(program);
+        let mut command = Command::new(&programs.sd_infer);
         command.arg(model).arg(&programs.pixel).args(["--engine", &name(engine)]);
         match measure(&mut command) {
             Err(error) if engine == Engine::Native => eprintln!("native: {error:#}"),
