@@ -1,4 +1,4 @@
-//! What has to pass before a commit, cheapest first, so that the tests' own lines come last.
+//! `cargo xtask check`: the checks that a commit must pass, fastest first.
 
 use crate::libtorch::{Libtorch, Setup};
 use crate::{tidy, workspace};
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-/// Runs every step; the first that fails ends it, with what mends it.
+/// Runs the checks up to the first that fails, and prints how to fix that.
 pub fn check() -> Result<ExitCode> {
     step("format");
     let mut format = workspace::cargo("fmt");
@@ -19,34 +19,34 @@ pub fn check() -> Result<ExitCode> {
     let libtorch = Setup::from_environment()?.ensure()?;
     step("dependencies");
     if !dependencies()? {
-        return Ok(failed("dependencies", "deny.toml says what they may be"));
+        return Ok(failed("dependencies", "see deny.toml for what is allowed"));
     }
-    if !no_dependency_is_unused()? {
-        let mend = "remove them, or declare what is used unseen as xtask/Cargo.toml does";
-        return Ok(failed("dependencies", mend));
+    if !no_unused_dependencies()? {
+        let fix = "remove them, or list them under package.metadata.cargo-machete";
+        return Ok(failed("dependencies", fix));
     }
     step("clippy");
     if !passes(clippy(&libtorch))? {
-        let again = "`cargo clippy --fix --workspace --all-targets --all-features` mends some";
-        return Ok(failed("clippy", again));
+        let fix = "`cargo clippy --fix --workspace --all-targets --all-features` fixes some";
+        return Ok(failed("clippy", fix));
     }
     step("documentation");
     if !passes(documentation(&libtorch))? {
-        let again = "`cargo doc --workspace --no-deps --all-features` shows the same warnings";
-        return Ok(failed("documentation", again));
+        let fix = "`cargo doc --workspace --no-deps --all-features` prints the same warnings";
+        return Ok(failed("documentation", fix));
     }
     step("tests");
     if !passes(test(&libtorch, &[]))? {
-        return Ok(failed("tests", "`cargo xtask test NAME` runs those whose name holds NAME"));
+        return Ok(failed("tests", "`cargo xtask test NAME` runs those whose name contains NAME"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// All tests, the documentation's examples too. These get no linker arguments from build scripts,
-/// so the loader is told where libtorch is.
+/// Command that runs all tests, also of the documentation. The latter get no linker arguments from
+/// build scripts, so the loader needs the path of libtorch.
 pub fn test(libtorch: &Libtorch, args: &[OsString]) -> Command {
     let mut cargo = workspace::cargo("test");
-    // A package that the user names takes the place of all.
+    // Named packages replace the whole workspace.
     if !names_package(args) {
         cargo.arg("--workspace");
     }
@@ -78,45 +78,44 @@ fn documentation(libtorch: &Libtorch) -> Command {
     cargo
 }
 
-/// Whether the dependencies are what deny.toml allows. The tool is not there everywhere; the list
-/// of advisories is on GitHub, which not every machine reaches.
+/// Whether deny.toml allows the dependencies. Skipped without cargo-deny; the advisories are skipped
+/// if their list cannot be downloaded from GitHub.
 fn dependencies() -> Result<bool> {
     let deny = |arguments: &[&str]| {
         let mut cargo = workspace::cargo("deny");
         cargo.args(arguments);
         cargo
     };
-    if !answers(deny(&["--version"])) {
-        eprintln!("check: skipped, for `cargo install cargo-deny` was not run");
+    if !succeeds(deny(&["--version"])) {
+        eprintln!("check: skipped, cargo-deny is not installed (`cargo install cargo-deny`)");
         return Ok(true);
     }
     if !passes(deny(&["check", "bans", "licenses", "sources"]))? {
         return Ok(false);
     }
-    if !answers(deny(&["fetch", "db"])) {
-        eprintln!("check: advisories skipped, for their list cannot be fetched from GitHub");
+    if !succeeds(deny(&["fetch", "db"])) {
+        eprintln!("check: advisories skipped, their list cannot be downloaded from GitHub");
         return Ok(true);
     }
     passes(deny(&["check", "advisories"]))
 }
 
-/// Whether each dependency is named by a source file of its package. The tool is not there
-/// everywhere.
-fn no_dependency_is_unused() -> Result<bool> {
+/// Whether every dependency occurs in the source of its package. Skipped without cargo-machete.
+fn no_unused_dependencies() -> Result<bool> {
     let machete = |argument: Option<&str>| {
         let mut cargo = workspace::cargo("machete");
         cargo.args(argument);
         cargo
     };
-    if !answers(machete(Some("--version"))) {
-        eprintln!("check: skipped, for `cargo install cargo-machete` was not run");
+    if !succeeds(machete(Some("--version"))) {
+        eprintln!("check: skipped, cargo-machete is not installed (`cargo install cargo-machete`)");
         return Ok(true);
     }
     passes(machete(None))
 }
 
-/// Whether the command can be run, without its output.
-fn answers(mut command: Command) -> bool {
+/// Whether a command succeeds; discards its output.
+fn succeeds(mut command: Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
@@ -129,8 +128,8 @@ fn step(name: &str) {
     eprintln!("check: {name}");
 }
 
-fn failed(step: &str, mend: &str) -> ExitCode {
-    eprintln!("check: {step} failed: {mend}");
+fn failed(step: &str, fix: &str) -> ExitCode {
+    eprintln!("check: {step} failed: {fix}");
     ExitCode::FAILURE
 }
 
@@ -139,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_named_package_takes_the_place_of_all() {
+    fn named_packages_are_recognised() {
         let named = |line: &str| {
             names_package(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
         };
