@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::document::{Column, Table};
 use crate::error::Result;
 use crate::format::csv;
 use crate::record::{EpochRecord, ExitAccuracy};
-use crate::report::{Column, Table};
 use crate::run_folder::{self, read_epochs, write_atomic};
 
 /// Writes the epochs of `epochs.jsonl` beside it as `epochs.csv`, a row each: whole or not at all.

@@ -42,8 +42,10 @@
 //!     status: Status::Finished,
 //!     name: "example".to_owned(),
 //!     model: "a small network".to_owned(),
+//!     model_summary: None,
 //!     dataset: "some images".to_owned(),
-//!     objective: "self_distillation".to_owned(),
+//!     objective: "self-distillation".to_owned(),
+//!     objective_summary: None,
 //!     seed: 0,
 //!     epochs: 1,
 //!     steps: 100,
@@ -59,7 +61,7 @@
 //! };
 //! let run = Run {
 //!     folder: "runs/example".into(),
-//!     config: "[train]\nepochs = 1\n".to_owned(),
+//!     config: "[train]\nepochs = 1\n".parse().expect("TOML"),
 //!     environment: None,
 //!     epochs: Vec::new(),
 //!     epochs_truncated: false,
@@ -77,11 +79,14 @@
 //!
 //! [`write_report`] does the same for a folder and leaves the files in it.
 
+mod configuration;
 pub mod deployment;
+pub mod document;
 mod environment;
 mod epochs_csv;
 mod error;
 pub mod evaluation;
+pub mod figure;
 pub mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -89,11 +94,13 @@ pub mod measurement;
 pub mod process_memory;
 pub mod record;
 pub mod report;
+mod report_files;
 pub mod run_folder;
 pub mod speed;
 pub mod stats;
 mod timing;
 
+pub use configuration::Configuration;
 pub use deployment::{DEPLOY_VERSION, DeployRecord, DeployRound, ExportedModel, ExportedTiming};
 pub use environment::{Host, rfc3339};
 pub use epochs_csv::write_epochs_csv;
@@ -101,9 +108,10 @@ pub use error::{Error, Result};
 pub use evaluation::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, ExitEvaluation, ExitRule};
 pub use measurement::{BenchRecord, Measurement, Subject};
 pub use record::{
-    BestEpoch, Cost, EnsembleScore, Environment, EpochRecord, ExitAccuracy, ExitScore, RunRecord,
-    SCHEMA_VERSION, SplitScore, Status,
+    BackboneSummary, BestEpoch, Choice, Cost, EnsembleScore, Environment, EpochRecord,
+    ExitAccuracy, ExitScore, ExitsSummary, MixingSummary, ModelSummary, ObjectiveSummary,
+    RunRecord, SCHEMA_VERSION, SplitScore, Status,
 };
-pub use report::{ReportFiles, write_report};
+pub use report_files::{ReportFiles, write_report};
 pub use run_folder::{Run, append_line, write_json_atomic};
 pub use timing::Timing;

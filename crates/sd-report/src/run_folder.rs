@@ -5,13 +5,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use atomic_write_file::AtomicWriteFile;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::configuration::Configuration;
 use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
 use crate::measurement::{BenchRecord, Subject};
-use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION};
+use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION, legacy};
 
 /// The resolved configuration, written before the first step.
 pub const CONFIG: &str = "config.toml";
@@ -44,8 +46,6 @@ pub const LAST_CHECKPOINT: &str = "last.ckpt.safetensors";
 pub const PREVIOUS_CHECKPOINT: &str = "previous.ckpt.safetensors";
 /// Locked by the process that trains in the folder.
 pub const LOCK: &str = ".lock";
-/// What the names of files begin with that are not whole yet.
-pub const UNFINISHED: &str = ".sd-";
 /// The log for tools, one JSON document a line.
 pub const LOG: &str = "log.jsonl";
 /// The report as one page.
@@ -57,13 +57,32 @@ pub const REPORT_CSV: &str = "report.csv";
 /// Folder of the Markdown report's figures.
 pub const FIGURES: &str = "figures";
 
+/// The files of a run's folder that [`write_atomic`] writes.
+const WRITTEN_WHOLE: [&str; 15] = [
+    CONFIG,
+    ENVIRONMENT,
+    EPOCHS,
+    EPOCHS_CSV,
+    SUMMARY,
+    EVALUATION,
+    BEST_EVALUATION,
+    DEPLOYMENT,
+    LATENCY,
+    MODEL,
+    BEST_MODEL,
+    LAST_CHECKPOINT,
+    REPORT_HTML,
+    REPORT_MARKDOWN,
+    REPORT_CSV,
+];
+
 /// What a run's folder holds, read and checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
     /// The folder.
     pub folder: PathBuf,
-    /// The resolved configuration as written, TOML.
-    pub config: String,
+    /// The resolved configuration.
+    pub config: Configuration,
     /// Where it ran; `None` if the file is not there.
     pub environment: Option<Environment>,
     /// The epochs in order. Where a resumed run repeated some, the repetition counts.
@@ -91,12 +110,15 @@ impl Run {
         let folder = folder.as_ref();
         // Asked for first, so that a wrong path reads as one and not as a missing file.
         fs::read_dir(folder).map_err(Error::io(folder))?;
-        let config = read(&folder.join(CONFIG))?
+        let path = folder.join(CONFIG);
+        let config = read(&path)?
             .ok_or_else(|| Error::NotARun { folder: folder.to_owned(), missing: CONFIG })?;
         let summary = folder.join(SUMMARY);
         let text = read(&summary)?
             .ok_or_else(|| Error::NotFinished { folder: folder.to_owned(), missing: SUMMARY })?;
-        let summary = parse_summary(&summary, &text)?;
+        let config = parse_config(&path, &config)?;
+        let mut summary = parse_summary(&summary, &text)?;
+        legacy::complete(&mut summary, config.settings());
         let environment = folder.join(ENVIRONMENT);
         let environment =
             read(&environment)?.map(|text| from_json(&environment, &text)).transpose()?;
@@ -215,25 +237,30 @@ fn write_text(path: &Path, text: serde_json::Result<Vec<u8>>) -> Result<()> {
     write_atomic(path, &text)
 }
 
-/// Writes `bytes` to `path`: whole, or not at all. They go to a temporary file beside it, which
-/// is synced and renamed; then the folder is synced.
+/// Writes `bytes` to `path`, completely or not at all: to a temporary file beside it, which is synced
+/// and renamed before the folder is synced. An existing file keeps its permissions.
 ///
 /// # Errors
-/// Where the file cannot be written; what was there before is then still there.
+/// If the file cannot be written. An existing file is then unchanged.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let path = path.as_ref();
-    let folder = folder_of(path);
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is its owner's alone; this one is to become a file like any other. The
-    // system takes off what the user's mask says.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(UNFINISHED).tempfile_in(folder).map_err(Error::io(path))?;
-    file.write_all(bytes).map_err(Error::io(path))?;
-    file.as_file().sync_all().map_err(Error::io(path))?;
-    file.persist(path).map_err(|error| Error::io(path)(error.error))?;
-    // The rename itself lasts only once the folder is on the disk.
-    sync_folder(folder).map_err(Error::io(folder))
+    let write = || {
+        let mut file = AtomicWriteFile::open(path)?;
+        file.write_all(bytes)?;
+        file.commit()
+    };
+    write().map_err(Error::io(path))
+}
+
+/// Whether a file with this name in a run's folder is left over from a [`write_atomic`] that was
+/// killed: a file of the run with a dot before its name, and a dot and six letters or digits after
+/// it, such as `.summary.json.3fA9xz`.
+pub fn is_unfinished(name: &str) -> bool {
+    let parts = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
+    parts.is_some_and(|(name, random)| {
+        let alphanumeric = random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        WRITTEN_WHOLE.contains(&name) && random.len() == 6 && alphanumeric
+    })
 }
 
 /// The folder that a file lies in.
@@ -300,6 +327,13 @@ fn read(path: &Path) -> Result<Option<String>> {
     }
 }
 
+fn parse_config(path: &Path, text: &str) -> Result<Configuration> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        Error::Record { path: path.to_owned(), line, what: error.message().to_owned() }
+    })
+}
+
 /// The result of a run.
 pub(crate) fn parse_summary(path: &Path, text: &str) -> Result<RunRecord> {
     check_version(path, text, SCHEMA_VERSION)?;
@@ -343,6 +377,33 @@ mod tests {
         write_json_atomic(&path, &[3]).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "[\n  3\n]\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_killed_write_leaves_a_file_that_is_known_as_unfinished() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |name| AtomicWriteFile::open(folder.path().join(name)).unwrap();
+        let unfinished = [open(SUMMARY), open(LAST_CHECKPOINT)];
+        let names = || {
+            let entries = fs::read_dir(folder.path()).unwrap();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        };
+        assert_eq!(names().filter(|name| is_unfinished(name)).count(), unfinished.len());
+        for name in [SUMMARY, LOCK, ".notes.backup", ".summary.json.swp", ".summary.json."] {
+            assert!(!is_unfinished(name), "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_new_file_is_as_readable_as_any_other() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, plain] = ["a", "b"].map(|name| folder.path().join(name));
+        write_atomic(&whole, b"").unwrap();
+        fs::write(&plain, b"").unwrap();
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(whole), mode(plain));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Configurations one value apart.
 
-mod trials;
+mod sample_runs;
 
-use sd_report::report::{self, Element};
-use trials::{DISTILLED, GROUPED, LIGHT, a_set, cells, run, section};
+use sample_runs::{DISTILLED, GROUPED, LIGHT, a_set, cells, run, section};
+use sd_report::document::Element;
+use sd_report::report;
 
 #[test]
 fn an_ablation_changes_one_value_of_its_base() {

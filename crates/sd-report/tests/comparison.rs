@@ -1,12 +1,15 @@
 //! Sets of runs: compared where they were trained alike, and nowhere else.
 
-mod trials;
+mod sample_runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sd_report::report::{self, Element};
+use sample_runs::{
+    BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, a_set, cells, configure, run, section,
+};
+use sd_report::document::Element;
+use sd_report::report;
 use sd_report::{Environment, EpochRecord, ExitAccuracy, Run, SplitScore, Status};
-use trials::{BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, a_set, cells, run, section};
 
 /// The run, after an epoch with these validation scores of its exits.
 fn validated(mut run: Run, top1: &[f64]) -> Run {
@@ -194,7 +197,7 @@ fn what_a_reader_of_the_numbers_has_to_know_stands_with_them() {
     runs.push(run("light", 1, [GROUPED, LIGHT, DISTILLED], 20, 0.9));
     let expected = [
         "These runs were computed in bf16 and f32, which may differ.",
-        "Left out, for an earlier run has the same configuration and seed: runs/light-seed1.",
+        "Left out, since an earlier run has the same configuration and seed: runs/light-seed1.",
     ];
     assert_eq!(notices(&runs, "comparison"), expected);
     runs[0].summary.stopped_early = true;
@@ -206,7 +209,8 @@ fn what_a_reader_of_the_numbers_has_to_know_stands_with_them() {
 fn recipes_that_read_the_same_are_told_apart() {
     let decay = |name, decay: &str| {
         let mut run = run(name, 0, [GROUPED, PLAIN, LABELS], 20, 0.5);
-        run.config += &format!("sgd = {{ weight_decay = {decay} }}\n");
+        let config = format!("{}sgd = {{ weight_decay = {decay} }}\n", run.config.text());
+        configure(&mut run, &config);
         run
     };
     let blocks = report::document(&[decay("a", "5e-4"), decay("b", "1e-4")]).unwrap().blocks;
@@ -228,7 +232,8 @@ fn recipes_that_read_the_same_are_told_apart() {
 #[test]
 fn a_dense_network_that_is_not_plain_is_no_original() {
     let mut runs = a_set();
-    runs[4].config = runs[4].config.replace("attention = \"none\"", "attention = { eca = {} }");
+    let config = runs[4].config.text().replace("attention = \"none\"", "attention = { eca = {} }");
+    configure(&mut runs[4], &config);
     let tables = section(&runs, "comparison");
     let dense: Vec<_> = (0..4).map(|row| cells(&tables[0], row, &["− dense"])[0]).collect();
     assert_eq!(dense, ["–"; 4]);

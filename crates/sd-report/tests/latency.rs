@@ -1,9 +1,11 @@
 //! The times of exits, beside those that were measured with them and no others.
 
-mod trials;
+mod sample_runs;
 
+use sample_runs::{
+    DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, cells, configure, run, section,
+};
 use sd_report::{BenchRecord, Host, Measurement, Run, Subject, Timing};
-use trials::{DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, cells, run, section};
 
 /// The run, measured at `started`: part, batch and milliseconds.
 fn measured(mut run: Run, started: &str, times: &[(&str, usize, f64)]) -> Run {
@@ -78,7 +80,8 @@ fn a_ratio_is_to_the_dense_original_that_the_same_command_measured() {
 fn images_of_other_data_sets_have_tables_of_their_own() {
     let measured = |run| measured(run, "2024-02-26T12:00:00Z", &[("deepest", 1, 4.0)]);
     let mut larger = measured(run("light", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.6));
-    larger.config = larger.config.replace("cifar100", "image_folder");
+    let config = larger.config.text().replace("cifar100", "image_folder");
+    configure(&mut larger, &config);
     let dense = measured(run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.6));
     let tables = section(&[dense, larger], "latency");
     let rows: Vec<_> = tables.iter().map(|table| cells(table, 0, &["Deepest"])).collect();
@@ -105,6 +108,6 @@ fn networks_of_the_same_words_are_named_and_a_further_seed_adds_nothing() {
 
 #[test]
 fn without_measurements_there_is_no_section() {
-    let document = sd_report::report::document(&trials::a_set()).unwrap();
+    let document = sd_report::report::document(&sample_runs::a_set()).unwrap();
     assert!(document.blocks.iter().all(|block| block.id != "latency"));
 }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -97,6 +98,11 @@ fn number(variable: &str, unless: u64) -> u64 {
     std::env::var(variable).map_or(unless, |number| number.parse().unwrap())
 }
 
+/// Whether a file in a run's folder is hidden, as temporary files are, and not the lock.
+fn is_temporary(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with('.') && name != sd_report::run_folder::LOCK
+}
+
 /// Kills at random moments, from before the first step to the end, among them such within the write
 /// of a checkpoint: half of a step's time is that. A moment that comes after the end is drawn again.
 /// `SD_KILLS` says how many, `SD_KILL_SEED` which.
@@ -124,8 +130,7 @@ fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
         child.kill().unwrap();
         child.wait().unwrap();
         let left = fs::read_dir(bench.path(&run, "")).map_or(0, |folder| {
-            let names = folder.map(|entry| entry.unwrap().file_name());
-            names.filter(|name| name.to_string_lossy().starts_with(".sd-")).count()
+            folder.filter(|entry| is_temporary(&entry.as_ref().unwrap().file_name())).count()
         });
         unfinished += u64::from(left > 0);
         let begun = bench.path(&run, LAST).exists() || bench.path(&run, PREVIOUS).exists();
@@ -135,8 +140,8 @@ fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
         assert!(bench.weights(&run) == whole, "{run}: other weights");
         let run = sd_report::Run::open(bench.path(&run, "")).unwrap();
         assert_eq!(run.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [1, 2, 3, 4]);
-        let hidden = fs::read_dir(&run.folder).unwrap().map(|entry| entry.unwrap().file_name());
-        assert!(hidden.into_iter().all(|name| !name.to_string_lossy().starts_with(".sd-")));
+        let mut names = fs::read_dir(&run.folder).unwrap().map(|entry| entry.unwrap().file_name());
+        assert!(!names.any(|name| is_temporary(&name)));
     }
     println!(
         "{kills} kills at random moments of seed {seed}: {resumed} after the first checkpoint, \

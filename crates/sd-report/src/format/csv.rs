@@ -1,7 +1,7 @@
 //! A table as comma-separated values (RFC 4180), for spreadsheets and scripts.
 
+use crate::document::Table;
 use crate::error::Result;
-use crate::report::Table;
 
 /// The heading and the rows; quoted where they have to be.
 ///

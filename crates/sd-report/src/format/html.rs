@@ -3,8 +3,9 @@
 
 use askama::Template;
 
+use crate::document::{Align, Document, Element};
 use crate::error::Result;
-use crate::report::{Align, Document, Element, PALETTE};
+use crate::figure::PALETTE;
 
 #[derive(Template)]
 #[template(path = "report.html")]

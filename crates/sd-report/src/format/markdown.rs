@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::report::{Align, Document, Element, Table};
+use crate::document::{Align, Document, Element, Table};
 use crate::run_folder::FIGURES;
 
 /// The document as text.

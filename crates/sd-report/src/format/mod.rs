@@ -1,4 +1,4 @@
-//! How a number or a [`Document`](crate::report::Document) is written.
+//! How a number or a [`Document`](crate::document::Document) is written.
 
 pub mod csv;
 pub mod html;

@@ -1,6 +1,6 @@
 //! A table as aligned text for a terminal.
 
-use crate::report::{Align, Table};
+use crate::document::{Align, Table};
 
 /// The table as text, a line a row, its columns two spaces apart.
 pub fn render(table: &Table) -> String {
@@ -28,7 +28,7 @@ pub fn render(table: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Column;
+    use crate::document::Column;
 
     #[test]
     fn columns_stand_below_each_other() {

@@ -1,11 +1,12 @@
-//! One value at a time: trials that differ from a base in a single value or choice.
+//! One value at a time: experiments that differ from a base in a single value or choice.
 
 use std::collections::BTreeMap;
 
-use super::recipe::Group;
-use super::setting::Difference;
-use super::trial::{Trial, shallow_exits};
-use super::{Column, Element, Section, Table};
+use super::experiment::{Experiment, shallow_exits};
+use super::recipe::Recipe;
+use super::section::Section;
+use crate::configuration::Difference;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::run_folder::Run;
 
@@ -21,26 +22,30 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     if runs.len() < 2 {
         return Ok(elements);
     }
-    for group in Group::finished(runs)? {
-        let mut unseen: Vec<&Trial> = group.trials.iter().collect();
-        while let Some(base) = base(&group.trials, &unseen) {
+    for recipe in Recipe::finished(runs) {
+        let mut unseen: Vec<&Experiment> = recipe.experiments.iter().collect();
+        while let Some(base) = base(&recipe.experiments, &unseen) {
             let mut tables: BTreeMap<String, Values> = BTreeMap::new();
-            for trial in &group.trials {
-                if let Some(Difference { key, values: [was, is], .. }) = difference(base, trial) {
+            for experiment in &recipe.experiments {
+                if let Some(Difference { key, values: [was, is], .. }) =
+                    difference(base, experiment)
+                {
                     let (_, values) = tables.entry(key).or_insert((was, Vec::new()));
-                    values.push((is, trial));
+                    values.push((is, experiment));
                 }
             }
-            tables.retain(|_, (_, values)| values.iter().any(|(_, trial)| among(&unseen, trial)));
+            tables.retain(|_, (_, values)| {
+                values.iter().any(|(_, experiment)| among(&unseen, experiment))
+            });
             let values = tables.values().flat_map(|(_, values)| values);
-            let seen: Vec<_> = values.map(|(_, trial)| *trial).chain([base]).collect();
-            unseen.retain(|trial| !among(&seen, trial));
-            elements.push(Element::Heading(format!("{}; base: {}", group.title, base.name)));
-            elements.extend(group.notices());
+            let seen: Vec<_> = values.map(|(_, experiment)| *experiment).chain([base]).collect();
+            unseen.retain(|experiment| !among(&seen, experiment));
+            elements.push(Element::Heading(format!("{}; base: {}", recipe.title, base.name)));
+            elements.extend(recipe.notices());
             for (key, (was, mut values)) in tables {
                 values.push((format!("{was} (base)"), base));
                 values.sort_by(|(a, _), (b, _)| number(a).total_cmp(&number(b)));
-                elements.push(Element::Table(table(&key, base, &values, &group)));
+                elements.push(Element::Table(table(&key, base, &values, &recipe)));
             }
         }
     }
@@ -50,51 +55,55 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// The base's value of a key, and the others' with the trials that have them.
-type Values<'t, 'a> = (String, Vec<(String, &'t Trial<'a>)>);
+/// The base's value of a key, and the others' with the experiments that have them.
+type Values<'t, 'a> = (String, Vec<(String, &'t Experiment<'a>)>);
 
-/// The trial from which most of the unseen differ in one value, of equals that from which most
+/// The experiment from which most of the unseen differ in one value, of equals that from which most
 /// differ in one value or choice, the first of several; none if all unseen are alone.
-fn base<'t, 'a>(trials: &'t [Trial<'a>], unseen: &[&Trial]) -> Option<&'t Trial<'a>> {
-    let near = |trial: &Trial| {
-        let found: Vec<_> = unseen.iter().filter_map(|other| difference(trial, other)).collect();
-        (found.iter().filter(|difference| !difference.exchanged).count(), found.len())
+fn base<'t, 'a>(
+    experiments: &'t [Experiment<'a>],
+    unseen: &[&Experiment],
+) -> Option<&'t Experiment<'a>> {
+    let near = |experiment: &Experiment| {
+        let found: Vec<_> =
+            unseen.iter().filter_map(|other| difference(experiment, other)).collect();
+        (found.iter().filter(|difference| !difference.replaces_variant).count(), found.len())
     };
-    let counted = trials.iter().map(|trial| (near(trial), trial));
+    let counted = experiments.iter().map(|experiment| (near(experiment), experiment));
     let most = counted.reduce(|most, next| if next.0 > most.0 { next } else { most })?;
     (most.0.1 > 0).then_some(most.1)
 }
 
-fn among(trials: &[&Trial], trial: &Trial) -> bool {
-    trials.iter().any(|other| std::ptr::eq(*other, trial))
+fn among(experiments: &[&Experiment], experiment: &Experiment) -> bool {
+    experiments.iter().any(|other| std::ptr::eq(*other, experiment))
 }
 
-/// The only difference of two trials of one network.
-fn difference(base: &Trial, other: &Trial) -> Option<Difference> {
-    if base.model.network != other.model.network {
+/// The only difference of two experiments of one network.
+fn difference(base: &Experiment, other: &Experiment) -> Option<Difference> {
+    if base.labels.network != other.labels.network {
         return None;
     }
-    let mut differences = base.setting.differences(&other.setting);
+    let mut differences = base.settings().differences(other.settings());
     let only = differences.pop()?;
     differences.is_empty().then_some(only)
 }
 
-fn table(key: &str, base: &Trial, values: &[(String, &Trial)], group: &Group) -> Table {
-    let exits = shallow_exits(&group.trials);
+fn table(key: &str, base: &Experiment, values: &[(String, &Experiment)], recipe: &Recipe) -> Table {
+    let exits = shallow_exits(&recipe.experiments);
     let deepest = [Column::text(key), Column::number("Deepest"), Column::text("Seeds")];
     let others = ["− base", "Ensemble"].into_iter().chain(exits.iter().copied());
     let mut table = Table::new(deepest.into_iter().chain(others.map(Column::number)));
-    for (value, trial) in values {
-        let is_base = std::ptr::eq(*trial, base);
-        let gain = trial.gain_over((!is_base).then_some(base));
-        let cells = [value.clone(), trial.deepest_score(), trial.seeds(), gain];
-        let cells = cells.into_iter().chain(trial.scores(&exits));
+    for (value, experiment) in values {
+        let is_base = std::ptr::eq(*experiment, base);
+        let gain = experiment.gain_over((!is_base).then_some(base));
+        let cells = [value.clone(), experiment.deepest_score(), experiment.seeds(), gain];
+        let cells = cells.into_iter().chain(experiment.scores(&exits));
         if is_base { table.push_strong(cells) } else { table.push(cells) }
     }
     table
 }
 
-/// What to sort by: numbers by size, before words, which stay as they are.
+/// What to sort by: numbers by size, before labels, which stay as they are.
 fn number(value: &str) -> f64 {
     let first = value.split(' ').next().unwrap_or_default();
     first.parse().unwrap_or(f64::INFINITY)

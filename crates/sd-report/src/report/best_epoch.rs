@@ -1,6 +1,8 @@
 //! The epoch that validation chose beside the last one.
 
-use super::{Column, Element, Section, Table, names};
+use super::run_names::names;
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, percent, percent_or_none, points};
 use crate::record::{BestEpoch, ExitAccuracy, RunRecord};

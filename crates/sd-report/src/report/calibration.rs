@@ -1,9 +1,12 @@
 //! Whether each exit is right as often as it says.
 
-use super::reliability::{self, Panel};
-use super::{Column, Element, Figure, Section, Table, names};
+use super::run_names::names;
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::evaluation::{BINS, EvaluationRecord, ExitEvaluation};
+use crate::figure::Figure;
+use crate::figure::reliability_diagram::{self, Panel};
 use crate::format::number::{loss, percent, points};
 use crate::run_folder::Run;
 
@@ -88,7 +91,7 @@ fn figure(evaluation: &EvaluationRecord) -> Result<Figure> {
         strong: evaluation.exits.last() == Some(exit),
     });
     let panels: Vec<Panel> = panels.collect();
-    reliability::draw(
+    reliability_diagram::draw(
         "reliability",
         "Reliability: accuracy by confidence, and each exit's ECE",
         &panels,

@@ -1,6 +1,7 @@
 //! Which classes are recognised, and which are not.
 
-use super::{Column, Element, Section, Table};
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::evaluation::{EvaluationRecord, ExitEvaluation};
 use crate::format::number::{NONE, percent, percent_or_none};

@@ -1,13 +1,13 @@
 //! Networks side by side: what each costs, and how accurate every exit is.
 
-use super::recipe::Group;
-use super::setting::variant;
-use super::trial::{Trial, shallow_exits};
-use super::words::{ALL, ARCHITECTURE, Words};
-use super::{Column, Element, Section, Table};
+use super::experiment::{Experiment, shallow_exits};
+use super::recipe::Recipe;
+use super::row_labels::{ALL, ARCHITECTURE, RowLabels};
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, count, share};
-use crate::record::Cost;
+use crate::record::{Cost, ExitsSummary};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "comparison", title: "Comparison", build };
@@ -27,18 +27,18 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     if runs.len() < 2 {
         return Ok(elements);
     }
-    for group in Group::finished(runs)? {
-        elements.push(Element::Heading(group.title.clone()));
-        elements.extend(group.notices());
-        let words = Words::of(&group.trials, ALL).named(&group.trials);
-        let lead = format!("Test top-1 after the last epoch{}:", words.common);
+    for recipe in Recipe::finished(runs) {
+        elements.push(Element::Heading(recipe.title.clone()));
+        elements.extend(recipe.notices());
+        let labels = RowLabels::new(&recipe.experiments, ALL).named(&recipe.experiments);
+        let lead = format!("Test top-1 after the last epoch{}:", labels.common);
         elements.push(Element::Paragraph(lead));
-        elements.push(Element::Table(accuracies(&group.trials, words)));
-        let words = Words::of(&group.trials, ARCHITECTURE);
-        let lead = format!("Parameters / MACs for one image{}:", words.common);
+        elements.push(Element::Table(accuracies(&recipe.experiments, labels)));
+        let labels = RowLabels::new(&recipe.experiments, ARCHITECTURE);
+        let lead = format!("Parameters / MACs for one image{}:", labels.common);
         elements.push(Element::Paragraph(lead));
-        elements.push(Element::Table(costs(&group.trials, words)));
-        elements.push(Element::Paragraph(group.details));
+        elements.push(Element::Table(costs(&recipe.experiments, labels)));
+        elements.push(Element::Paragraph(recipe.details));
     }
     if !elements.is_empty() {
         elements.push(Element::Paragraph(format!("{EXPLANATION} {COSTS}")));
@@ -46,47 +46,47 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-fn accuracies(trials: &[Trial], words: Words) -> Table {
-    let exits = shallow_exits(trials);
+fn accuracies(experiments: &[Experiment], labels: RowLabels) -> Table {
+    let exits = shallow_exits(experiments);
     let deepest = [Column::number("Deepest"), Column::text("Seeds")];
     let others = ["− dense", "− BYOT", "Ensemble"].into_iter().chain(exits.iter().copied());
-    let columns = words.columns.into_iter().chain(deepest);
+    let columns = labels.columns.into_iter().chain(deepest);
     let mut table = Table::new(columns.chain(others.map(Column::number)));
-    for (trial, first) in trials.iter().zip(words.rows) {
-        let deepest = [trial.deepest_score(), trial.seeds()];
-        let gains = [trial.dense_original(trials), byot(trial, trials)];
-        let gains = gains.map(|other| trial.gain_over(other));
-        table.push(first.into_iter().chain(deepest).chain(gains).chain(trial.scores(&exits)));
+    for (experiment, first) in experiments.iter().zip(labels.rows) {
+        let deepest = [experiment.deepest_score(), experiment.seeds()];
+        let gains = [experiment.dense_original(experiments), byot(experiment, experiments)];
+        let gains = gains.map(|other| experiment.gain_over(other));
+        table.push(first.into_iter().chain(deepest).chain(gains).chain(experiment.scores(&exits)));
     }
     table
 }
 
-/// The trial with BYOT's exits on the same backbone that differs least; not this one.
-fn byot<'t, 'a>(trial: &Trial, trials: &'t [Trial<'a>]) -> Option<&'t Trial<'a>> {
-    if is_byot(trial) {
+/// The experiment with BYOT's exits on the same backbone and with the closest configuration;
+/// `None` for such an experiment itself.
+fn byot<'t, 'a>(experiment: &Experiment, all: &'t [Experiment<'a>]) -> Option<&'t Experiment<'a>> {
+    if is_byot(experiment) {
         return None;
     }
-    let backbone = ["model", "backbone"];
-    let baseline = |other: &&Trial| {
-        is_byot(other) && other.setting.at(&backbone) == trial.setting.at(&backbone)
-    };
-    trial.nearest(trials.iter().filter(baseline))
+    let backbone = experiment.model().map(|model| &model.backbone);
+    let same_backbone =
+        |other: &&Experiment| other.model().map(|model| &model.backbone) == backbone;
+    experiment.closest(all.iter().filter(|other| is_byot(other)).filter(same_backbone))
 }
 
-/// Whether it has BYOT's exits and distils into them.
-fn is_byot(trial: &Trial) -> bool {
-    let kind = |path: &[&str]| trial.setting.at(path).and_then(variant).map(|(name, _)| name);
-    let objectives = [Some("self_distillation"), Some("byot")];
-    kind(&["model", "exits", "kind"]) == Some("byot") && objectives.contains(&kind(&["objective"]))
+/// Whether it distils into BYOT's exits.
+fn is_byot(experiment: &Experiment) -> bool {
+    let exits = experiment.model().and_then(|model| model.exits.as_ref());
+    let objective = experiment.record().objective_summary.as_ref();
+    exits.is_some_and(ExitsSummary::is_byot) && objective.is_some_and(|objective| objective.distils)
 }
 
-fn costs(trials: &[Trial], words: Words) -> Table {
-    let exits = shallow_exits(trials);
+fn costs(experiments: &[Experiment], labels: RowLabels) -> Table {
+    let exits = shallow_exits(experiments);
     let numbers = ["Deployed", "of dense", "Whole framework"];
     let numbers = numbers.into_iter().chain(exits.iter().copied()).map(Column::number);
-    let mut table = Table::new(words.columns.into_iter().chain(numbers));
-    for (trial, first) in trials.iter().zip(words.rows) {
-        let record = trial.record();
+    let mut table = Table::new(labels.columns.into_iter().chain(numbers));
+    for (experiment, first) in experiments.iter().zip(labels.rows) {
+        let record = experiment.record();
         let both = |cost: Cost| format!("{} / {}", count(cost.params), count(cost.macs));
         let of_dense = record.dense_original.map_or_else(
             || NONE.to_owned(),

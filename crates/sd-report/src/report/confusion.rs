@@ -1,9 +1,10 @@
 //! Which classes are taken for which.
 
-use super::heat_map;
-use super::{Column, Element, Section, Table};
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::evaluation::EvaluationRecord;
+use crate::figure::confusion_matrix;
 use crate::format::number::share;
 use crate::run_folder::{EVALUATION, Run};
 
@@ -21,7 +22,8 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     if evaluation.classes.len() <= DRAWN {
         let caption =
             "Confusion of the deepest exit: labels by row, what they are taken for by column";
-        let figure = heat_map::draw("confusion", caption, &evaluation.classes, &deepest.confusion)?;
+        let figure =
+            confusion_matrix::draw("confusion", caption, &evaluation.classes, &deepest.confusion)?;
         elements.push(Element::Figures(vec![figure]));
     }
     let pairs = pairs(&deepest.confusion);

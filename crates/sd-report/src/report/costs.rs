@@ -1,6 +1,8 @@
 //! What is deployed, what is trained, and what both replace.
 
-use super::{Column, Element, Section, Table, names};
+use super::run_names::names;
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, count, share};
 use crate::record::Cost;

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::recipe::{Group, figure_number};
-use super::trial::Trial;
-use super::{Element, Line, Plot, Range, Section, Ticks, names};
+use super::experiment::Experiment;
+use super::recipe::{Recipe, figure_suffix};
+use super::run_names::{names, shortened};
+use super::section::Section;
+use crate::document::Element;
 use crate::error::Result;
+use crate::figure::{Line, Plot, Range, Ticks};
 use crate::record::{EpochRecord, ExitAccuracy};
 use crate::run_folder::Run;
 
@@ -20,11 +23,11 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         elements.extend(Element::drawn(of_one(&run.epochs))?);
     } else {
         // What has no epoch yet would leave the others without a curve in common.
-        let groups = Group::of(runs.iter().filter(|run| !run.epochs.is_empty()))?;
-        for (index, group) in groups.iter().enumerate() {
-            let plots = of_several(&group.trials, &figure_number(index));
+        let groups = Recipe::all(runs.iter().filter(|run| !run.epochs.is_empty()));
+        for (index, recipe) in groups.iter().enumerate() {
+            let plots = of_several(&recipe.experiments, &figure_suffix(index));
             if let Some(figures) = Element::drawn(plots)? {
-                elements.push(Element::Heading(group.title.clone()));
+                elements.push(Element::Heading(recipe.title.clone()));
                 elements.push(figures);
             }
         }
@@ -109,26 +112,30 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
 }
 
 /// A line for each configuration of a recipe: the mean over its seeds.
-fn of_several(trials: &[Trial], number: &str) -> Vec<Plot> {
-    let runs = || trials.iter().flat_map(|trial| &trial.runs);
+fn of_several(experiments: &[Experiment], number: &str) -> Vec<Plot> {
+    let runs = || experiments.iter().flat_map(|experiment| &experiment.runs);
     let all_validated = runs().all(|run| accuracies(&run.epochs).0 == Split::Validation);
     let split = if all_validated { Split::Validation } else { Split::Training };
     let lines = |of: &dyn Fn(&Run) -> Vec<(f64, f64)>| {
-        let names = names::shortened(trials.iter().map(|trial| trial.name.clone()).collect());
-        let line = |(trial, name): (&Trial, String)| Line {
+        let names =
+            shortened(experiments.iter().map(|experiment| experiment.name.clone()).collect());
+        let line = |(experiment, name): (&Experiment, String)| Line {
             name,
-            points: mean_curve(trial.runs.iter().map(|run| of(run)).collect()),
+            points: mean_curve(experiment.runs.iter().map(|run| of(run)).collect()),
             dots: vec![],
             strong: false,
         };
-        trials.iter().zip(names).map(line).collect::<Vec<_>>()
+        experiments.iter().zip(names).map(line).collect::<Vec<_>>()
     };
     let top1 = |run: &Run| {
         let scored = split.of(&run.epochs).into_iter();
         scored.filter_map(|(epoch, exits)| Some((epoch, exits.last()?.top1))).collect()
     };
-    let seeds =
-        if trials.iter().any(|trial| trial.runs.len() > 1) { ", mean over the seeds" } else { "" };
+    let seeds = if experiments.iter().any(|experiment| experiment.runs.len() > 1) {
+        ", mean over the seeds"
+    } else {
+        ""
+    };
     vec![
         over_epochs(
             &format!("accuracy{number}"),

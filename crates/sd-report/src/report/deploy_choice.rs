@@ -1,8 +1,10 @@
 //! The exit to deploy: of each network the one that the validation images chose.
 
-use super::recipe::Group;
-use super::trial::{Trial, score, valid_top1};
-use super::{Column, Element, Section, Table, names};
+use super::experiment::{Experiment, score, valid_top1};
+use super::recipe::Recipe;
+use super::run_names::shortened;
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, count, points, share};
 use crate::record::ExitScore;
@@ -29,11 +31,11 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     if runs.len() < 2 {
         return Ok(elements);
     }
-    for group in Group::finished(runs)? {
-        let table = choices(&group.trials);
+    for recipe in Recipe::finished(runs) {
+        let table = choices(&recipe.experiments);
         if !table.rows.is_empty() {
-            elements.push(Element::Heading(group.title.clone()));
-            elements.extend(group.notices());
+            elements.push(Element::Heading(recipe.title.clone()));
+            elements.extend(recipe.notices());
             elements.push(Element::Table(table));
         }
     }
@@ -43,25 +45,26 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// Each trial that has a validation split: its best exit, and its best small one.
-fn choices(trials: &[Trial]) -> Table {
+/// Each experiment that has a validation split: its best exit, and its best small one.
+fn choices(experiments: &[Experiment]) -> Table {
     let numbers = ["Validation", "Test", "− dense", "Params", "of dense", "MACs", "of dense"];
     let columns = ["Run", "Exit", "Seeds"].map(Column::text);
     let mut table = Table::new(columns.into_iter().chain(numbers.map(Column::number)));
-    let names = names::shortened(trials.iter().map(|trial| trial.name.clone()).collect());
-    for (trial, name) in trials.iter().zip(names) {
-        let dense = trial.record().dense_original;
-        for (exit, valid) in worth_deploying(trial) {
+    let names = shortened(experiments.iter().map(|experiment| experiment.name.clone()).collect());
+    for (experiment, name) in experiments.iter().zip(names) {
+        let dense = experiment.record().dense_original;
+        for (exit, valid) in worth_deploying(experiment) {
             let test =
-                trial.top1(|record| record.exits.iter().find(|other| other.name == exit.name));
-            let gain = || Some(mean(&test)? - mean(&trial.dense_original(trials)?.deepest())?);
+                experiment.top1(|record| record.exits.iter().find(|other| other.name == exit.name));
+            let gain =
+                || Some(mean(&test)? - mean(&experiment.dense_original(experiments)?.deepest())?);
             let of_dense = |part: u64, whole: Option<u64>| {
                 whole.map_or_else(|| NONE.to_owned(), |whole| share(part, whole))
             };
             table.push([
                 name.clone(),
                 exit.name.clone(),
-                trial.seeds(),
+                experiment.seeds(),
                 score(&valid),
                 score(&test),
                 gain().map_or_else(|| NONE.to_owned(), points),
@@ -76,21 +79,21 @@ fn choices(trials: &[Trial]) -> Table {
 }
 
 /// The best exit and, where that is too large for a compressed network, the best that is not.
-fn worth_deploying<'a>(trial: &Trial<'a>) -> Vec<(&'a ExitScore, Vec<f64>)> {
-    let best = chosen(trial, u64::MAX);
-    let most = trial.record().dense_original.map(|dense| dense.params / COMPRESSION);
+fn worth_deploying<'a>(experiment: &Experiment<'a>) -> Vec<(&'a ExitScore, Vec<f64>)> {
+    let best = chosen(experiment, u64::MAX);
+    let most = experiment.record().dense_original.map(|dense| dense.params / COMPRESSION);
     let too_large = |most: &u64| best.as_ref().is_some_and(|(exit, _)| exit.params > *most);
-    let small = most.filter(too_large).and_then(|most| chosen(trial, most));
+    let small = most.filter(too_large).and_then(|most| chosen(experiment, most));
     best.into_iter().chain(small).collect()
 }
 
 /// Of the exits with at most `most` parameters the one with the highest mean validation top-1, the
 /// cheaper of equals, and its top-1 of each seed.
-fn chosen<'a>(trial: &Trial<'a>, most: u64) -> Option<(&'a ExitScore, Vec<f64>)> {
+fn chosen<'a>(experiment: &Experiment<'a>, most: u64) -> Option<(&'a ExitScore, Vec<f64>)> {
     let valid = |exit: &ExitScore| -> Vec<f64> {
-        trial.runs.iter().filter_map(|run| valid_top1(run, &exit.name)).collect()
+        experiment.runs.iter().filter_map(|run| valid_top1(run, &exit.name)).collect()
     };
-    let exits = trial.record().exits.iter().filter(|exit| exit.params <= most);
+    let exits = experiment.record().exits.iter().filter(|exit| exit.params <= most);
     let exits = exits.map(|exit| (exit, valid(exit)));
     let mut best: Option<(&ExitScore, Vec<f64>)> = None;
     for (exit, scores) in exits {

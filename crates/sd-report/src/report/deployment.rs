@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Column, Element, Highlight, Section, Table, names};
+use super::run_names::names;
+use super::section::Section;
 use crate::deployment::{DeployRecord, Engine, ExportedModel, Pace, RUNTIMES};
+use crate::document::{Column, Element, Highlight, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, bytes, percent, percent_or_none, plural, points, rate, time};
 use crate::run_folder::Run;

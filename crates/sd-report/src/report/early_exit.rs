@@ -1,8 +1,11 @@
 //! What early exit saves, and what it costs in accuracy.
 
-use super::{Column, Element, Line, Mark, Plot, Range, Section, Table, Ticks, names};
+use super::run_names::names;
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::evaluation::{EarlyExit, EvaluationRecord, ExitRule, Setting};
+use crate::figure::{Line, Mark, Plot, Range, Ticks};
 use crate::format::number::{NONE, percent, percent_or_none, points, real, share};
 use crate::run_folder::Run;
 

@@ -1,6 +1,8 @@
 //! Where the runs happened.
 
-use super::{Cell, Column, Element, Section, Table, names};
+use super::run_names::names;
+use super::section::Section;
+use crate::document::{Cell, Column, Element, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, bytes};
 use crate::record::Environment;

@@ -1,7 +1,10 @@
 //! How accurate each exit is, and what it costs when deployed alone.
 
-use super::{Cell, Column, Element, Line, Plot, Range, Section, Table, Ticks, names};
+use super::run_names::names;
+use super::section::Section;
+use crate::document::{Cell, Column, Element, Table};
 use crate::error::Result;
+use crate::figure::{Line, Plot, Range, Ticks};
 use crate::format::number::{NONE, count, loss, percent_or_none, share};
 use crate::record::ExitScore;
 use crate::run_folder::Run;

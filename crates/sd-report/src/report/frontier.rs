@@ -1,11 +1,13 @@
 //! How accurate for how much: every exit of every network, beside what is published.
 
-use super::figure::{Line, Mark, Plot, Range, Ticks};
+use super::experiment::Experiment;
 use super::published::{DATASET, PUBLISHED, Published, letter};
-use super::recipe::{Group, figure_number};
-use super::trial::Trial;
-use super::{Column, Element, Section, Table, names};
+use super::recipe::{Recipe, figure_suffix};
+use super::run_names::shortened;
+use super::section::Section;
+use crate::document::{Column, Element, Table};
 use crate::error::Result;
+use crate::figure::{Line, Mark, Plot, Range, Ticks};
 use crate::format::number::{NONE, count, percent};
 use crate::record::Cost;
 use crate::run_folder::Run;
@@ -22,15 +24,15 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     if runs.len() < 2 {
         return Ok(elements);
     }
-    let groups = Group::finished(runs)?;
+    let groups = Recipe::finished(runs);
     let mut with_published = false;
-    for (index, group) in groups.iter().enumerate() {
-        let number = figure_number(index);
-        let published = of(group);
+    for (index, recipe) in groups.iter().enumerate() {
+        let number = figure_suffix(index);
+        let published = of(recipe);
         with_published |= !published.is_empty();
-        let plots = [PARAMETERS, MACS].map(|cost| plot(group, published, &cost, &number));
+        let plots = [PARAMETERS, MACS].map(|cost| plot(recipe, published, &cost, &number));
         if let Some(figures) = Element::drawn(plots)? {
-            elements.push(Element::Heading(group.title.clone()));
+            elements.push(Element::Heading(recipe.title.clone()));
             elements.push(figures);
         }
     }
@@ -63,16 +65,16 @@ const MACS: Axis = Axis {
     of_published: |network| network.macs,
 };
 
-/// What is published on the group's data set.
-fn of(group: &Group) -> &'static [Published] {
-    let known = group.trials.iter().any(|trial| trial.record().dataset == DATASET);
+/// What is published on the recipe's data set.
+fn of(recipe: &Recipe) -> &'static [Published] {
+    let known = recipe.experiments.iter().any(|experiment| experiment.record().dataset == DATASET);
     if known { &PUBLISHED } else { &[] }
 }
 
-fn plot(group: &Group, published: &[Published], axis: &Axis, number: &str) -> Plot {
-    let names = group.trials.iter().map(|trial| trial.name.clone()).collect();
-    let lines = group.trials.iter().zip(names::shortened(names)).map(|(trial, name)| {
-        let points = points(trial, axis);
+fn plot(recipe: &Recipe, published: &[Published], axis: &Axis, number: &str) -> Plot {
+    let names = recipe.experiments.iter().map(|experiment| experiment.name.clone()).collect();
+    let lines = recipe.experiments.iter().zip(shortened(names)).map(|(experiment, name)| {
+        let points = points(experiment, axis);
         let dots = points.iter().copied().filter(|point| point.1.is_finite()).collect();
         Line { name, points, dots, strong: false }
     });
@@ -94,11 +96,11 @@ fn plot(group: &Group, published: &[Published], axis: &Axis, number: &str) -> Pl
 }
 
 /// Every exit, the cheapest first: its cost, and its mean top-1 over the seeds.
-fn points(trial: &Trial, axis: &Axis) -> Vec<(f64, f64)> {
-    let exits = &trial.record().exits;
+fn points(experiment: &Experiment, axis: &Axis) -> Vec<(f64, f64)> {
+    let exits = &experiment.record().exits;
     let point = |index: usize| {
         let exit = &exits[index];
-        let top1 = mean(&trial.top1(|record| record.exits.get(index))).unwrap_or(f64::NAN);
+        let top1 = mean(&experiment.top1(|record| record.exits.get(index))).unwrap_or(f64::NAN);
         let cost = (axis.of)(Cost { params: exit.params, macs: exit.macs });
         (cost as f64, top1)
     };

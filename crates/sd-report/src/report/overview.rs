@@ -1,7 +1,9 @@
 //! What network, how small beside its dense original, how accurate.
 
-use super::trial::valid_top1;
-use super::{Column, Element, Highlight, Section, Table, names};
+use super::experiment::valid_top1;
+use super::run_names::names;
+use super::section::Section;
+use crate::document::{Column, Element, Highlight, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, count, duration, percent_or_none, plural, rate, times};
 use crate::record::{ExitScore, RunRecord, Status};

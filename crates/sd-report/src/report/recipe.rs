@@ -1,69 +1,62 @@
-//! Groups of trials that may be compared: those trained alike.
+//! Recipes: experiments that were trained alike and may be compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Element;
-use super::setting::{Difference, Setting, text};
-use super::trial::Trial;
-use crate::error::Result;
+use super::experiment::Experiment;
+use super::model_labels;
+use crate::configuration::{Difference, Settings, short_text};
+use crate::document::Element;
 use crate::record::Status;
 use crate::run_folder::Run;
 
-/// Trials of one recipe: the same images, split and augmentation, epochs, batch, optimiser and
-/// schedule.
+/// Experiments with the same images, split, augmentation, epochs, batch size, optimiser and schedule.
 #[derive(Debug)]
-pub(super) struct Group<'a> {
-    /// The recipe in short, and in what it differs where another of the groups reads the same.
+pub(super) struct Recipe<'a> {
+    /// The recipe in short, with the values that tell it from other recipes of the same title.
     pub(super) title: String,
     /// The recipe in full.
     pub(super) details: String,
-    /// By network and convolution, plain before its frameworks.
-    pub(super) trials: Vec<Trial<'a>>,
+    /// Sorted by network and convolution, plain networks before those with exits.
+    pub(super) experiments: Vec<Experiment<'a>>,
 }
 
-impl<'a> Group<'a> {
-    /// The finished runs by recipe, in the order of their first ones: the scores of others are no
-    /// result.
-    ///
-    /// # Errors
-    /// Where a configuration is not TOML.
-    pub(super) fn finished(runs: &'a [Run]) -> Result<Vec<Self>> {
-        Self::of(runs.iter().filter(|run| run.summary.status == Status::Finished))
+impl<'a> Recipe<'a> {
+    /// Groups the finished runs by recipe. Scores of other runs are not results.
+    pub(super) fn finished(runs: &'a [Run]) -> Vec<Self> {
+        Self::all(runs.iter().filter(|run| run.summary.status == Status::Finished))
     }
 
-    /// The runs by recipe, in the order of their first ones.
-    ///
-    /// # Errors
-    /// Where a configuration is not TOML.
-    pub(super) fn of(runs: impl IntoIterator<Item = &'a Run>) -> Result<Vec<Self>> {
-        let mut groups: Vec<(Setting, Self)> = Vec::new();
-        for trial in Trial::all(runs)? {
-            let recipe = trial.setting.part(&["data", "train"]);
-            match groups.iter_mut().find(|(known, _)| *known == recipe) {
-                Some((_, group)) => group.trials.push(trial),
+    /// Groups runs by recipe, in the order of their first runs.
+    pub(super) fn all(runs: impl IntoIterator<Item = &'a Run>) -> Vec<Self> {
+        let mut all: Vec<(Settings, Self)> = Vec::new();
+        for experiment in Experiment::all(runs) {
+            let settings = experiment.settings().sections(&["data", "train"]);
+            match all.iter_mut().find(|(known, _)| *known == settings) {
+                Some((_, recipe)) => recipe.experiments.push(experiment),
                 None => {
-                    let (title, details) = (title(&trial), format!("Recipe: {recipe}."));
-                    groups.push((recipe, Self { title, details, trials: vec![trial] }));
+                    let title = title(&experiment);
+                    let details = format!("Recipe: {settings}.");
+                    all.push((settings, Self { title, details, experiments: vec![experiment] }));
                 }
             }
         }
-        let sorted = |(_, mut group): (Setting, Self)| {
-            group.trials.sort_by_cached_key(|trial| trial.model.order());
-            group
+        let titles = titles(&all);
+        let sorted = |((_, mut recipe), title): ((Settings, Self), String)| {
+            let key = |experiment: &Experiment| model_labels::sort_key(experiment.record());
+            recipe.experiments.sort_by_cached_key(key);
+            Self { title, ..recipe }
         };
-        let titles = titles(&groups);
-        let groups = groups.into_iter().map(sorted).zip(titles);
-        Ok(groups.map(|(group, title)| Self { title, ..group }).collect())
+        all.into_iter().zip(titles).map(sorted).collect()
     }
 
-    /// What a reader of its numbers has to know.
+    /// Caveats for readers of its numbers.
     pub(super) fn notices(&self) -> impl Iterator<Item = Element> {
         self.formats().into_iter().chain(self.repeated()).map(Element::Notice)
     }
 
-    /// The number formats of the runs, where there are several.
+    /// The number formats of the runs, if there are several.
     fn formats(&self) -> Option<String> {
-        let runs = self.trials.iter().flat_map(|trial| &trial.runs);
+        let runs = self.experiments.iter().flat_map(|experiment| &experiment.runs);
         let formats = runs.filter_map(|run| Some(run.environment.as_ref()?.precision.as_str()));
         let formats: BTreeSet<&str> = formats.collect();
         (formats.len() > 1).then(|| {
@@ -72,39 +65,40 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// The runs that count for nothing, where there are some.
+    /// The runs that are not counted, if any.
     fn repeated(&self) -> Option<String> {
-        let repeated = self.trials.iter().flat_map(|trial| &trial.repeated);
+        let repeated = self.experiments.iter().flat_map(|experiment| &experiment.repeated);
         let folders: Vec<_> = repeated.map(|run| run.folder.display().to_string()).collect();
         (!folders.is_empty()).then(|| {
             let folders = folders.join(", ");
-            format!("Left out, for an earlier run has the same configuration and seed: {folders}.")
+            format!(
+                "Left out, since an earlier run has the same configuration and seed: {folders}."
+            )
         })
     }
 }
 
-/// The groups' titles; those that read the same go on with the values in which they differ.
-fn titles(groups: &[(Setting, Group)]) -> Vec<String> {
-    let title = |(recipe, group): &(Setting, Group)| {
-        let alike = groups.iter().filter(|(_, other)| other.title == group.title);
-        let differences = alike.flat_map(|(other, _)| recipe.differences(other));
-        // Of a key in which it differs from several it has one value.
+/// The titles of the recipes. Recipes with the same title get the values in which they differ.
+fn titles(all: &[(Settings, Recipe)]) -> Vec<String> {
+    let title = |(settings, recipe): &(Settings, Recipe)| {
+        let alike = all.iter().filter(|(_, other)| other.title == recipe.title);
+        let differences = alike.flat_map(|(other, _)| settings.differences(other));
         let values: BTreeMap<_, _> =
-            differences.map(|Difference { key, values: [is, _], .. }| (key, is)).collect();
+            differences.map(|Difference { key, values: [value, _], .. }| (key, value)).collect();
         let values = values.iter().map(|(key, value)| format!(", {key} {value}"));
-        values.fold(group.title.clone(), |title, value| title + &value)
+        values.fold(recipe.title.clone(), |title, value| title + &value)
     };
-    groups.iter().map(title).collect()
+    all.iter().map(title).collect()
 }
 
-/// What the names of a group's figures end with: nothing in the first, which documents link to.
-pub(super) fn figure_number(group: usize) -> String {
-    if group == 0 { String::new() } else { format!("-{}", group + 1) }
+/// Suffix of the figure names of a recipe: empty for the first, which documents link to.
+pub(super) fn figure_suffix(recipe: usize) -> String {
+    if recipe == 0 { String::new() } else { format!("-{}", recipe + 1) }
 }
 
-fn title(trial: &Trial) -> String {
-    let value = |key: &str| trial.setting.at(&["train", key]).map(text);
-    let record = trial.record();
+fn title(experiment: &Experiment) -> String {
+    let value = |key: &str| experiment.settings().at(&["train", key]).map(short_text);
+    let record = experiment.record();
     let epochs = value("epochs").unwrap_or_else(|| record.epochs.to_string());
     let plural = if epochs == "1" { "" } else { "s" };
     let mut title = format!("{}, {epochs} epoch{plural}", record.dataset);

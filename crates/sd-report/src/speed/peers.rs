@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{NATIVE, pace, spread};
+use crate::document::{Block, Column, Document, Element, Highlight, Table};
 use crate::format::number::{NONE, bytes};
 use crate::measurement::{BenchRecord, Measurement, Subject};
-use crate::report::{Block, Column, Document, Element, Highlight, Table};
 use crate::stats;
 
 /// All that `bench peers` measured: `speed.json`.

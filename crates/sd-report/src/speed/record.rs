@@ -1,10 +1,10 @@
 //! One run of a benchmark, for a terminal.
 
 use super::spread;
+use crate::document::{Column, Table};
 use crate::format::number::{NONE, bytes, rate, time};
 use crate::format::terminal;
 use crate::measurement::{BenchRecord, Measurement};
-use crate::report::{Column, Table};
 use crate::stats;
 
 /// Parts that were run in pairs for the ratio of their times: the first over the second.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
 use sd_cli::{ExperimentArgs, LrRangeArgs};
-use sd_report::report::{Line, Mark, Plot, Range, Ticks};
+use sd_report::figure::{Line, Mark, Plot, Range, Ticks};
 use sd_report::run_folder::write_atomic;
 use sd_report::write_json_atomic;
 use serde::Serialize;

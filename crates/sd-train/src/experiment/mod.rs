@@ -209,7 +209,7 @@ impl Experiment {
         let objective = self.objective.get().name();
         match &self.mix {
             None => objective.to_owned(),
-            Some(mix) => format!("{objective}, {}", mix.get().describe()),
+            Some(mix) => format!("{objective}, {} {}", mix.get().name(), mix.get().alpha()),
         }
     }
 

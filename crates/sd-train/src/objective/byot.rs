@@ -43,6 +43,10 @@ impl Objective for Byot {
         "BYOT"
     }
 
+    fn distils(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         ranges::share("alpha", self.alpha)?;
         ranges::positive("temperature", self.temperature)?;

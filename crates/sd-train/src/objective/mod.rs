@@ -47,6 +47,11 @@ pub trait Objective {
     /// Its name in records.
     fn name(&self) -> &'static str;
 
+    /// Whether shallow exits learn from deeper exits of the same network.
+    fn distils(&self) -> bool {
+        false
+    }
+
     /// Checks the ranges of its values.
     ///
     /// # Errors

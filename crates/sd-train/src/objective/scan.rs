@@ -42,6 +42,10 @@ impl Objective for Scan {
         "SCAN"
     }
 
+    fn distils(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         ranges::share("alpha", self.alpha)?;
         ranges::positive("temperature", self.temperature)?;

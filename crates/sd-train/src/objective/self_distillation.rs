@@ -49,6 +49,10 @@ impl Objective for SelfDistillation {
         "self-distillation"
     }
 
+    fn distils(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         ranges::share("alpha", self.alpha)?;
         ranges::positive("temperature", self.temperature)?;

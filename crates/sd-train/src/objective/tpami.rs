@@ -46,6 +46,10 @@ impl Objective for Tpami {
         "TPAMI"
     }
 
+    fn distils(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         ranges::share("alpha", self.alpha)?;
         ranges::positive("temperature", self.temperature)?;

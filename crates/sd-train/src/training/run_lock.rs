@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use sd_report::run_folder::{LOCK, SUMMARY, UNFINISHED};
+use sd_report::run_folder::{LOCK, SUMMARY, is_unfinished};
 
 use super::checkpoint;
 
@@ -55,7 +55,7 @@ pub fn acquire(folder: &Path, resume: bool) -> Result<RunLock> {
 fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+        if is_unfinished(&entry.file_name().to_string_lossy()) {
             fs::remove_file(entry.path())?;
         }
     }

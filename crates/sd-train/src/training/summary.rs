@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 use sd_report::{
-    BestEpoch, Cost, EnsembleScore, ExitScore, RunRecord, SCHEMA_VERSION, SplitScore, Status,
+    BestEpoch, Cost, EnsembleScore, ExitScore, MixingSummary, ModelSummary, ObjectiveSummary,
+    RunRecord, SCHEMA_VERSION, SplitScore, Status,
 };
+use toml::Table;
 
 use super::Trainer;
-use crate::experiment::costs::NetworkCosts;
+use crate::experiment::{Experiment, costs::NetworkCosts};
 
 /// Test scores of a finished run.
 #[derive(Debug)]
@@ -46,8 +48,10 @@ pub fn summary(trainer: &Trainer, test: Option<TestScores>) -> Result<RunRecord>
         status,
         name: experiment.name.clone(),
         model: experiment.model.describe(),
+        model_summary: ModelSummary::from_config(&Table::try_from(&experiment.model)?),
         dataset: experiment.data.dataset.get().name(),
         objective: experiment.objective_in_words(),
+        objective_summary: Some(objective(experiment)?),
         seed: experiment.seed,
         epochs: position.epoch,
         steps,
@@ -65,4 +69,16 @@ pub fn summary(trainer: &Trainer, test: Option<TestScores>) -> Result<RunRecord>
         images_per_second: if seconds > 0.0 { images / seconds } else { 0.0 },
         seconds,
     })
+}
+
+/// The objective and the mixing of images as data.
+fn objective(experiment: &Experiment) -> Result<ObjectiveSummary> {
+    let objective = experiment.objective.get();
+    let section = Table::try_from(&experiment.objective)?;
+    let mixing = experiment
+        .mix
+        .as_ref()
+        .map(|mix| MixingSummary { name: mix.get().name().to_owned(), alpha: mix.get().alpha() });
+    let summary = ObjectiveSummary::from_config(objective.name(), objective.distils(), &section);
+    Ok(ObjectiveSummary { mixing, ..summary })
 }

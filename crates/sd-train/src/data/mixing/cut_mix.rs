@@ -30,8 +30,12 @@ impl Examples for CutMix {
 }
 
 impl Mix for CutMix {
-    fn describe(&self) -> String {
-        format!("CutMix {}", self.alpha)
+    fn name(&self) -> &'static str {
+        "CutMix"
+    }
+
+    fn alpha(&self) -> f64 {
+        self.alpha
     }
 
     fn check(&self) -> Result<()> {

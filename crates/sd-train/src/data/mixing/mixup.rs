@@ -23,8 +23,12 @@ impl Examples for Mixup {
 }
 
 impl Mix for Mixup {
-    fn describe(&self) -> String {
-        format!("mixup {}", self.alpha)
+    fn name(&self) -> &'static str {
+        "mixup"
+    }
+
+    fn alpha(&self) -> f64 {
+        self.alpha
     }
 
     fn check(&self) -> Result<()> {

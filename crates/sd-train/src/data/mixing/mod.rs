@@ -27,8 +27,11 @@ variants! {
 
 /// A way to mix the images of a batch.
 pub trait Mix {
-    /// Its name and strength, such as `mixup 0.2`.
-    fn describe(&self) -> String;
+    /// Its name in records.
+    fn name(&self) -> &'static str;
+
+    /// α of the Beta distribution that the share of an image is drawn from.
+    fn alpha(&self) -> f64;
 
     /// Checks the ranges of its values.
     ///

@@ -2,11 +2,10 @@
 
 use plotters::style::RGBColor;
 
-use super::axis::Axis;
-pub use super::axis::{Range, Ticks};
-use super::canvas::{self, Anchor, Canvas, Painted, WIDTH};
-use super::lettering::{NAME_GAP, apart, cut, width};
+use super::axis::{Axis, Range, Ticks};
+use super::canvas::{self, Anchor, Canvas, Figure, Painted, WIDTH};
 use super::palette::PALETTE;
+use super::text::{NAME_GAP, apart, cut, width};
 use crate::error::Result;
 
 /// Least height in CSS pixels.
@@ -14,33 +13,6 @@ const HEIGHT: f64 = 280.0;
 /// Room above the plot, and below it for the horizontal axis.
 const TOP: f64 = 10.0;
 const BELOW: f64 = 42.0;
-
-/// A drawing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Figure {
-    /// Name of its file, without the extension; unique in a report.
-    pub name: String,
-    /// What it shows.
-    pub caption: String,
-    /// An `<svg>` element in the colours of [`PALETTE`], without background.
-    pub svg: String,
-}
-
-impl Figure {
-    /// The name of its file.
-    pub fn file_name(&self) -> String {
-        format!("{}.svg", self.name)
-    }
-
-    /// The drawing as a file of its own: on white, so that it can be read on any page.
-    pub fn on_card(&self) -> String {
-        let card = "<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>";
-        match self.svg.split_once('>') {
-            Some((head, rest)) => format!("{head}>\n{card}{rest}"),
-            None => self.svg.clone(),
-        }
-    }
-}
 
 /// What is to be drawn.
 #[derive(Debug, Clone, PartialEq)]

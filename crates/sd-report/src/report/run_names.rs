@@ -16,7 +16,7 @@ pub(super) fn names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
 
 /// A name for what each run is one seed of: the experiment's, or where another has it too, that of
 /// the folder, without the seed.
-pub(super) fn trial_names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
+pub(super) fn experiment_names<R: Borrow<Run>>(runs: &[R]) -> Vec<String> {
     let folder = |run: &Run| {
         let name = folder_name(run);
         name.strip_suffix(&format!("-seed{}", run.summary.seed)).unwrap_or(&name).to_owned()

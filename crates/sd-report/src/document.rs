@@ -1,5 +1,7 @@
-use super::figure::{Figure, Plot};
+//! The structure of a report: sections of text, tables and figures, without HTML or Markdown.
+
 use crate::error::Result;
+use crate::figure::{Figure, Plot};
 
 /// A report: what is shown, not how.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +68,7 @@ pub enum Element {
 
 impl Element {
     /// The plots that have something to show, side by side; `None` where none has.
-    pub(super) fn drawn(plots: impl IntoIterator<Item = Plot>) -> Result<Option<Self>> {
+    pub(crate) fn drawn(plots: impl IntoIterator<Item = Plot>) -> Result<Option<Self>> {
         let mut figures = Vec::new();
         for plot in plots {
             figures.extend(plot.draw()?);

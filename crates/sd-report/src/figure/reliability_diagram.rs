@@ -1,8 +1,7 @@
 //! Reliability diagrams, a small one for each exit: DeGroot and Fienberg 1983, drawn as by Guo et
 //! al. 2017, figure 1.
 
-use super::canvas::{self, Anchor, Canvas, Painted, WIDTH};
-use super::figure::Figure;
+use super::canvas::{self, Anchor, Canvas, Figure, Painted, WIDTH};
 use super::palette::PALETTE;
 use crate::error::Result;
 use crate::evaluation::Bin;
@@ -22,19 +21,19 @@ const FOOT: f64 = 18.0;
 const PALE: f64 = 0.3;
 
 /// An exit's diagram.
-pub(super) struct Panel<'a> {
-    pub(super) title: String,
+pub(crate) struct Panel<'a> {
+    pub(crate) title: String,
     /// The bins, the least confident first.
-    pub(super) bins: &'a [Bin],
+    pub(crate) bins: &'a [Bin],
     /// Whether it has the colour of what matters more than the others.
-    pub(super) strong: bool,
+    pub(crate) strong: bool,
 }
 
 /// Draws the diagrams in rows.
 ///
 /// # Errors
 /// Where the drawing library fails.
-pub(super) fn draw(name: &str, caption: &str, panels: &[Panel]) -> Result<Figure> {
+pub(crate) fn draw(name: &str, caption: &str, panels: &[Panel]) -> Result<Figure> {
     let row = ABOVE + SIDE + BELOW;
     let height = row * panels.len().div_ceil(COLUMNS) as f64 + FOOT;
     canvas::figure(name, caption, height, |canvas| {

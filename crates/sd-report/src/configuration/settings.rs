@@ -1,54 +1,40 @@
-//! A run's configuration as a table, and where two of them differ.
+//! The settings of a run, and the keys in which two runs differ.
+
+use std::fmt;
 
 use toml::{Table, Value};
 
-use crate::error::{Error, Result};
-use crate::run_folder::{CONFIG, Run};
-
-/// A configuration without its name and seed: runs with the same one are repetitions.
+/// A configuration without name and seed: runs with equal settings repeat one experiment.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Setting(Table);
+pub(crate) struct Settings(pub(super) Table);
 
-/// A key in which two settings differ.
+/// A key in which two configurations differ.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Difference {
-    /// Such as `objective.self_distillation.alpha`.
-    pub(super) key: String,
-    /// The value on either side; `none` where the key is not there.
-    pub(super) values: [String; 2],
-    /// Whether a choice that holds values of its own is another one, with all of these.
-    pub(super) exchanged: bool,
+pub(crate) struct Difference {
+    /// The full key, such as `objective.self_distillation.alpha`.
+    pub(crate) key: String,
+    /// The value on either side; `none` if the key is missing.
+    pub(crate) values: [String; 2],
+    /// Whether one variant replaces another, together with all the values that either holds.
+    pub(crate) replaces_variant: bool,
 }
 
-impl Setting {
-    /// # Errors
-    /// Where the run's configuration is not TOML.
-    pub(super) fn of(run: &Run) -> Result<Self> {
-        let mut table: Table = toml::from_str(&run.config).map_err(|error| {
-            let line =
-                error.span().map_or(1, |span| 1 + run.config[..span.start].matches('\n').count());
-            Error::Record { path: run.folder.join(CONFIG), line, what: error.message().to_owned() }
-        })?;
-        table.remove("name");
-        table.remove("seed");
-        Ok(Self(table))
-    }
-
-    /// The value at a path of keys.
-    pub(super) fn at(&self, path: &[&str]) -> Option<&Value> {
+impl Settings {
+    /// Returns the value at a path of keys.
+    pub(crate) fn at(&self, path: &[&str]) -> Option<&Value> {
         let (first, rest) = path.split_first()?;
         rest.iter().try_fold(self.0.get(*first)?, |value, key| value.get(key))
     }
 
-    /// The part of it under these keys.
-    pub(super) fn part(&self, keys: &[&str]) -> Self {
+    /// Returns the sections with these keys.
+    pub(crate) fn sections(&self, keys: &[&str]) -> Self {
         let entry = |key: &&str| Some(((*key).to_owned(), self.0.get(*key)?.clone()));
         Self(keys.iter().filter_map(entry).collect())
     }
 
-    /// Where the other differs, in the order of the keys. Two variants of a choice differ in the
-    /// choice, and in what both of them hold, not in what one of them does.
-    pub(super) fn differences(&self, other: &Self) -> Vec<Difference> {
+    /// Returns the keys in which `other` differs, sorted. Two variants of a choice differ in the
+    /// choice and in the values that both hold, but not in the values that only one holds.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<Difference> {
         let mut found = Vec::new();
         differences("", &self.0, &other.0, &mut found);
         found
@@ -62,18 +48,21 @@ fn differences(prefix: &str, left: &Table, right: &Table, found: &mut Vec<Differ
     for name in keys {
         let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match (left.get(name), right.get(name)) {
-            (Some(Value::Table(left)), Some(Value::Table(right))) if same_kind(left, right) => {
+            (Some(Value::Table(left)), Some(Value::Table(right)))
+                if same_structure(left, right) =>
+            {
                 differences(&key, left, right, found);
             }
             (left, right) if left != right => {
-                let shown = |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), text);
-                let held = [left, right].map(|side| side.and_then(held));
+                let shown =
+                    |value: Option<&Value>| value.map_or_else(|| "none".to_owned(), short_text);
+                let values = [left, right].map(|side| side.and_then(variant_values));
                 found.push(Difference {
                     key: key.clone(),
                     values: [shown(left), shown(right)],
-                    exchanged: held.iter().flatten().any(|table| !table.is_empty()),
+                    replaces_variant: values.iter().flatten().any(|table| !table.is_empty()),
                 });
-                if let [Some(left), Some(right)] = held {
+                if let [Some(left), Some(right)] = values {
                     differences(&key, &common(left, right), &common(right, left), found);
                 }
             }
@@ -82,25 +71,25 @@ fn differences(prefix: &str, left: &Table, right: &Table, found: &mut Vec<Differ
     }
 }
 
-/// What a variant holds.
-fn held(value: &Value) -> Option<&Table> {
+/// The values of a variant.
+fn variant_values(value: &Value) -> Option<&Table> {
     variant(value)?.1
 }
 
-/// What of a table has a key that the other has too.
+/// The entries of `table` whose keys `other` has too.
 fn common(table: &Table, other: &Table) -> Table {
     let entries = table.iter().filter(|(key, _)| other.contains_key(*key));
     entries.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
-/// Whether two tables are of one structure. Variants share no key; a structure with a key that may
-/// be left out can be empty.
-fn same_kind(left: &Table, right: &Table) -> bool {
+/// Whether two tables are values of one structure. Variants share no key; a structure whose keys are
+/// all optional can be empty.
+fn same_structure(left: &Table, right: &Table) -> bool {
     left.is_empty() || right.is_empty() || left.keys().any(|key| right.contains_key(key))
 }
 
-/// The variant of a choice, and what it holds: of `"dense"`, `dense` and nothing.
-pub(super) fn variant(value: &Value) -> Option<(&str, Option<&Table>)> {
+/// The name and the values of a variant: `"dense"` is a name without values.
+fn variant(value: &Value) -> Option<(&str, Option<&Table>)> {
     match value {
         Value::String(name) => Some((name, None)),
         Value::Table(table) if table.len() == 1 => {
@@ -111,8 +100,8 @@ pub(super) fn variant(value: &Value) -> Option<(&str, Option<&Table>)> {
     }
 }
 
-/// A value in a few words: `eca`, `grouped (groups = 8)`, `[1, 2, 3]`, `0.3`.
-pub(super) fn text(value: &Value) -> String {
+/// A value as short text: `eca`, `grouped (groups = 8)`, `[1, 2, 3]`, `0.3`.
+pub(crate) fn short_text(value: &Value) -> String {
     if let Some((name, inner)) = variant(value) {
         return match inner {
             Some(inner) if !inner.is_empty() => format!("{name} ({})", entries(inner)),
@@ -122,24 +111,24 @@ pub(super) fn text(value: &Value) -> String {
     match value {
         Value::Table(table) => entries(table),
         Value::Array(values) => {
-            format!("[{}]", values.iter().map(text).collect::<Vec<_>>().join(", "))
+            format!("[{}]", values.iter().map(short_text).collect::<Vec<_>>().join(", "))
         }
         Value::Float(number) => number.to_string(),
         other => other.to_string(),
     }
 }
 
-/// A table's entries: `peak = 0.1, warmup = 0.15`.
-fn entries(table: &Table) -> String {
+/// The entries of a table: `peak = 0.1, warmup = 0.15`.
+pub(crate) fn entries(table: &Table) -> String {
     let entry = |(key, value): (&String, &Value)| match value {
         Value::Table(inner) if variant(value).is_none() => format!("{key} = ({})", entries(inner)),
-        _ => format!("{key} = {}", text(value)),
+        _ => format!("{key} = {}", short_text(value)),
     };
     table.iter().map(entry).collect::<Vec<_>>().join(", ")
 }
 
-impl std::fmt::Display for Setting {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&entries(&self.0))
     }
 }
@@ -148,12 +137,12 @@ impl std::fmt::Display for Setting {
 mod tests {
     use super::*;
 
-    fn setting(text: &str) -> Setting {
-        Setting(toml::from_str(text).unwrap())
+    fn settings(text: &str) -> Settings {
+        Settings(toml::from_str(text).unwrap())
     }
 
     fn keys(left: &str, right: &str) -> Vec<(String, [String; 2])> {
-        let differences = setting(left).differences(&setting(right));
+        let differences = settings(left).differences(&settings(right));
         differences.into_iter().map(|found| (found.key, found.values)).collect()
     }
 
@@ -186,8 +175,8 @@ mod tests {
     }
 
     #[test]
-    fn values_are_said_in_a_few_words() {
-        let shown = setting(
+    fn values_are_written_as_short_text() {
+        let shown = settings(
             "k = { light = { attention = { eca = {} } } }\nl = [1, 2]\nx = 5e-4\ny = { a = 1, b = true }",
         );
         assert_eq!(

@@ -6,8 +6,7 @@ use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::figure::Figure;
-use super::lettering::TEXT;
+use super::text::TEXT;
 use crate::error::{Error, Result};
 
 /// Width of every figure in CSS pixels.
@@ -20,6 +19,33 @@ pub(super) type Painted = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// Places by pixels.
 type Point = (f64, f64);
+
+/// A drawing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// Name of its file, without the extension; unique in a report.
+    pub name: String,
+    /// What it shows.
+    pub caption: String,
+    /// An `<svg>` element in the colours of [`PALETTE`], without background.
+    pub svg: String,
+}
+
+impl Figure {
+    /// The name of its file.
+    pub fn file_name(&self) -> String {
+        format!("{}.svg", self.name)
+    }
+
+    /// The drawing as a file of its own: on white, so that it can be read on any page.
+    pub fn on_card(&self) -> String {
+        let card = "<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>";
+        match self.svg.split_once('>') {
+            Some((head, rest)) => format!("{head}>\n{card}{rest}"),
+            None => self.svg.clone(),
+        }
+    }
+}
 
 /// A figure being painted.
 pub(super) struct Canvas<'a> {

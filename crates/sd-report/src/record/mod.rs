@@ -6,11 +6,19 @@
 //! written as `null` and read back as NaN, so that a run whose loss blew up can still be
 //! reported.
 
+pub(crate) mod legacy;
+mod model;
+mod objective;
+
+pub use model::{BackboneSummary, Choice, ExitsSummary, ModelSummary};
+pub use objective::{MixingSummary, ObjectiveSummary};
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Version of the records in this file and of benchmarks; `summary.json` carries it.
+/// Version of the records in this module and of benchmarks; `summary.json` carries it. Fields that
+/// are only added, and optional, keep the version.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Parameters and multiply-accumulates of a network.
@@ -43,12 +51,19 @@ pub struct RunRecord {
     pub status: Status,
     /// Name of the experiment.
     pub name: String,
-    /// The network in words, such as `vgg11 grouped8, light exits (eca)`.
+    /// The network as text, such as `vgg11 grouped8, light exits (eca)`.
     pub model: String,
+    /// The network as data. Runs of earlier versions have none in `summary.json`;
+    /// [`Run::open`](crate::Run::open) derives it from their configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_summary: Option<ModelSummary>,
     /// Name of the data set.
     pub dataset: String,
-    /// Name of the training objective.
+    /// The training objective as text, such as `self-distillation, mixup 0.2`.
     pub objective: String,
+    /// The training objective as data; derived as for `model_summary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective_summary: Option<ObjectiveSummary>,
     /// Seed of every random stream of the run.
     pub seed: u64,
     /// Epochs finished.

@@ -1,13 +1,15 @@
-//! The report's numbers as they are, a row for each run and exit: what a script reads.
+//! The exact numbers of a report as one flat table.
 
-use super::{Column, Table, names};
+use super::run_names::names;
+use crate::document::{Column, Table};
 use crate::record::{EnsembleScore, RunRecord, Status};
 use crate::run_folder::Run;
 
 /// Name, in the column of exits, of the mean of all of them.
 const ENSEMBLE: &str = "ensemble";
 
-pub(super) fn table(runs: &[Run]) -> Table {
+/// Returns the exact numbers of the report, one row per run and exit, for scripts.
+pub fn exact_table(runs: &[Run]) -> Table {
     let text = ["run", "status", "model", "dataset", "objective"];
     let numbers = ["seed", "epochs"];
     let scores = [

@@ -1,9 +1,8 @@
 //! A matrix as coloured cells: right ones in the first colour, mistakes in the second.
 
-use super::canvas::{self, Anchor, Canvas, Painted, WIDTH};
-use super::figure::Figure;
-use super::lettering;
+use super::canvas::{self, Anchor, Canvas, Figure, Painted, WIDTH};
 use super::palette::PALETTE;
+use super::text;
 use crate::error::Result;
 
 /// Classes whose names are written; of more, the number of every tenth.
@@ -17,14 +16,14 @@ const LETTERS: usize = 13;
 ///
 /// # Errors
 /// Where the drawing library fails.
-pub(super) fn draw(
+pub(crate) fn draw(
     name: &str,
     caption: &str,
     classes: &[String],
     confusion: &[Vec<u64>],
 ) -> Result<Figure> {
     let names = ticks(classes);
-    let widest = names.iter().map(|(_, name)| lettering::width(name)).fold(0.0, f64::max) + 8.0;
+    let widest = names.iter().map(|(_, name)| text::width(name)).fold(0.0, f64::max) + 8.0;
     let side = WIDTH - widest - 6.0;
     let map = Map { left: widest, top: 6.0, cell: side / classes.len().max(1) as f64, side };
     // Numbers stand upright below the columns, names hang from them.
@@ -52,7 +51,7 @@ pub(super) fn draw(
 /// The classes that are written beside the matrix, and how.
 fn ticks(classes: &[String]) -> Vec<(usize, String)> {
     if classes.len() <= NAMED {
-        let short = |name: &String| lettering::cut_to(name, LETTERS);
+        let short = |name: &String| text::cut_to(name, LETTERS);
         return classes.iter().map(short).enumerate().collect();
     }
     let step = if classes.len() > 100 { 20 } else { 10 };

@@ -1,7 +1,14 @@
-//! Runs to compare, made up, and what a section says of them.
+//! Made-up runs to compare, and the tables of a section.
 
-use sd_report::report::{self, Element, Table};
-use sd_report::{Cost, EnsembleScore, ExitScore, Run, RunRecord, SCHEMA_VERSION, Status};
+use sd_report::{
+    Cost, EnsembleScore, ExitScore, MixingSummary, ModelSummary, ObjectiveSummary, Run, RunRecord,
+    SCHEMA_VERSION, Status,
+};
+use sd_report::{
+    document::{Element, Table},
+    report,
+};
+use toml::{Table as TomlTable, Value};
 
 pub const DENSE: &str = "conv = \"dense\"";
 pub const GROUPED: &str = "conv = { grouped = { groups = 8, shuffle = false } }";
@@ -38,9 +45,11 @@ pub fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> R
         schema_version: SCHEMA_VERSION,
         status: Status::Finished,
         name: name.to_owned(),
-        model: "words that nothing is read from".to_owned(),
+        model: String::new(),
+        model_summary: None,
         dataset: "cifar100".to_owned(),
-        objective: "likewise".to_owned(),
+        objective: String::new(),
+        objective_summary: None,
         seed,
         epochs,
         steps: 1,
@@ -55,9 +64,9 @@ pub fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> R
         seconds: 1.0,
     };
     let folder = format!("runs/{name}-seed{seed}").into();
-    Run {
+    let mut run = Run {
         folder,
-        config,
+        config: "".parse().unwrap(),
         environment: None,
         epochs: Vec::new(),
         epochs_truncated: false,
@@ -65,7 +74,31 @@ pub fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> R
         deployment: None,
         latency: None,
         summary,
-    }
+    };
+    configure(&mut run, &config);
+    run
+}
+
+/// Gives the run this configuration, and the record of what it trains.
+pub fn configure(run: &mut Run, config: &str) {
+    run.config = config.parse().unwrap();
+    let table: TomlTable = config.parse().unwrap();
+    let section = |key: &str| table.get(key).and_then(Value::as_table);
+    let variant = |key: &str| section(key)?.iter().next();
+    run.summary.model_summary = section("model").and_then(ModelSummary::from_config);
+    run.summary.objective_summary = variant("objective").map(|(key, _)| {
+        let (name, distils) = match key.as_str() {
+            "self_distillation" => ("self-distillation", true),
+            "tf_kd" => ("Tf-KD", false),
+            other => (&*other.replace('_', " "), false),
+        };
+        let mixing = variant("mix").map(|(name, values)| MixingSummary {
+            name: name.clone(),
+            alpha: values["alpha"].as_float().unwrap(),
+        });
+        let objective = ObjectiveSummary::from_config(name, distils, section("objective").unwrap());
+        ObjectiveSummary { mixing, ..objective }
+    });
 }
 
 pub fn tables(elements: Vec<Element>) -> Vec<Table> {

@@ -1,0 +1,132 @@
+//! Texts for the network and the objective of a run, as in the columns of comparisons.
+
+use crate::configuration::short_text;
+use crate::format::number::NONE;
+use crate::record::{BackboneSummary, Choice, ExitsSummary, ObjectiveSummary, RunRecord};
+
+/// What tells two networks in a table apart; [`NONE`] for what the record does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ModelLabels {
+    /// Family, depth, width, and kinds of head and stem.
+    pub(super) network: String,
+    /// The convolutions, and the output stride if set.
+    convolution: String,
+    /// `plain`, or the kind of exits and their stages if these are not the first ones.
+    framework: String,
+    /// The attention of exits and backbone.
+    attention: String,
+    /// The objective with its teacher, label smoothing and mixing.
+    objective: String,
+}
+
+impl ModelLabels {
+    pub(super) fn new(record: &RunRecord) -> Self {
+        let none = || NONE.to_owned();
+        let model = record.model_summary.as_ref();
+        let backbone = model.map(|model| &model.backbone);
+        let exits = model.and_then(|model| model.exits.as_ref());
+        let plain = model.map_or(NONE, |_| "plain");
+        Self {
+            network: backbone.map_or_else(none, network),
+            convolution: backbone.map_or_else(none, convolutions),
+            framework: exits.map_or_else(|| plain.to_owned(), framework),
+            attention: attention(backbone, exits),
+            objective: record.objective_summary.as_ref().map_or_else(none, objective),
+        }
+    }
+
+    /// The titles of the columns with their texts. The objective, on which costs do not depend,
+    /// comes last.
+    pub(super) fn columns(&self) -> [(&'static str, &str); 5] {
+        [
+            ("Network", &self.network),
+            ("Convolution", &self.convolution),
+            ("Framework", &self.framework),
+            ("Attention", &self.attention),
+            ("Objective", &self.objective),
+        ]
+    }
+}
+
+/// The key that sorts the rows of a table: by network; dense before compressed, plain before BYOT's
+/// exits before others; by objective.
+pub(super) fn sort_key(record: &RunRecord) -> (String, bool, String, u8, String) {
+    let ModelLabels { network, convolution, objective, .. } = ModelLabels::new(record);
+    let model = record.model_summary.as_ref();
+    let is_dense = model.is_some_and(|model| model.backbone.is_dense());
+    let exits = match model.and_then(|model| model.exits.as_ref()) {
+        None => 0,
+        Some(exits) if exits.is_byot() => 1,
+        Some(_) => 2,
+    };
+    (network, !is_dense, convolution, exits, objective)
+}
+
+/// `vgg11, linear head`. Two thirds of the original VGG11's parameters are in its head.
+fn network(backbone: &BackboneSummary) -> String {
+    let BackboneSummary { family, depth, width, stem, head, other, .. } = backbone;
+    let mut text = family.clone();
+    text.extend(depth.map(|depth| depth.to_string()));
+    text.extend((*width != 1.0).then(|| format!(" × {width}")));
+    text.extend(head.iter().map(|head| format!(", {head} head")));
+    text.extend(stem.iter().map(|stem| format!(", {stem} stem")));
+    text.extend(other.iter().map(|(key, value)| format!(", {key} {}", short_text(value))));
+    text
+}
+
+/// `dense`, `grouped 8, output stride 4`, `dense / depthwise-separable`.
+fn convolutions(backbone: &BackboneSummary) -> String {
+    if backbone.convolutions.is_empty() {
+        return NONE.to_owned();
+    }
+    let stages: Vec<_> = backbone.convolutions.iter().map(convolution).collect();
+    let stride = backbone.output_stride.map(|stride| format!(", output stride {stride}"));
+    stages.join(" / ") + &stride.unwrap_or_default()
+}
+
+fn convolution(choice: &Choice) -> String {
+    let Choice { name, mut values } = choice.clone();
+    let groups = values.remove("groups").map(|groups| format!(" {}", short_text(&groups)));
+    let shuffled = values.remove("shuffle").and_then(|shuffle| shuffle.as_bool()) == Some(true);
+    let rest = Choice { name: name.replace('_', "-") + &groups.unwrap_or_default(), values };
+    format!("{rest}{}", if shuffled { ", shuffled" } else { "" })
+}
+
+/// `BYOT exits`, `light exits, side 4`, `chain exits after 1 and 3`.
+fn framework(exits: &ExitsSummary) -> String {
+    let Choice { name, values } = &exits.kind;
+    let mut text = format!("{} exits", if exits.is_byot() { "BYOT" } else { name });
+    // On the first stages, the number of an exit is that of its stage.
+    if !(1..).zip(&exits.after).all(|(number, stage)| number == *stage) {
+        let stages: Vec<_> = exits.after.iter().map(u64::to_string).collect();
+        text += &format!(" after {}", stages.join(" and "));
+    }
+    text.extend(values.iter().map(|(key, value)| format!(", {key} {}", short_text(value))));
+    text
+}
+
+/// `eca`, `eca, simam in the backbone`.
+fn attention(backbone: Option<&BackboneSummary>, exits: Option<&ExitsSummary>) -> String {
+    let on_exits = exits.and_then(|exits| exits.attention.as_ref()).map(Choice::to_string);
+    let in_backbone = backbone.map_or(&[][..], |backbone| &backbone.attentions);
+    let stages: Vec<_> = in_backbone.iter().map(Choice::to_string).collect();
+    let in_backbone = match &stages[..] {
+        [] => None,
+        [all] => Some(format!("{all} in the backbone")),
+        stages => Some(format!("{} in the backbone", stages.join(" / "))),
+    };
+    let both: Vec<_> = on_exits.into_iter().chain(in_backbone).collect();
+    if both.is_empty() { NONE.to_owned() } else { both.join(", ") }
+}
+
+/// `self-distillation, smoothing 0.1, mixup 0.2`: the teacher if it is not the deepest exit, and
+/// the label smoothing if there is any.
+fn objective(objective: &ObjectiveSummary) -> String {
+    let teacher = objective.teacher.as_ref().filter(|teacher| *teacher != "deepest");
+    let smoothing = objective.label_smoothing.filter(|smoothing| *smoothing != 0.0);
+    let mut text = objective.name.clone();
+    text.extend(teacher.map(|teacher| format!(", teacher {}", teacher.replace('_', " "))));
+    text.extend(smoothing.map(|smoothing| format!(", smoothing {smoothing}")));
+    text.extend(objective.mixing.iter().map(|mix| format!(", {} {}", mix.name, mix.alpha)));
+    text
+}
