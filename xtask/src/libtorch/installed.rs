@@ -91,7 +91,6 @@ fn find_version(folder: &Path) -> Option<String> {
         .map(|text| text.trim().to_owned())
         .or_else(|| quoted("version.py", "__version__ ="))
         .or_else(|| quoted("include/torch/headeronly/version.h", "TORCH_VERSION \\"))
-        // Before 2.9.
         .or_else(|| quoted("include/torch/csrc/api/include/torch/version.h", "TORCH_VERSION \\"))
 }
 
