@@ -2,44 +2,39 @@
 
 use crate::libtorch::{Libtorch, Setup};
 use crate::{tidy, workspace};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 /// Runs the checks up to the first that fails, and prints how to fix that.
-pub fn check() -> Result<ExitCode> {
-    step("format");
+pub fn check() -> Result<()> {
     let mut format = workspace::cargo("fmt");
-    format.args(["--all", "--check"]);
-    if !passes(format)? {
-        return Ok(failed("format", "`cargo fmt --all` rewrites the files"));
-    }
-    step("tidy");
+    run("format", format.args(["--all", "--check"]), "`cargo fmt --all` rewrites the files")?;
+    eprintln!("check: tidy");
     tidy::tidy(&workspace::root())?;
+    dependencies()?;
     let libtorch = Setup::from_environment()?.ensure()?;
-    step("dependencies");
-    if !dependencies()? {
-        return Ok(failed("dependencies", "see deny.toml for what is allowed"));
-    }
-    if !no_unused_dependencies()? {
-        let fix = "remove them, or list them under package.metadata.cargo-machete";
-        return Ok(failed("dependencies", fix));
-    }
-    step("clippy");
-    if !passes(clippy(&libtorch))? {
-        let fix = "`cargo clippy --fix --workspace --all-targets --all-features` fixes some";
-        return Ok(failed("clippy", fix));
-    }
-    step("documentation");
-    if !passes(documentation(&libtorch))? {
-        let fix = "`cargo doc --workspace --no-deps --all-features` prints the same warnings";
-        return Ok(failed("documentation", fix));
-    }
-    step("tests");
-    if !passes(test(&libtorch, &[]))? {
-        return Ok(failed("tests", "`cargo xtask test NAME` runs those whose name contains NAME"));
-    }
-    Ok(ExitCode::SUCCESS)
+    let whole = |subcommand, arguments: &[&str]| {
+        let mut cargo = workspace::cargo(subcommand);
+        cargo.args(["--workspace", "--all-features"]).args(arguments);
+        libtorch.set_for(&mut cargo);
+        cargo
+    };
+    run(
+        "clippy",
+        &mut whole("clippy", &["--all-targets", "--", "-D", "warnings"]),
+        "`cargo clippy --fix --workspace --all-targets --all-features` fixes some",
+    )?;
+    run(
+        "documentation",
+        whole("doc", &["--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+        "`cargo doc --workspace --no-deps --all-features` prints the same warnings",
+    )?;
+    run(
+        "tests",
+        &mut test(&libtorch, &[]),
+        "`cargo xtask test NAME` runs those whose name contains NAME",
+    )
 }
 
 /// Command that runs all tests, also of the documentation. The latter get no linker arguments from
@@ -63,74 +58,49 @@ fn names_package(args: &[OsString]) -> bool {
         .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
 }
 
-fn clippy(libtorch: &Libtorch) -> Command {
-    let mut cargo = workspace::cargo("clippy");
-    cargo.args(["--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]);
-    libtorch.set_for(&mut cargo);
-    cargo
-}
-
-fn documentation(libtorch: &Libtorch) -> Command {
-    let mut cargo = workspace::cargo("doc");
-    cargo.args(["--workspace", "--no-deps", "--all-features"]);
-    cargo.env("RUSTDOCFLAGS", "-D warnings");
-    libtorch.set_for(&mut cargo);
-    cargo
-}
-
-/// Whether deny.toml allows the dependencies. Skipped without cargo-deny; the advisories are skipped
-/// if their list cannot be downloaded from GitHub.
-fn dependencies() -> Result<bool> {
-    let deny = |arguments: &[&str]| {
-        let mut cargo = workspace::cargo("deny");
+/// Checks the dependencies with cargo-deny and cargo-machete, if they are installed. Advisories are
+/// skipped if their list cannot be downloaded from GitHub.
+fn dependencies() -> Result<()> {
+    let command = |subcommand, arguments: &[&str]| {
+        let mut cargo = workspace::cargo(subcommand);
         cargo.args(arguments);
         cargo
     };
-    if !succeeds(deny(&["--version"])) {
-        eprintln!("check: skipped, cargo-deny is not installed (`cargo install cargo-deny`)");
-        return Ok(true);
+    if is_installed(&mut command("deny", &["--version"]), "cargo-deny") {
+        let mut deny = command("deny", &["check", "bans", "licenses", "sources"]);
+        run("dependencies", &mut deny, "see deny.toml for what is allowed")?;
+        if succeeds(&mut command("deny", &["fetch", "db"])) {
+            let mut advisories = command("deny", &["check", "advisories"]);
+            run("advisories", &mut advisories, "update or replace the dependency")?;
+        } else {
+            eprintln!("check: advisories skipped, their list cannot be downloaded from GitHub");
+        }
     }
-    if !passes(deny(&["check", "bans", "licenses", "sources"]))? {
-        return Ok(false);
+    if is_installed(&mut command("machete", &["--version"]), "cargo-machete") {
+        let fix = "remove them, or list them under package.metadata.cargo-machete";
+        run("unused dependencies", &mut workspace::cargo("machete"), fix)?;
     }
-    if !succeeds(deny(&["fetch", "db"])) {
-        eprintln!("check: advisories skipped, their list cannot be downloaded from GitHub");
-        return Ok(true);
-    }
-    passes(deny(&["check", "advisories"]))
+    Ok(())
 }
 
-/// Whether every dependency occurs in the source of its package. Skipped without cargo-machete.
-fn no_unused_dependencies() -> Result<bool> {
-    let machete = |argument: Option<&str>| {
-        let mut cargo = workspace::cargo("machete");
-        cargo.args(argument);
-        cargo
-    };
-    if !succeeds(machete(Some("--version"))) {
-        eprintln!("check: skipped, cargo-machete is not installed (`cargo install cargo-machete`)");
-        return Ok(true);
+fn is_installed(version: &mut Command, name: &str) -> bool {
+    let installed = succeeds(version);
+    if !installed {
+        eprintln!("check: {name} skipped, it is not installed (`cargo install {name}`)");
     }
-    passes(machete(None))
+    installed
 }
 
 /// Whether a command succeeds; discards its output.
-fn succeeds(mut command: Command) -> bool {
+fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-fn passes(mut command: Command) -> Result<bool> {
-    let status = command.status().context("cannot start cargo")?;
-    Ok(status.success())
-}
-
-fn step(name: &str) {
+fn run(name: &str, command: &mut Command, fix: &str) -> Result<()> {
     eprintln!("check: {name}");
-}
-
-fn failed(step: &str, fix: &str) -> ExitCode {
-    eprintln!("check: {step} failed: {fix}");
-    ExitCode::FAILURE
+    let status = command.status().context("cannot start cargo")?;
+    ensure!(status.success(), "{name} failed: {fix}");
+    Ok(())
 }
 
 #[cfg(test)]

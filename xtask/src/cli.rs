@@ -10,8 +10,8 @@ Start here:
   cargo xtask report runs/RUN        writes a report of one or more runs
   cargo xtask doctor                 if something fails: checks what is installed
 
-The first `train` downloads libtorch (0.5 GB, to ~/.cache/selfdistill) and builds the workspace, which
-takes minutes. Later it starts at once. `cargo xtask COMMAND --help` lists the arguments.";
+The first `train` downloads libtorch (0.5 GB, to ~/.cache/selfdistill) and builds the workspace,
+which takes minutes. Later it starts at once. `cargo xtask COMMAND --help` lists the arguments.";
 
 /// Trains small image classifiers by self-distillation, and checks this workspace.
 #[derive(Debug, Parser)]

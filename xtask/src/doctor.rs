@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::env;
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -24,11 +25,9 @@ const DOWNLOADABLE: [(&str, &[&str]); 3] = [
 pub fn doctor(as_json: bool) -> Result<ExitCode> {
     let rows = examine();
     let healthy = rows.iter().all(|row| row.state != State::Missing);
-    if as_json {
-        println!("{}", json!({"ok": healthy, "rows": rows}));
-    } else {
-        println!("{}", table(&rows));
-    }
+    let text =
+        if as_json { json!({"ok": healthy, "rows": rows}).to_string() } else { table(&rows) };
+    writeln!(io::stdout(), "{text}")?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -76,7 +76,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let libtorch = Setup::from_environment()?.ensure()?;
             run::replace(check::test(&libtorch, &passed.args))
         }
-        Command::Check => check::check(),
+        Command::Check => check::check().map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::tidy(&workspace::root()).map(|()| ExitCode::SUCCESS),
     }
 }

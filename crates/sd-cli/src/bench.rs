@@ -23,8 +23,8 @@ pub enum Bench {
     Data(BenchArgs),
     /// Measure the throughput of a training step and of its parts, on one batch in memory
     Step(BenchArgs),
-    /// Measure the throughput of evaluation and the latency of each exit; if CONFIG is the folder of a
-    /// run, the record is written there
+    /// Measure the throughput of evaluation and the latency of each exit; if CONFIG is a run, the record
+    /// is written to its folder
     Infer(BenchArgs),
     /// Measure the throughput of a training step without exits and with each kind of exit
     Exits(BenchArgs),

@@ -6,17 +6,18 @@ use std::time::Duration;
 use crate::{ExperimentArgs, RuntimeArgs};
 
 const AFTER_HELP: &str = "\
-The run's folder then contains report.html, the results (summary.json, evaluation.json), the weights
-(model.safetensors; best.safetensors of the best epoch) and the complete configuration (config.toml).
+The report is report.html in the run's folder, beside the results (summary.json, evaluation.json),
+the weights (model.safetensors; best.safetensors of the best epoch) and the complete configuration
+(config.toml).
 
 Next:
-  cargo xtask eval RUN               evaluates it again, also its best weights or a validation split
+  cargo xtask eval RUN               evaluates a run again, with other weights or on another split
   cargo xtask predict RUN IMAGE      classifies images
   cargo xtask report RUN RUN         compares runs
   cargo xtask export RUN             writes an ONNX file that needs no libtorch
 
-Exit code: 0 if the run has finished, 1 if it failed, 130 if it was interrupted or reached a limit (129 by
-SIGHUP, 143 by SIGTERM); `--resume` continues it.";
+Exit code: 0 if the run has finished, 1 if it failed, 130 if it was interrupted or reached a limit
+(129 by SIGHUP, 143 by SIGTERM). `--resume` continues it.";
 
 /// Arguments of `train`.
 #[derive(Debug, Clone, clap::Args)]

@@ -8,7 +8,7 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-const VERSION_H: &str = "#define TORCH_VERSION \\\n  \"2.11.0\"\n";
+const HEADER: &str = "include/torch/csrc/api/include/torch/torch.h";
 
 /// A user's machine: a clone, a cache and a Python.
 struct Machine {
@@ -32,8 +32,7 @@ impl Machine {
                 ("torch/lib/libtorch.so", "depends on CUDA"),
                 ("torch/lib/libtorch_cuda.so", "the CUDA part"),
                 ("torch/lib/../../../escaped.so", "no"),
-                ("torch/include/torch/csrc/api/include/torch/torch.h", ""),
-                ("torch/include/torch/headeronly/version.h", VERSION_H),
+                (&format!("torch/{HEADER}"), ""),
             ],
         );
         wheel(&machine.path("index/cupti.whl"), &[("nvidia/cu13/lib/libcupti.so.13", "c")]);
@@ -168,11 +167,19 @@ fn an_incomplete_folder_is_replaced() {
     fs::create_dir_all(machine.path("cache/selfdistill").join(CPU).join("lib")).unwrap();
     let libtorch = machine.setup("clone").ensure().unwrap();
     assert_eq!(machine.cached(), [CPU]);
-    fs::write(libtorch.folder.join("lib/libtorch_cpu.so"), "the").unwrap();
+    let check = || installed::check_complete(&libtorch.folder, Flavour::Cpu).unwrap_err();
+    let (library, header) =
+        (libtorch.folder.join("lib/libtorch_cpu.so"), libtorch.folder.join(HEADER));
+    fs::write(&library, "the").unwrap();
+    assert!(check().to_string().contains("found 3 bytes, expected 12"));
     machine.setup("clone").ensure().unwrap();
-    let library = fs::read_to_string(libtorch.folder.join("lib/libtorch_cpu.so")).unwrap();
-    assert_eq!(library, "the CPU part");
-    assert_eq!(machine.downloads(), 2);
+    assert_eq!(fs::read_to_string(&library).unwrap(), "the CPU part");
+    fs::remove_file(&header).unwrap();
+    assert!(check().to_string().contains("torch.h"));
+    machine.setup("clone").ensure().unwrap();
+    assert!(header.exists());
+    assert!(installed::check_complete(&libtorch.folder, Flavour::Cuda).is_err());
+    assert_eq!(machine.downloads(), 3);
 }
 
 #[test]

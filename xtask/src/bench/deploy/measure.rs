@@ -14,14 +14,13 @@ use std::process::Command;
 
 /// Measures the exported files, the start times, and the same network in libtorch and PyTorch.
 pub fn round(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> Result<Value> {
+    let sizes = args.threads.iter().flat_map(|&n| args.batch.iter().map(move |&batch| (n, batch)));
+    let sizes: Vec<(u16, u16)> = sizes.collect();
     let mut exported = Vec::new();
     for file in &deployed.files {
         for engine in file.engines(args) {
-            for (&threads, &batch) in
-                args.threads.iter().flat_map(|n| args.batch.iter().map(move |batch| (n, batch)))
-            {
-                let program = &programs.sd_infer;
-                match infer(args, program, &deployed.images, file, engine, threads, batch) {
+            for &size in &sizes {
+                match infer(args, &programs.sd_infer, &deployed.images, file, engine, size) {
                     Ok(record) => exported.push(record),
                     Err(error) if file.may_be_unsupported(engine) => {
                         eprintln!("{}: {error:#}", file.name);
@@ -50,8 +49,7 @@ fn infer(
     images: &Path,
     file: &Exported,
     engine: Engine,
-    threads: u16,
-    batch: u16,
+    (threads, batch): (u16, u16),
 ) -> Result<Value> {
     let mut command = Command::new(sd_infer);
     command.arg(&file.path).arg(images).arg(format!("--bench={}", args.seconds));
