@@ -35,7 +35,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
 
-    /// Take one step, print the settings, time and memory of the run, and write nothing
+    /// Take one step, print the settings, cost and memory of the run, and write nothing
     #[arg(long, conflicts_with = "resume")]
     pub dry_run: bool,
 
