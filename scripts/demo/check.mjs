@@ -1,5 +1,5 @@
-// Drives the page of `cargo xtask demo` in headless Chromium, and holds every answer against
-// sd-infer's on the same network and pictures: class, exit and probability, with each rule.
+// Drives the page of `cargo xtask demo` in headless Chromium, and compares every prediction with
+// sd-infer's for the same network and images: class, exit and probability, with each rule.
 //
 //     cargo xtask demo RUN && cargo xtask export RUN --staged && cargo build --release -p sd-infer --features cli
 //     npm install --prefix scripts/demo
@@ -32,8 +32,8 @@ const browser = await puppeteer.launch({
   args: ["--no-sandbox"],
 });
 
-// What sd-infer says of a picture.
-function told(picture, rule) {
+// Prediction of sd-infer for an image.
+function predicted(picture, rule) {
   const line = execFileSync(sd_infer, [staged, picture, "--json", "--top", "1", ...rule], { encoding: "utf8" });
   const { exit, labels } = JSON.parse(line);
   return { class: labels[0].name, exit, probability: labels[0].probability };
@@ -41,7 +41,7 @@ function told(picture, rule) {
 
 const settled = (page) => page.waitForFunction(() => document.querySelector("main").dataset.state === "ready");
 
-// What the page says of the picture that it has just classified.
+// Prediction of the page for the image that it has just classified.
 async function shown(page) {
   await settled(page);
   return page.evaluate(() => {
@@ -64,25 +64,25 @@ function same(here, there, what, tolerance) {
 async function open(address, viewport) {
   const page = await browser.newPage();
   await page.setViewport(viewport);
-  const complaints = [];
-  page.on("pageerror", (error) => complaints.push(error.message));
-  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
   page.on("request", (request) => {
     const url = request.url();
-    if (url !== address && !/^(blob|data):/.test(url) && !url.endsWith("/favicon.ico")) complaints.push(`asked for ${url}`);
+    if (url !== address && !/^(blob|data):/.test(url) && !url.endsWith("/favicon.ico")) problems.push(`requested ${url}`);
   });
   await page.goto(address);
   await settled(page);
-  return { page, complaints: () => complaints.filter((text) => !text.includes("404")) };
+  return { page, problems: () => problems.filter((text) => !text.includes("404")) };
 }
 
 let compared = 0;
 try {
-  const { page, complaints } = await open(home, { width: 1280, height: 900 });
+  const { page, problems } = await open(home, { width: 1280, height: 900 });
   if (screenshots) await page.screenshot({ path: join(screenshots, "desktop.png"), fullPage: true });
 
-  // Where the middle of a picture is cut out, its values may differ by 1 of 255. Decoders of JPEG
-  // differ by more: how they enlarge the colours is not in the standard.
+  // Values of a cropped image may differ by 1 of 255. JPEG decoders differ by more, since the standard
+  // leaves the upsampling of colours open.
   const cut = await page.$eval("#about", (line) => line.textContent.includes("shorter side"));
   const tolerance = (source) => (source.startsWith("data:image/jpeg") ? 2e-2 : cut ? 1e-2 : 2e-3);
 
@@ -97,12 +97,12 @@ try {
     await page.click(`input[value=${value}]`);
     for (const [index, button] of (await page.$$("#samples button")).entries()) {
       await button.click();
-      same(await shown(page), told(pictures[index], rule), `sample ${index}, ${value}`, tolerance(samples[index]));
+      same(await shown(page), predicted(pictures[index], rule), `sample ${index}, ${value}`, tolerance(samples[index]));
       compared += 1;
     }
   }
 
-  // Pictures of other sizes, larger and smaller, in colour: what a user drops.
+  // Colour images of other sizes, as a user may drop them.
   await page.click("input[value=never]");
   for (const [width, height] of [[301, 200], [17, 9]]) {
     const base64 = await page.evaluate((width, height) => {
@@ -122,23 +122,23 @@ try {
     await (await page.$("#file")).uploadFile(path);
     await page.waitForFunction((width) => document.getElementById("file").files[0]?.name === `${width}.png`, {}, width);
     await new Promise((later) => setTimeout(later, 300));
-    same(await shown(page), told(path, ["--never"]), `a picture of ${width}×${height}`, tolerance("data:image/png"));
+    same(await shown(page), predicted(path, ["--never"]), `a picture of ${width}×${height}`, tolerance("data:image/png"));
     compared += 1;
   }
 
   await page.click("#all");
-  await page.waitForFunction(() => document.getElementById("score").textContent.includes("right"));
+  await page.waitForFunction(() => document.getElementById("score").textContent.includes("correct"));
   const score = await page.$eval("#score", (line) => line.textContent);
-  assert.deepEqual(complaints(), []);
+  assert.deepEqual(problems(), []);
 
   for (const [name, address] of [["phone", home], ["file", pathToFileURL(resolve(page_file)).href]]) {
-    const { page, complaints } = await open(address, { width: 390, height: 844, deviceScaleFactor: 2 });
+    const { page, problems } = await open(address, { width: 390, height: 844, deviceScaleFactor: 2 });
     const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert(content <= screen, `${name}: ${content} pixels wide on a screen of ${screen}`);
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(problems(), []);
     if (screenshots) await page.screenshot({ path: join(screenshots, `${name}.png`), fullPage: true });
   }
-  console.log(`passed: ${compared} answers are sd-infer's; all samples: ${score}`);
+  console.log(`passed: ${compared} predictions equal those of sd-infer; all samples: ${score}`);
 } finally {
   await browser.close();
   server.close();

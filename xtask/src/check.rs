@@ -1,52 +1,47 @@
-//! What has to pass before a commit, cheapest first, so that the tests' own lines come last.
+//! `cargo xtask check`: the checks that a commit must pass, fastest first.
 
 use crate::libtorch::{Libtorch, Setup};
 use crate::{tidy, workspace};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::ffi::OsString;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
-/// Runs every step; the first that fails ends it, with what mends it.
-pub fn check() -> Result<ExitCode> {
-    step("format");
+/// Runs the checks up to the first that fails, and prints how to fix that.
+pub fn check() -> Result<()> {
     let mut format = workspace::cargo("fmt");
-    format.args(["--all", "--check"]);
-    if !passes(format)? {
-        return Ok(failed("format", "`cargo fmt --all` rewrites the files"));
-    }
-    step("tidy");
+    run("format", format.args(["--all", "--check"]), "`cargo fmt --all` rewrites the files")?;
+    eprintln!("check: tidy");
     tidy::tidy(&workspace::root())?;
+    dependencies()?;
     let libtorch = Setup::from_environment()?.ensure()?;
-    step("dependencies");
-    if !dependencies()? {
-        return Ok(failed("dependencies", "deny.toml says what they may be"));
-    }
-    if !no_dependency_is_unused()? {
-        let mend = "remove them, or declare what is used unseen as xtask/Cargo.toml does";
-        return Ok(failed("dependencies", mend));
-    }
-    step("clippy");
-    if !passes(clippy(&libtorch))? {
-        let again = "`cargo clippy --fix --workspace --all-targets --all-features` mends some";
-        return Ok(failed("clippy", again));
-    }
-    step("documentation");
-    if !passes(documentation(&libtorch))? {
-        let again = "`cargo doc --workspace --no-deps --all-features` shows the same warnings";
-        return Ok(failed("documentation", again));
-    }
-    step("tests");
-    if !passes(test(&libtorch, &[]))? {
-        return Ok(failed("tests", "`cargo xtask test NAME` runs those whose name holds NAME"));
-    }
-    Ok(ExitCode::SUCCESS)
+    let whole = |subcommand, arguments: &[&str]| {
+        let mut cargo = workspace::cargo(subcommand);
+        cargo.args(["--workspace", "--all-features"]).args(arguments);
+        libtorch.set_for(&mut cargo);
+        cargo
+    };
+    run(
+        "clippy",
+        &mut whole("clippy", &["--all-targets", "--", "-D", "warnings"]),
+        "`cargo clippy --fix --workspace --all-targets --all-features` fixes some",
+    )?;
+    run(
+        "documentation",
+        whole("doc", &["--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+        "`cargo doc --workspace --no-deps --all-features` prints the same warnings",
+    )?;
+    run(
+        "tests",
+        &mut test(&libtorch, &[]),
+        "`cargo xtask test NAME` runs those whose name contains NAME",
+    )
 }
 
-/// All tests, the documentation's examples too. These get no linker arguments from build scripts,
-/// so the loader is told where libtorch is.
+/// Command that runs all tests, also of the documentation. The latter get no linker arguments from
+/// build scripts, so the loader needs the path of libtorch.
 pub fn test(libtorch: &Libtorch, args: &[OsString]) -> Command {
     let mut cargo = workspace::cargo("test");
-    // A package that the user names takes the place of all.
+    // Named packages replace the whole workspace.
     if !names_package(args) {
         cargo.arg("--workspace");
     }
@@ -63,75 +58,49 @@ fn names_package(args: &[OsString]) -> bool {
         .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
 }
 
-fn clippy(libtorch: &Libtorch) -> Command {
-    let mut cargo = workspace::cargo("clippy");
-    cargo.args(["--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]);
-    libtorch.set_for(&mut cargo);
-    cargo
-}
-
-fn documentation(libtorch: &Libtorch) -> Command {
-    let mut cargo = workspace::cargo("doc");
-    cargo.args(["--workspace", "--no-deps", "--all-features"]);
-    cargo.env("RUSTDOCFLAGS", "-D warnings");
-    libtorch.set_for(&mut cargo);
-    cargo
-}
-
-/// Whether the dependencies are what deny.toml allows. The tool is not there everywhere; the list
-/// of advisories is on GitHub, which not every machine reaches.
-fn dependencies() -> Result<bool> {
-    let deny = |arguments: &[&str]| {
-        let mut cargo = workspace::cargo("deny");
+/// Checks the dependencies with cargo-deny and cargo-machete, if they are installed. Advisories are
+/// skipped if their list cannot be downloaded from GitHub.
+fn dependencies() -> Result<()> {
+    let command = |subcommand, arguments: &[&str]| {
+        let mut cargo = workspace::cargo(subcommand);
         cargo.args(arguments);
         cargo
     };
-    if !answers(deny(&["--version"])) {
-        eprintln!("check: skipped, for `cargo install cargo-deny` was not run");
-        return Ok(true);
+    if is_installed(&mut command("deny", &["--version"]), "cargo-deny") {
+        let mut deny = command("deny", &["check", "bans", "licenses", "sources"]);
+        run("dependencies", &mut deny, "see deny.toml for what is allowed")?;
+        if succeeds(&mut command("deny", &["fetch", "db"])) {
+            let mut advisories = command("deny", &["check", "advisories"]);
+            run("advisories", &mut advisories, "update or replace the dependency")?;
+        } else {
+            eprintln!("check: advisories skipped, their list cannot be downloaded from GitHub");
+        }
     }
-    if !passes(deny(&["check", "bans", "licenses", "sources"]))? {
-        return Ok(false);
+    if is_installed(&mut command("machete", &["--version"]), "cargo-machete") {
+        let fix = "remove them, or list them under package.metadata.cargo-machete";
+        run("unused dependencies", &mut workspace::cargo("machete"), fix)?;
     }
-    if !answers(deny(&["fetch", "db"])) {
-        eprintln!("check: advisories skipped, for their list cannot be fetched from GitHub");
-        return Ok(true);
-    }
-    passes(deny(&["check", "advisories"]))
+    Ok(())
 }
 
-/// Whether each dependency is named by a source file of its package. The tool is not there
-/// everywhere.
-fn no_dependency_is_unused() -> Result<bool> {
-    let machete = |argument: Option<&str>| {
-        let mut cargo = workspace::cargo("machete");
-        cargo.args(argument);
-        cargo
-    };
-    if !answers(machete(Some("--version"))) {
-        eprintln!("check: skipped, for `cargo install cargo-machete` was not run");
-        return Ok(true);
+fn is_installed(version: &mut Command, name: &str) -> bool {
+    let installed = succeeds(version);
+    if !installed {
+        eprintln!("check: {name} skipped, it is not installed (`cargo install {name}`)");
     }
-    passes(machete(None))
+    installed
 }
 
-/// Whether the command can be run, without its output.
-fn answers(mut command: Command) -> bool {
+/// Whether a command succeeds; discards its output.
+fn succeeds(command: &mut Command) -> bool {
     command.output().is_ok_and(|output| output.status.success())
 }
 
-fn passes(mut command: Command) -> Result<bool> {
-    let status = command.status().context("cannot start cargo")?;
-    Ok(status.success())
-}
-
-fn step(name: &str) {
+fn run(name: &str, command: &mut Command, fix: &str) -> Result<()> {
     eprintln!("check: {name}");
-}
-
-fn failed(step: &str, mend: &str) -> ExitCode {
-    eprintln!("check: {step} failed: {mend}");
-    ExitCode::FAILURE
+    let status = command.status().context("cannot start cargo")?;
+    ensure!(status.success(), "{name} failed: {fix}");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -139,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_named_package_takes_the_place_of_all() {
+    fn named_packages_are_recognised() {
         let named = |line: &str| {
             names_package(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
         };

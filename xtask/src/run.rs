@@ -1,4 +1,4 @@
-//! Starting our programs: built with their progress in sight, then put in this process's place.
+//! Building and starting the programs of the workspace.
 
 use crate::libtorch::Libtorch;
 use crate::workspace;
@@ -9,28 +9,28 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
-/// A program of the workspace; package and binary share their name.
+/// A program of the workspace. Package and binary have the same name.
 #[derive(Debug)]
 pub struct Program {
     name: &'static str,
     features: &'static [&'static str],
 }
 
-/// Trains, evaluates and counts.
+/// Trains, evaluates, counts and exports.
 pub const SD_TRAIN: Program = Program { name: "sd-train", features: &[] };
-/// The same, with ONNX Runtime.
+/// `sd-train` with ONNX Runtime.
 pub const SD_TRAIN_ALL: Program = Program { name: "sd-train", features: &["ort"] };
-/// Reports.
+/// Writes reports.
 pub const SD_REPORT: Program = Program { name: "sd-report", features: &["cli"] };
 /// Measures the loader, training steps and inference.
 pub const SD_BENCH: Program = Program { name: "sd-bench", features: &[] };
 /// Classifies images with an exported network.
 pub const SD_INFER: Program = Program { name: "sd-infer", features: &["cli", "ort"] };
-/// Fetches, shows and checks data sets.
+/// Downloads, shows and checks data sets.
 pub const SD_DATA: Program = Program { name: "sd-data", features: &["cli"] };
 
-/// Builds the program for release where it is not, and becomes it: signals, exit code and output
-/// are the program's own. Returns only if it could not be started.
+/// Builds a program in release mode and replaces this process by it, so that it receives the signals
+/// and sets the exit code. Returns only if it cannot be started.
 pub fn become_program<A: AsRef<OsStr>>(
     program: &Program,
     libtorch: Option<&Libtorch>,
@@ -41,13 +41,13 @@ pub fn become_program<A: AsRef<OsStr>>(
     replace(command)
 }
 
-/// Puts the command in this process's place. Returns only if it could not be started.
+/// Replaces this process by a command. Returns only if it cannot be started.
 pub fn replace(mut command: Command) -> Result<ExitCode> {
     let error = command.exec();
     Err(error).with_context(|| format!("cannot start {}", command.get_program().display()))
 }
 
-/// Builds the program and says where cargo put it; standard output stays clean.
+/// Builds a program in release mode and returns its path. Prints nothing to standard output.
 pub fn build(program: &Program, libtorch: Option<&Libtorch>) -> Result<PathBuf> {
     let mut cargo = workspace::cargo("build");
     cargo.args(["--release", "--package", program.name, "--bin", program.name]);
@@ -62,17 +62,17 @@ pub fn build(program: &Program, libtorch: Option<&Libtorch>) -> Result<PathBuf> 
     let mut executable = None;
     if let Some(messages) = child.stdout.take() {
         for line in BufReader::new(messages).lines() {
-            executable = built(&line?, program.name).or(executable);
+            executable = executable_of(&line?, program.name).or(executable);
         }
     }
     if !child.wait()?.success() {
-        bail!("cannot build {}; cargo's messages are above", program.name);
+        bail!("cannot build {}; the messages of cargo are above", program.name);
     }
-    executable.with_context(|| format!("cargo built {} and named no executable", program.name))
+    executable.with_context(|| format!("cargo named no executable of {}", program.name))
 }
 
-/// The executable that a line of cargo's messages announces, if it is the one asked for.
-fn built(message: &str, name: &str) -> Option<PathBuf> {
+/// Path of the executable in a message of cargo, if it belongs to the program `name`.
+fn executable_of(message: &str, name: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     if message["reason"] != "compiler-artifact" || message["target"]["name"] != name {
         return None;
@@ -80,10 +80,10 @@ fn built(message: &str, name: &str) -> Option<PathBuf> {
     message["executable"].as_str().map(PathBuf::from)
 }
 
-/// Runs a program to its end; it prints nothing, for standard output belongs to the result's name.
+/// Runs a command to its end and discards its standard output.
 ///
 /// # Errors
-/// If it cannot be started or fails; its own messages went to standard error.
+/// If it cannot be started or fails.
 pub fn finish(command: &mut Command) -> Result<()> {
     let program = command.get_program().display().to_string();
     let status = command
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_executable_is_the_one_asked_for() {
+    fn only_the_executable_of_the_program_is_found() {
         let artifact = |name: &str, executable: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","target":{{"name":"{name}"}},"executable":{executable}}}"#
@@ -107,10 +107,13 @@ mod tests {
         };
         let path = "target/release/sd-train";
         let quoted = format!("\"{path}\"");
-        assert_eq!(built(&artifact("sd-train", &quoted), "sd-train"), Some(path.into()));
-        assert_eq!(built(&artifact("sd-train", "null"), "sd-train"), None);
-        assert_eq!(built(&artifact("build-script-build", &quoted), "sd-train"), None);
-        assert_eq!(built(r#"{"reason":"build-finished","success":true}"#, "sd-train"), None);
-        assert_eq!(built("not JSON", "sd-train"), None);
+        assert_eq!(executable_of(&artifact("sd-train", &quoted), "sd-train"), Some(path.into()));
+        assert_eq!(executable_of(&artifact("sd-train", "null"), "sd-train"), None);
+        assert_eq!(executable_of(&artifact("build-script-build", &quoted), "sd-train"), None);
+        assert_eq!(
+            executable_of(r#"{"reason":"build-finished","success":true}"#, "sd-train"),
+            None
+        );
+        assert_eq!(executable_of("not JSON", "sd-train"), None);
     }
 }

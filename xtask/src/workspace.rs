@@ -1,33 +1,32 @@
-//! The workspace's folder, and cargo as it has to be started inside it.
+//! The root of the workspace, and cargo commands in it.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The folder of the workspace's `Cargo.toml`.
+/// Folder of the workspace's `Cargo.toml`.
 pub fn root() -> PathBuf {
-    // `cargo run` says where the package is now; the compiler, where it was when this was built.
+    // `cargo run` sets the current path of the package; the compiler knows the path at build time.
     let package = env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
     package.parent().unwrap_or(&package).to_path_buf()
 }
 
-/// Cargo, in the user's current folder, on this workspace, with the environment that the user has.
+/// A cargo command on this workspace, in the user's current folder and with the user's environment.
 pub fn cargo(subcommand: &str) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(is_of_this_package) {
+        if name.to_str().is_some_and(is_set_by_cargo_run) {
             cargo.env_remove(&name);
         }
     }
     cargo.arg(subcommand);
-    // `cargo fmt` finds the workspace through the option too.
     cargo.arg("--manifest-path").arg(root().join("Cargo.toml"));
     cargo
 }
 
-/// Whether the `cargo run` that started this program set the variable, for this package alone.
-fn is_of_this_package(name: &str) -> bool {
+/// Whether `cargo run` sets the variable for xtask; a nested cargo must not inherit it.
+fn is_set_by_cargo_run(name: &str) -> bool {
     name.starts_with("CARGO_PKG_")
         || matches!(
             name,
@@ -45,16 +44,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_root_holds_the_workspace() {
+    fn the_root_contains_the_workspace_manifest() {
         let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[workspace]"));
     }
 
     #[test]
-    fn a_nested_cargo_keeps_what_the_user_set_and_forgets_this_package() {
-        assert!(is_of_this_package("CARGO_PKG_NAME") && is_of_this_package("CARGO_MANIFEST_DIR"));
+    fn a_nested_cargo_inherits_only_variables_of_the_user() {
+        assert!(is_set_by_cargo_run("CARGO_PKG_NAME") && is_set_by_cargo_run("CARGO_MANIFEST_DIR"));
         for kept in ["CARGO_TARGET_DIR", "CARGO_HOME", "CARGO_BUILD_JOBS", "LIBTORCH", "PATH"] {
-            assert!(!is_of_this_package(kept), "{kept}");
+            assert!(!is_set_by_cargo_run(kept), "{kept}");
         }
     }
 }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use crate::RuntimeArgs;
 
-/// Configurations that `bench step`, `infer` and `peers` measure by default: each family dense and
-/// compressed in each way, some with exits.
+/// Configurations that `bench step`, `infer` and `peers` measure by default: each family of networks
+/// dense and compressed, some with exits.
 pub const STANDARD: [&str; 7] = [
     "configs/cifar100/vgg11-dense-plain.toml",
     "configs/cifar100/vgg11-grouped8-light.toml",
@@ -19,24 +19,25 @@ pub const STANDARD: [&str; 7] = [
 /// A benchmark of this project's own code.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Bench {
-    /// Loader throughput by pipeline; CONFIG measures the loader of a configuration
+    /// Measure the throughput of the loader, by pipeline or with the pipeline of CONFIG
     Data(BenchArgs),
-    /// Throughput of a training step, whole and by part, on one batch in memory
+    /// Measure the throughput of a training step and of its parts, on one batch in memory
     Step(BenchArgs),
-    /// Evaluation throughput and latency of each exit; the folder of a run as CONFIG keeps the record
+    /// Measure the throughput of evaluation and the latency of each exit; if CONFIG is a run, the record
+    /// is written to its folder
     Infer(BenchArgs),
-    /// Throughput of a training step without exits and with each kind of exit
+    /// Measure the throughput of a training step without exits and with each kind of exit
     Exits(BenchArgs),
-    /// Time of an epoch relative to its bare steps, and of a self-distilled step to a plain one
+    /// Measure the time of an epoch relative to its steps, and of a self-distilled step to a plain one
     Overhead(BenchArgs),
-    /// Time from the start of a process to the end of its first step
+    /// Measure the time from the start of a process to the end of its first training step
     Start(BenchArgs),
 }
 
 /// Arguments of a benchmark.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BenchArgs {
-    /// Configurations [default: a standard list, or what needs no download]
+    /// Configurations to measure [default: a list for each benchmark]
     #[arg(value_name = "CONFIG")]
     pub configs: Vec<PathBuf>,
 
@@ -44,11 +45,11 @@ pub struct BenchArgs {
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Batch sizes [default: the configuration's; 1 and 64 for the latency of each exit]
+    /// Batch sizes [default: of the configuration; for latencies 1 and 64]
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     pub batch: Vec<usize>,
 
-    /// Seconds that each measurement lasts
+    /// Duration of each measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
     pub seconds: f64,
 

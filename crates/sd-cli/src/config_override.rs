@@ -16,15 +16,15 @@ pub fn apply(table: &mut Table, change: &str) -> Result<()> {
         .and_then(|mut parsed| parsed.remove("value"))
         .unwrap_or_else(|| Value::String(written.to_owned()));
     let (path, last) = key.trim().rsplit_once('.').unwrap_or(("", key.trim()));
-    let mut place = table;
+    let mut inner = table;
     for part in path.split('.').filter(|part| !part.is_empty()) {
-        place = place
+        inner = inner
             .entry(part)
             .or_insert_with(|| Table::new().into())
             .as_table_mut()
             .with_context(|| format!("`{part}` is not a table"))?;
     }
-    place.insert(last.to_owned(), value);
+    inner.insert(last.to_owned(), value);
     Ok(())
 }
 
@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_toml_or_else_text() {
+    fn values_are_toml_or_plain_strings() {
         let mut setting = table("name = \"a\"\n[train]\nepochs = 1");
         for change in ["train.epochs=20", "data.augment=[{ flip = {} }]", "a.b.teacher=mean"] {
             apply(&mut setting, change).unwrap();

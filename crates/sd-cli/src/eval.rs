@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Engine, RuntimeArgs};
+use crate::RuntimeArgs;
 
 /// Arguments of `eval`.
 #[derive(Debug, Clone, clap::Args)]
@@ -53,6 +53,18 @@ impl Split {
             Self::Valid => "valid",
         }
     }
+}
+
+/// An engine of `sd-infer` that runs exported networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Engine {
+    /// This project's engine (sd-engine), for the networks that it exports
+    #[value(alias = "own")]
+    Native,
+    /// rten, in pure Rust, for other networks
+    Rten,
+    /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
+    Ort,
 }
 
 /// Weights that a run saves.

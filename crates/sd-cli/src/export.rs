@@ -1,4 +1,4 @@
-//! The arguments of `export`.
+//! Arguments of `export`.
 
 use std::path::PathBuf;
 
@@ -68,18 +68,6 @@ pub enum Int8 {
     Qdq,
     /// ConvInteger, for the native engine and rten
     Convinteger,
-}
-
-/// An engine of `sd-infer` that runs exported networks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Engine {
-    /// This project's engine (sd-engine), for the networks that it exports
-    #[value(alias = "own")]
-    Native,
-    /// rten, in pure Rust, for other networks
-    Rten,
-    /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
-    Ort,
 }
 
 /// Range of a feature map that the 8 bits span.

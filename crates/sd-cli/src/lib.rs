@@ -1,6 +1,6 @@
 //! Command-line arguments that several programs of this workspace share.
 //!
-//! `cargo xtask` parses the arguments of `train`, `eval`, `count` and their kin before it installs
+//! `cargo xtask` parses the arguments of `train`, `eval`, `count` and the others before it installs
 //! libtorch and builds `sd-train`, so `--help` and a misspelt flag are answered at once. Both
 //! programs take the types from here. The crate links neither libtorch nor any other crate of the
 //! workspace.
@@ -14,14 +14,16 @@
 //! assert_eq!(args.experiment.seed, Some(1));
 //! ```
 //!
-//! Beside the arguments stand what the programs do with a configuration as plain TOML
-//! ([`config_override`], [`config_difference`]) and the signals that stop them ([`signals`]).
+//! The crate also has functions for configurations as plain TOML ([`config_override`],
+//! [`config_difference`]) and the signals that stop a program ([`signals`]).
 
 pub mod bench;
+mod config;
 pub mod config_difference;
 pub mod config_override;
 mod count;
 mod eval;
+mod experiment;
 mod export;
 mod lr_range;
 mod predict;
@@ -31,13 +33,15 @@ mod train;
 mod weights;
 
 pub use bench::BenchArgs;
+pub use config::ConfigCommand;
 pub use count::CountArgs;
-pub use eval::{EvalArgs, Split, WeightsChoice};
-pub use export::{Calibration, Engine, ExportArgs, Int8};
+pub use eval::{Engine, EvalArgs, Split, WeightsChoice};
+pub use experiment::ExperimentArgs;
+pub use export::{Calibration, ExportArgs, Int8};
 pub use lr_range::LrRangeArgs;
 pub use predict::{ExitArgs, PredictArgs};
 pub use runtime::{DeviceChoice, RuntimeArgs};
-pub use train::{ExperimentArgs, TrainArgs};
+pub use train::TrainArgs;
 pub use weights::{StateDictFormat, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
 
 /// Trains, evaluates and counts image classifiers with exits.
@@ -63,7 +67,7 @@ pub enum Command {
     /// Print the configuration reference or its JSON schema
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Find a learning rate: train a few steps with a rate that grows at each step
+    /// Find a learning rate: train a few steps with a rate that grows with each step
     LrRange(LrRangeArgs),
     /// Export the network of a finished run as ONNX, which runs without libtorch
     Export(ExportArgs),
@@ -72,21 +76,12 @@ pub enum Command {
     Weights(WeightsCommand),
 }
 
-/// Forms in which the keys of a configuration are described.
-#[derive(Debug, Clone, Copy, clap::Subcommand)]
-pub enum ConfigCommand {
-    /// Print a JSON schema, for editors
-    Schema,
-    /// Print a reference of every key, in Markdown
-    Reference,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_definitions_hold_together() {
+    fn the_definitions_are_consistent() {
         super::Cli::command().debug_assert();
     }
 }

@@ -1,4 +1,4 @@
-//! The arguments of `lr-range`.
+//! Arguments of `lr-range`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The arguments of `predict`.
+//! Arguments of `predict`.
 
 use std::path::PathBuf;
 
@@ -52,7 +52,7 @@ pub struct ExitArgs {
     #[arg(long, value_name = "SHARE")]
     pub entropy: Option<f32>,
 
-    /// Use the first exit at which N exits in a row agree with the exit before them
+    /// Use the first exit at which N exits in a row agree with the exit before
     #[arg(long, value_name = "N")]
     pub patience: Option<usize>,
 }

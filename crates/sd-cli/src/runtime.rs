@@ -1,20 +1,20 @@
-//! Arguments that say where a command computes.
+//! Device, threads and data folder of a command.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Device, threads and data folder of a command. They are no part of a run's configuration.
+/// Device, threads and data folder of a command. A run's configuration does not contain them.
 #[derive(Debug, Clone, clap::Args)]
 pub struct RuntimeArgs {
     /// Folder that holds the data sets
     #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
 
-    /// Device; `auto` is the first CUDA device, or the CPU if there is none
+    /// Device; `auto` is the first CUDA device, or else the CPU
     #[arg(long, value_name = "auto|cpu|cuda:N", default_value = "auto")]
     pub device: DeviceChoice,
 
-    /// Threads that compute; as many load images [default: all cores]
+    /// Number of threads that compute; as many load images [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
 }
@@ -27,7 +27,7 @@ impl Default for RuntimeArgs {
 }
 
 impl RuntimeArgs {
-    /// The number of threads asked for, or the number of cores.
+    /// Number of threads: as requested, or one per core.
     pub fn threads(&self) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
         self.threads.map_or_else(cores, usize::from)

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_bit_of_the_mask_is_the_hang_up() {
+    fn the_lowest_bit_of_the_mask_is_sighup() {
         let status =
             |mask: &str| format!("SigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t1\n");
         assert!(ignores(&status("0000000000001001")));

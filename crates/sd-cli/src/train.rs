@@ -3,26 +3,25 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::RuntimeArgs;
+use crate::{ExperimentArgs, RuntimeArgs};
 
-/// A configuration file and changes to it.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ExperimentArgs {
-    /// Configuration file
-    #[arg(value_name = "CONFIG", default_value = "configs/quickstart.toml")]
-    pub config: PathBuf,
+const AFTER_HELP: &str = "\
+The report is report.html in the run's folder, beside the results (summary.json, evaluation.json),
+the weights (model.safetensors; best.safetensors of the best epoch) and the complete configuration
+(config.toml).
 
-    /// Set a value of the configuration, e.g. `-s train.epochs=5` (may be repeated)
-    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+Next:
+  cargo xtask eval RUN               evaluates a run again, with other weights or on another split
+  cargo xtask predict RUN IMAGE      classifies images
+  cargo xtask report RUN RUN         compares runs
+  cargo xtask export RUN             writes an ONNX file that needs no libtorch
 
-    /// Seed, in place of the configuration's
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-}
+Exit code: 0 if the run has finished, 1 if it failed, 130 if it was interrupted or reached a limit
+(129 by SIGHUP, 143 by SIGTERM). `--resume` continues it.";
 
 /// Arguments of `train`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct TrainArgs {
     /// Configuration.
     #[command(flatten)]
@@ -36,7 +35,7 @@ pub struct TrainArgs {
     #[arg(long)]
     pub resume: bool,
 
-    /// Take one step, print what the run would be and would cost, and write nothing
+    /// Take one step, print the settings, cost and memory of the run, and write nothing
     #[arg(long, conflicts_with = "resume")]
     pub dry_run: bool,
 

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 /// Direction in which weights are converted.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum WeightsCommand {
-    /// Convert a state dict of torchvision or timm to weights of a configuration's network
+    /// Convert a state dict of torchvision or timm to weights for the network of a configuration
     Import(WeightsImportArgs),
-    /// Convert the weights of a run to a state dict that torchvision or timm loads; without exits
+    /// Convert the weights of a run, without exits, to a state dict for torchvision or timm
     Export(WeightsExportArgs),
 }
 
 /// Arguments of `weights import`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WeightsImportArgs {
-    /// Configuration whose network has dense convolutions, no attention, and as many classes as
-    /// the file. Exits are left out
+    /// Configuration of a network with dense convolutions, no attention, and as many classes as the
+    /// file; its exits are ignored
     #[arg(value_name = "CONFIG")]
     pub config: PathBuf,
 
@@ -53,11 +53,11 @@ pub struct WeightsExportArgs {
     pub out: PathBuf,
 }
 
-/// A library, by the tensor names of its state dicts.
+/// Library whose tensor names a state dict uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum StateDictFormat {
-    /// torchvision
+    /// Tensor names of torchvision
     Torchvision,
-    /// timm
+    /// Tensor names of timm
     Timm,
 }

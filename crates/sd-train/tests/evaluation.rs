@@ -187,7 +187,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 fn assert_says(line: &Value, answers: &Predictions, exit: usize, image: usize) {
-    let opinion = answers.exits[exit][image].opinion;
+    let opinion = answers.exits[exit][image].prediction;
     assert_eq!(line["labels"][0]["class"], opinion.class, "{line}");
     let probability = line["labels"][0]["probability"].as_f64().unwrap();
     assert!((probability - f64::from(opinion.confidence)).abs() < 1e-4, "{line} {opinion:?}");
@@ -225,13 +225,13 @@ fn predictions_are_what_the_evaluation_saw() {
     }
     // The value between the first exit's opinions of two images lets one go.
     let mut sure: Vec<f32> =
-        (0..6).map(|image| answers.exits[0][image].opinion.confidence).collect();
+        (0..6).map(|image| answers.exits[0][image].prediction.confidence).collect();
     sure.sort_by(f32::total_cmp);
     let between = (sure[2] + sure[3]) / 2.0;
     let found = lines(&predict(&format!("--confidence {between}")));
     assert!(found.iter().filter(|line| line["exit"] == "exit1").count() == 3, "{found:?}");
     for (image, line) in found.iter().enumerate() {
-        let exits = answers.without_ensemble().iter().map(|exit| exit[image].opinion);
+        let exits = answers.without_ensemble().iter().map(|exit| exit[image].prediction);
         let exit = Rule::Confidence(Some(between)).exit_index(exits);
         assert_eq!(line["exit"], ["exit1", "exit2", "deepest"][exit]);
         assert_says(line, &answers, exit, image);

@@ -162,7 +162,7 @@ fn networks_of_image_files_take_the_files() {
         let options = Options { rule: Rule::Never, ..Options::default() };
         let mut classifier = Classifier::open_with(folder.join(model), options).unwrap();
         assert_eq!(classifier.metadata().input.resize, Resize::ShorterSide { pixels: 36 });
-        for (index, opinion) in answers.exits[2].iter().map(|of| of.opinion).enumerate() {
+        for (index, opinion) in answers.exits[2].iter().map(|of| of.prediction).enumerate() {
             let file = data.test.file(index).unwrap();
             let image = input::read(&folder.join("pets").join(file)).unwrap();
             let best = classifier.classify(&image).unwrap().labels.swap_remove(0);

@@ -1,39 +1,39 @@
-//! The same work here and in PyTorch, in turns.
+//! `bench peers`: the same work here and in PyTorch, in turns.
 
-use super::python;
-use super::setting::{Mode, Setting, contenders};
+use super::pytorch::{Mode, PyTorchOptions, candidates};
+use super::{command_line, document, python};
 use crate::libtorch::{Libtorch, Setup};
-use crate::{run, whole_file, workspace};
-use anyhow::{Context, Result, bail, ensure};
+use crate::{atomic_write, run, workspace};
+use anyhow::{Context, Result, ensure};
 use sd_cli::bench::STANDARD;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 /// Arguments of `bench peers`.
 #[derive(Debug, clap::Args)]
 pub struct PeersArgs {
-    /// Experiments [default: a standard list]
+    /// Configurations to measure [default: a standard list]
     #[arg(value_name = "CONFIG")]
     configs: Vec<PathBuf>,
 
-    /// Measure some subjects alone, e.g. `--only step,infer`
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Subject::Data, Subject::Step, Subject::Infer])]
+    /// What to measure
+    #[arg(long, value_enum, value_name = "SUBJECT,…", value_delimiter = ',', default_values_t = [Subject::Data, Subject::Step, Subject::Infer])]
     only: Vec<Subject>,
 
-    /// How PyTorch runs; compiling takes the most time
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Mode::Eager, Mode::Compile])]
+    /// Execution modes of PyTorch; compilation takes the most time
+    #[arg(long, value_enum, value_name = "MODE,…", value_delimiter = ',', default_values_t = [Mode::Eager, Mode::Compile])]
     modes: Vec<Mode>,
 
-    /// Times that every program runs
+    /// Number of repetitions of all measurements
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
 
-    /// Seconds that each measurement repeats for
+    /// Duration of each measurement
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     seconds: f64,
 
-    /// Threads of both [default: all cores]
+    /// Number of threads of both [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
@@ -41,19 +41,20 @@ pub struct PeersArgs {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// A Python with torch and torchvision [default: one of our own in the user's cache, several GB]
+    /// Python with torch and torchvision [default: a virtual environment in the user's cache, several
+    /// GB]
     #[arg(long, value_name = "PATH", env = "SD_PEERS_PYTHON")]
     python: Option<PathBuf>,
 }
 
-/// What both can do.
+/// Work that both can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Subject {
     /// The loader
     Data,
     /// A training step
     Step,
-    /// Evaluation and latency
+    /// Evaluation throughput and latency
     Infer,
 }
 
@@ -67,19 +68,19 @@ impl Subject {
     }
 }
 
-/// What a process of a round measures.
+/// A measurement of each round.
 #[derive(Debug)]
 struct Job {
     subject: Subject,
-    /// None for the loader, whose pipelines are built in.
+    /// `None` for the loader, whose pipelines are built in.
     config: Option<PathBuf>,
-    /// The arguments of PyTorch's processes.
-    theirs: Vec<Vec<&'static str>>,
+    /// Arguments of each PyTorch process.
+    pytorch: Vec<Vec<&'static str>>,
 }
 
-/// Measures and writes the table.
+/// Measures, and writes the records and the table.
 pub fn peers(args: &PeersArgs, setup: &Setup, libtorch: &Libtorch) -> Result<ExitCode> {
-    let sides = Sides {
+    let programs = Programs {
         sd_train: run::build(&run::SD_TRAIN, Some(libtorch))?,
         sd_bench: run::build(&run::SD_BENCH, Some(libtorch))?,
         python: python::with_torch(args.python.as_deref(), setup)?,
@@ -87,51 +88,51 @@ pub fn peers(args: &PeersArgs, setup: &Setup, libtorch: &Libtorch) -> Result<Exi
         seconds: args.seconds.to_string(),
         threads: threads(args).to_string(),
     };
-    let page = run::build(&run::SD_REPORT, None)?;
+    let sd_report = run::build(&run::SD_REPORT, None)?;
     let configs = match args.configs.as_slice() {
         [] => STANDARD.iter().map(PathBuf::from).collect(),
         configs => configs.to_vec(),
     };
-    sides.check_counts(&configs)?;
+    programs.check_counts(&configs)?;
     let mut probes = Vec::new();
     let mut jobs = Vec::new();
     for &subject in &args.only {
         match subject {
             Subject::Data => {
-                let theirs = vec![vec!["--mode", "pil"], vec!["--mode", "tensor"]];
-                jobs.push(Job { subject, config: None, theirs });
+                let pytorch = vec![vec!["--mode", "pil"], vec!["--mode", "tensor"]];
+                jobs.push(Job { subject, config: None, pytorch });
             }
             Subject::Step | Subject::Infer => {
                 for config in &configs {
-                    let theirs = sides.contenders(subject, config, &args.modes, &mut probes);
-                    jobs.push(Job { subject, config: Some(config.clone()), theirs });
+                    let pytorch = programs.candidates(subject, config, &args.modes, &mut probes);
+                    jobs.push(Job { subject, config: Some(config.clone()), pytorch });
                 }
             }
         }
     }
-    let command: Vec<String> = std::env::args().skip(1).collect();
-    let command = format!("cargo xtask {}", command.join(" "));
     let (mut rounds, mut file) = (Vec::new(), PathBuf::new());
     for round in 1..=args.rounds {
         let mut records = Vec::new();
         for job in &jobs {
             eprintln!("round {round} of {}: {}", args.rounds, job.describe());
-            records.push(sides.ours(job)?);
-            for arguments in &job.theirs {
-                records.push(sides.theirs(job.subject, job.config.as_deref(), arguments)?);
+            records.push(programs.run_sd_bench(job)?);
+            for arguments in &job.pytorch {
+                records.push(programs.run_pytorch(
+                    job.subject,
+                    job.config.as_deref(),
+                    arguments,
+                )?);
             }
         }
         rounds.push(records);
-        // After each round: what is measured by then outlives an interrupt.
+        // Written after each round, to keep the measurements after an interrupt.
         file = out(args, &rounds)?.join("speed.json");
-        let document = json!({"command": command, "rounds": rounds, "probes": probes});
-        whole_file::write(&file, &serde_json::to_vec(&document)?)?;
+        let document = json!({"command": command_line(), "rounds": rounds, "probes": probes});
+        atomic_write::write(&file, &serde_json::to_vec(&document)?)?;
     }
-    run::replace({
-        let mut command = Command::new(page);
-        command.arg("speed").arg(&file);
-        command
-    })
+    let mut report = Command::new(sd_report);
+    report.arg("speed").arg(&file);
+    run::replace(report)
 }
 
 impl Job {
@@ -141,9 +142,9 @@ impl Job {
     }
 }
 
-/// The two programs, and what both are told.
+/// The programs and their common arguments.
 #[derive(Debug)]
-struct Sides {
+struct Programs {
     sd_train: PathBuf,
     sd_bench: PathBuf,
     python: PathBuf,
@@ -152,32 +153,31 @@ struct Sides {
     threads: String,
 }
 
-impl Sides {
-    /// Both build the same networks, as far as their parameters tell.
+impl Programs {
+    /// Checks that both build networks with the same numbers of parameters.
     fn check_counts(&self, configs: &[PathBuf]) -> Result<()> {
         let ours = document(Command::new(&self.sd_train).args(["count", "--json"]).args(configs))?;
-        let mut theirs = self.script("count.py");
-        let theirs = document(theirs.args(configs))?;
+        let pytorch = document(self.script("count.py").args(configs))?;
         for (index, config) in configs.iter().enumerate() {
             let params = |count: &Value| -> Vec<Value> {
                 let exits = count["exits"].as_array().into_iter().flatten();
                 let exits = exits.map(|exit| exit["params"].clone());
                 exits.chain([count["framework"]["params"].clone()]).collect()
             };
-            let (ours, theirs) = (params(&ours[index]), params(&theirs[index]));
+            let (expected, found) = (params(&ours[index]), params(&pytorch[index]));
             ensure!(
-                ours == theirs,
-                "{}: found {theirs:?} parameters (each exit, framework) in scripts/peers, \
-                 expected {ours:?} as `cargo xtask count` says",
+                found == expected,
+                "{}: found {found:?} parameters (each exit, framework) in scripts/peers, expected \
+                 {expected:?} as in `cargo xtask count`",
                 config.display()
             );
         }
         Ok(())
     }
 
-    /// PyTorch's settings that may be the fastest of their mode for a configuration. One that does
-    /// not run is told and left out.
-    fn contenders(
+    /// Options that may be the fastest of each mode for a configuration. Those that fail are reported
+    /// and left out.
+    fn candidates(
         &self,
         subject: Subject,
         config: &Path,
@@ -186,30 +186,35 @@ impl Sides {
     ) -> Vec<Vec<&'static str>> {
         let mut all = Vec::new();
         for &mode in modes {
-            let mut tried = Vec::new();
-            for setting in Setting::all_of(mode) {
-                let mut arguments = setting.arguments().to_vec();
+            let mut probed = Vec::new();
+            for options in PyTorchOptions::all_of(mode) {
+                let mut arguments = options.arguments().to_vec();
                 arguments.push("--probe");
-                match self.theirs(subject, Some(config), &arguments) {
-                    Ok(record) => tried.push((setting, record)),
-                    Err(error) => eprintln!("{setting:?} of {}: {error:#}", config.display()),
+                match self.run_pytorch(subject, Some(config), &arguments) {
+                    Ok(record) => probed.push((options, record)),
+                    Err(error) => eprintln!("{options:?} of {}: {error:#}", config.display()),
                 }
             }
-            let contenders = contenders(&tried).into_iter();
-            all.extend(contenders.map(|setting| setting.arguments().to_vec()));
-            probes.extend(tried.into_iter().map(|(_, record)| record));
+            let candidates = candidates(&probed).into_iter();
+            all.extend(candidates.map(|options| options.arguments().to_vec()));
+            probes.extend(probed.into_iter().map(|(_, record)| record));
         }
         all
     }
 
-    fn ours(&self, job: &Job) -> Result<Value> {
+    fn run_sd_bench(&self, job: &Job) -> Result<Value> {
         let mut command = Command::new(&self.sd_bench);
         command.args([job.subject.name(), "--json", "--device", "cpu"]);
         command.args(["--seconds", &self.seconds, "--threads", &self.threads]).args(&job.config);
         document(&mut command)
     }
 
-    fn theirs(&self, subject: Subject, config: Option<&Path>, arguments: &[&str]) -> Result<Value> {
+    fn run_pytorch(
+        &self,
+        subject: Subject,
+        config: Option<&Path>,
+        arguments: &[&str],
+    ) -> Result<Value> {
         let mut command = self.script(&format!("{}.py", subject.name()));
         command.args(config).args(arguments);
         command.args(["--seconds", &self.seconds, "--threads", &self.threads]);
@@ -218,23 +223,10 @@ impl Sides {
 
     fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.python);
-        // Nothing is left beside the scripts.
+        // Without bytecode files beside the scripts.
         command.arg("-B").arg(self.scripts.join(name));
         command
     }
-}
-
-/// The JSON that the command prints; its messages pass through.
-pub fn document(command: &mut Command) -> Result<Value> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    if !output.status.success() {
-        bail!("{command:?} failed ({})", output.status);
-    }
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{command:?} printed no JSON"))
 }
 
 fn threads(args: &PeersArgs) -> usize {
@@ -242,7 +234,7 @@ fn threads(args: &PeersArgs) -> usize {
     args.threads.map_or_else(cores, usize::from)
 }
 
-/// The folder asked for, or one named after the day and the machine of the first record.
+/// The requested folder, or one named after the day and the cores of the first record.
 fn out(args: &PeersArgs, rounds: &[Vec<Value>]) -> Result<PathBuf> {
     if let Some(folder) = &args.out {
         return Ok(folder.clone());

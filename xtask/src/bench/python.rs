@@ -1,16 +1,16 @@
-//! A Python that has PyTorch.
+//! A Python with PyTorch.
 
 use crate::libtorch::{Setup, VERSION};
 use crate::workspace;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What the scripts need.
+/// Modules that the scripts need.
 const IMPORTS: &str = "import tomllib, torch, torchvision";
 
-/// The Python that the user named, or that of our virtual environment, made where it is not there.
+/// Returns the user's Python, or that of a virtual environment, which is created if missing.
 pub fn with_torch(named: Option<&Path>, setup: &Setup) -> Result<PathBuf> {
     let python = match named {
         Some(python) => python.to_owned(),
@@ -19,8 +19,8 @@ pub fn with_torch(named: Option<&Path>, setup: &Setup) -> Result<PathBuf> {
     let mut check = Command::new(&python);
     check.args(["-c", IMPORTS]).stdin(Stdio::null());
     let output = check.output().with_context(|| format!("cannot start `{}`", python.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last = said.trim().lines().last().unwrap_or_default();
+    let messages = String::from_utf8_lossy(&output.stderr);
+    let last = messages.trim().lines().last().unwrap_or_default();
     ensure!(
         output.status.success(),
         "{}: {last}; expected Python 3.11 or newer with torch {VERSION} and torchvision",
@@ -29,15 +29,15 @@ pub fn with_torch(named: Option<&Path>, setup: &Setup) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The virtual environment in the user's cache. It holds the requirements that it was made with,
-/// written last, so that half a one is not taken for a whole.
+/// The virtual environment in the user's cache. A copy of its requirements is written last and marks
+/// it as complete.
 fn environment(setup: &Setup) -> Result<PathBuf> {
     let requirements = workspace::root().join("scripts/peers/requirements.txt");
-    let wanted = fs::read(&requirements).with_context(|| requirements.display().to_string())?;
+    let required = fs::read(&requirements).with_context(|| requirements.display().to_string())?;
     let folder = setup.cache.join(format!("pytorch-{VERSION}"));
     let python = folder.join("bin/python");
     let marker = folder.join("installed-requirements.txt");
-    if fs::read(&marker).is_ok_and(|installed| installed == wanted) {
+    if fs::read(&marker).is_ok_and(|installed| installed == required) {
         return Ok(python);
     }
     eprintln!("installing PyTorch {VERSION} into {}: several GB", folder.display());
@@ -45,11 +45,11 @@ fn environment(setup: &Setup) -> Result<PathBuf> {
     let pip =
         ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement"];
     run(Command::new(&python).args(pip).arg(&requirements))?;
-    fs::write(&marker, wanted).with_context(|| marker.display().to_string())?;
+    fs::write(&marker, required).with_context(|| marker.display().to_string())?;
     Ok(python)
 }
 
-/// Standard output belongs to the command's own document.
+/// Runs a command with its output on standard error, since standard output is for the record.
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().display().to_string();
     let status = command
@@ -57,8 +57,9 @@ fn run(command: &mut Command) -> Result<()> {
         .stdout(std::io::stderr())
         .status()
         .with_context(|| format!("cannot start `{program}`"))?;
-    if !status.success() {
-        bail!("`{program}` failed ({status}); its messages are above; `--python` names another");
-    }
+    ensure!(
+        status.success(),
+        "`{program}` failed ({status}); its messages are above; `--python` chooses another Python"
+    );
     Ok(())
 }

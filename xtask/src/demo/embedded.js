@@ -1,4 +1,4 @@
-// What the page carries: gzip in base64.
+// Data in the page: gzip in base64.
 
 const embedded = JSON.parse(document.getElementById("embedded").textContent);
 

@@ -1,6 +1,6 @@
-// From a picture to what the network takes, as sd-infer's preprocess.rs does it.
+// Preprocessing of an image, as in preprocess.rs of sd-infer.
 
-// The upright picture's pixels, `channels` values each: red, green, blue, or grey (Rec. 709).
+// Pixels of the upright image: `channels` values each, RGB or grey (Rec. 709).
 async function pixelsOf(blob, channels) {
   const picture = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
   const canvas = new OffscreenCanvas(picture.width, picture.height);
@@ -16,8 +16,8 @@ async function pixelsOf(blob, channels) {
   return { values, width, height, channels };
 }
 
-// All of a side of `length` pixels, and its middle: the part that becomes `side` pixels where the
-// picture's shortest side becomes `pixels`. Rounded as training does: half a pixel to the even one.
+// The whole of a side of `length` pixels, and its centre: the part that becomes `side` pixels if the
+// shortest side of the image becomes `pixels`. Rounds half to even, as in training.
 const whole = (length) => ({ begin: 0, extent: length });
 function middle(length, shortest, pixels, side) {
   const resized = Math.floor((pixels * length) / shortest);
@@ -27,8 +27,8 @@ function middle(length, shortest, pixels, side) {
   return { begin: margin * scale, extent: side * scale };
 }
 
-// For each of `to` places, the pixels of a side of `length` under a triangle around it, which widens
-// where the picture shrinks, and their weights. The places are spread over a part of the side.
+// Weights of a triangle filter: for each of `to` output pixels, spread over a part of a side of `length`
+// pixels, the first input pixel and the weights. The filter widens if the image shrinks.
 function triangle(length, { begin, extent }, to) {
   const ratio = extent / to;
   const reach = Math.max(ratio, 1);
@@ -45,9 +45,9 @@ function triangle(length, { begin, extent }, to) {
   });
 }
 
-// The picture at the network's size, by the rule that its file tells, and in its runtime's order:
-// first the columns become shorter, then the rows; with `shorter_side`, in whole numbers. There a
-// value may differ by 1: training's weights are of 16 bits.
+// Resizes an image by the rule in the network's metadata, in the order of sd-infer: first the height,
+// then the width. With `shorter_side`, intermediate values are rounded; results may differ by 1 from
+// training, whose weights have 16 bits.
 function resized({ values, width, height, channels }, toWidth, toHeight, { shorter_side }) {
   if (!shorter_side && width === toWidth && height === toHeight) return values;
   const part = (length, to) =>
@@ -74,8 +74,8 @@ function resized({ values, width, height, channels }, toWidth, toHeight, { short
   return small;
 }
 
-// The network's input [1, C, H, W], and the picture as the network sees it, before normalisation.
-async function prepared(blob, { channels, height, width, border, resize, mean, deviation }) {
+// Returns the network's input [1, C, H, W], and the same image before normalisation.
+async function preprocess(blob, { channels, height, width, border, resize, mean, deviation }) {
   const [innerWidth, innerHeight] = [width - 2 * border, height - 2 * border];
   const inner = resized(await pixelsOf(blob, channels), innerWidth, innerHeight, resize);
   const tensor = new Float32Array(channels * height * width);

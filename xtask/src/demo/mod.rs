@@ -1,10 +1,10 @@
-//! A web page that runs a trained network in the browser, exit by exit.
+//! `cargo xtask demo`: a web page that runs a trained network in the browser, exit by exit.
 
 mod page;
 mod runtime;
 
 use crate::libtorch::Setup;
-use crate::{run, whole_file};
+use crate::{atomic_write, run};
 use anyhow::{Context, Result};
 use page::{Page, Sample};
 use std::fs;
@@ -18,11 +18,11 @@ pub struct DemoArgs {
     #[arg(value_name = "RUN")]
     run: PathBuf,
 
-    /// Test images to choose from
+    /// Number of test images on the page
     #[arg(long, value_name = "N", default_value_t = 18, value_parser = clap::value_parser!(u16).range(1..=200))]
     samples: u16,
 
-    /// Points of accuracy that leaving early may cost on the validation split
+    /// Validation accuracy that early exit may cost, in points
     #[arg(long, value_name = "POINTS", default_value_t = 0.5)]
     tolerance: f64,
 
@@ -30,17 +30,17 @@ pub struct DemoArgs {
     #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
     data_dir: PathBuf,
 
-    /// The page [default: RUN/demo.html]
+    /// File of the page [default: RUN/demo.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// Exports the run's network in stages, and writes it into one page together with test images and
-/// the runtime: the page needs no server and no network.
+/// Exports the staged network of a run and writes it with test images and ONNX Runtime to one page,
+/// which needs no server and no internet.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let setup = Setup::from_environment()?;
     let libtorch = setup.ensure()?;
-    let runtime = runtime::fetch(&setup.cache)?;
+    let runtime = runtime::load(&setup.cache)?;
     let work = tempfile::tempdir()?;
     let (staged, samples) = (work.path().join("staged"), work.path().join("samples"));
 
@@ -49,20 +49,20 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     export.args(["--tolerance", &args.tolerance.to_string()]);
     run::finish(export.arg("--data-dir").arg(&args.data_dir))?;
 
-    let mut draw = Command::new(run::build(&run::SD_DATA, None)?);
-    draw.arg("samples").arg(args.run.join("config.toml")).arg("--out").arg(&samples);
-    draw.args(["--images", &args.samples.to_string()]);
-    run::finish(draw.arg("--data-dir").arg(&args.data_dir))?;
+    let mut data = Command::new(run::build(&run::SD_DATA, None)?);
+    data.arg("samples").arg(args.run.join("config.toml")).arg("--out").arg(&samples);
+    data.args(["--images", &args.samples.to_string()]);
+    run::finish(data.arg("--data-dir").arg(&args.data_dir))?;
 
     let segments = files(&staged)?.iter().map(fs::read).collect::<Result<_, _>>()?;
     let samples = files(&samples)?.iter().map(|path| sample(path)).collect::<Result<_>>()?;
     let out = args.out.clone().unwrap_or_else(|| args.run.join("demo.html"));
-    whole_file::write(&out, Page { runtime, segments, samples }.html()?.as_bytes())?;
+    atomic_write::write(&out, Page { runtime, segments, samples }.html()?.as_bytes())?;
     println!("{}", out.display());
     Ok(ExitCode::SUCCESS)
 }
 
-/// The folder's files in the order of their names: `1-…`, `2-…`.
+/// Files of a folder, sorted by name: `1-…`, `2-…`.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
@@ -70,13 +70,13 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// `003-ankle_boot.png`.
+/// Reads a sample such as `003-ankle_boot.png`.
 fn sample(path: &Path) -> Result<Sample> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let class = stem.split_once('-').map_or(&*stem, |(_, class)| class).replace('_', " ");
     let format = match path.extension().unwrap_or_default().to_string_lossy() {
         jpeg if jpeg == "jpg" => "jpeg".into(),
-        same => same,
+        other => other,
     };
     Ok(Sample { class, media_type: format!("image/{format}"), bytes: fs::read(path)? })
 }

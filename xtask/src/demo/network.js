@@ -1,6 +1,6 @@
-// The staged network: a file for each exit, chained by the feature map.
+// The staged network: one file per exit, chained by the feature map.
 
-// The fields of a protobuf message that hold numbers or bytes.
+// Fields of a protobuf message that contain numbers or bytes.
 function* fields(message) {
   let at = 0;
   const varint = () => {
@@ -25,19 +25,19 @@ function* fields(message) {
         break;
       }
       case 5: at += 4; break;
-      default: throw new Error("the file is no ONNX");
+      default: throw new Error("this is no ONNX file");
     }
   }
 }
 
-// What the file says of itself: the entry `selfdistill` of ModelProto.metadata_props (field 14).
+// Metadata of a file: the entry `selfdistill` of ModelProto.metadata_props (field 14).
 function metadataOf(file) {
   for (const [number, entry] of fields(file)) {
     if (number !== 14) continue;
     const { 1: key, 2: value } = Object.fromEntries(fields(entry));
     if (new TextDecoder().decode(key) === "selfdistill") return JSON.parse(new TextDecoder().decode(value));
   }
-  throw new Error("the file says nothing of itself");
+  throw new Error("the file has no metadata of selfdistill");
 }
 
 async function openNetwork() {
@@ -49,9 +49,9 @@ async function openNetwork() {
   const segments = [];
   for (const file of files) segments.push(await ort.InferenceSession.create(file));
   const network = { ort, segments, metadata: metadataOf(files[0]) };
-  // The first run takes long, and would be told as the first picture's time.
+  // Warms up: the first run takes longer than the later ones.
   const { channels, height, width } = network.metadata.input;
-  for await (const _ of answers(network, new Float32Array(channels * height * width), () => null));
+  for await (const _ of predictions(network, new Float32Array(channels * height * width), () => null));
   return network;
 }
 
@@ -62,19 +62,19 @@ function softmax(logits) {
   return powers.map((power) => power / sum);
 }
 
-// The exits' answers, one after another, up to the one where the picture leaves. `least` gives the
-// probability that is enough at an exit, or null.
-async function* answers({ ort, segments, metadata }, tensor, least) {
+// Yields the predictions of the exits up to the one where the image stops. `least` returns the minimum
+// confidence at an exit, or null.
+async function* predictions({ ort, segments, metadata }, tensor, least) {
   const { channels, height, width } = metadata.input;
   let map = new ort.Tensor("float32", tensor, [1, channels, height, width]);
-  // A share of what the exits before have said stays in the answer of the next.
-  let heard = null;
+  // A fraction of the accumulated logits is added to those of the next exit.
+  let logits = null;
   for (const [index, exit] of metadata.exits.entries()) {
     const start = performance.now();
     const outputs = await segments[index].run({ [segments[index].inputNames[0]]: map });
     const milliseconds = performance.now() - start;
-    heard = Array.from(outputs[exit.name].data, (logit, label) => logit + (heard ? (metadata.carry ?? 0) * heard[label] : 0));
-    const probabilities = softmax(heard);
+    logits = Array.from(outputs[exit.name].data, (logit, label) => logit + (logits ? (metadata.carry ?? 0) * logits[label] : 0));
+    const probabilities = softmax(logits);
     const enough = least(exit);
     const deepest = index + 1 === metadata.exits.length;
     const leaves = deepest || (enough !== null && Math.max(...probabilities) >= enough);

@@ -1,4 +1,4 @@
-// The page itself.
+// The page.
 
 const element = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)} %`;
@@ -10,12 +10,12 @@ function make(tag, properties = {}, ...children) {
   return made;
 }
 
-// What becomes of a picture before it enters the network.
-function broughtTo({ width, height, border, resize }) {
+// Describes the preprocessing of an image.
+function describePreprocessing({ width, height, border, resize }) {
   const size = `${width - 2 * border}×${height - 2 * border}`;
-  if (!resize.shorter_side) return `A picture is brought to ${size} pixels`;
+  if (!resize.shorter_side) return `An image is resized to ${size} pixels`;
   const { pixels } = resize.shorter_side;
-  return `A picture is resized until its shorter side has ${pixels} pixels, cut to the ${size} in its middle`;
+  return `An image is resized to ${pixels} pixels along its shorter side and cropped to the central ${size}`;
 }
 
 function showNetwork({ metadata }) {
@@ -24,14 +24,14 @@ function showNetwork({ metadata }) {
   const params = exits.at(-1).params;
   const size = params < 1e6 ? `${Math.round(params / 1e3)} thousand` : `${(params / 1e6).toFixed(2)} million`;
   element("about").textContent =
-    `${size} parameters, ${classes.length} classes, ${exits.length} exits. ${broughtTo(input)}, goes through the ` +
-    `network stage by stage, and leaves at the first exit that is sure enough; the stages after it do not run. ` +
-    `All of it happens in this page, and no picture leaves it.`;
+    `${size} parameters, ${classes.length} classes, ${exits.length} exits. ${describePreprocessing(input)}. It passes ` +
+    `through the network stage by stage and stops at the first exit that is confident enough; later stages do not ` +
+    `run. Everything runs in this page; no image leaves it.`;
   element("exits").replaceChildren(...exits.map((exit) => {
     const share = percent(exit.macs / metadata.deployed_macs);
     const own = exit === exits.at(-1) ? "" : exit.threshold == null ? ", no threshold" : `, threshold ${percent(exit.threshold)}`;
     const head = make("header", {}, make("strong", { textContent: exit.name }),
-      make("span", { textContent: `up to here ${share} of the multiply–accumulates${own}` }));
+      make("span", { textContent: `${share} of the multiply–accumulates up to here${own}` }));
     const card = make("li", {}, head, make("div", { className: "bars" }));
     card.dataset.state = "waiting";
     return card;
@@ -44,7 +44,7 @@ function rule() {
   return { own: (exit) => exit.threshold ?? null, same: () => same, never: () => null }[chosen];
 }
 
-function showAnswer({ index, probabilities, leaves }, classes) {
+function showPrediction({ index, probabilities, leaves }, classes) {
   const card = element("exits").children[index];
   card.dataset.state = leaves ? "left" : "ran";
   const best = probabilities.map((share, label) => ({ share, label })).sort((a, b) => b.share - a.share).slice(0, 3);
@@ -61,11 +61,11 @@ function showVerdict({ label, probability, exit, milliseconds, saved }, classes,
   const wrong = truth !== null && truth !== classes[label];
   verdict.classList.toggle("wrong", wrong);
   verdict.replaceChildren(make("strong", { textContent: classes[label] }), ` ${percent(probability)}`,
-    wrong ? ` (it is: ${truth})` : "",
-    make("small", { textContent: `left at ${exit.name}, ${cost}, ${milliseconds.toFixed(1)} ms` }));
+    wrong ? ` (correct: ${truth})` : "",
+    make("small", { textContent: `stopped at ${exit.name}, ${cost}, ${milliseconds.toFixed(1)} ms` }));
 }
 
-// Classifies a picture, showing each exit's answer as it comes.
+// Classifies an image and shows the prediction of each exit as soon as it is known.
 async function classify(network, blob, truth) {
   const { classes, deployed_macs, exits, input } = network.metadata;
   const cards = [...element("exits").children];
@@ -73,15 +73,15 @@ async function classify(network, blob, truth) {
     card.dataset.state = "waiting";
     card.lastElementChild.replaceChildren();
   });
-  const { tensor, seen } = await prepared(blob, input);
+  const { tensor, seen } = await preprocess(blob, input);
   Object.assign(element("seen"), { width: seen.width, height: seen.height });
   element("seen").getContext("2d").putImageData(seen, 0, 0);
   let milliseconds = 0;
   let last;
-  for await (const answer of answers(network, tensor, rule())) {
-    milliseconds += answer.milliseconds;
-    showAnswer(answer, classes);
-    last = answer;
+  for await (const prediction of predictions(network, tensor, rule())) {
+    milliseconds += prediction.milliseconds;
+    showPrediction(prediction, classes);
+    last = prediction;
   }
   cards.slice(last.index + 1).forEach((card) => {
     card.dataset.state = "skipped";
@@ -94,20 +94,20 @@ async function classify(network, blob, truth) {
   return { ...result, right: truth === classes[label] };
 }
 
-// One picture after the other: while one is classified, no other is taken.
+// Classifies one image at a time: input during a classification is ignored.
 async function oneAtATime(work) {
   if (main.dataset.state !== "ready") return;
   main.dataset.state = "running";
   try {
     await work();
   } catch (error) {
-    element("verdict").textContent = `That did not work: ${error.message}`;
+    element("verdict").textContent = `Error: ${error.message}`;
   }
   main.dataset.state = "ready";
 }
 
 function showSamples(network) {
-  // A file's name is plain; the class may be written otherwise.
+  // File names contain the class without punctuation.
   const plain = (text) => text.replace(/[^\p{L}\p{N}]/gu, " ");
   const samples = embedded.samples.map(({ class: name, media_type, base64 }) => {
     const truth = network.metadata.classes.find((known) => plain(known) === name) ?? name;
@@ -132,12 +132,12 @@ function showSamples(network) {
     for (const sample of samples) results.push(await take(sample));
     const right = results.filter((result) => result.right).length;
     const saved = results.reduce((sum, result) => sum + result.saved, 0) / results.length;
-    element("score").textContent = `${right} of ${results.length} right, ${percent(saved)} saved on average`;
+    element("score").textContent = `${right} of ${results.length} correct, ${percent(saved)} of the multiply–accumulates saved on average`;
   }));
   return { first: () => take(samples[0]), none: () => press(null) };
 }
 
-function takePictures(network, samples) {
+function acceptImages(network, samples) {
   const take = (file) => file && oneAtATime(() => {
     samples.none();
     return classify(network, file, null);
@@ -161,7 +161,7 @@ try {
   const network = await openNetwork();
   showNetwork(network);
   const samples = showSamples(network);
-  takePictures(network, samples);
+  acceptImages(network, samples);
   main.dataset.state = "ready";
   await oneAtATime(samples.first);
 } catch (error) {

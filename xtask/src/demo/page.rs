@@ -1,4 +1,4 @@
-//! The page, put together.
+//! Assembly of the page.
 
 use super::runtime::Runtime;
 use anyhow::Result;
@@ -11,7 +11,7 @@ use std::io::Write;
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
-/// One module: later files use what earlier ones define.
+/// Parts of one JavaScript module; later ones use earlier ones.
 const SCRIPT: [&str; 4] = [
     include_str!("embedded.js"),
     include_str!("image.js"),
@@ -19,12 +19,12 @@ const SCRIPT: [&str; 4] = [
     include_str!("page.js"),
 ];
 
-/// What a page has in it.
+/// Contents of a page.
 #[derive(Debug)]
 pub struct Page {
-    /// What runs the network.
+    /// ONNX Runtime.
     pub runtime: Runtime,
-    /// The staged network's files, shallow first.
+    /// Files of the staged network, shallowest first.
     pub segments: Vec<Vec<u8>>,
     /// Images to choose from.
     pub samples: Vec<Sample>,
@@ -33,40 +33,41 @@ pub struct Page {
 /// An image of the test split.
 #[derive(Debug)]
 pub struct Sample {
-    /// Its class.
+    /// Name of its class.
     pub class: String,
-    /// Its format, such as `image/png`.
+    /// Media type, such as `image/png`.
     pub media_type: String,
-    /// The file.
+    /// Encoded image.
     pub bytes: Vec<u8>,
 }
 
 impl Page {
-    /// All in one document.
+    /// Returns the page as one HTML document.
     pub fn html(&self) -> Result<String> {
         let samples = self.samples.iter().map(|Sample { class, media_type, bytes }| {
             let base64 = BASE64_STANDARD.encode(bytes);
             json!({"class": class, "media_type": media_type, "base64": base64})
         });
-        let segments = self.segments.iter().map(|file| packed(file)).collect::<Result<Vec<_>>>()?;
+        let segments =
+            self.segments.iter().map(|file| compress(file)).collect::<Result<Vec<_>>>()?;
         let embedded = json!({
-            "module": packed(&self.runtime.module)?,
-            "wasm": packed(&self.runtime.wasm)?,
+            "module": compress(&self.runtime.module)?,
+            "wasm": compress(&self.runtime.wasm)?,
             "segments": segments,
             "samples": samples.collect::<Vec<_>>(),
         });
-        // Within a script element, no class may end it.
+        // A class name must not end the script element.
         let embedded = embedded.to_string().replace('<', "\\u003c");
         let parts = [("style", STYLE), ("embedded", &embedded), ("script", &SCRIPT.join("\n"))];
-        let place = |page: String, (name, text): (&str, &str)| {
+        let insert = |page: String, (name, text): (&str, &str)| {
             page.replacen(&format!("{{{{ {name} }}}}"), text, 1)
         };
-        Ok(parts.into_iter().fold(PAGE.to_owned(), place))
+        Ok(parts.into_iter().fold(PAGE.to_owned(), insert))
     }
 }
 
-/// Gzip in base64.
-fn packed(bytes: &[u8]) -> Result<String> {
+/// Returns gzip data in base64.
+fn compress(bytes: &[u8]) -> Result<String> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(bytes)?;
     Ok(BASE64_STANDARD.encode(gzip.finish()?))
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_is_in_the_page_and_nothing_ends_it_early() {
+    fn the_page_contains_everything_and_escapes_class_names() {
         let runtime = Runtime { module: b"module".to_vec(), wasm: b"wasm".to_vec() };
         let sample = Sample {
             class: "</script>".to_owned(),
@@ -86,14 +87,14 @@ mod tests {
         };
         let page = Page { runtime, segments: vec![b"1".to_vec()], samples: vec![sample] };
         let html = page.html().unwrap();
-        assert!(!html.contains("{{"), "a place is left empty");
+        assert!(!html.contains("{{"), "a placeholder is left");
         assert_eq!(html.matches("</script>").count(), PAGE.matches("</script>").count());
         let start = "<script id=\"embedded\" type=\"application/json\">";
         let embedded = html.split_once(start).unwrap().1.split_once("</script>").unwrap().0;
         let embedded: serde_json::Value = serde_json::from_str(embedded).unwrap();
         let expected = json!({"class": "</script>", "media_type": "image/png", "base64": "cG5n"});
         assert_eq!(embedded["samples"][0], expected);
-        assert_eq!(embedded["wasm"], packed(b"wasm").unwrap());
+        assert_eq!(embedded["wasm"], compress(b"wasm").unwrap());
         assert_eq!(embedded["segments"].as_array().unwrap().len(), 1);
         for address in ["http://", "https://", "src=\"", "url("] {
             assert!(!PAGE.contains(address) && !STYLE.contains(address), "{address}");

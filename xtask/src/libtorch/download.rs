@@ -1,62 +1,46 @@
-//! pip fetches the wheels.
+//! Downloading the wheels with pip.
 
 use super::VERSION;
 use super::platform::{Flavour, Platform};
-use anyhow::{Context, Result, bail};
-use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, ErrorKind};
+use anyhow::{Context, Result, ensure};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Lines of pip's that an error repeats.
-const LAST_LINES: usize = 6;
-
-/// The Python whose pip fetches: `PYTHON` where it is set, else `python3`.
+/// The Python whose pip downloads libtorch: `PYTHON`, or `python3` if that is not set.
 pub fn python() -> PathBuf {
-    std::env::var_os("PYTHON")
-        .filter(|name| !name.is_empty())
-        .map_or_else(|| PathBuf::from("python3"), PathBuf::from)
+    let name = std::env::var_os("PYTHON").filter(|name| !name.is_empty());
+    name.map_or_else(|| PathBuf::from("python3"), PathBuf::from)
 }
 
-/// Fetches the wheels of a flavour into `folder`, in their alphabetical order.
+/// Downloads the wheels of a flavour into `folder` and returns their paths.
 pub fn download(
     python: &Path,
     platform: Platform,
     flavour: Flavour,
     folder: &Path,
 ) -> Result<Vec<PathBuf>> {
-    check_pip(python)?;
-    run_pip(&mut pip_download(python, platform, flavour, folder)?)?;
-    let mut wheels = Vec::new();
-    for entry in folder.read_dir()? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "whl") {
-            wheels.push(path);
-        }
-    }
-    wheels.sort();
-    Ok(wheels)
-}
-
-fn check_pip(python: &Path) -> Result<()> {
-    let mend = format!(
-        "`apt-get install python3-pip` has it on Debian and Ubuntu; \
-         or set LIBTORCH to the folder of a libtorch {VERSION}"
+    let python_name = python.display();
+    // Standard output belongs to the command that the user asked for.
+    let pip = pip_download(python, platform, flavour, folder)?
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(io::stderr()))
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|pip| pip.wait_with_output())
+        .with_context(|| format!("cannot start `{python_name}`; {}", advice(NO_PIP)))?;
+    let messages = String::from_utf8_lossy(&pip.stderr);
+    ensure!(
+        pip.status.success(),
+        "`{python_name} -m pip` could not download libtorch ({}):\n{}\n{}",
+        pip.status,
+        messages.trim(),
+        advice(&messages)
     );
-    let mut version = Command::new(python);
-    version.args(["-m", "pip", "--version"]).stdin(Stdio::null());
-    match version.output() {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => bail!(
-            "`{} -m pip --version` failed: {}; pip fetches libtorch. {mend}",
-            python.display(),
-            String::from_utf8_lossy(&output.stderr).trim(),
-        ),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            bail!("found no `{}`; its pip fetches libtorch. {mend}", python.display())
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot start `{}`", python.display())),
-    }
+    let mut wheels =
+        folder.read_dir()?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    wheels.retain(|path| path.extension().is_some_and(|extension| extension == "whl"));
+    Ok(wheels)
 }
 
 fn pip_download(
@@ -67,9 +51,9 @@ fn pip_download(
 ) -> Result<Command> {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "download", "--disable-pip-version-check", "--no-input"]);
-    // A wheel that arrived damaged must not come again from pip's cache, nor fill it.
+    // A damaged wheel must not come again from pip's cache.
     pip.arg("--no-cache-dir");
-    // The wheel is opened here, never run: any Python's will do, and this one exists everywhere.
+    // The wheel is unpacked, never run, so any Python version does. All platforms have this one.
     pip.args(["--only-binary=:all:", "--python-version=3.11", "--implementation=cp"]);
     for tag in platform.tags() {
         pip.arg("--platform").arg(tag);
@@ -78,69 +62,25 @@ fn pip_download(
         pip.arg("--no-deps");
     }
     pip.arg("--dest").arg(folder).args(platform.requirements(flavour)?);
-    // pip writes a download to its temporary folder first, which may be too small elsewhere.
+    // pip downloads to its temporary folder first, which may be too small elsewhere.
     pip.env("TMPDIR", folder);
     Ok(pip)
 }
 
-fn run_pip(pip: &mut Command) -> Result<()> {
-    // Standard output belongs to the command that the user asked for.
-    pip.stdin(Stdio::null()).stdout(Stdio::from(io::stderr())).stderr(Stdio::piped());
-    let mut child = pip.spawn().context("cannot start pip")?;
-    let mut last = VecDeque::new();
-    if let Some(errors) = child.stderr.take() {
-        for line in BufReader::new(errors).split(b'\n') {
-            let line = String::from_utf8_lossy(&line?).into_owned();
-            eprintln!("{line}");
-            last.push_back(line);
-            if last.len() > LAST_LINES {
-                last.pop_front();
-            }
-        }
-    }
-    let status = child.wait()?;
-    if status.success() {
-        return Ok(());
-    }
-    let said = Vec::from(last).join("\n  ");
-    bail!("pip could not download libtorch ({status}):\n  {said}\n{}", advice(&said))
-}
+/// Message of a Python without pip.
+const NO_PIP: &str = "No module named pip";
 
-/// What to do, by what pip said.
-fn advice(said: &str) -> String {
-    let advice = if said.contains("No space left") {
-        "free some disk space and run `cargo xtask setup` again"
+fn advice(messages: &str) -> String {
+    let advice = if messages.contains(NO_PIP) {
+        "install pip, on Debian and Ubuntu with `apt-get install python3-pip`,"
+    } else if messages.contains("No space left") {
+        "free some disk space"
     } else {
-        "see that this machine reaches the package index (pip's own settings hold: PIP_INDEX_URL, \
-         PIP_PROXY, pip.conf) and run `cargo xtask setup` again"
+        "check that this machine reaches the package index (pip reads PIP_INDEX_URL, PIP_PROXY \
+         and pip.conf)"
     };
-    format!("{advice}; or set LIBTORCH to the folder of a libtorch {VERSION} that is there already")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pip_is_told_the_platform_and_to_leave_the_rest() {
-        let folder = Path::new("wheels");
-        let line = |flavour| {
-            let python = Path::new("python3");
-            let pip = pip_download(python, Platform::Linux("x86_64"), flavour, folder).unwrap();
-            pip.get_args().map(|arg| arg.to_str().unwrap().to_owned()).collect::<Vec<_>>()
-        };
-        let cpu = line(Flavour::Cpu);
-        for expected in ["torch==2.11.0", "--no-deps", "manylinux_2_28_x86_64", "--dest"] {
-            assert!(cpu.iter().any(|arg| arg == expected), "{expected}");
-        }
-        assert!(!line(Flavour::Cuda).contains(&"--no-deps".to_owned()));
-    }
-
-    #[test]
-    fn a_full_disk_is_not_a_network() {
-        assert!(
-            advice("OSError: [Errno 28] No space left on device").starts_with("free some disk")
-        );
-        assert!(advice("Temporary failure in name resolution").contains("PIP_INDEX_URL"));
-    }
+    format!(
+        "{advice} and run `cargo xtask setup` again, or set LIBTORCH to the folder of a libtorch \
+         {VERSION}"
+    )
 }

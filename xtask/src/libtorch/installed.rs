@@ -1,17 +1,17 @@
-//! Telling a whole libtorch folder from a part of one, and its version.
+//! Checks of an installed libtorch.
 
 use super::platform::Flavour;
 use super::{Libtorch, VERSION};
-use anyhow::{Context, Result, bail, ensure};
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::Write as _;
+use anyhow::{Context, Result, ensure};
+use std::env;
+use std::fmt::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Written last: the version, then each file's size and path.
+/// File that is written last: the version, then the size and path of each file.
 const MARKER: &str = "complete";
 
-/// Lists the folder's files in its marker. Everything else has to be on disk by now.
+/// Lists the folder's files in its marker. All of them must be on the disk by now.
 pub fn write_marker(folder: &Path, flavour: Flavour) -> Result<()> {
     let mut text = format!("libtorch {}\n", flavour.build_version());
     let mut folders = vec![PathBuf::new()];
@@ -26,98 +26,85 @@ pub fn write_marker(folder: &Path, flavour: Flavour) -> Result<()> {
             }
         }
     }
-    let mut marker = File::create(folder.join(MARKER))?;
-    marker.write_all(text.as_bytes())?;
-    marker.sync_all()?;
-    Ok(())
+    Ok(fs::write(folder.join(MARKER), text)?)
 }
 
-/// Checks that a folder of ours is as it was when it was made: every file there, of its size.
-pub fn check_whole(folder: &Path, flavour: Flavour) -> Result<()> {
+/// Checks that a folder contains every file of its marker, each of its size.
+pub fn check_complete(folder: &Path, flavour: Flavour) -> Result<()> {
     let marker = folder.join(MARKER);
     let text = fs::read_to_string(&marker)
-        .with_context(|| format!("{} is not whole: no {MARKER} in it", folder.display()))?;
-    let mut lines = text.lines();
+        .with_context(|| format!("{} is incomplete: no {MARKER}", folder.display()))?;
+    let (found, files) = text.split_once('\n').unwrap_or_default();
     let expected = format!("libtorch {}", flavour.build_version());
-    let found = lines.next().unwrap_or_default();
     ensure!(found == expected, "{}: found `{found}`, expected `{expected}`", marker.display());
-    for line in lines {
-        let (size, path) = line
-            .split_once(' ')
-            .and_then(|(size, path)| Some((size.parse::<u64>().ok()?, folder.join(path))))
-            .with_context(|| format!("{}: found `{line}`, expected a file", marker.display()))?;
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.len() == size => {}
-            Ok(metadata) => {
-                bail!("{}: found {} bytes, expected {size}", path.display(), metadata.len())
-            }
-            Err(error) => return Err(error).with_context(|| path.display().to_string()),
-        }
+    for line in files.lines() {
+        let (size, path) = line.split_once(' ').unwrap_or_default();
+        let path = folder.join(path);
+        let found = fs::metadata(&path).with_context(|| path.display().to_string())?.len();
+        ensure!(
+            found.to_string() == size,
+            "{}: found {found} bytes, expected {size}",
+            path.display()
+        );
     }
     Ok(())
 }
 
-/// The version that the files of a libtorch, or of a Python package `torch`, say.
-pub fn find_version(folder: &Path) -> Option<String> {
-    let read = |path: &str| fs::read_to_string(folder.join(path)).ok();
-    read("build-version")
-        .map(|text| text.trim().to_owned())
-        .or_else(|| quoted(&read("version.py")?, "__version__ ="))
-        .or_else(|| quoted(&read("include/torch/headeronly/version.h")?, "TORCH_VERSION \\"))
-        .or_else(|| {
-            quoted(&read("include/torch/csrc/api/include/torch/version.h")?, "TORCH_VERSION \\")
-        })
-}
-
-/// The first quoted text behind a name.
-fn quoted(text: &str, name: &str) -> Option<String> {
-    let behind = &text[text.find(name)? + name.len()..];
-    let start = behind.find(['"', '\''])?;
-    let inner = &behind[start + 1..];
-    let end = inner.find(['"', '\''])?;
-    Some(inner[..end].to_owned())
-}
-
 /// Checks the libtorch that the user named.
-pub fn check_of_user(folder: &Path) -> Result<Libtorch> {
-    let mend = format!(
-        "set LIBTORCH to a libtorch {VERSION}, e.g. the folder `torch` of a Python that has \
-         torch {VERSION}, or unset it and `cargo xtask setup` fetches one"
+pub fn check_user_libtorch(folder: &Path) -> Result<Libtorch> {
+    let advice = format!(
+        "set LIBTORCH to a libtorch {VERSION}, e.g. the folder `torch` of a Python with torch \
+         {VERSION}, or unset it and `cargo xtask setup` downloads one"
     );
     let shown = folder.display();
     ensure!(
         folder.is_absolute(),
         "LIBTORCH: found `{shown}`, expected an absolute path: build scripts run elsewhere"
     );
-    let lib = folder.join("lib");
-    ensure!(
-        ["libtorch_cpu.so", "libtorch_cpu.dylib"].iter().any(|name| lib.join(name).exists()),
-        "LIBTORCH: found no lib/libtorch_cpu.so in {shown}; {mend}"
-    );
-    ensure!(
-        folder.join("include/torch").is_dir(),
-        "LIBTORCH: found no headers (include/torch) in {shown}; {mend}"
-    );
-    let Some(version) = find_version(folder) else {
-        bail!("LIBTORCH: found no version in {shown} (no build-version, no version.py); {mend}");
-    };
+    let library = format!("lib/libtorch_cpu{}", env::consts::DLL_SUFFIX);
+    for required in [library.as_str(), "include/torch"] {
+        ensure!(
+            folder.join(required).exists(),
+            "LIBTORCH: found no {required} in {shown}; {advice}"
+        );
+    }
+    let version = find_version(folder).with_context(|| {
+        format!("LIBTORCH: found no version in {shown} (no build-version, no version.py); {advice}")
+    })?;
     ensure!(
         series(&version) == series(VERSION),
-        "LIBTORCH: found libtorch {version} in {shown}, expected {}.x; {mend}",
+        "LIBTORCH: found libtorch {version} in {shown}, expected {}.x; {advice}",
         series(VERSION)
     );
-    Ok(Libtorch { folder: folder.to_path_buf(), version, of_user: true })
+    Ok(Libtorch { folder: folder.to_path_buf(), version, set_by_user: true })
+}
+
+/// The version of a libtorch or of a Python package `torch`.
+fn find_version(folder: &Path) -> Option<String> {
+    let read = |path: &str| fs::read_to_string(folder.join(path)).ok();
+    let quoted = |path: &str, name: &str| {
+        let text = read(path)?;
+        let quoted = text.split_once(name)?.1.split(['"', '\'']).nth(1)?;
+        Some(quoted.to_owned())
+    };
+    read("build-version")
+        .map(|text| text.trim().to_owned())
+        .or_else(|| quoted("version.py", "__version__ ="))
+        .or_else(|| quoted("include/torch/headeronly/version.h", "TORCH_VERSION \\"))
+        .or_else(|| quoted("include/torch/csrc/api/include/torch/version.h", "TORCH_VERSION \\"))
 }
 
 /// `2.11` of `2.11.0+cpu`.
 fn series(version: &str) -> &str {
-    let end = version.match_indices('.').nth(1).map_or(version.len(), |(index, _)| index);
-    &version[..end]
+    version.match_indices('.').nth(1).map_or(version, |(index, _)| &version[..index])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LIBRARY: (&str, &str) = ("lib/libtorch_cpu.so", "");
+    const HEADER: (&str, &str) = ("include/torch/torch.h", "");
 
     fn folder_with(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -129,33 +116,13 @@ mod tests {
         folder
     }
 
-    const LIBRARY: (&str, &str) = ("lib/libtorch_cpu.so", "");
-    const HEADER: (&str, &str) = ("include/torch/torch.h", "");
-
     #[test]
-    fn a_changed_or_missing_file_is_seen() {
-        let folder = folder_with(&[LIBRARY, ("lib/libc10.so", "four")]);
-        let check = || check_whole(folder.path(), Flavour::Cpu).map_err(|e| format!("{e:#}"));
-        assert!(check().unwrap_err().contains("is not whole"));
-        write_marker(folder.path(), Flavour::Cpu).unwrap();
-        check().unwrap();
-        assert!(check_whole(folder.path(), Flavour::Cuda).is_err());
-        fs::write(folder.path().join("lib/libc10.so"), "fo").unwrap();
-        assert!(check().unwrap_err().contains("found 2 bytes, expected 4"));
-        fs::remove_file(folder.path().join("lib/libc10.so")).unwrap();
-        assert!(check().unwrap_err().contains("libc10.so"));
-    }
-
-    #[test]
-    fn the_version_is_read_where_each_kind_has_it() {
+    fn the_version_is_read_from_each_kind_of_folder() {
         let header = "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION \\\n  \"2.11.0\"\n";
+        let python = "__all__ = ['__version__', 'x']\n__version__ = '2.11.0+cu130'\n";
         for (path, text, version) in [
             ("build-version", "2.11.0+cpu\n", "2.11.0+cpu"),
-            (
-                "version.py",
-                "__all__ = ['__version__', 'x']\n__version__ = '2.11.0+cu130'\n",
-                "2.11.0+cu130",
-            ),
+            ("version.py", python, "2.11.0+cu130"),
             ("include/torch/headeronly/version.h", header, "2.11.0"),
             ("include/torch/csrc/api/include/torch/version.h", header, "2.11.0"),
         ] {
@@ -165,26 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn another_version_of_the_user_is_told_apart() {
+    fn only_the_required_release_series_is_accepted() {
         let good = folder_with(&[LIBRARY, HEADER, ("build-version", "2.11.1")]);
-        assert!(check_of_user(good.path()).unwrap().of_user);
+        assert!(check_user_libtorch(good.path()).unwrap().set_by_user);
         for version in ["2.1.0", "2.10.0", "3.11.0"] {
             let bad = folder_with(&[LIBRARY, HEADER, ("build-version", version)]);
-            let error = check_of_user(bad.path()).unwrap_err().to_string();
+            let error = check_user_libtorch(bad.path()).unwrap_err().to_string();
             assert!(error.contains(&format!("found libtorch {version}")), "{error}");
             assert!(error.contains("expected 2.11.x") && error.contains("unset it"), "{error}");
         }
     }
 
     #[test]
-    fn what_is_no_libtorch_is_told_so() {
-        let says = |folder: &Path| check_of_user(folder).unwrap_err().to_string();
-        let empty = folder_with(&[]);
-        assert!(says(empty.path()).contains("no lib/libtorch_cpu.so"));
-        let headless = folder_with(&[LIBRARY]);
-        assert!(says(headless.path()).contains("no headers"));
-        let nameless = folder_with(&[LIBRARY, HEADER]);
-        assert!(says(nameless.path()).contains("no version"));
-        assert!(says(Path::new("libtorch")).contains("expected an absolute path"));
+    fn a_folder_without_libtorch_is_an_error() {
+        let error = |folder: &Path| check_user_libtorch(folder).unwrap_err().to_string();
+        assert!(error(folder_with(&[]).path()).contains("no lib/libtorch_cpu"));
+        assert!(error(folder_with(&[LIBRARY]).path()).contains("no include/torch"));
+        assert!(error(folder_with(&[LIBRARY, HEADER]).path()).contains("no version"));
+        assert!(error(Path::new("libtorch")).contains("expected an absolute path"));
     }
 }

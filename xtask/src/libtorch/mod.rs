@@ -1,9 +1,10 @@
-//! libtorch: fetched once a user, linked into each clone.
+//! libtorch, downloaded once per user and linked into each clone.
 //!
-//! The wheels of Python's `torch` hold all of libtorch, and pip knows the user's mirrors and
-//! proxies, so pip fetches them. What is needed of them is unpacked into
-//! `selfdistill/libtorch-2.11.0-cpu` inside the user's cache, which `.libtorch` in the clone points
-//! to and `.cargo/config.toml` names as `LIBTORCH`. A `LIBTORCH` of the user's own wins.
+//! pip downloads the wheels of Python's `torch`, which contain all of libtorch, because pip knows
+//! the user's mirrors and proxies. The required files are unpacked into
+//! `selfdistill/libtorch-2.11.0-cpu` in the user's cache. `.libtorch` in the clone links to that
+//! folder, and `.cargo/config.toml` sets `LIBTORCH` to the link. If the user sets `LIBTORCH`, that
+//! libtorch is used instead.
 
 mod download;
 mod installed;
@@ -16,26 +17,24 @@ mod unpack;
 
 pub use download::python;
 pub use platform::Flavour;
-#[cfg(test)]
-pub use platform::Platform;
 pub use setup::{Setup, free_bytes};
 
 use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The version that `tch` goes with.
+/// Version of libtorch that `tch` requires.
 pub const VERSION: &str = "2.11.0";
 
-/// A libtorch that was checked.
+/// A libtorch that passed the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Libtorch {
-    /// What `LIBTORCH` has to say.
+    /// Value of `LIBTORCH`.
     pub folder: PathBuf,
-    /// As its files say it, e.g. `2.11.0+cpu`.
+    /// Version stated by its files, e.g. `2.11.0+cpu`.
     pub version: String,
-    /// Whether `LIBTORCH` was set by the user.
-    pub of_user: bool,
+    /// Whether the user set `LIBTORCH`.
+    pub set_by_user: bool,
 }
 
 impl Libtorch {
@@ -44,7 +43,7 @@ impl Libtorch {
         cargo.env("LIBTORCH", &self.folder);
     }
 
-    /// Makes what the command starts find this libtorch when it is loaded.
+    /// Adds this libtorch to the dynamic loader's search path.
     pub fn set_loader_for(&self, command: &mut Command) {
         let name = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
         let mut folders = self.folder.join("lib").into_os_string();
@@ -59,7 +58,7 @@ impl Libtorch {
 impl fmt::Display for Libtorch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "libtorch {} in {}", self.version, self.folder.display())?;
-        if self.of_user {
+        if self.set_by_user {
             return write!(f, " (from LIBTORCH)");
         }
         match std::fs::read_link(&self.folder) {

@@ -1,48 +1,46 @@
-//! How long the rest takes, from the epochs that have been measured.
+//! Remaining time of a sweep, estimated from its finished epochs.
 
-use super::matrix::Planned;
+use super::plan::PlannedRun;
 use super::state::{Stage, State};
 
-/// A sentence on the time that the runs which are not finished will train, and what it rests on.
+/// Describes the remaining training time and the basis of the estimate.
 ///
-/// A run's epochs are taken to last as its own have so far, or as those of the same configuration
-/// file (other seeds and values), or as the mean of all: the last of these is said, for it may be
-/// far off.
-pub fn left(runs: &[(&Planned, State)]) -> String {
-    let pending = || runs.iter().filter(|(_, state)| state.stage != Stage::Finished);
+/// The epochs of a run are assumed to take as long as its finished epochs. If it has none, those of
+/// runs with the same configuration file are used, or else of all runs, which may be far off.
+pub fn remaining(runs: &[(&PlannedRun, State)]) -> String {
     let all: Vec<f64> = runs.iter().flat_map(|(_, state)| &state.seconds).copied().collect();
     let Some(mean_of_all) = mean(&all) else {
-        return "no estimate yet, no epoch has been measured".to_owned();
+        return "no estimate yet: no epoch has finished".to_owned();
     };
     let (mut seconds, mut known, mut guessed, mut unknown) = (0.0, 0, 0, 0);
-    for (run, state) in pending() {
+    for (run, state) in runs.iter().filter(|(_, state)| state.stage != Stage::Finished) {
         let Some(epochs) = run.epochs() else {
             unknown += 1;
             continue;
         };
         let epochs = epochs.saturating_sub(state.seconds.len() as u64);
-        let alike = || {
-            let alike = runs.iter().filter(|(other, _)| other.config == run.config);
-            mean(&alike.flat_map(|(_, state)| &state.seconds).copied().collect::<Vec<_>>())
+        let same_file = || {
+            let same = runs.iter().filter(|(other, _)| other.config == run.config);
+            mean(&same.flat_map(|(_, state)| &state.seconds).copied().collect::<Vec<_>>())
         };
-        let pace = mean(&state.seconds).or_else(alike);
+        let pace = mean(&state.seconds).or_else(same_file);
         *(if pace.is_some() { &mut known } else { &mut guessed }) += epochs;
         seconds += epochs as f64 * pace.unwrap_or(mean_of_all);
     }
     let mut text = format!("about {} of training left", duration(seconds));
     text += &match (known, guessed) {
         (0, 0) => String::new(),
-        (known, 0) => format!(": {known} epochs at their configurations' measured pace"),
+        (known, 0) => format!(": {known} epochs at their configurations' pace"),
         (0, guessed) => format!(
             ": {guessed} epochs at the mean pace of other configurations, which may be far off"
         ),
         (known, guessed) => format!(
-            ": {known} epochs at their configurations' measured pace, {guessed} at the mean pace \
+            ": {known} epochs at their configurations' pace, {guessed} at the mean pace \
              of other configurations, which may be far off"
         ),
     };
     if unknown > 0 {
-        text += &format!("; {unknown} runs do not say their epochs");
+        text += &format!("; unknown for {unknown} runs without `train.epochs`");
     }
     text
 }
@@ -51,7 +49,7 @@ fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// `42 s`, `7 min`, `2 h 05 min`: no digit that an estimate does not have.
+/// Formats a duration with the precision of an estimate: `42 s`, `7 min`, `2 h 05 min`.
 pub fn duration(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
     match minutes {
@@ -65,10 +63,10 @@ pub fn duration(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn planned(config: &str, epochs: i64) -> Planned {
-        let setting = toml::from_str(&format!("train.epochs = {epochs}")).unwrap();
+    fn planned(config: &str, epochs: i64) -> PlannedRun {
+        let requested = toml::from_str(&format!("train.epochs = {epochs}")).unwrap();
         let (set, folder) = (Vec::new(), "runs/a".into());
-        Planned { config: config.into(), set, seed: 0, folder, setting }
+        PlannedRun { config: config.into(), set, seed: 0, folder, requested }
     }
 
     fn state(stage: Stage, seconds: &[f64]) -> State {
@@ -76,26 +74,23 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_says_what_it_rests_on() {
+    fn an_estimate_states_its_basis() {
         let (a, b) = (planned("a.toml", 4), planned("b.toml", 10));
         let new = || state(Stage::New, &[]);
-        assert!(left(&[(&a, new())]).contains("no estimate"));
-        // Two epochs of its own at 90, and four as another run of the file.
+        assert!(remaining(&[(&a, new())]).contains("no estimate"));
+        // Two epochs of this run at 90 s, and four of another run with the same file.
         let begun = state(Stage::Begun, &[100.0, 80.0]);
-        let text = left(&[(&a, begun.clone()), (&a, new())]);
-        assert_eq!(
-            text,
-            "about 9 min of training left: 6 epochs at their configurations' measured pace"
-        );
-        let text = left(&[(&a, begun), (&b, new())]);
+        let text = remaining(&[(&a, begun.clone()), (&a, new())]);
+        assert_eq!(text, "about 9 min of training left: 6 epochs at their configurations' pace");
+        let text = remaining(&[(&a, begun), (&b, new())]);
         assert!(text.starts_with("about 18 min of training left: 2 epochs"), "{text}");
         assert!(text.contains("10 at the mean pace of other configurations"), "{text}");
-        let done = left(&[(&a, state(Stage::Finished, &[1.0; 4]))]);
+        let done = remaining(&[(&a, state(Stage::Finished, &[1.0; 4]))]);
         assert_eq!(done, "about 0 s of training left");
     }
 
     #[test]
-    fn durations_are_round() {
+    fn durations_are_rounded() {
         let shown = [42.4, 95.0, 3590.0, 7500.0].map(duration);
         assert_eq!(shown, ["42 s", "2 min", "1 h 00 min", "2 h 05 min"]);
     }

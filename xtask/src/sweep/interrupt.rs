@@ -1,4 +1,4 @@
-//! A wish to stop, passed on to the run.
+//! Stop requests, which are passed on to the run.
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,7 +9,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// Whether the sweep has been asked to stop, and which process is to hear of it.
+/// Whether the sweep shall stop, and the process to interrupt.
 #[derive(Debug, Default)]
 pub struct Interrupts {
     state: Mutex<State>,
@@ -17,44 +17,43 @@ pub struct Interrupts {
 
 #[derive(Debug, Default)]
 struct State {
-    asked: bool,
+    requested: bool,
     child: Option<Pid>,
 }
 
 impl Interrupts {
-    /// From now on the [signals that stop a run](signals::stop_signals) ask for a stop.
-    pub fn watch(self: &Arc<Self>) -> Result<()> {
+    /// Installs a handler of the [signals that stop a run](signals::stop_signals).
+    pub fn install(self: &Arc<Self>) -> Result<()> {
         let mut signals =
-            Signals::new(signals::stop_signals()).context("cannot watch for interrupts")?;
+            Signals::new(signals::stop_signals()).context("cannot install a signal handler")?;
         let this = Arc::clone(self);
         thread::spawn(move || signals.forever().for_each(|_| this.interrupt()));
         Ok(())
     }
 
-    /// Asks for a stop: the run writes its checkpoint. Asked again, it ends at once.
+    /// Requests a stop: the run writes its checkpoint. A second request ends it at once.
     pub fn interrupt(&self) {
         let mut state = self.lock();
-        state.asked = true;
+        state.requested = true;
         if let Some(child) = state.child {
-            // It may have ended in this moment, which is what was wanted.
+            // The process may have ended already.
             let _ = kill_process(child, Signal::INT);
         }
     }
 
-    /// Whether a stop has been asked for.
-    pub fn asked(&self) -> bool {
-        self.lock().asked
+    /// Whether a stop has been requested.
+    pub fn requested(&self) -> bool {
+        self.lock().requested
     }
 
-    /// Runs the command to its end; `None` if a stop was asked for before.
+    /// Runs the command to its end; returns `None` if a stop was requested before.
     ///
-    /// The command gets a process group of its own: a terminal sends Ctrl-C to the whole group of
-    /// the sweep, and the run, told by both, would take that for the second and not write its
-    /// checkpoint.
+    /// The command gets its own process group. A terminal sends Ctrl-C to the whole group of the
+    /// sweep, and a run that is interrupted twice does not write its checkpoint.
     pub fn run(&self, command: &mut Command) -> std::io::Result<Option<ExitStatus>> {
         let mut child = {
             let mut state = self.lock();
-            if state.asked {
+            if state.requested {
                 return Ok(None);
             }
             let child = command.process_group(0).spawn()?;
@@ -67,7 +66,7 @@ impl Interrupts {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds it can leave it half changed.
+        // No holder of the lock can leave it half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,14 +1,14 @@
 //! `cargo xtask sweep SWEEP.toml`: a queue of runs, each configuration with each seed.
 //!
-//! A sweep may be stopped and started again as often as one likes. What has finished is skipped,
-//! what was interrupted goes on from its checkpoint, and what failed is tried again. It keeps no
-//! state of its own: each run's folder says how far the run is.
+//! A sweep may be stopped and started again at any time. It skips finished runs, resumes interrupted
+//! ones from their checkpoints and repeats failed ones. It has no state of its own: the folder of
+//! each run shows its progress.
 
 mod estimate;
 mod interrupt;
-mod matrix;
+mod plan;
 mod queue;
-mod setting;
+mod requested;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -18,9 +18,9 @@ use crate::run;
 use anyhow::Result;
 use clap::Args;
 use interrupt::Interrupts;
-use matrix::Sweep;
-use queue::{Ended, Queue};
-use sd_cli::{DeviceChoice, RuntimeArgs};
+use plan::Sweep;
+use queue::{Outcome, Queue};
+use sd_cli::RuntimeArgs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,35 +28,35 @@ use std::sync::Arc;
 
 const EXAMPLE: &str = "\
 A sweep is a TOML file:
-  set = [\"train.epochs=20\"]         changes every row, as `train -s` does
-  seeds = [0, 1, 2]                 of every row that has none of its own
-  out = \"runs/here\"                 in place of runs/NAME-OF-THE-FILE
+  set = [\"train.epochs=20\"]         for every row, as in `train -s`
+  seeds = [0, 1, 2]                 for every row without seeds
+  out = \"runs/here\"                 folder of the runs [default: runs/NAME-OF-THE-FILE]
 
   [[rows]]
   config = \"configs/quickstart.toml\"
-  name = \"half\"                     in place of the configuration's
-  set = [\"train.batch_size=32\"]     changes this row, after the others
+  name = \"half\"                     instead of the configuration's name
+  set = [\"train.batch_size=32\"]     for this row, after the `set` for every row
   seeds = [0]
 
-Exit code: 0 if all runs have finished, 1 if some failed, 130 if it was stopped.";
+Exit code: 0 if all runs have finished, 1 if some failed, 130 if the sweep was stopped.";
 
 /// Arguments of `sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct SweepArgs {
-    /// The list of runs
+    /// File with the list of runs
     #[arg(value_name = "SWEEP")]
     sweep: PathBuf,
 
-    /// List the runs and how far each is, and start none
+    /// List the runs and their progress without starting any
     #[arg(long)]
     dry_run: bool,
 
     #[command(flatten)]
-    place: RuntimeArgs,
+    runtime: RuntimeArgs,
 }
 
-/// Runs what the list asks for and is not done.
+/// Runs every run of the list that has not finished.
 pub fn sweep(args: &SweepArgs) -> Result<ExitCode> {
     let sweep = Sweep::read(&args.sweep)?;
     if args.dry_run {
@@ -65,34 +65,29 @@ pub fn sweep(args: &SweepArgs) -> Result<ExitCode> {
     }
     let queue = Queue::open(&sweep)?;
     if queue.is_done()? {
-        return Ok(report(&sweep, &Ended::Finished(sweep.runs.len())));
+        return Ok(report(&sweep, &Outcome::Finished(sweep.runs.len())));
     }
     let libtorch = Setup::from_environment()?.ensure()?;
     let program = run::build(&run::SD_TRAIN, Some(&libtorch))?;
     let interrupts = Arc::new(Interrupts::default());
-    interrupts.watch()?;
-    let ended = queue.run(&program, &arguments(&args.place), &interrupts)?;
-    Ok(report(&sweep, &ended))
+    interrupts.install()?;
+    let outcome = queue.run(&program, &arguments(&args.runtime), &interrupts)?;
+    Ok(report(&sweep, &outcome))
 }
 
-fn report(sweep: &Sweep, ended: &Ended) -> ExitCode {
-    eprintln!("sweep: {ended}");
-    if let Ended::Finished(_) = ended {
+fn report(sweep: &Sweep, outcome: &Outcome) -> ExitCode {
+    eprintln!("sweep: {outcome}");
+    if let Outcome::Finished(_) = outcome {
         eprintln!("sweep: `cargo xtask report {}/*` compares the runs", sweep.out.display());
     }
-    ended.code()
+    outcome.code()
 }
 
-/// The place as it is written on a command line.
-fn arguments(place: &RuntimeArgs) -> Vec<OsString> {
-    let device = match place.device {
-        DeviceChoice::Auto => "auto".to_owned(),
-        DeviceChoice::Cpu => "cpu".to_owned(),
-        DeviceChoice::Cuda(index) => format!("cuda:{index}"),
-    };
-    let mut arguments: Vec<OsString> = vec!["--data-dir".into(), place.data_dir.clone().into()];
-    arguments.extend(["--device".into(), device.into()]);
-    if let Some(threads) = place.threads {
+/// The arguments as written on a command line.
+fn arguments(runtime: &RuntimeArgs) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["--data-dir".into(), runtime.data_dir.clone().into()];
+    arguments.extend(["--device".into(), runtime.device.to_string().into()]);
+    if let Some(threads) = runtime.threads {
         arguments.extend(["--threads".into(), threads.to_string().into()]);
     }
     arguments

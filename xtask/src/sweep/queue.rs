@@ -1,9 +1,9 @@
-//! One run after the other.
+//! Runs of a sweep, one after the other.
 
-use super::estimate::{self, left};
+use super::estimate::{self, remaining};
 use super::interrupt::Interrupts;
-use super::matrix::{Planned, Sweep};
-use super::setting;
+use super::plan::{PlannedRun, Sweep};
+use super::requested;
 use super::state::{Stage, State};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -12,13 +12,13 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
-/// What a shell expects of a program that was interrupted.
+/// Exit code of a program that was interrupted, by the convention of shells.
 const INTERRUPTED: u8 = 130;
 
-/// Exit codes of a run that was told to stop and can go on: by SIGHUP, SIGINT or a limit, SIGTERM.
+/// Exit codes of a run that can be resumed: after SIGHUP, after SIGINT or at a limit, after SIGTERM.
 const STOPPED: [i32; 3] = [129, 130, 143];
 
-/// The runs of a sweep, which nobody else starts while this lives.
+/// The runs of a sweep, locked against other sweeps.
 #[derive(Debug)]
 pub struct Queue<'a> {
     sweep: &'a Sweep,
@@ -26,26 +26,26 @@ pub struct Queue<'a> {
 }
 
 impl Drop for Queue<'_> {
-    /// Gives the lock back, also where a copy of its handle lives on: a process that another
-    /// thread is just starting holds one until it becomes its program.
+    /// Releases the lock even if a copy of its handle exists: a process that another thread starts
+    /// holds one until `exec`.
     fn drop(&mut self) {
-        // A lock that cannot be given back goes with the process.
+        // A lock that cannot be released ends with the process.
         let _ = self.lock.unlock();
     }
 }
 
-/// How a sweep ended.
+/// Outcome of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum Outcome {
     /// Every run has finished.
     Finished(usize),
-    /// Those named failed; the others have finished.
+    /// These runs failed; the others have finished.
     Failed(Vec<String>),
-    /// It was asked to stop.
+    /// A stop was requested.
     Interrupted,
 }
 
-impl Ended {
+impl Outcome {
     pub fn code(&self) -> ExitCode {
         match self {
             Self::Finished(_) => ExitCode::SUCCESS,
@@ -55,22 +55,22 @@ impl Ended {
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Finished(1) => write!(f, "the run has finished"),
             Self::Finished(runs) => write!(f, "all {runs} runs have finished"),
             Self::Failed(names) => {
                 let names = names.join(", ");
-                write!(f, "failed: {names}; the same command tries again what has not finished")
+                write!(f, "failed: {names}; the same command tries them again")
             }
-            Self::Interrupted => write!(f, "stopped; the same command goes on"),
+            Self::Interrupted => write!(f, "stopped; the same command continues"),
         }
     }
 }
 
 impl<'a> Queue<'a> {
-    /// Makes the sweep's folder and takes its lock.
+    /// Creates the sweep's folder and locks it.
     pub fn open(sweep: &'a Sweep) -> Result<Self> {
         let path = sweep.out.join(".sweep.lock");
         let lock = fs::create_dir_all(&sweep.out)
@@ -79,7 +79,7 @@ impl<'a> Queue<'a> {
         match lock.try_lock() {
             Ok(()) => Ok(Self { sweep, lock }),
             Err(TryLockError::WouldBlock) => bail!(
-                "another sweep, or a run that one has left, works in {} (it holds {})",
+                "another sweep, or a run of one that was killed, works in {} (it holds {})",
                 sweep.out.display(),
                 path.display()
             ),
@@ -94,14 +94,14 @@ impl<'a> Queue<'a> {
         Ok(states(self.sweep)?.iter().all(|(_, state)| state.stage == Stage::Finished))
     }
 
-    /// Starts `program` (sd-train) for every run that has not finished. A run that fails is
-    /// reported, and the others go on.
+    /// Runs `program` (sd-train) for every run that has not finished. A failed run is reported, and
+    /// the others continue.
     pub fn run(
         &self,
         program: &Path,
-        place: &[OsString],
+        runtime: &[OsString],
         interrupts: &Interrupts,
-    ) -> Result<Ended> {
+    ) -> Result<Outcome> {
         let mut failed = Vec::new();
         for (index, run) in self.sweep.runs.iter().enumerate() {
             let states = states(self.sweep)?;
@@ -110,66 +110,66 @@ impl<'a> Queue<'a> {
                 continue;
             }
             let (number, runs) = (index + 1, self.sweep.runs.len());
-            eprintln!("sweep: run {number} of {runs}, {}; {}", run.label(), left(&states));
-            setting::keep(&run.folder, &run.setting)?;
-            let mut command = self.command(program, run, state.stage, place)?;
+            eprintln!("sweep: run {number} of {runs}, {}; {}", run.label(), remaining(&states));
+            requested::write(&run.folder, &run.requested)?;
+            let mut command = self.command(program, run, state.stage, runtime)?;
             let status = interrupts
                 .run(&mut command)
                 .with_context(|| format!("cannot start {}", program.display()))?;
-            let Some(status) = status else { return Ok(Ended::Interrupted) };
-            let finished = State::of(run)?.stage == Stage::Finished;
+            let Some(status) = status else { return Ok(Outcome::Interrupted) };
+            let finished = State::read(run)?.stage == Stage::Finished;
             let stopped = status.code().is_some_and(|code| STOPPED.contains(&code));
-            if !finished && (interrupts.asked() || stopped) {
-                return Ok(Ended::Interrupted);
+            if !finished && (interrupts.requested() || stopped) {
+                return Ok(Outcome::Interrupted);
             }
             if !(finished && status.success()) {
-                eprintln!("sweep: {} failed: {}", run.label(), why(status));
+                eprintln!("sweep: {} failed: {}", run.label(), reason(status));
                 failed.push(run.label());
             }
-            if interrupts.asked() {
-                return Ok(Ended::Interrupted);
+            if interrupts.requested() {
+                return Ok(Outcome::Interrupted);
             }
         }
         let all = self.sweep.runs.len();
-        Ok(if failed.is_empty() { Ended::Finished(all) } else { Ended::Failed(failed) })
+        Ok(if failed.is_empty() { Outcome::Finished(all) } else { Outcome::Failed(failed) })
     }
 
     fn command(
         &self,
         program: &Path,
-        run: &Planned,
+        run: &PlannedRun,
         stage: Stage,
-        place: &[OsString],
+        runtime: &[OsString],
     ) -> Result<Command> {
         let mut command = Command::new(program);
         command.arg("train").arg(&run.config);
         for change in &run.set {
             command.arg("-s").arg(change);
         }
-        command.args(["--seed", &run.seed.to_string()]).arg("--out").arg(&run.folder).args(place);
+        command.args(["--seed", &run.seed.to_string()]).arg("--out").arg(&run.folder).args(runtime);
         if stage == Stage::Begun {
             command.arg("--resume");
         }
-        // sd-train reads no input. It holds the lock there, so that a run whose sweep was killed
-        // still keeps others out of its folder.
+        // sd-train reads no input. The lock as its standard input keeps other sweeps out even if this
+        // one is killed.
         command.stdin(Stdio::from(self.lock.try_clone().context("cannot pass on the lock")?));
         Ok(command)
     }
 }
 
-/// Every run with its state; an error names every folder that holds another run.
-fn states(sweep: &Sweep) -> Result<Vec<(&Planned, State)>> {
-    let (mut states, mut wrong) = (Vec::new(), Vec::new());
+/// Every run with its state. An error names every folder of another run.
+fn states(sweep: &Sweep) -> Result<Vec<(&PlannedRun, State)>> {
+    let (mut states, mut errors) = (Vec::new(), Vec::new());
     for run in &sweep.runs {
-        match State::of(run) {
+        match State::read(run) {
             Ok(state) => states.push((run, state)),
-            Err(error) => wrong.push(format!("{error:#}")),
+            Err(error) => errors.push(format!("{error:#}")),
         }
     }
-    if wrong.is_empty() { Ok(states) } else { bail!("{}", wrong.join("\n  ")) }
+    if errors.is_empty() { Ok(states) } else { bail!("{}", errors.join("\n  ")) }
 }
 
-/// What would run and what is done, a line each.
+/// Lists the runs and their progress, one per line.
 pub fn listing(sweep: &Sweep) -> Result<String> {
     let states = states(sweep)?;
     let mut text = String::new();
@@ -188,12 +188,12 @@ pub fn listing(sweep: &Sweep) -> Result<String> {
         text += &format!("{word:9} {}  {detail}\n", run.folder.display());
     }
     let finished = states.iter().filter(|(_, state)| state.stage == Stage::Finished).count();
-    Ok(text + &format!("{finished} of {} runs finished; {}\n", states.len(), left(&states)))
+    Ok(text + &format!("{finished} of {} runs finished; {}\n", states.len(), remaining(&states)))
 }
 
-fn why(status: ExitStatus) -> String {
+fn reason(status: ExitStatus) -> String {
     if status.success() {
-        "it ended well but its summary.json does not say `finished`".to_owned()
+        "exit code 0, but its summary.json has no status `finished`".to_owned()
     } else {
         format!("{status}; its messages are above")
     }

@@ -1,7 +1,7 @@
-//! How far a run is, read from its folder.
+//! Progress of a run, read from its folder.
 
-use super::matrix::Planned;
-use super::setting::ASKED;
+use super::plan::PlannedRun;
+use super::requested;
 use anyhow::{Context, Result, bail};
 use sd_cli::config_difference::{Difference, first_difference};
 use serde_json::Value;
@@ -9,31 +9,34 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// What a run goes on from. A run that was killed while it wrote the last has only the one before.
+/// Checkpoints. A run that was killed while it wrote the last has only the previous one.
 const CHECKPOINTS: [&str; 2] = ["last.ckpt.safetensors", "previous.ckpt.safetensors"];
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     pub stage: Stage,
-    /// Seconds of training of each finished epoch.
+    /// Training time of each finished epoch, in seconds.
     pub seconds: Vec<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Nothing is there to go on from.
+    /// There is no checkpoint.
     New,
     /// There is a checkpoint.
     Begun,
-    /// Its summary says so.
+    /// The status in its summary is `finished`.
     Finished,
 }
 
 impl State {
-    /// The state of `run`. A folder that holds a run of another configuration is an error: its
-    /// result would pass for this one's.
-    pub fn of(run: &Planned) -> Result<Self> {
+    /// Reads the state of a run.
+    ///
+    /// # Errors
+    /// If the folder contains a run of another configuration, whose result would be mistaken for
+    /// this one's.
+    pub fn read(run: &PlannedRun) -> Result<Self> {
         let folder = &run.folder;
         let stage = if finished(&folder.join("summary.json"))? {
             Stage::Finished
@@ -43,24 +46,26 @@ impl State {
             Stage::New
         };
         if stage != Stage::New {
-            check_asked(run)?;
+            check_requested(run)?;
         }
         Ok(Self { stage, seconds: epochs(&folder.join("epochs.jsonl"))? })
     }
 }
 
-fn check_asked(run: &Planned) -> Result<()> {
+fn check_requested(run: &PlannedRun) -> Result<()> {
     let folder = run.folder.display();
-    let Some(text) = read(&run.folder.join(ASKED))? else {
+    let Some(text) = read(&run.folder.join(requested::FILE))? else {
         bail!(
-            "{folder} holds a run that no sweep started (no {ASKED}): move it away, or choose \
-             another `out`"
+            "{folder} holds a run that no sweep started (no {}): move it away, or choose \
+             another `out`",
+            requested::FILE
         );
     };
-    let asked = toml::from_str(&text).with_context(|| format!("{folder}/{ASKED}"))?;
-    if let Some(Difference { key, then, now }) = first_difference(&asked, &run.setting) {
-        let text =
-            |value: Option<toml::Value>| value.map_or("not there".to_owned(), |v| v.to_string());
+    let stored = toml::from_str(&text).with_context(|| format!("{folder}/{}", requested::FILE))?;
+    if let Some(Difference { key, then, now }) = first_difference(&stored, &run.requested) {
+        let text = |value: Option<toml::Value>| {
+            value.map_or("missing".to_owned(), |value| value.to_string())
+        };
         bail!(
             "{folder} holds a run of another configuration: {key} is {} there, {} here; move it \
              away, or give the row another `name`",
@@ -71,14 +76,15 @@ fn check_asked(run: &Planned) -> Result<()> {
     Ok(())
 }
 
-/// Whether a summary is there and says that its run has finished.
+/// Whether the summary exists and its status is `finished`.
 fn finished(path: &Path) -> Result<bool> {
     let Some(text) = read(path)? else { return Ok(false) };
     let summary: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
     Ok(summary["status"] == "finished")
 }
 
-/// Seconds of each epoch. Half a last line, and what a resumed run has done again, do not count.
+/// Training time of each epoch, in seconds. Ignores an incomplete last line; of an epoch that was
+/// trained again after resuming, the last time counts.
 fn epochs(path: &Path) -> Result<Vec<f64>> {
     let text = read(path)?.unwrap_or_default();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -88,7 +94,7 @@ fn epochs(path: &Path) -> Result<Vec<f64>> {
     Ok(seconds.into_values().collect())
 }
 
-/// The text of a file; `None` if it is not there.
+/// Text of a file; `None` if it does not exist.
 fn read(path: &Path) -> Result<Option<String>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),

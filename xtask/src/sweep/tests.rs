@@ -1,9 +1,9 @@
-//! Sweeps over a program that does what sd-train does to its folder, and nothing else.
+//! Sweeps with a shell script in place of sd-train, which only writes the files of a run.
 
 use super::interrupt::Interrupts;
-use super::matrix::Sweep;
-use super::queue::{Ended, Queue, listing};
-use super::setting::ASKED;
+use super::plan::Sweep;
+use super::queue::{Outcome, Queue, listing};
+use super::requested;
 use crate::workspace;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Writes its arguments to `calls`; then goes by the name of the run's folder.
+/// Writes its arguments to `calls`; then behaves as the name of the run's folder tells.
 const FAKE: &str = r#"#!/bin/sh
 here=$(dirname "$0")
 echo "$@" >> "$here/calls"
@@ -39,18 +39,18 @@ echo '{"epoch": 1, "seconds": 60.0}' > "$out/epochs.jsonl"
 summary finished
 "#;
 
-struct Bench {
+struct TestSweep {
     folder: tempfile::TempDir,
 }
 
-impl Bench {
+impl TestSweep {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let bench = Self { folder };
-        fs::write(bench.path("a.toml"), "name = \"a\"\nseed = 9\n[train]\nepochs = 2\n").unwrap();
-        fs::write(bench.program(), FAKE).unwrap();
-        fs::set_permissions(bench.program(), fs::Permissions::from_mode(0o755)).unwrap();
-        bench
+        let sweeps = Self { folder };
+        fs::write(sweeps.path("a.toml"), "name = \"a\"\nseed = 9\n[train]\nepochs = 2\n").unwrap();
+        fs::write(sweeps.program(), FAKE).unwrap();
+        fs::set_permissions(sweeps.program(), fs::Permissions::from_mode(0o755)).unwrap();
+        sweeps
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -65,7 +65,7 @@ impl Bench {
         self.path("out")
     }
 
-    /// The sweep of `rows`, each a name and more keys; every one is of the configuration `a`.
+    /// A sweep of `rows` in TOML, all with the configuration `a.toml`.
     fn try_sweep(&self, rows: &[&str], top: &str) -> anyhow::Result<Sweep> {
         let mut text = format!("out = {:?}\n{top}\n", self.out());
         for row in rows {
@@ -79,14 +79,14 @@ impl Bench {
         self.try_sweep(rows, "seeds = [0]").unwrap()
     }
 
-    fn run(&self, sweep: &Sweep) -> Ended {
+    fn run(&self, sweep: &Sweep) -> Outcome {
         let queue = Queue::open(sweep).unwrap();
         queue
             .run(&self.program(), &["--threads".into(), "1".into()], &Interrupts::default())
             .unwrap()
     }
 
-    /// The arguments of the program's calls since the last time.
+    /// Arguments of the program's calls since the last query.
     fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.path("calls")).unwrap_or_default();
         let _ = fs::remove_file(self.path("calls"));
@@ -96,11 +96,11 @@ impl Bench {
 
 #[test]
 fn every_row_runs_with_every_seed_once() {
-    let bench = Bench::new();
+    let sweeps = TestSweep::new();
     let rows = ["name = \"1\"\nset = [\"train.epochs=3\"]\nseeds = [4]", ""];
-    let sweep = bench.try_sweep(&rows, "set = [\"train.x=y\"]\nseeds = [0, 1]").unwrap();
-    assert_eq!(bench.run(&sweep), Ended::Finished(3));
-    let (config, out) = (bench.path("a.toml"), bench.out());
+    let sweep = sweeps.try_sweep(&rows, "set = [\"train.x=y\"]\nseeds = [0, 1]").unwrap();
+    assert_eq!(sweeps.run(&sweep), Outcome::Finished(3));
+    let (config, out) = (sweeps.path("a.toml"), sweeps.out());
     let (config, out) = (config.display(), out.display());
     let expected = [
         format!(
@@ -109,57 +109,56 @@ fn every_row_runs_with_every_seed_once() {
         format!("train {config} -s train.x=y --seed 0 --out {out}/a-seed0 --threads 1"),
         format!("train {config} -s train.x=y --seed 1 --out {out}/a-seed1 --threads 1"),
     ];
-    assert_eq!(bench.calls(), expected);
+    assert_eq!(sweeps.calls(), expected);
     assert!(Queue::open(&sweep).unwrap().is_done().unwrap());
-    assert_eq!(bench.run(&sweep), Ended::Finished(3));
-    assert_eq!(bench.calls(), Vec::<String>::new());
+    assert_eq!(sweeps.run(&sweep), Outcome::Finished(3));
+    assert_eq!(sweeps.calls(), Vec::<String>::new());
 }
 
 #[test]
-fn a_run_that_stops_stops_the_sweep_and_is_resumed() {
-    let bench = Bench::new();
-    let sweep = bench.sweep(&["name = \"first\"", "name = \"stops\"", "name = \"last\""]);
-    assert_eq!(bench.run(&sweep), Ended::Interrupted);
-    assert_eq!(bench.calls().len(), 2);
+fn an_interrupted_run_stops_the_sweep_and_is_resumed() {
+    let sweeps = TestSweep::new();
+    let sweep = sweeps.sweep(&["name = \"first\"", "name = \"stops\"", "name = \"last\""]);
+    assert_eq!(sweeps.run(&sweep), Outcome::Interrupted);
+    assert_eq!(sweeps.calls().len(), 2);
     let list = listing(&sweep).unwrap();
     let words: Vec<_> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(words, ["finished", "begun", "new", "1"], "{list}");
     assert!(list.contains("1 of 3 runs finished; about 4 min of training left"), "{list}");
 
-    assert_eq!(bench.run(&sweep), Ended::Finished(3));
-    let calls = bench.calls();
+    assert_eq!(sweeps.run(&sweep), Outcome::Finished(3));
+    let calls = sweeps.calls();
     assert_eq!(calls.len(), 2);
     assert!(calls[0].ends_with("--resume") && !calls[1].ends_with("--resume"), "{calls:?}");
 }
 
 #[test]
-fn a_run_that_ended_within_the_write_of_its_checkpoint_is_resumed() {
-    let bench = Bench::new();
-    let sweep = bench.sweep(&["name = \"ends\""]);
-    assert_eq!(bench.run(&sweep), Ended::Interrupted);
-    bench.calls();
-    assert_eq!(bench.run(&sweep), Ended::Finished(1));
-    assert!(bench.calls()[0].ends_with("--resume"));
+fn a_run_with_only_its_previous_checkpoint_is_resumed() {
+    let sweeps = TestSweep::new();
+    let sweep = sweeps.sweep(&["name = \"ends\""]);
+    assert_eq!(sweeps.run(&sweep), Outcome::Interrupted);
+    sweeps.calls();
+    assert_eq!(sweeps.run(&sweep), Outcome::Finished(1));
+    assert!(sweeps.calls()[0].ends_with("--resume"));
 }
 
 #[test]
-fn what_a_finished_run_has_left_running_keeps_nobody_out() {
-    let bench = Bench::new();
-    let sweep = bench.sweep(&["name = \"leaves\""]);
-    assert_eq!(bench.run(&sweep), Ended::Finished(1));
+fn a_background_process_of_a_finished_run_does_not_keep_the_lock() {
+    let sweeps = TestSweep::new();
+    let sweep = sweeps.sweep(&["name = \"leaves\""]);
+    assert_eq!(sweeps.run(&sweep), Outcome::Finished(1));
     assert!(Queue::open(&sweep).is_ok());
 }
 
 #[test]
-fn a_wish_to_stop_reaches_the_run_once() {
-    let bench = Bench::new();
-    let sweep = bench.sweep(&["name = \"waits\"", "name = \"last\""]);
+fn a_stop_request_interrupts_the_run_once() {
+    let sweeps = TestSweep::new();
+    let sweep = sweeps.sweep(&["name = \"waits\"", "name = \"last\""]);
     let interrupts = Arc::new(Interrupts::default());
-    // As a sweep does. Where the tests run with SIGINT ignored, as in a script's background, the
-    // run would inherit that, and a shell cannot trap it.
-    interrupts.watch().unwrap();
-    let started = bench.out().join("waits-seed0/started");
-    let asks = {
+    // Resets SIGINT, which scripts in the background ignore: a shell cannot trap an ignored signal.
+    interrupts.install().unwrap();
+    let started = sweeps.out().join("waits-seed0/started");
+    let request = {
         let interrupts = Arc::clone(&interrupts);
         std::thread::spawn(move || {
             while !started.exists() {
@@ -169,59 +168,59 @@ fn a_wish_to_stop_reaches_the_run_once() {
         })
     };
     let queue = Queue::open(&sweep).unwrap();
-    assert_eq!(queue.run(&bench.program(), &[], &interrupts).unwrap(), Ended::Interrupted);
-    asks.join().unwrap();
-    assert!(bench.out().join("waits-seed0/last.ckpt.safetensors").exists());
-    assert_eq!(bench.calls().len(), 1);
-    // Asked before a run starts, none does.
-    assert_eq!(queue.run(&bench.program(), &[], &interrupts).unwrap(), Ended::Interrupted);
-    assert_eq!(bench.calls().len(), 0);
+    assert_eq!(queue.run(&sweeps.program(), &[], &interrupts).unwrap(), Outcome::Interrupted);
+    request.join().unwrap();
+    assert!(sweeps.out().join("waits-seed0/last.ckpt.safetensors").exists());
+    assert_eq!(sweeps.calls().len(), 1);
+    // No run starts after a request.
+    assert_eq!(queue.run(&sweeps.program(), &[], &interrupts).unwrap(), Outcome::Interrupted);
+    assert_eq!(sweeps.calls().len(), 0);
 }
 
 #[test]
-fn a_failure_is_reported_and_the_others_go_on() {
-    let bench = Bench::new();
-    let sweep = bench.sweep(&["name = \"fails\"", "name = \"last\""]);
-    assert_eq!(bench.run(&sweep), Ended::Failed(vec!["fails-seed0".to_owned()]));
-    assert!(bench.out().join("last-seed0/summary.json").exists());
-    // Tried again, from the start, for there is no checkpoint.
-    bench.calls();
-    assert_eq!(bench.run(&sweep), Ended::Failed(vec!["fails-seed0".to_owned()]));
-    let calls = bench.calls();
+fn a_failed_run_is_reported_and_the_others_continue() {
+    let sweeps = TestSweep::new();
+    let sweep = sweeps.sweep(&["name = \"fails\"", "name = \"last\""]);
+    assert_eq!(sweeps.run(&sweep), Outcome::Failed(vec!["fails-seed0".to_owned()]));
+    assert!(sweeps.out().join("last-seed0/summary.json").exists());
+    // Repeated from the start, since there is no checkpoint.
+    sweeps.calls();
+    assert_eq!(sweeps.run(&sweep), Outcome::Failed(vec!["fails-seed0".to_owned()]));
+    let calls = sweeps.calls();
     assert!(calls.len() == 1 && !calls[0].contains("--resume"), "{calls:?}");
 }
 
 #[test]
 fn another_configuration_in_the_folder_is_an_error_before_anything_runs() {
-    let bench = Bench::new();
+    let sweeps = TestSweep::new();
     let rows = ["name = \"new\"", ""];
-    bench.run(&bench.sweep(&rows[1..]));
-    bench.calls();
-    let changed = bench.try_sweep(&rows, "seeds = [0]\nset = [\"train.epochs=5\"]").unwrap();
+    sweeps.run(&sweeps.sweep(&rows[1..]));
+    sweeps.calls();
+    let changed = sweeps.try_sweep(&rows, "seeds = [0]\nset = [\"train.epochs=5\"]").unwrap();
     let queue = Queue::open(&changed).unwrap();
-    let error = queue.run(&bench.program(), &[], &Interrupts::default()).unwrap_err().to_string();
+    let error = queue.run(&sweeps.program(), &[], &Interrupts::default()).unwrap_err().to_string();
     assert!(error.contains("a-seed0 holds a run of another configuration"), "{error}");
     assert!(error.contains("train.epochs is 2 there, 5 here"), "{error}");
-    assert_eq!(bench.calls().len(), 0);
+    assert_eq!(sweeps.calls().len(), 0);
 
-    fs::remove_file(bench.out().join("a-seed0").join(ASKED)).unwrap();
+    fs::remove_file(sweeps.out().join("a-seed0").join(requested::FILE)).unwrap();
     let error = queue.is_done().unwrap_err().to_string();
     assert!(error.contains("a run that no sweep started"), "{error}");
 }
 
 #[test]
-fn a_run_holds_the_lock_too_and_so_outlives_a_sweep_that_is_killed() {
-    let bench = Bench::new();
-    let sweep = bench.sweep(&[""]);
-    bench.run(&sweep);
-    let held = fs::read_to_string(bench.path("stdin")).unwrap();
-    assert_eq!(Path::new(held.trim_end()), bench.out().join(".sweep.lock"));
+fn a_run_holds_the_lock_after_its_sweep_was_killed() {
+    let sweeps = TestSweep::new();
+    let sweep = sweeps.sweep(&[""]);
+    sweeps.run(&sweep);
+    let held = fs::read_to_string(sweeps.path("stdin")).unwrap();
+    assert_eq!(Path::new(held.trim_end()), sweeps.out().join(".sweep.lock"));
 }
 
 #[test]
 fn a_second_sweep_in_the_folder_is_refused_while_the_first_lives() {
-    let bench = Bench::new();
-    let sweep = bench.sweep(&[""]);
+    let sweeps = TestSweep::new();
+    let sweep = sweeps.sweep(&[""]);
     let first = Queue::open(&sweep).unwrap();
     let error = Queue::open(&sweep).unwrap_err().to_string();
     assert!(error.contains("another sweep") && error.contains(".sweep.lock"), "{error}");
@@ -230,9 +229,10 @@ fn a_second_sweep_in_the_folder_is_refused_while_the_first_lives() {
 }
 
 #[test]
-fn what_is_wrong_with_a_sweep_is_said_with_its_row() {
-    let bench = Bench::new();
-    let error = |rows: &[&str], top: &str| format!("{:#}", bench.try_sweep(rows, top).unwrap_err());
+fn errors_name_the_row() {
+    let sweeps = TestSweep::new();
+    let error =
+        |rows: &[&str], top: &str| format!("{:#}", sweeps.try_sweep(rows, top).unwrap_err());
     let seeds = "seeds = [0]";
     let twice = error(&["", "seeds = [1, 0]"], seeds);
     assert!(twice.contains("share the folder") && twice.contains("a-seed0"), "{twice}");
@@ -242,7 +242,7 @@ fn what_is_wrong_with_a_sweep_is_said_with_its_row() {
     assert!(name.contains("`name=b`") && name.contains("as keys of the row"), "{name}");
     assert!(error(&["set = [\"epochs\"]"], seeds).contains("expected KEY=VALUE"));
     assert!(error(&["name = \"a/b\""], seeds).contains("without slashes"));
-    fs::remove_file(bench.path("a.toml")).unwrap();
+    fs::remove_file(sweeps.path("a.toml")).unwrap();
     assert!(error(&[""], seeds).contains("cannot read"));
 }
 
@@ -250,7 +250,7 @@ fn what_is_wrong_with_a_sweep_is_said_with_its_row() {
 fn every_sweep_of_the_repository_parses_and_its_configurations_exist() {
     let root = workspace::root();
     let copies = tempfile::tempdir().unwrap();
-    let mut settings = BTreeMap::new();
+    let mut requested = BTreeMap::new();
     for entry in fs::read_dir(root.join("configs/sweeps")).unwrap() {
         let path = entry.unwrap().path();
         // Tests run in the package's folder, sweeps in the workspace's.
@@ -262,9 +262,9 @@ fn every_sweep_of_the_repository_parses_and_its_configurations_exist() {
         assert!(sweep.out.starts_with("runs") && sweep.out != Path::new("runs"));
         for run in sweep.runs {
             assert!(run.epochs().is_some(), "{}: {}", path.display(), run.label());
-            // Where two sweeps share a run, they ask the same of it.
-            let other = settings.insert(run.folder.clone(), run.setting.clone());
-            assert!(other.is_none_or(|other| other == run.setting), "{}", run.folder.display());
+            // Two sweeps that share a run request the same configuration.
+            let other = requested.insert(run.folder.clone(), run.requested.clone());
+            assert!(other.is_none_or(|other| other == run.requested), "{}", run.folder.display());
         }
     }
 }
@@ -272,25 +272,25 @@ fn every_sweep_of_the_repository_parses_and_its_configurations_exist() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever a list says, its runs' folders lie in the folder of the sweep.
+    /// For any list, the folders of the runs are in the folder of the sweep.
     #[test]
-    fn odd_lists_never_panic_nor_leave_their_folder(
+    fn unusual_lists_never_panic_or_leave_their_folder(
         name in "(\\.{0,2}/?[a-z\\\\\n]{0,2}|-)",
         change in "[a-z.=\\[{\"\n ]{0,12}",
         row in "[a-z=\\[\\]{}\"\n0-9 ]{0,40}",
         seed: u64,
     ) {
-        let bench = Bench::new();
+        let sweeps = TestSweep::new();
         let rows = [
             format!("name = {}\nset = [{}]", toml::Value::from(name), toml::Value::from(change)),
             row,
         ];
         for rows in [&rows[..1], &rows[1..]] {
             let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
-            match bench.try_sweep(&rows, &format!("seeds = [{seed}]")) {
+            match sweeps.try_sweep(&rows, &format!("seeds = [{seed}]")) {
                 Ok(sweep) => {
                     let parents = sweep.runs.iter().map(|run| run.folder.parent().unwrap());
-                    prop_assert!(parents.into_iter().all(|parent| parent == bench.out()));
+                    prop_assert!(parents.into_iter().all(|parent| parent == sweeps.out()));
                 }
                 Err(error) => prop_assert!(error.to_string().contains("sweep.toml"), "{error:#}"),
             }

@@ -1,4 +1,4 @@
-//! Which way the crates point.
+//! Directions of dependencies between the crates.
 
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
@@ -36,25 +36,25 @@ const ALLOWED: [(&str, &[&str], bool); 15] = [
     ("xtask", &["sd-cli"], false),
 ];
 
-/// What cargo knows of the workspace's packages.
+/// Cargo's metadata of the packages.
 pub fn metadata() -> Result<Value> {
     let output = workspace::cargo("metadata")
         .args(["--no-deps", "--format-version=1", "--offline"])
         .output()
         .context("cannot start cargo")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "`cargo metadata` failed: {}", said.trim());
+    let messages = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`cargo metadata` failed: {}", messages.trim());
     serde_json::from_slice(&output.stdout).context("`cargo metadata` printed no JSON")
 }
 
-/// Dependencies that point the wrong way, a line each. Those of tests and benches may point anywhere.
+/// Dependencies in the wrong direction, one per line. Dev-dependencies may have any direction.
 pub fn wrong_directions(metadata: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default();
         let Some((_, ours, tch)) = ALLOWED.iter().find(|(known, ..)| *known == name) else {
             found.push(format!(
-                "{name}: a new crate; say in xtask/src/tidy/crates.rs what it may use"
+                "{name}: a new crate; list its dependencies in xtask/src/tidy/crates.rs"
             ));
             continue;
         };
@@ -82,13 +82,13 @@ mod tests {
     }
 
     #[test]
-    fn dependencies_point_one_way() {
+    fn dependencies_in_the_wrong_direction_are_found() {
         assert!(of("sd-models", "sd-layers", Value::Null).is_empty());
         assert!(of("sd-layers", "tch", Value::Null).is_empty());
         for (name, used) in [
             ("sd-layers", "sd-models"),
             ("sd-models", "sd-data"),
-            ("sd-bench", "tch"),
+            ("sd-report", "tch"),
             ("sd-data", "torch-sys"),
             ("xtask", "sd-data"),
         ] {
@@ -98,17 +98,17 @@ mod tests {
     }
 
     #[test]
-    fn tests_and_benches_may_use_any() {
+    fn dev_dependencies_may_have_any_direction() {
         assert!(of("sd-bench", "sd-train", json!("dev")).is_empty());
     }
 
     #[test]
-    fn a_new_crate_has_to_be_placed() {
+    fn a_new_crate_must_be_listed() {
         assert!(of("sd-core", "serde", Value::Null)[0].contains("new crate"));
     }
 
     #[test]
-    fn the_workspace_is_seen() {
+    fn every_listed_crate_exists() {
         let metadata = metadata().unwrap();
         assert_eq!(metadata["packages"].as_array().unwrap().len(), ALLOWED.len());
     }

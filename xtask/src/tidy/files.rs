@@ -1,22 +1,22 @@
-//! What a file may be named, hold and weigh.
+//! Rules for the name, content and size of a file.
 
 use super::File;
 
-/// Lines that a Rust file has at most without a reason.
+/// Maximum number of lines of a Rust file.
 const LINES: usize = 400;
-/// How the reason begins.
-const REASON: &str = "//! tidy: long because ";
-/// Bytes that a file has at most.
+/// Maximum size of a file.
 const BYTES: u64 = 4 << 20;
-/// The same of the trained networks that prove the figures.
+/// Folder of the published weights, and the maximum size of a file there.
 const MODELS: (&str, u64) = ("models/", 16 << 20);
-/// Names that say nothing of the subject.
-const NAMELESS: [&str; 6] = ["utils", "util", "common", "helpers", "helper", "misc"];
-/// Where people's folders are.
+/// The root of the training library and its maximum number of public modules.
+const PUBLIC_MODULES: (&str, usize) = ("crates/sd-train/src/lib.rs", 10);
+/// File names that do not tell the subject.
+const VAGUE: [&str; 6] = ["utils", "util", "common", "helpers", "helper", "misc"];
+/// Parents of users' home folders.
 const HOMES: [&str; 3] = [concat!("/", "home/"), concat!("/", "root/"), concat!("/", "Users/")];
 
-/// What is wrong with the file, a line each.
-pub fn complaints(file: &File) -> Vec<String> {
+/// Violated rules, one per line.
+pub fn problems(file: &File) -> Vec<String> {
     let name = &file.name;
     let mut found = Vec::new();
     let most = if name.starts_with(MODELS.0) { MODELS.1 } else { BYTES };
@@ -25,32 +25,41 @@ pub fn complaints(file: &File) -> Vec<String> {
     }
     let Some(text) = &file.text else { return found };
     for (index, line) in text.lines().enumerate() {
-        if let Some(home) = HOMES.iter().find(|home| names_home(line, home)) {
+        if let Some(home) = HOMES.iter().find(|home| contains_home(line, home)) {
             let line = index + 1;
-            found.push(format!("{name}:{line}: a path of somebody's machine ({home}…)"));
+            found.push(format!("{name}:{line}: a path of a user's machine ({home}…)"));
         }
     }
     if let Some(path) = name.strip_suffix(".rs") {
         let stem = path.rsplit('/').next().unwrap_or(path);
-        if NAMELESS.contains(&stem) {
-            found.push(format!("{name}: named {stem}; name it after its one subject"));
+        if VAGUE.contains(&stem) {
+            found.push(format!("{name}: found the name {stem}, expected the name of its subject"));
         }
         let lines = text.lines().count();
-        if lines > LINES && !text.contains(REASON) {
-            found.push(format!(
-                "{name}: found {lines} lines, expected at most {LINES}; divide it, or say why \
-                 with `{REASON}…`"
-            ));
+        if lines > LINES {
+            found.push(format!("{name}: found {lines} lines, expected at most {LINES}"));
+        }
+        let is_source = name.starts_with("crates/") && name.contains("/src/");
+        let attribute = |line: &str| line.trim_start().starts_with("#[path");
+        if (is_source || name.starts_with("fuzz/targets/")) && text.lines().any(attribute) {
+            found.push(format!("{name}: found #[path], expected a crate that both programs use"));
+        }
+        let modules = text.lines().filter(|line| line.starts_with("pub mod ")).count();
+        if name == PUBLIC_MODULES.0 && modules > PUBLIC_MODULES.1 {
+            let most = PUBLIC_MODULES.1;
+            found.push(format!("{name}: found {modules} public modules, expected at most {most}"));
         }
         if name.ends_with("/src/lib.rs") && !opens_with_example(text) {
-            found.push(format!("{name}: expected an essay (`//!`) on top with an example (```)"));
+            found.push(format!(
+                "{name}: expected documentation (`//!`) with an example (```) at the top"
+            ));
         }
     }
     found
 }
 
-/// Whether the line has such a path, and not the middle of an address.
-fn names_home(line: &str, home: &str) -> bool {
+/// Whether a line contains such a path, other than as part of a URL.
+fn contains_home(line: &str, home: &str) -> bool {
     line.match_indices(home).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || "._-}~".contains(c))
@@ -58,8 +67,8 @@ fn names_home(line: &str, home: &str) -> bool {
 }
 
 fn opens_with_example(text: &str) -> bool {
-    let essay = text.lines().take_while(|line| line.starts_with("//!"));
-    essay.filter(|line| line.starts_with("//! ```")).count() >= 2
+    let documentation = text.lines().take_while(|line| line.starts_with("//!"));
+    documentation.filter(|line| line.starts_with("//! ```")).count() >= 2
 }
 
 #[cfg(test)]
@@ -68,28 +77,27 @@ mod tests {
 
     fn of(name: &str, text: &str) -> Vec<String> {
         let bytes = text.len() as u64;
-        complaints(&File { name: name.to_owned(), bytes, text: Some(text.to_owned()) })
+        problems(&File { name: name.to_owned(), bytes, text: Some(text.to_owned()) })
     }
 
     #[test]
     fn a_file_is_named_after_its_subject() {
-        assert!(of("crates/a/src/utils.rs", "")[0].contains("named utils"));
-        assert!(of("crates/a/src/common.rs", "")[0].contains("named common"));
+        assert!(of("crates/a/src/utils.rs", "")[0].contains("the name utils"));
+        assert!(of("crates/a/src/common.rs", "")[0].contains("the name common"));
         assert!(of("crates/a/src/shape.rs", "").is_empty());
         assert!(of("scripts/helpers.md", "").is_empty());
     }
 
     #[test]
-    fn a_long_file_says_why() {
+    fn a_rust_file_is_not_too_long() {
         let long = "fn f() {}\n".repeat(LINES + 1);
         assert!(of("src/a.rs", &long)[0].contains("found 401 lines, expected at most 400"));
-        assert!(of("src/a.rs", &format!("{REASON}it is a table\n{long}")).is_empty());
         assert!(of("src/a.rs", &"fn f() {}\n".repeat(LINES)).is_empty());
         assert!(of("notes.md", &long).is_empty());
     }
 
     #[test]
-    fn nobodys_machine_is_named() {
+    fn no_file_contains_a_path_of_a_users_machine() {
         for home in HOMES {
             let found = of("a.md", &format!("\nsee `{home}somebody/x`"));
             assert!(found[0].starts_with("a.md:2:"), "{found:?}");
@@ -98,17 +106,33 @@ mod tests {
     }
 
     #[test]
-    fn a_heavy_file_is_seen_whatever_it_holds() {
+    fn large_binary_files_are_found() {
         let file = File { name: "data/a.gz".to_owned(), bytes: BYTES + 1, text: None };
-        assert!(complaints(&file)[0].contains("found 4194305 bytes"));
-        assert!(complaints(&File { bytes: BYTES, ..file }).is_empty());
+        assert!(problems(&file)[0].contains("found 4194305 bytes"));
+        assert!(problems(&File { bytes: BYTES, ..file }).is_empty());
     }
 
     #[test]
-    fn a_library_opens_with_an_essay_and_an_example() {
+    fn a_library_opens_with_documentation_and_an_example() {
         let name = "crates/a/src/lib.rs";
         assert_eq!(of(name, "//! One line.\n").len(), 1);
         assert_eq!(of(name, "//! Essay.\nmod a;\n//! ```\n//! ```\n").len(), 1);
         assert!(of(name, "//! Essay.\n//!\n//! ```\n//! f();\n//! ```\nmod a;\n").is_empty());
+    }
+
+    #[test]
+    fn source_files_are_not_included_by_path() {
+        let text = "#[path = \"../b.rs\"]\nmod b;\n";
+        for name in ["crates/a/src/main.rs", "fuzz/targets/a.rs"] {
+            assert!(of(name, text)[0].contains("found #[path]"));
+        }
+        assert!(of("crates/a/tests/a.rs", text).is_empty());
+    }
+
+    #[test]
+    fn sd_train_has_few_public_modules() {
+        let text = "//! Training.\n//!\n//! ```\n//! ```\n".to_owned() + &"pub mod a;\n".repeat(11);
+        assert!(of(PUBLIC_MODULES.0, &text)[0].contains("found 11 public modules"));
+        assert!(of("crates/a/src/lib.rs", &text).is_empty());
     }
 }

@@ -3,7 +3,7 @@
 use super::File;
 use std::path::Path;
 
-/// Links to files that are not there, a line each.
+/// Links to missing files, one per line.
 pub fn dead_links(file: &File, root: &Path) -> Vec<String> {
     let (true, Some(text)) = (file.name.ends_with(".md"), &file.text) else {
         return Vec::new();
@@ -20,19 +20,23 @@ pub fn dead_links(file: &File, root: &Path) -> Vec<String> {
         }
         for target in targets(line) {
             let Some(path) = path_of(&target) else { continue };
-            let there = match path.strip_prefix('/') {
+            let exists = match path.strip_prefix('/') {
                 Some(inner) => root.join(inner).exists(),
                 None => folder.join(&path).exists(),
             };
-            if !there {
-                found.push(format!("{}:{}: no file `{path}` to link to", file.name, index + 1));
+            if !exists {
+                found.push(format!(
+                    "{}:{}: found a link to `{path}`, which does not exist",
+                    file.name,
+                    index + 1
+                ));
             }
         }
     }
     found
 }
 
-/// Targets of `[text](target)` and `[name]: target` in a line, outside of `code`.
+/// Targets of `[text](target)` and `[name]: target` in a line, outside `code`.
 fn targets(line: &str) -> Vec<String> {
     // Every second part between backticks is code.
     let prose = line.split('`').step_by(2).collect::<Vec<_>>().join("code");
@@ -53,7 +57,7 @@ fn targets(line: &str) -> Vec<String> {
     found
 }
 
-/// A target without its title and brackets.
+/// Strips title and angle brackets from a target.
 fn first_word(target: &str) -> String {
     let target = target.trim();
     match target.strip_prefix('<') {
@@ -62,7 +66,7 @@ fn first_word(target: &str) -> String {
     }
 }
 
-/// The file that a target names, if it names one here.
+/// Path of a target, if it is in the repository.
 fn path_of(target: &str) -> Option<String> {
     let elsewhere = target.contains("://") || target.starts_with("mailto:");
     let path = target.split(['#', '?']).next().unwrap_or_default().replace("%20", " ");
@@ -83,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_lead_somewhere() {
+    fn working_links_are_accepted() {
         for text in [
             "[style](style.md), [read](../README.md#start \"title\"), [root](/README.md), [d](../docs)",
             "[a](https://example.org/x.md) [b](#here) [c](mailto:a@example.org)",
@@ -95,9 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn links_that_lead_nowhere() {
+    fn dead_links_are_found() {
         for text in ["\n[a](gone.md)", "\n![a](style.md) ![b](gone.md)", "\n[a]: gone.md"] {
-            assert_eq!(dead(text), ["docs/method.md:2: no file `gone.md` to link to"]);
+            assert_eq!(
+                dead(text),
+                ["docs/method.md:2: found a link to `gone.md`, which does not exist"]
+            );
         }
         assert_eq!(dead("[a](gone.md#x) and [b](/gone.md)").len(), 2);
     }

@@ -1,4 +1,4 @@
-//! Conventions of the workspace that no compiler knows, as checks.
+//! `cargo xtask tidy`: conventions of the workspace that the compiler does not check.
 
 mod crates;
 mod files;
@@ -9,20 +9,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Folders that hold what was made, for a tree that came without git.
-const MADE: [&str; 5] = ["target", ".git", ".libtorch", "runs", ".venv"];
+/// Folders of generated files, for a source tree without git.
+const GENERATED: [&str; 5] = ["target", ".git", ".libtorch", "runs", ".venv"];
 
-/// A file as the rules see it.
+/// A file of the workspace.
 #[derive(Debug)]
 struct File {
-    /// Inside the workspace, with `/`.
+    /// Path inside the workspace, with `/`.
     name: String,
     bytes: u64,
-    /// What it says, if it is text.
+    /// Content, if it is text.
     text: Option<String>,
 }
 
-/// Checks every file of the workspace and the directions of its crates.
+/// Checks every file of the workspace and the directions of its dependencies.
 pub fn tidy(root: &Path) -> Result<()> {
     let mut files = Vec::new();
     for name in names(root)? {
@@ -33,7 +33,7 @@ pub fn tidy(root: &Path) -> Result<()> {
     }
     let mut found = crates::wrong_directions(&crates::metadata()?);
     for file in &files {
-        found.extend(files::complaints(file));
+        found.extend(files::problems(file));
         found.extend(links::dead_links(file, root));
     }
     if found.is_empty() {
@@ -42,7 +42,7 @@ pub fn tidy(root: &Path) -> Result<()> {
     bail!("not tidy:\n  {}", found.join("\n  "))
 }
 
-/// The files that are in git or about to be, or all that are there where git is not.
+/// Files that git tracks or does not ignore; without git, all files.
 fn names(root: &Path) -> Result<Vec<String>> {
     let listed = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -55,7 +55,7 @@ fn names(root: &Path) -> Result<Vec<String>> {
             .collect(),
         _ => walk(root)?,
     };
-    // Removed here and not yet in git, or a link to a folder.
+    // Without deleted files and links to folders.
     names.retain(|name| root.join(name).is_file());
     Ok(names)
 }
@@ -69,7 +69,7 @@ fn walk(root: &Path) -> Result<Vec<String>> {
             let path = inner.join(entry.file_name());
             if !entry.file_type()?.is_dir() {
                 names.push(path.display().to_string());
-            } else if !MADE.iter().any(|made| entry.file_name() == *made) {
+            } else if !GENERATED.iter().any(|name| entry.file_name() == *name) {
                 folders.push(path);
             }
         }
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_made_is_not_looked_at() {
+    fn generated_files_are_skipped() {
         let root = tempfile::tempdir().unwrap();
         for name in ["src/lib.rs", "target/debug/lib.rs", "runs/a/log.jsonl"] {
             let path = root.path().join(name);

@@ -1,26 +1,26 @@
-//! Early exit as an exported network does it, computed from what every exit says of each image.
+//! Early exit as in an exported network, computed from the predictions of every exit.
 
 use sd_infer::{Prediction, Rule};
 use sd_report::EarlyExit;
 use sd_report::evaluation::{ExitRule, OperatingPoint, Outcome, RuleCurve};
 
-use crate::evaluation::predictions::Predictions;
+use super::predictions::Predictions;
 
-/// Values that a curve has at most, the one without early exit apart: percentiles of what the
-/// shallow exits say of the validation images.
+/// Values of a rule that a curve shows: percentiles of the shallow exits' confidence or entropy on
+/// the validation images.
 const PERCENTILES: usize = 100;
 
-/// Multiply-accumulates of an image by exit, shallow first.
+/// Multiply-accumulates per image by exit, shallow first.
 #[derive(Debug, Clone)]
 pub struct ExitMacs {
-    /// Of the network that is cut off at the exit and has no other.
+    /// Network that ends at the exit and has no other.
     pub alone: Vec<u64>,
-    /// Of an image that leaves there after the exits before it have looked at it.
+    /// Stopping at the exit, including the exits before it.
     pub cascade: Vec<u64>,
 }
 
-/// Early exit by confidence, entropy and patience, beside each exit alone. Values of the rules come
-/// from `valid`, which also chooses for the budgets; `test` reports.
+/// Curves of early exit by confidence, entropy and patience, and of each exit alone. The values of
+/// the rules, and the choices for the budgets, come from `valid`; `test` reports.
 pub fn early_exit(valid: &Predictions, test: &Predictions, macs: &ExitMacs) -> EarlyExit {
     let curves = [ExitRule::Confidence, ExitRule::Entropy, ExitRule::Patience, ExitRule::Alone];
     let curve = |rule| RuleCurve {
@@ -35,19 +35,19 @@ pub fn early_exit(valid: &Predictions, test: &Predictions, macs: &ExitMacs) -> E
     EarlyExit::new(valid.images() as u64, deepest, macs.cascade.clone(), curves)
 }
 
-/// The rule with each of its values, from few multiply-accumulates to many.
+/// The rule with each of its values, in order of increasing cost.
 fn rules(rule: ExitRule, valid: &Predictions) -> Vec<(Option<f64>, Rule)> {
     let mut rules: Vec<(Option<f64>, Rule)> = match rule {
-        ExitRule::Confidence => percentiles(valid, |opinion| opinion.confidence)
+        ExitRule::Confidence => percentiles(valid, |prediction| prediction.confidence)
             .into_iter()
             .map(|value| (Some(f64::from(value)), Rule::Confidence(Some(value))))
             .collect(),
-        ExitRule::Entropy => percentiles(valid, |opinion| opinion.entropy)
+        ExitRule::Entropy => percentiles(valid, |prediction| prediction.entropy)
             .into_iter()
             .rev()
             .map(|value| (Some(f64::from(value)), Rule::Entropy(value)))
             .collect(),
-        // The first exit has none before it, and at the deepest there is nothing left to save.
+        // The first exit has no predecessor, and the deepest saves nothing.
         ExitRule::Patience => (1..valid.without_ensemble().len().saturating_sub(1))
             .map(|exits| (Some(exits as f64), Rule::Patience(exits)))
             .collect(),
@@ -57,11 +57,11 @@ fn rules(rule: ExitRule, valid: &Predictions) -> Vec<(Option<f64>, Rule)> {
     rules
 }
 
-/// Percentiles of what all shallow exits say, the least first, each value once.
-fn percentiles(answers: &Predictions, of: impl Fn(&Prediction) -> f32) -> Vec<f32> {
-    let exits = answers.without_ensemble();
+/// Distinct percentiles of a number over all shallow exits, in ascending order.
+fn percentiles(predictions: &Predictions, of: impl Fn(&Prediction) -> f32) -> Vec<f32> {
+    let exits = predictions.without_ensemble();
     let shallow = &exits[..exits.len().saturating_sub(1)];
-    let mut values: Vec<f32> = shallow.iter().flatten().map(|said| of(&said.opinion)).collect();
+    let mut values: Vec<f32> = shallow.iter().flatten().map(|exit| of(&exit.prediction)).collect();
     values.sort_by(f32::total_cmp);
     let last = values.len().saturating_sub(1);
     let mut chosen: Vec<f32> = (0..=PERCENTILES)
@@ -77,62 +77,66 @@ fn by_rule(
     test: &Predictions,
     macs: &ExitMacs,
 ) -> Vec<OperatingPoint> {
-    let setting = |&(value, rule): &(Option<f64>, Rule)| {
-        let outcome = |answers| outcome(rule, answers, &macs.cascade);
+    let point = |&(value, rule): &(Option<f64>, Rule)| {
+        let outcome = |predictions| outcome(rule, predictions, &macs.cascade);
         OperatingPoint { value, valid: outcome(valid), test: outcome(test) }
     };
-    rules.iter().map(setting).collect()
+    rules.iter().map(point).collect()
 }
 
 fn alone(valid: &Predictions, test: &Predictions, macs: &ExitMacs) -> Vec<OperatingPoint> {
-    let setting = |exit: usize| {
-        let outcome = |answers| counted(answers, &macs.alone, |_| exit);
+    let point = |exit: usize| {
+        let outcome = |predictions| counted(predictions, &macs.alone, |_| exit);
         OperatingPoint {
             value: Some((exit + 1) as f64),
             valid: outcome(valid),
             test: outcome(test),
         }
     };
-    (0..macs.alone.len()).map(setting).collect()
+    (0..macs.alone.len()).map(point).collect()
 }
 
-/// What comes of images that leave by the rule, for these multiply-accumulates by exit.
-pub fn outcome(rule: Rule, answers: &Predictions, macs: &[u64]) -> Outcome {
-    let exits = answers.without_ensemble();
-    let opinions = |image: usize| exits.iter().map(move |exit| exit[image].opinion);
-    counted(answers, macs, |image| rule.exit_index(opinions(image)))
+/// Accuracy and mean cost of early exit by a rule, for these multiply-accumulates by exit.
+pub fn outcome(rule: Rule, predictions: &Predictions, macs: &[u64]) -> Outcome {
+    let exits = predictions.without_ensemble();
+    let predicted = |image: usize| exits.iter().map(move |exit| exit[image].prediction);
+    counted(predictions, macs, |image| rule.exit_index(predicted(image)))
 }
 
-/// What comes of images that leave where `left_at` says, for these multiply-accumulates by exit.
-pub fn counted(answers: &Predictions, macs: &[u64], left_at: impl Fn(usize) -> usize) -> Outcome {
-    let images = answers.images();
-    let (mut right, mut left) = (0_u64, vec![0_u64; macs.len()]);
+/// Accuracy and mean cost if each image stops at the exit that `exit_of` gives.
+pub fn counted(
+    predictions: &Predictions,
+    macs: &[u64],
+    exit_of: impl Fn(usize) -> usize,
+) -> Outcome {
+    let images = predictions.images();
+    let (mut correct, mut left) = (0_u64, vec![0_u64; macs.len()]);
     for image in 0..images {
-        let exit = left_at(image);
+        let exit = exit_of(image);
         left[exit] += 1;
-        right += u64::from(answers.is_right(exit, image));
+        correct += u64::from(predictions.is_correct(exit, image));
     }
     let spent: f64 = left.iter().zip(macs).map(|(&left, &macs)| left as f64 * macs as f64).sum();
-    Outcome { top1: right as f64 / images as f64, macs: spent / images as f64, left_at: left }
+    Outcome { top1: correct as f64 / images as f64, macs: spent / images as f64, left_at: left }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::predictions::Said;
+    use crate::evaluation::predictions::ExitPrediction;
 
-    /// Two images by three exits: the class each says, and how surely. Both are of class 0.
-    fn answers() -> Predictions {
-        let said = |class, confidence| Said {
-            opinion: Prediction { class, confidence, entropy: 1.0 - confidence },
+    /// Two images of class 0 by three exits and the ensemble: class and confidence.
+    fn predictions() -> Predictions {
+        let exit = |class, confidence| ExitPrediction {
+            prediction: Prediction { class, confidence, entropy: 1.0 - confidence },
             rank: class,
             loss: 0.0,
         };
         let exits = vec![
-            vec![said(0, 0.9), said(1, 0.4)],
-            vec![said(0, 0.95), said(1, 0.6)],
-            vec![said(1, 0.9), said(0, 0.8)],
-            vec![said(0, 0.9), said(0, 0.8)],
+            vec![exit(0, 0.9), exit(1, 0.4)],
+            vec![exit(0, 0.95), exit(1, 0.6)],
+            vec![exit(1, 0.9), exit(0, 0.8)],
+            vec![exit(0, 0.9), exit(0, 0.8)],
         ];
         Predictions { labels: vec![0, 0], exits }
     }
@@ -142,7 +146,7 @@ mod tests {
     }
 
     fn curve(rule: ExitRule) -> Vec<(Option<f64>, Vec<u64>, f64, f64)> {
-        let early = early_exit(&answers(), &answers(), &macs());
+        let early = early_exit(&predictions(), &predictions(), &macs());
         let curve = early.curves.into_iter().find(|curve| curve.rule == rule).unwrap();
         let shown = |setting: OperatingPoint| {
             let OperatingPoint { value, test: Outcome { left_at, top1, macs }, .. } = setting;
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn images_leave_where_the_rule_says() {
+    fn images_stop_where_the_rule_says() {
         let never = (None, vec![0, 0, 2], 0.5, 110.0);
         let sure = [
             (Some(0.4), vec![2, 0, 0], 0.5, 20.0),
@@ -175,8 +179,8 @@ mod tests {
     }
 
     #[test]
-    fn budgets_are_of_the_deepest_exit_alone() {
-        let early = early_exit(&answers(), &answers(), &macs());
+    fn budgets_are_relative_to_the_deepest_exit() {
+        let early = early_exit(&predictions(), &predictions(), &macs());
         assert_eq!((early.deepest_macs, early.valid_images), (100, 2));
         let chosen: Vec<_> = early
             .budgets

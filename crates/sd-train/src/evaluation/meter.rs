@@ -7,6 +7,7 @@ use sd_report::{ExitAccuracy, SplitScore};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::accuracy::label_ranks;
 use crate::objective::{LossParts, Term};
 
 /// Counts of a meter.
@@ -116,14 +117,13 @@ impl Meter {
         let logits: Vec<&Tensor> =
             outputs.all().map(|exit| &exit.logits).chain([&ensemble]).collect();
         let logits = Tensor::stack(&logits, 0);
-        let (exits, _, classes) = logits.size3().expect("logits are [E, N, K]");
+        let (exits, ..) = logits.size3().expect("logits are [E, N, K]");
+        let ranks = label_ranks(&logits, labels);
         let labels = labels.view([1, -1, 1]).expand([exits, -1, 1], false);
-        let (_, ranked) = logits.topk(classes.min(5), 2, true, true);
-        let hits = ranked.eq_tensor(&labels);
-        let loss = -logits.log_softmax(2, Kind::Float).gather(2, &labels, false);
-        let sum =
-            |tensor: &Tensor| tensor.sum_dim_intlist([1i64, 2].as_slice(), false, Kind::Double);
-        self.add_exits(Tensor::stack(&[sum(&hits.narrow(2, 0, 1)), sum(&hits), sum(&loss)], 0));
+        let loss = -logits.log_softmax(2, Kind::Float).gather(2, &labels, false).squeeze_dim(2);
+        let sum = |tensor: &Tensor| tensor.sum_dim_intlist([1i64].as_slice(), false, Kind::Double);
+        let sums = [sum(&ranks.less(1)), sum(&ranks.less(5)), sum(&loss)];
+        self.add_exits(Tensor::stack(&sums, 0));
     }
 
     /// Adds what `step` has counted and not read, and the losses of its images.

@@ -1,5 +1,6 @@
 //! Evaluation: scores of every exit and the ensemble on a split.
 
+mod accuracy;
 pub mod early_exit;
 pub mod meter;
 pub mod predictions;
@@ -7,6 +8,7 @@ pub mod thresholds;
 mod trained;
 pub mod weights;
 
+pub use accuracy::label_ranks;
 pub use trained::TrainedModel;
 
 use std::sync::Arc;

@@ -16,13 +16,13 @@ pub type Thresholds = Vec<Option<f32>>;
 pub struct Leaving {
     /// Share of what the exits before have said that stays in an exit's answer.
     pub carry: f32,
-    /// Of the probabilities of those answers.
+    /// Of the probabilities of those predictions.
     pub thresholds: Thresholds,
 }
 
 /// Shares that are tried. The first is of exits that answer each by itself.
 pub const CARRIES: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
-/// Prices that are tried: so many wrong answers is as bad as the deepest exit's multiply-accumulates
+/// Prices that are tried: so many wrong predictions is as bad as the deepest exit's multiply-accumulates
 /// of one image.
 const PRICES: usize = 200;
 /// The least and the highest price, in powers of ten.
@@ -30,24 +30,24 @@ const POWERS: (f64, f64) = (-3.0, 4.0);
 /// Rounds over the exits at most, for one price; most settle in two or three.
 const ROUNDS: usize = 10;
 
-/// What every exit answers where it carries this share.
+/// What every exit predictions where it carries this share.
 #[derive(Debug, Clone, Copy)]
 pub struct Carried<'a> {
     carry: f32,
-    answers: &'a Predictions,
+    predictions: &'a Predictions,
 }
 
 impl<'a> Carried<'a> {
-    /// The answers of each share.
-    pub fn of(carries: &[f32], answers: &'a [Predictions]) -> Vec<Self> {
-        let carried = |(&carry, answers)| Self { carry, answers };
-        carries.iter().zip(answers).map(carried).collect()
+    /// The predictions of each share.
+    pub fn of(carries: &[f32], predictions: &'a [Predictions]) -> Vec<Self> {
+        let carried = |(&carry, predictions)| Self { carry, predictions };
+        carries.iter().zip(predictions).map(carried).collect()
     }
 
     /// Ways to leave, and what comes of each.
     fn tried(self, macs: &ExitMacs) -> Vec<(Leaving, Outcome)> {
         let leaving = |thresholds| Leaving { carry: self.carry, thresholds };
-        let search = Search::new(self.answers, macs);
+        let search = Search::new(self.predictions, macs);
         search.tried().map(|(thresholds, outcome)| (leaving(thresholds), outcome)).collect()
     }
 }
@@ -57,7 +57,7 @@ impl<'a> Carried<'a> {
 /// is of exits that answer each by itself.
 pub fn within_points(carried: &[Carried], macs: &ExitMacs, points: f64) -> Leaving {
     let Some(alone) = carried.first() else { return Leaving::default() };
-    let search = Search::new(alone.answers, macs);
+    let search = Search::new(alone.predictions, macs);
     let never = search.never();
     let deepest = search.outcome(&never).top1;
     // A rounding error is no lost image.
@@ -96,11 +96,11 @@ fn tried(carried: &[Carried], macs: &ExitMacs) -> Vec<(Leaving, Outcome)> {
     carried.par_iter().flat_map_iter(|carried| carried.tried(macs)).collect()
 }
 
-/// Thresholds at one price after another. At each, wrong answers and multiply-accumulates are one sum,
+/// Thresholds at one price after another. At each, wrong predictions and multiply-accumulates are one sum,
 /// and exit by exit the threshold that makes it least is found while the others stay. What lies between
 /// two neighbouring prices is not seen: with thousands of images, a few of them.
 struct Search<'a> {
-    answers: &'a Predictions,
+    predictions: &'a Predictions,
     cascade: &'a [u64],
     /// Of the network without shallow exits.
     deepest_macs: f64,
@@ -109,11 +109,11 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(answers: &'a Predictions, macs: &'a ExitMacs) -> Self {
+    fn new(predictions: &'a Predictions, macs: &'a ExitMacs) -> Self {
         let deepest_macs = macs.alone.last().copied().unwrap_or_default() as f64;
-        let mut search = Self { answers, cascade: &macs.cascade, deepest_macs, order: vec![] };
+        let mut search = Self { predictions, cascade: &macs.cascade, deepest_macs, order: vec![] };
         let by_confidence = |exit: usize| {
-            let mut images: Vec<usize> = (0..answers.images()).collect();
+            let mut images: Vec<usize> = (0..predictions.images()).collect();
             let confidence = |image: usize| search.confidence(exit, image);
             images.sort_by(|&a, &b| confidence(b).total_cmp(&confidence(a)));
             images
@@ -162,7 +162,7 @@ impl<'a> Search<'a> {
     /// The threshold of this exit that makes the sum least while those of the others stay.
     fn best_threshold(&self, exit: usize, others: &Thresholds, price: f64) -> Option<f32> {
         let sum = |exit: usize, image: usize| {
-            let wrong = !self.answers.is_right(exit, image);
+            let wrong = !self.predictions.is_correct(exit, image);
             f64::from(wrong) + price * self.cascade[exit] as f64 / self.deepest_macs
         };
         let (mut best, mut saved_at_best, mut saved) = (None, 0.0, 0.0);
@@ -192,29 +192,29 @@ impl<'a> Search<'a> {
     }
 
     fn outcome(&self, thresholds: &Thresholds) -> Outcome {
-        counted(self.answers, self.cascade, |image| self.leaves_from(0, thresholds, image))
+        counted(self.predictions, self.cascade, |image| self.leaves_from(0, thresholds, image))
     }
 
     fn confidence(&self, exit: usize, image: usize) -> f32 {
-        self.answers.exits[exit][image].opinion.confidence
+        self.predictions.exits[exit][image].prediction.confidence
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evaluation::predictions::Said;
+    use crate::evaluation::predictions::ExitPrediction;
     use sd_infer::Prediction;
 
     /// Images of class 0 by exit: how sure it is, and whether it is right. The deepest comes last.
-    fn answers(exits: &[&[(f32, bool)]]) -> Predictions {
-        let said = |&(confidence, right): &(f32, bool)| Said {
-            opinion: Prediction { class: usize::from(!right), confidence, entropy: 0.0 },
-            rank: 0,
+    fn predictions(exits: &[&[(f32, bool)]]) -> Predictions {
+        let exit = |&(confidence, right): &(f32, bool)| ExitPrediction {
+            prediction: Prediction { class: usize::from(!right), confidence, entropy: 0.0 },
+            rank: usize::from(!right),
             loss: 0.0,
         };
-        let exits: Vec<Vec<Said>> =
-            exits.iter().map(|exit| exit.iter().map(said).collect()).collect();
+        let exits: Vec<Vec<ExitPrediction>> =
+            exits.iter().map(|images| images.iter().map(exit).collect()).collect();
         let labels = vec![0; exits[0].len()];
         // What the ensemble says does not count.
         let ensemble = exits[0].clone();
@@ -222,8 +222,8 @@ mod tests {
     }
 
     /// Exits that answer each by itself.
-    fn alone(answers: &Predictions) -> Vec<Carried<'_>> {
-        Carried::of(&[0.0], std::slice::from_ref(answers))
+    fn alone(predictions: &Predictions) -> Vec<Carried<'_>> {
+        Carried::of(&[0.0], std::slice::from_ref(predictions))
     }
 
     /// A shallow exit and the deepest one.
@@ -237,8 +237,8 @@ mod tests {
         let deepest = [true, true, false, true, true].map(|right| (1.0, right));
         // Losses add up to 0, 1, 0, 1, 2 images in the order of confidence.
         for (points, expected) in [(0.0, 0.7), (40.0, 0.5)] {
-            let answers = answers(&[&exit, &deepest]);
-            let chosen = within_points(&alone(&answers), &two_exits(), points);
+            let predictions = predictions(&[&exit, &deepest]);
+            let chosen = within_points(&alone(&predictions), &two_exits(), points);
             assert_eq!(chosen.thresholds, [Some(expected)], "{points}");
         }
     }
@@ -246,15 +246,15 @@ mod tests {
     #[test]
     fn equally_confident_images_leave_together_or_not_at_all() {
         let exit = [(0.5, true), (0.5, false)];
-        let answers = answers(&[&exit, &[(1.0, true); 2]]);
-        assert_eq!(within_points(&alone(&answers), &two_exits(), 0.0).thresholds, [None]);
+        let predictions = predictions(&[&exit, &[(1.0, true); 2]]);
+        assert_eq!(within_points(&alone(&predictions), &two_exits(), 0.0).thresholds, [None]);
     }
 
     #[test]
     fn a_budget_takes_the_most_accurate_thresholds_within_it() {
         let exit = [(0.9, true), (0.8, false), (0.4, false)];
-        let answers = answers(&[&exit, &[(1.0, true); 3]]);
-        let chosen = |percent| within_budget(&alone(&answers), &two_exits(), percent);
+        let predictions = predictions(&[&exit, &[(1.0, true); 3]]);
+        let chosen = |percent| within_budget(&alone(&predictions), &two_exits(), percent);
         let thresholds = |percent| chosen(percent).unwrap().thresholds;
         assert_eq!(thresholds(80.0), [Some(0.9)], "two thirds of the images go on: 80");
         assert_eq!(thresholds(20.0), [Some(0.4)]);
@@ -268,8 +268,8 @@ mod tests {
         let first = [(0.9, true), (0.2, false), (0.1, false)];
         let second = [(0.95, false), (0.6, true), (0.3, false)];
         // The first image is gone before the second exit could lose it.
-        let answers = answers(&[&first, &second, &[(1.0, true); 3]]);
-        let chosen = within_points(&alone(&answers), &macs, 0.0);
+        let predictions = predictions(&[&first, &second, &[(1.0, true); 3]]);
+        let chosen = within_points(&alone(&predictions), &macs, 0.0);
         assert_eq!(chosen.thresholds, [Some(0.9), Some(0.6)]);
     }
 
@@ -278,25 +278,25 @@ mod tests {
         let macs = ExitMacs { alone: vec![40, 60, 100], cascade: vec![40, 65, 110] };
         let first = [(0.9, false), (0.8, false), (0.7, true), (0.6, false)];
         let second = [(0.5, true), (0.4, true), (0.3, true), (0.2, false)];
-        let answers = answers(&[&first, &second, &[(1.0, true); 4]]);
+        let predictions = predictions(&[&first, &second, &[(1.0, true); 4]]);
         // One threshold for both would lose images at the first, whatever it is.
-        let chosen = within_budget(&alone(&answers), &macs, 80.0).unwrap();
+        let chosen = within_budget(&alone(&predictions), &macs, 80.0).unwrap();
         assert_eq!(chosen.thresholds, [None, Some(0.3)]);
     }
 
     #[test]
     fn what_exits_carry_on_is_chosen_with_the_thresholds_and_held_to_the_deepest_exit_by_itself() {
         let right = |rights: [bool; 4]| rights.map(|right| (0.5, right));
-        let by_itself = answers(&[&right([true, false, false, false]), &right([true; 4])]);
-        let carried = answers(&[&right([true, true, true, false]), &right([true; 4])]);
+        let by_itself = predictions(&[&right([true, false, false, false]), &right([true; 4])]);
+        let carried = predictions(&[&right([true, true, true, false]), &right([true; 4])]);
         let both = [by_itself, carried];
         let both = Carried::of(&[0.0, 0.5], &both);
         let all_leave = Leaving { carry: 0.5, thresholds: vec![Some(0.5)] };
         assert_eq!(within_budget(&both, &two_exits(), 50.0).unwrap(), all_leave);
         assert_eq!(within_points(&both, &two_exits(), 25.0), all_leave);
         // A memory that misleads the deepest exit does not lower what it is held to.
-        let misled = answers(&[&right([false; 4]), &right([false; 4])]);
-        let both = [both[0].answers.clone(), misled];
+        let misled = predictions(&[&right([false; 4]), &right([false; 4])]);
+        let both = [both[0].predictions.clone(), misled];
         let both = Carried::of(&[0.0, 0.5], &both);
         assert_eq!(within_points(&both, &two_exits(), 0.0).carry, 0.0);
     }

@@ -72,17 +72,24 @@ impl<'a> Book<'a> {
                 Value::Null => String::new(),
                 default => format!("`{}`", toml(default)),
             };
-            let meaning = in_cell(value["description"].as_str().unwrap_or_default());
+            let meaning = in_cell(self.description(value));
             let _ = writeln!(text, "| `{key}` | {kind} | {absent} | {meaning} |");
         }
+    }
+
+    /// The description of a value, or else of the definition that it refers to.
+    fn description(&self, value: &'a Value) -> &'a str {
+        let own = value["description"].as_str();
+        let referred = || Some(first_paragraph(self.resolved(value)["description"].as_str()?));
+        own.or_else(referred).unwrap_or_default()
     }
 
     /// A list of the choices, and the keys of each that has some.
     fn choices(&mut self, text: &mut String, path: &str, choices: Vec<Choice<'a>>) {
         text.push_str("\n| choice | |\n| --- | --- |\n");
         for choice in &choices {
-            let values = choice.values.map(|values| self.resolved(values));
-            let of_values = || values.and_then(|values| values["description"].as_str());
+            let of_values =
+                || choice.values.map(|values| first_paragraph(self.description(values)));
             let meaning = in_cell(choice.description.or_else(of_values).unwrap_or_default());
             let _ = match choice.values {
                 None => writeln!(text, "| `\"{}\"` | {meaning} |", choice.name),
@@ -97,12 +104,16 @@ impl<'a> Book<'a> {
                     true => write!(text, "\n`{path}` has no keys.\n"),
                     false => write!(text, "\n`{path}`:\n"),
                 };
+                let description = object["description"].as_str().unwrap_or_default();
+                if let Some((_, details)) = description.split_once("\n\n") {
+                    let _ = write!(text, "\n{details}\n");
+                }
                 self.keys(text, &path, object);
             }
         }
     }
 
-    /// What may stand as a value, with a link to where it is described.
+    /// The kind of a value, with a link to its description.
     fn kind(&mut self, path: &str, value: &'a Value) -> String {
         if let Some(name) = reference_of(value) {
             if !self.described.contains_key(name) {
@@ -170,6 +181,10 @@ fn choices(definition: &Value) -> Option<Vec<Choice<'_>>> {
 fn reference_of(value: &Value) -> Option<&str> {
     let inner = value["allOf"].get(0).unwrap_or(value);
     inner["$ref"].as_str()?.strip_prefix("#/definitions/")
+}
+
+fn first_paragraph(text: &str) -> &str {
+    text.split("\n\n").next().unwrap_or_default()
 }
 
 fn in_cell(text: &str) -> String {

@@ -1,12 +1,12 @@
-//! How PyTorch can be run, and which ways may be its fastest.
+//! Options of PyTorch, and the search for the fastest ones.
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What PyTorch does with a network before it runs.
+/// Execution mode of PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Mode {
-    /// Nothing
+    /// Eager execution
     Eager,
     /// `torch.compile`
     Compile,
@@ -21,16 +21,16 @@ impl Mode {
     }
 }
 
-/// A way to run PyTorch, as arguments of the scripts.
+/// Options of the PyTorch scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Setting {
+pub struct PyTorchOptions {
     pub mode: Mode,
     pub precision: &'static str,
     pub layout: &'static str,
 }
 
-impl Setting {
-    /// Every way of this mode.
+impl PyTorchOptions {
+    /// All options of a mode.
     pub fn all_of(mode: Mode) -> impl Iterator<Item = Self> {
         let layouts = move |precision| {
             ["nchw", "channels_last"].map(move |layout| Self { mode, precision, layout })
@@ -43,33 +43,32 @@ impl Setting {
     }
 }
 
-/// What a first look on small batches may be wrong by: a setting within this factor of the fastest
-/// is measured properly.
+/// Options within this factor of the fastest in a short probe are measured in full.
 const MARGIN: f64 = 1.5;
 
-/// The settings that were fastest or nearly so at something: a step counts as a whole, an
-/// inference by each exit and batch.
-pub fn contenders(probes: &[(Setting, Value)]) -> Vec<Setting> {
-    let mut times = BTreeMap::<(String, u64), Vec<(f64, Setting)>>::new();
-    for (setting, record) in probes {
+/// Options that were the fastest, or nearly, at a whole step, or at the inference of some exit and
+/// batch size.
+pub fn candidates(probes: &[(PyTorchOptions, Value)]) -> Vec<PyTorchOptions> {
+    let mut times = BTreeMap::<(String, u64), Vec<(f64, PyTorchOptions)>>::new();
+    for (options, record) in probes {
         for measurement in record["measurements"].as_array().into_iter().flatten() {
             let part = measurement["part"].as_str().unwrap_or_default();
             let whole = record["subject"] != "step" || part == "step";
             let Some(seconds) = fastest(measurement).filter(|_| whole) else { continue };
             let batch = measurement["batch"].as_u64().unwrap_or_default();
-            times.entry((part.to_owned(), batch)).or_default().push((seconds, *setting));
+            times.entry((part.to_owned(), batch)).or_default().push((seconds, *options));
         }
     }
-    let mut settings = BTreeSet::new();
+    let mut fastest_options = BTreeSet::new();
     for times in times.into_values() {
         let least = times.iter().map(|(seconds, _)| *seconds).fold(f64::INFINITY, f64::min);
         let near = times.into_iter().filter(|(seconds, _)| *seconds <= MARGIN * least);
-        settings.extend(near.map(|(_, setting)| setting));
+        fastest_options.extend(near.map(|(_, options)| options));
     }
-    settings.into_iter().collect()
+    fastest_options.into_iter().collect()
 }
 
-/// Of so few repetitions, the fastest says more than their median.
+/// The minimum, which with few repetitions varies less than the median.
 fn fastest(measurement: &Value) -> Option<f64> {
     let seconds = measurement["timing"]["raw_seconds"].as_array()?;
     seconds.iter().filter_map(Value::as_f64).min_by(f64::total_cmp)
@@ -87,23 +86,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_nearly_the_fastest_at_something_is_a_contender_once() {
-        let settings: Vec<Setting> = Setting::all_of(Mode::Eager).collect();
-        assert_eq!(settings.len(), 4);
+    fn each_nearly_fastest_option_is_a_candidate_once() {
+        let options: Vec<PyTorchOptions> = PyTorchOptions::all_of(Mode::Eager).collect();
+        assert_eq!(options.len(), 4);
         let probes = |subject| {
             vec![
-                (settings[0], probe(subject, &[("step", 2.0), ("forward", 0.5)])),
-                (settings[1], probe(subject, &[("step", 1.0), ("forward", 0.8)])),
-                (settings[2], probe(subject, &[("step", 1.4), ("forward", 3.0)])),
-                (settings[3], probe(subject, &[("step", 9.0), ("forward", 9.0)])),
+                (options[0], probe(subject, &[("step", 2.0), ("forward", 0.5)])),
+                (options[1], probe(subject, &[("step", 1.0), ("forward", 0.8)])),
+                (options[2], probe(subject, &[("step", 1.4), ("forward", 3.0)])),
+                (options[3], probe(subject, &[("step", 9.0), ("forward", 9.0)])),
             ]
         };
-        let sorted = |mut settings: Vec<Setting>| {
-            settings.sort();
-            settings
+        let sorted = |mut options: Vec<PyTorchOptions>| {
+            options.sort();
+            options
         };
-        assert_eq!(contenders(&probes("step")), sorted(vec![settings[1], settings[2]]));
-        assert_eq!(contenders(&probes("infer")), sorted(settings[..3].to_vec()));
-        assert!(contenders(&[]).is_empty());
+        assert_eq!(candidates(&probes("step")), sorted(vec![options[1], options[2]]));
+        assert_eq!(candidates(&probes("infer")), sorted(options[..3].to_vec()));
+        assert!(candidates(&[]).is_empty());
     }
 }

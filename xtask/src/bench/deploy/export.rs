@@ -1,0 +1,127 @@
+//! Exported files of a run, with their sizes and accuracies.
+
+use super::programs::Programs;
+use super::{DeployArgs, name};
+use crate::bench::document;
+use crate::run;
+use anyhow::{Context, Result};
+use sd_cli::Engine;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// An exported file, or the folder of a staged network.
+#[derive(Debug)]
+pub struct Exported {
+    pub name: String,
+    pub path: PathBuf,
+    /// Form of its 8-bit convolutions.
+    int8: Option<&'static str>,
+}
+
+impl Exported {
+    /// The engines that compute this form as intended.
+    pub fn engines(&self, args: &DeployArgs) -> impl Iterator<Item = Engine> {
+        let int8 = self.int8;
+        args.engines.iter().copied().filter(move |&engine| match int8 {
+            None => true,
+            Some("qdq") => engine == Engine::Ort,
+            Some(_) => engine != Engine::Ort,
+        })
+    }
+
+    /// Whether an engine may lack support: no engine runs every 8-bit convolution, and the native one
+    /// does not run every network.
+    pub fn may_be_unsupported(&self, engine: Engine) -> bool {
+        self.int8.is_some() || engine == Engine::Native
+    }
+
+    fn bytes(&self) -> Result<u64> {
+        if !self.path.is_dir() {
+            return Ok(fs::metadata(&self.path)?.len());
+        }
+        fs::read_dir(&self.path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+    }
+}
+
+/// Exports every exit, and the staged network if there are several exits, each in `f32` and in both
+/// 8-bit forms. Returns the files, and their sizes and test accuracies.
+pub fn export(
+    args: &DeployArgs,
+    programs: &Programs,
+    run: &Path,
+    folder: &Path,
+) -> Result<(Vec<Exported>, Vec<Value>)> {
+    let config = run.join("config.toml");
+    let counted = document(Command::new(&programs.sd_train).args(["count", "--json"]).arg(config))?;
+    let exits = counted[0]["exits"].as_array().context("`count` printed no exits")?;
+    let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
+    for name in exits.iter().filter_map(|exit| exit["name"].as_str()) {
+        kinds.push((name, vec!["--exit", name]));
+    }
+    if kinds.len() > 1 {
+        kinds.push(("staged", vec!["--staged"]));
+        kinds.push(("half", vec!["--staged", "--budget", "50"]));
+    }
+    let (mut files, mut models) = (Vec::new(), Vec::new());
+    for (kind, arguments) in &kinds {
+        for int8 in [None, Some("qdq"), Some("convinteger")] {
+            let name = int8.map_or_else(|| (*kind).to_owned(), |form| format!("{kind}-{form}"));
+            let staged = arguments.contains(&"--staged");
+            let path = folder.join(if staged { name.clone() } else { format!("{name}.onnx") });
+            let mut command = Command::new(&programs.sd_train);
+            command.arg("export").arg(run).args(arguments).arg("--out").arg(&path);
+            command.arg("--data-dir").arg(&args.data_dir);
+            if let Some(form) = int8 {
+                command.args(["--int8", form]);
+            }
+            run::finish(&mut command)?;
+            let exported = Exported { name, path, int8 };
+            match score(args, programs, run, &exported)? {
+                Some(model) => {
+                    models.push(model);
+                    files.push(exported);
+                }
+                None => eprintln!("{}: no engine supports it", exported.name),
+            }
+        }
+    }
+    Ok((files, models))
+}
+
+/// Size and test accuracy: of the deepest exit in every intended engine, of the others in the first
+/// that supports the file. Returns `None` if no engine does.
+fn score(
+    args: &DeployArgs,
+    programs: &Programs,
+    run: &Path,
+    exported: &Exported,
+) -> Result<Option<Value>> {
+    let wanted = if exported.name.starts_with("deepest") { args.engines.len() } else { 1 };
+    let (mut top1, mut macs_share) = (serde_json::Map::new(), None);
+    for engine in exported.engines(args) {
+        if top1.len() == wanted {
+            break;
+        }
+        let mut eval = Command::new(&programs.sd_train);
+        eval.arg("eval").arg(run).arg("--onnx").arg(&exported.path).arg("--json");
+        eval.args(["--engine", &name(engine)]).arg("--data-dir").arg(&args.data_dir);
+        let score = match document(&mut eval) {
+            Err(error) if exported.may_be_unsupported(engine) => {
+                eprintln!("{} in {}: {error:#}", exported.name, name(engine));
+                continue;
+            }
+            score => score?,
+        };
+        top1.insert(name(engine), score["top1"].clone());
+        macs_share = Some(score["macs_share"].clone());
+    }
+    let Some(macs_share) = macs_share else { return Ok(None) };
+    Ok(Some(json!({
+        "name": exported.name,
+        "bytes": exported.bytes()?,
+        "top1": top1,
+        "macs_share": macs_share,
+    })))
+}
