@@ -41,7 +41,7 @@ pub fn write_report(runs: &[Run], out: &Path) -> Result<ReportFiles> {
     let mut figures = Vec::new();
     for figure in document.figures() {
         let path = figures_folder.join(figure.file_name());
-        run_folder::write_atomic(&path, figure.on_card().as_bytes())?;
+        run_folder::write_atomic(&path, figure.with_background().as_bytes())?;
         figures.push(path);
     }
     let files = ReportFiles {

@@ -64,6 +64,15 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
     assert!(folder.path().join("parts/report.html").is_file());
 
+    let record = std::fs::read(folder.path().join("parts/summary.json")).unwrap();
+    let record: sd_report::RunRecord = serde_json::from_slice(&record).unwrap();
+    let model = record.model_summary.unwrap();
+    assert_eq!((model.backbone.family.as_str(), model.backbone.depth), ("vgg", Some(11)));
+    assert_eq!(model.backbone.convolutions[0].values["groups"].as_integer(), Some(8));
+    assert_eq!(model.exits.unwrap().after, [2, 4]);
+    let objective = record.objective_summary.unwrap();
+    assert!(objective.distils && objective.alpha == Some(0.3) && objective.mixing.is_none());
+
     let eval = ["eval", "parts", "--json", "--device", "cpu", "--threads", "1"];
     let output = sd_train(folder.path(), &eval).unwrap().stdout;
     let scores: sd_report::SplitScore = serde_json::from_slice(&output).unwrap();

@@ -15,7 +15,7 @@ pub(super) const WIDTH: f64 = 480.0;
 pub(super) const UNITS: f64 = 8.0;
 
 /// A result of drawing.
-pub(super) type Painted = std::result::Result<(), Box<dyn std::error::Error>>;
+pub(super) type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// A position in pixels.
 type Point = (f64, f64);
@@ -38,7 +38,7 @@ impl Figure {
     }
 
     /// Returns the SVG on a white background, readable on any page.
-    pub fn on_card(&self) -> String {
+    pub fn with_background(&self) -> String {
         let background = "<rect width=\"100%\" height=\"100%\" fill=\"#FFFFFF\"/>";
         match self.svg.split_once('>') {
             Some((head, rest)) => format!("{head}>\n{background}{rest}"),
@@ -75,7 +75,7 @@ pub(super) fn figure(
     name: &str,
     caption: &str,
     height: f64,
-    paint: impl FnOnce(&Canvas) -> Painted,
+    paint: impl FnOnce(&Canvas) -> DrawResult,
 ) -> Result<Figure> {
     let mut svg = String::new();
     let size = ((WIDTH * UNITS) as u32, (height * UNITS) as u32);
@@ -89,7 +89,13 @@ pub(super) fn figure(
 }
 
 impl Canvas<'_> {
-    pub(super) fn text(&self, words: &str, colour: RGBColor, at: Point, anchor: Anchor) -> Painted {
+    pub(super) fn text(
+        &self,
+        words: &str,
+        colour: RGBColor,
+        at: Point,
+        anchor: Anchor,
+    ) -> DrawResult {
         let (h, v) = match anchor {
             Anchor::End => (HPos::Right, VPos::Center),
             Anchor::Start | Anchor::Down => (HPos::Left, VPos::Center),
@@ -105,7 +111,7 @@ impl Canvas<'_> {
         Ok(self.root.draw_text(words, &style, units(at))?)
     }
 
-    pub(super) fn segment(&self, points: &[Point], colour: RGBColor, thick: f64) -> Painted {
+    pub(super) fn segment(&self, points: &[Point], colour: RGBColor, thick: f64) -> DrawResult {
         let points: Vec<_> = points.iter().copied().map(units).collect();
         Ok(self.root.draw(&PathElement::new(points, stroke(colour, thick)))?)
     }
@@ -117,23 +123,29 @@ impl Canvas<'_> {
         [dash, gap]: [f64; 2],
         colour: RGBColor,
         thick: f64,
-    ) -> Painted {
+    ) -> DrawResult {
         let points: Vec<_> = points.iter().copied().map(units).collect();
         let (dash, gap) = ((dash * UNITS) as u32, (gap * UNITS) as u32);
         Ok(self.root.draw(&DashedPathElement::new(points, dash, gap, stroke(colour, thick)))?)
     }
 
-    pub(super) fn dot(&self, at: Point, colour: RGBColor, radius: f64) -> Painted {
+    pub(super) fn dot(&self, at: Point, colour: RGBColor, radius: f64) -> DrawResult {
         Ok(self.root.draw(&Circle::new(units(at), (radius * UNITS) as i32, colour.filled()))?)
     }
 
-    pub(super) fn ring(&self, at: Point, colour: RGBColor, radius: f64, thick: f64) -> Painted {
+    pub(super) fn ring(&self, at: Point, colour: RGBColor, radius: f64, thick: f64) -> DrawResult {
         let radius = (radius * UNITS) as i32;
         Ok(self.root.draw(&Circle::new(units(at), radius, stroke(colour, thick)))?)
     }
 
     /// A filled rectangle between two corners; `opacity` from 0 to 1.
-    pub(super) fn area(&self, from: Point, to: Point, colour: RGBColor, opacity: f64) -> Painted {
+    pub(super) fn area(
+        &self,
+        from: Point,
+        to: Point,
+        colour: RGBColor,
+        opacity: f64,
+    ) -> DrawResult {
         let corners = [units(from), units(to)];
         Ok(self.root.draw(&Rectangle::new(corners, colour.mix(opacity).filled()))?)
     }

@@ -1,6 +1,6 @@
 //! Confusion matrices as heat maps: correct predictions in the first colour, mistakes in the second.
 
-use super::canvas::{self, Anchor, Canvas, Figure, Painted, WIDTH};
+use super::canvas::{self, Anchor, Canvas, DrawResult, Figure, WIDTH};
 use super::palette::PALETTE;
 use super::text;
 use crate::error::Result;
@@ -51,7 +51,7 @@ pub(crate) fn draw(
 /// The labelled classes with their labels.
 fn ticks(classes: &[String]) -> Vec<(usize, String)> {
     if classes.len() <= NAMED {
-        let short = |name: &String| text::cut_to(name, LETTERS);
+        let short = |name: &String| text::truncate_to(name, LETTERS);
         return classes.iter().map(short).enumerate().collect();
     }
     let step = if classes.len() > 100 { 20 } else { 10 };
@@ -66,7 +66,7 @@ struct Map {
 }
 
 impl Map {
-    fn cell(&self, canvas: &Canvas, label: usize, class: usize, share: f64) -> Painted {
+    fn cell(&self, canvas: &Canvas, label: usize, class: usize, share: f64) -> DrawResult {
         let at =
             |row: f64, column: f64| (self.left + column * self.cell, self.top + row * self.cell);
         let (row, column) = (label as f64, class as f64);
@@ -83,7 +83,7 @@ impl Map {
         canvas.text(&percent.to_string(), ink, at(row + 0.5, column + 0.5), Anchor::Middle)
     }
 
-    fn frame(&self, canvas: &Canvas) -> Painted {
+    fn frame(&self, canvas: &Canvas) -> DrawResult {
         let (right, bottom) = (self.left + self.side, self.top + self.side);
         let corners = [
             (self.left, self.top),

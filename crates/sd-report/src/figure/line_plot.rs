@@ -3,9 +3,9 @@
 use plotters::style::RGBColor;
 
 use super::axis::{Axis, Range, Ticks};
-use super::canvas::{self, Anchor, Canvas, Figure, Painted, WIDTH};
+use super::canvas::{self, Anchor, Canvas, DrawResult, Figure, WIDTH};
 use super::palette::PALETTE;
-use super::text::{NAME_GAP, apart, cut, width};
+use super::text::{NAME_GAP, spread_out, truncate, width};
 use crate::error::Result;
 
 /// Minimum height in CSS pixels.
@@ -106,7 +106,7 @@ impl Plot {
         x: &Axis,
         y: &Axis,
         frame: &Frame,
-    ) -> Painted {
+    ) -> DrawResult {
         for &tick in &y.ticks {
             let at = frame.y(y, tick);
             canvas.segment(&[(frame.left, at), (frame.right, at)], PALETTE.grid(), 1.0)?;
@@ -144,7 +144,7 @@ impl Plot {
             line.paint(canvas, |point| frame.at(x, y, point))?;
         }
         let ends: Vec<_> = lines.iter().map(|line| frame.y(y, line.end.1)).collect();
-        for (line, at) in lines.iter().zip(apart(&ends, NAME_GAP, frame.top, frame.bottom)) {
+        for (line, at) in lines.iter().zip(spread_out(&ends, NAME_GAP, frame.top, frame.bottom)) {
             canvas.text(&line.name, line.colour, (frame.right + 8.0, at), Anchor::Start)?;
         }
         Ok(())
@@ -205,7 +205,7 @@ impl Drawn {
             .collect();
         let end = *runs.last()?.last()?;
         let (colour, stroke) = (PALETTE.series(index), Stroke::after(index / PALETTE.len()));
-        let name = format!("{}{}", stroke.prefix(), cut(&line.name));
+        let name = format!("{}{}", stroke.prefix(), truncate(&line.name));
         let alone = runs.iter().filter(|run| run.len() == 1).flatten();
         let alone = alone.filter(|point| !line.dots.contains(point));
         let dots = line.dots.iter().chain(alone).copied().collect();
@@ -213,7 +213,7 @@ impl Drawn {
     }
 
     /// Draws the line; `place` maps a point to pixels.
-    fn paint(&self, canvas: &Canvas, place: impl Fn((f64, f64)) -> (f64, f64)) -> Painted {
+    fn paint(&self, canvas: &Canvas, place: impl Fn((f64, f64)) -> (f64, f64)) -> DrawResult {
         for &dot in &self.dots {
             match self.stroke {
                 Stroke::Solid => canvas.dot(place(dot), self.colour, 3.5)?,
@@ -280,7 +280,7 @@ mod tests {
         assert!(figure.svg.starts_with("<svg width=\"480\" height=\"280\""), "{}", figure.svg);
         assert!(figure.svg.contains("exit &lt;1&gt;"));
         assert!(figure.svg.contains("aria-label=\"A &quot;caption&quot; &lt;b>\""));
-        assert!(figure.on_card().contains("fill=\"#FFFFFF\""));
+        assert!(figure.with_background().contains("fill=\"#FFFFFF\""));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reliability diagrams, a small one for each exit (DeGroot and Fienberg 1983), drawn as in Guo et
 //! al. 2017, figure 1.
 
-use super::canvas::{self, Anchor, Canvas, Figure, Painted, WIDTH};
+use super::canvas::{self, Anchor, Canvas, DrawResult, Figure, WIDTH};
 use super::palette::PALETTE;
 use crate::error::Result;
 use crate::evaluation::Bin;
@@ -59,7 +59,7 @@ impl Panel<'_> {
         canvas: &Canvas,
         corner: (f64, f64),
         colour: plotters::style::RGBColor,
-    ) -> Painted {
+    ) -> DrawResult {
         let at = |x: f64, y: f64| (corner.0 + x * SIDE, corner.1 + (1.0 - y) * SIDE);
         let middle = (corner.0 + SIDE / 2.0, corner.1 - 10.0);
         canvas.text(&self.title, colour, middle, Anchor::Middle)?;

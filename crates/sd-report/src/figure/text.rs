@@ -12,12 +12,12 @@ pub(super) fn width(text: &str) -> f64 {
 }
 
 /// The name, truncated to the maximum length.
-pub(super) fn cut(name: &str) -> String {
-    cut_to(name, LONGEST_NAME)
+pub(super) fn truncate(name: &str) -> String {
+    truncate_to(name, LONGEST_NAME)
 }
 
 /// The name, truncated to this many characters.
-pub(super) fn cut_to(name: &str, letters: usize) -> String {
+pub(super) fn truncate_to(name: &str, letters: usize) -> String {
     if name.chars().count() <= letters {
         return name.to_owned();
     }
@@ -26,7 +26,7 @@ pub(super) fn cut_to(name: &str, letters: usize) -> String {
 
 /// Moves positions apart that are closer than `gap`, keeping their order and, if possible, staying
 /// within `top..=bottom`.
-pub(super) fn apart(wanted: &[f64], gap: f64, top: f64, bottom: f64) -> Vec<f64> {
+pub(super) fn spread_out(wanted: &[f64], gap: f64, top: f64, bottom: f64) -> Vec<f64> {
     let mut order: Vec<_> = (0..wanted.len()).collect();
     order.sort_by(|&a, &b| wanted[a].total_cmp(&wanted[b]));
     let gap = gap.min((bottom - top) / wanted.len().max(1) as f64);
@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn labels_are_moved_apart_and_stay_inside() {
-        assert_eq!(apart(&[50.0, 10.0, 51.0], 15.0, 0.0, 100.0), [50.0, 10.0, 65.0]);
-        assert_eq!(apart(&[99.0, 98.0], 15.0, 0.0, 100.0), [100.0, 85.0]);
+        assert_eq!(spread_out(&[50.0, 10.0, 51.0], 15.0, 0.0, 100.0), [50.0, 10.0, 65.0]);
+        assert_eq!(spread_out(&[99.0, 98.0], 15.0, 0.0, 100.0), [100.0, 85.0]);
     }
 }

@@ -14,7 +14,7 @@ use crate::stats::mean;
 pub(super) const SECTION: Section =
     Section { id: "deploy-choice", title: "The exit to deploy", build };
 
-/// A compressed network has at most this fraction (one over it) of the dense original's parameters.
+/// Minimum ratio of the dense original's parameters to those of a compressed network.
 const COMPRESSION: u64 = 5;
 
 const EXPLANATION: &str = "For each network, the exit with the highest validation accuracy after the last \

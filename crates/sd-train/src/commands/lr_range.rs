@@ -75,7 +75,7 @@ pub fn lr_range(args: &LrRangeArgs) -> Result<()> {
     write_json_atomic(folder.join("lr-range.json"), &found)?;
     write_atomic(folder.join("lr-range.csv"), found.csv().as_bytes())?;
     if let Some(figure) = found.plot().draw()? {
-        write_atomic(folder.join(figure.file_name()), figure.on_card().as_bytes())?;
+        write_atomic(folder.join(figure.file_name()), figure.with_background().as_bytes())?;
     }
     print(format!("{found}\n{}", folder.join("lr-range.svg").display()))
 }
