@@ -27,11 +27,6 @@ impl Timing {
         stats::mean(&self.raw_seconds)
     }
 
-    /// Returns the sample standard deviation in seconds; `None` for fewer than two repetitions.
-    pub fn deviation(&self) -> Option<f64> {
-        stats::deviation(&self.raw_seconds)
-    }
-
     /// Returns a quantile in seconds, see [`stats::quantile`].
     pub fn quantile(&self, p: f64) -> Option<f64> {
         stats::quantile(&self.raw_seconds, p)
