@@ -65,6 +65,8 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     let write = || {
         let mut file = AtomicWriteFile::open(path)?;
         file.write_all(bytes)?;
+        // If the sync within `commit` failed, the temporary file would stay.
+        file.sync_all()?;
         file.commit()
     };
     write().map_err(Error::io(path))
