@@ -1,71 +1,205 @@
-//! Tables quoted in documents match the records in this repository.
+//! Tables and figures of the documentation agree with the records in this repository.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sd_report::document::Element;
+use sd_report::figure::{Line, Mark, Plot, Range, Ticks};
 use sd_report::format::markdown;
 use sd_report::report;
+use sd_report::stats::mean;
 use sd_report::{Result, Run};
 
-/// Documents with quoted tables.
-const DOCUMENTS: [&str; 3] = [
-    "README.md",
+/// Documents with tables that a report printed.
+const PRINTED: [&str; 2] = [
     "docs/results/2026-11-25-2-core-avx512/README.md",
     "docs/results/2026-11-25-2-core-avx512/ablations.md",
 ];
-/// Start of the comment before a quoted table: the command that prints it, with folders of the
-/// repository.
-const START: &str = "<!-- cargo xtask report ";
+/// Documents with shorter tables, made by hand.
+const SHORTENED: [&str; 2] = ["README.md", "docs/results.md"];
+/// Comment before a printed table: the command, with folders of the repository.
+const PRINTED_START: &str = "<!-- cargo xtask report ";
+/// Comment before a shortened table: the command that prints its rows, among others.
+const SHORTENED_START: &str = "<!-- rows of: cargo xtask report ";
 const END: &str = "<!-- end -->";
-/// If set, the documents are rewritten instead of checked.
+const FIGURE: &str = "docs/results/figures/accuracy-against-parameters.svg";
+/// Set, the printed tables and the figure are written instead of checked.
 const WRITE: &str = "SD_WRITE_QUOTES";
 const TEST: &str = "cargo xtask test --test quoted";
 
 #[test]
-fn quoted_tables_are_what_their_commands_print() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let write = std::env::var_os(WRITE).is_some();
-    let mut quotes = 0;
-    for document in DOCUMENTS {
+fn printed_tables_are_what_their_commands_print() {
+    let root = root();
+    let mut tables = 0;
+    for document in PRINTED {
         let path = root.join(document);
         let text = fs::read_to_string(&path).unwrap();
         let mut rewritten = String::new();
         let mut rest = text.as_str();
-        while let Some(start) = rest.find(START) {
+        while let Some(start) = rest.find(PRINTED_START) {
             let (before, quote) = rest.split_at(start);
             let (command, quote) = quote.split_once("-->\n").expect("the comment ends its line");
             let (quoted, after) =
                 quote.split_once(END).expect("a quoted table ends with a comment");
-            let printed = printed(&root, command.strip_prefix(START).unwrap_or(command).trim());
-            let printed = format!("{printed}\n");
-            if !write {
+            let elements = elements(&root, command.strip_prefix(PRINTED_START).unwrap_or(command));
+            let printed = format!("{}\n", markdown::render_elements(&elements));
+            if !writes() {
                 assert_eq!(quoted, printed, "{document}: `{WRITE}=1 {TEST}` rewrites it");
             }
             rewritten += &format!("{before}{command}-->\n{printed}{END}");
             rest = after;
-            quotes += 1;
+            tables += 1;
         }
         rewritten += rest;
-        if write {
+        if writes() {
             fs::write(&path, &rewritten).unwrap();
         }
     }
-    assert!(quotes > 0);
+    assert!(tables > 0);
 }
 
-/// The output of the command, which may continue on the next line after a backslash.
-fn printed(root: &Path, arguments: &str) -> String {
+/// All cells of a row but the first, which names it, stand in one row of the report. A row whose
+/// name contains "published" is not checked.
+#[test]
+fn shortened_tables_have_the_numbers_of_the_report() {
+    let root = root();
+    for document in SHORTENED {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        let mut tables = 0;
+        for quote in text.split(SHORTENED_START).skip(1) {
+            let (command, quote) = quote.split_once("-->\n").expect("the comment ends its line");
+            let reported = table_rows(&elements(&root, command));
+            let lines = quote.lines().take_while(|line| line.starts_with('|'));
+            let mut rows = lines.map(|line| line.trim_matches('|').split('|').map(str::trim));
+            let titles: Vec<&str> = rows.next().expect("a header").collect();
+            for row in rows.skip(1) {
+                let cells: Vec<&str> = row.collect();
+                assert_eq!(cells.len(), titles.len(), "{document}: {cells:?}");
+                if cells[0].contains("published") {
+                    continue;
+                }
+                let timed = titles.iter().map(|title| title.starts_with("latency"));
+                let (times, numbers): (Vec<_>, Vec<_>) = cells
+                    .iter()
+                    .zip(timed)
+                    .skip(1)
+                    .filter(|(cell, _)| !cell.is_empty() && **cell != "–")
+                    .partition(|(_, timed)| *timed);
+                let has = |row: &Vec<String>| {
+                    numbers.iter().all(|(cell, _)| row.iter().any(|found| found == *cell))
+                };
+                assert!(!numbers.is_empty() && reported.iter().any(has), "{document}: {cells:?}");
+                if !times.is_empty() {
+                    let (runs, _) = command.split_once("--section").expect("a section");
+                    let latencies =
+                        table_rows(&elements(&root, &format!("{runs}--section latency")));
+                    for (time, _) in times {
+                        let ratio = format!("{time} (");
+                        let is_time = |cell: &String| cell == time || cell.starts_with(&ratio);
+                        assert!(latencies.iter().flatten().any(is_time), "{document}: {time}");
+                    }
+                }
+            }
+            tables += 1;
+        }
+        assert!(tables > 0, "{document}: no table");
+    }
+}
+
+#[test]
+fn the_figure_of_the_readme_shows_the_records() {
+    let root = root();
+    let results = |date: &str, run: &str| {
+        format!("docs/results/{date}/cifar100-cpu/cifar100-vgg11-{run}-seed*")
+    };
+    let line = |name: &str, patterns: &[String], strong| {
+        let folders = patterns.iter().flat_map(|pattern| folders(&root, pattern));
+        let runs: Vec<Run> = folders.map(|folder| Run::open(folder).unwrap()).collect();
+        let mut points: Vec<(f64, f64)> = (0..runs[0].summary.exits.len())
+            .map(|exit| {
+                let top1 = runs.iter().map(|run| run.summary.exits[exit].test_top1.unwrap());
+                let top1 = mean(&top1.collect::<Vec<_>>()).unwrap();
+                (runs[0].summary.exits[exit].params as f64, top1)
+            })
+            .collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Line { name: name.to_owned(), dots: points.clone(), points, strong }
+    };
+    let both = |run: &str| {
+        ["2026-11-25-2-core-avx512", "2026-11-26-2-core-amx"].map(|date| results(date, run))
+    };
+    let compressed = line("compressed VGG11", &both("mixed-eca-light-all-pairs-smoothing"), true);
+    // github.com/chenyaofo/pytorch-cifar-models
+    let published = vec![(815_000.0, 0.7088), (1_480_000.0, 0.7361), (2_350_000.0, 0.7420)];
+    let exit4 = compressed.dots[3];
+    let mark = |name: &str, point, below| Mark { name: name.to_owned(), point, below };
+    let plot = Plot {
+        name: "accuracy-against-parameters".to_owned(),
+        caption: "CIFAR-100 test accuracy against parameters, one point per exit".to_owned(),
+        x_label: "parameters",
+        x: Ticks::Count,
+        y: Ticks::Percent,
+        x_range: Range::Logarithmic,
+        y_from_zero: false,
+        lines: vec![
+            Line {
+                name: "MobileNetV2, published".to_owned(),
+                dots: published.clone(),
+                points: published,
+                strong: false,
+            },
+            line("dense VGG11", &both("dense-plain-smoothing"), false),
+            compressed,
+            line(
+                "separable VGG11",
+                &[results("2026-11-25-2-core-avx512", "separable-light")],
+                false,
+            ),
+        ],
+        marks: vec![
+            mark("exit 4", exit4, true),
+            mark("VGG11, published", (9_800_000.0, 0.7078), false),
+        ],
+    };
+    let svg = plot.draw().unwrap().expect("points").with_background();
+    let path = root.join(FIGURE);
+    if writes() {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, &svg).unwrap();
+    }
+    let drawn = fs::read_to_string(&path).unwrap();
+    assert!(drawn == svg, "{FIGURE}: `{WRITE}=1 {TEST}` draws it rewritten");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn writes() -> bool {
+    std::env::var_os(WRITE).is_some()
+}
+
+/// Returns the section that a command prints; the command may go on in another line after a backslash.
+fn elements(root: &Path, arguments: &str) -> Vec<Element> {
     let (runs, id) = arguments.split_once("--section ").expect("one section is quoted");
     let patterns = runs.split_whitespace().filter(|word| *word != "\\");
     let folders = patterns.flat_map(|pattern| folders(root, pattern));
     let runs = folders.map(Run::open).collect::<Result<Vec<_>>>().unwrap();
-    let section = report::section(id).expect("a section of the report");
+    let section = report::section(id.trim()).expect("a section of the report");
     let elements = (section.build)(&runs).unwrap();
     assert!(!elements.is_empty(), "{arguments}: an empty section");
-    markdown::render_elements(&elements)
+    elements
 }
 
-/// The folders that match `pattern`, which may end in a star.
+fn table_rows(elements: &[Element]) -> Vec<Vec<String>> {
+    let tables = elements.iter().filter_map(|element| match element {
+        Element::Table(table) => Some(&table.rows),
+        _ => None,
+    });
+    tables.flatten().map(|row| row.cells.clone()).collect()
+}
+
+/// Returns the folders that a shell puts in place of `pattern`, whose last character may be a star.
 fn folders(root: &Path, pattern: &str) -> Vec<PathBuf> {
     let Some(start) = pattern.strip_suffix('*') else { return vec![root.join(pattern)] };
     let (parent, start) = start.rsplit_once('/').expect("a folder of docs");
