@@ -62,10 +62,16 @@
 //! # Ok::<(), toml::de::Error>(())
 //! ```
 
-/// Values that tests and tables of costs go through, for one variant.
+/// Values of one variant for tests and tables of costs. If a type has a default, that is its example.
 pub trait Examples: Sized {
     /// At least one value; by convention the first is what the source (paper, code) uses.
     fn examples() -> Vec<Self>;
+}
+
+impl<T: Default> Examples for T {
+    fn examples() -> Vec<Self> {
+        vec![Self::default()]
+    }
 }
 
 /// Writes the enum of a family of variants.

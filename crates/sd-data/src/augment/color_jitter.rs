@@ -15,16 +15,20 @@ use serde::{Deserialize, Serialize};
 ///
 /// <https://arxiv.org/abs/1312.5402>, section 2, as torchvision's `ColorJitter`. The defaults are 0,
 /// no change. For images of one or three channels.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ColorJitterConfig {
     /// At least 0: the factor is between max(0, 1 − `brightness`) and 1 + `brightness`.
+    #[serde(default)]
     pub brightness: f64,
     /// At least 0, likewise.
+    #[serde(default)]
     pub contrast: f64,
     /// At least 0, likewise.
+    #[serde(default)]
     pub saturation: f64,
     /// Between 0 and 0.5: largest rotation of the hue in either direction, in turns.
+    #[serde(default)]
     pub hue: f64,
 }
 
@@ -83,6 +87,9 @@ impl ColorJitterConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NONE: ColorJitterConfig =
+        ColorJitterConfig { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 };
     use crate::random;
     use std::collections::HashSet;
 
@@ -123,7 +130,7 @@ mod tests {
 
     #[test]
     fn zero_is_no_change() {
-        let config = ColorJitterConfig { contrast: 0.5, ..Default::default() };
+        let config = ColorJitterConfig { contrast: 0.5, ..NONE };
         for operations in draws(&config) {
             let changes: Vec<_> = operations.into_iter().flatten().collect();
             assert!(matches!(changes[..], [Operation::Contrast(_)]), "{changes:?}");
@@ -137,15 +144,15 @@ mod tests {
             config.check("data.augment[0]", shape).unwrap_err().to_string()
         };
         assert_eq!(
-            message(ColorJitterConfig { saturation: -0.5, ..Default::default() }),
+            message(ColorJitterConfig { saturation: -0.5, ..NONE }),
             "`data.augment[0].color_jitter.saturation` is -0.5, expected a number of at least 0"
         );
         assert_eq!(
-            message(ColorJitterConfig { brightness: f64::NAN, ..Default::default() }),
+            message(ColorJitterConfig { brightness: f64::NAN, ..NONE }),
             "`data.augment[0].color_jitter.brightness` is NaN, expected a number of at least 0"
         );
         assert_eq!(
-            message(ColorJitterConfig { hue: 0.6, ..Default::default() }),
+            message(ColorJitterConfig { hue: 0.6, ..NONE }),
             "`data.augment[0].color_jitter.hue` is 0.6, expected a number between 0 and 0.5"
         );
     }

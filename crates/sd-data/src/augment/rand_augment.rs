@@ -6,7 +6,6 @@ use crate::random::Stream;
 use crate::{Error, ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// RandAugment: `num_ops` operations, each drawn from 14 and applied at `magnitude`, in a random
@@ -56,12 +55,6 @@ impl Augment for RandAugmentConfig {
             let kind = Kind::RANDOM[random.random_range(0..Kind::RANDOM.len() as u32) as usize];
             canvas.apply(space.operation(kind, self.magnitude, random.random()), self.fill);
         }
-    }
-}
-
-impl Examples for RandAugmentConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

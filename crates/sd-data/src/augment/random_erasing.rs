@@ -6,7 +6,6 @@ use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// Random erasing: sets a rectangle of random size, aspect ratio and position to 0 after
@@ -49,12 +48,6 @@ impl Augment for RandomErasingConfig {
         if let Some(rectangle) = self.draw(random, canvas.shape()) {
             canvas.erase(rectangle);
         }
-    }
-}
-
-impl Examples for RandomErasingConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

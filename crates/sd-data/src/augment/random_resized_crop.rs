@@ -6,7 +6,6 @@ use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// Random crop of random area and aspect ratio, resized to the whole image by bilinear
@@ -42,12 +41,6 @@ impl Augment for RandomResizedCropConfig {
     fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
         let part = self.draw(random, canvas.shape());
         canvas.enlarge(part);
-    }
-}
-
-impl Examples for RandomResizedCropConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -6,7 +6,6 @@ use crate::random::Stream;
 use crate::{ImageShape, Result};
 use rand::RngExt;
 use schemars::JsonSchema;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 /// TrivialAugment: one operation, drawn from 14, of random magnitude and direction. Needs no tuning.
@@ -42,12 +41,6 @@ impl Augment for TrivialAugmentWideConfig {
         let bin = random.random_range(0..self.num_magnitude_bins as u64) as usize;
         let space = Space::wide(self.num_magnitude_bins);
         canvas.apply(space.operation(kind, bin, random.random()), self.fill);
-    }
-}
-
-impl Examples for TrivialAugmentWideConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -51,7 +51,12 @@ fn batches_do_not_depend_on_threads_or_prefetch() {
             fill: 0,
         }),
         AugmentConfig::Flip(FlipConfig { probability: 0.5 }),
-        AugmentConfig::ColorJitter(ColorJitterConfig { contrast: 0.5, ..Default::default() }),
+        AugmentConfig::ColorJitter(ColorJitterConfig {
+            brightness: 0.0,
+            contrast: 0.5,
+            saturation: 0.0,
+            hue: 0.0,
+        }),
         AugmentConfig::RandomErasing(RandomErasingConfig::default()),
         AugmentConfig::Cutout(CutoutConfig { side: 2 }),
     ];

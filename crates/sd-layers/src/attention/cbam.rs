@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -44,12 +43,6 @@ impl Attention for CbamConfig {
 
     fn name(&self) -> &'static str {
         "cbam"
-    }
-}
-
-impl Examples for CbamConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

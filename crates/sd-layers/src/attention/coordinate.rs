@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
@@ -49,12 +48,6 @@ impl Attention for CoordinateConfig {
 
     fn name(&self) -> &'static str {
         "coordinate"
-    }
-}
-
-impl Examples for CoordinateConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, ints};
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -35,12 +34,6 @@ impl Attention for EcaConfig {
 
     fn name(&self) -> &'static str {
         "eca"
-    }
-}
-
-impl Examples for EcaConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -41,12 +40,6 @@ impl Attention for ShuffleConfig {
 
     fn name(&self) -> &'static str {
         "shuffle"
-    }
-}
-
-impl Examples for ShuffleConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -32,12 +31,6 @@ impl Attention for SimAmConfig {
 
     fn name(&self) -> &'static str {
         "simam"
-    }
-}
-
-impl Examples for SimAmConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

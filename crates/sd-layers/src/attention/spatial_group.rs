@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -39,12 +38,6 @@ impl Attention for SpatialGroupConfig {
 
     fn name(&self) -> &'static str {
         "spatial_group"
-    }
-}
-
-impl Examples for SpatialGroupConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

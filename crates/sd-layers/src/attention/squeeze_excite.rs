@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value};
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -38,12 +37,6 @@ impl Attention for SqueezeExciteConfig {
 
     fn name(&self) -> &'static str {
         "squeeze_excite"
-    }
-}
-
-impl Examples for SqueezeExciteConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

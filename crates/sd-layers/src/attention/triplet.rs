@@ -2,7 +2,6 @@
 
 use schemars::JsonSchema;
 use sd_onnx::{Graph, Value, int};
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
@@ -43,12 +42,6 @@ impl Attention for TripletConfig {
 
     fn name(&self) -> &'static str {
         "triplet"
-    }
-}
-
-impl Examples for TripletConfig {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(row(&text, "light (eca)")[1..3], ["13", "2.11 k"]);
     }
 
-    /// A new kind may be missing there; what stands there is true.
+    /// The documentation may omit kinds, but its numbers are correct.
     #[test]
     fn the_documented_tables_are_what_is_counted() {
         let documents = [

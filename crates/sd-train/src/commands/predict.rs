@@ -1,4 +1,4 @@
-//! Images classified by a run's own weights, prepared as the run's own were.
+//! `predict`: classifies images with the weights of a run, preprocessed as in training.
 
 use anyhow::{Context, Result, bail, ensure};
 use image::DynamicImage;
@@ -19,11 +19,11 @@ use crate::evaluation::{TrainedModel, exit_macs};
 use crate::experiment::Experiment;
 use crate::export::description;
 
-/// Prints what the run's network says of each image. What is no image is told on standard error,
-/// and the others are classified all the same: false is returned then.
+/// Prints the predictions for each image. Files that are not images are reported on standard error
+/// and skipped; the result is then false.
 ///
 /// # Errors
-/// If the folder is no run, it has no weights, there is no such exit, or a folder has no image.
+/// If the folder is not a run or has no weights, the exit does not exist, or a folder has no image.
 pub fn predict(args: &PredictArgs) -> Result<bool> {
     logging::start(None)?;
     let device = device::resolve(args.runtime.device)?;
@@ -47,26 +47,26 @@ pub fn predict(args: &PredictArgs) -> Result<bool> {
     Ok(all)
 }
 
-/// A run's network, and what it takes.
+/// The network of a run, with everything that classifying takes.
 struct Predictor<'a> {
     network: &'a MultiExit,
     input: Input,
     classes: Vec<String>,
-    /// Of the exits, and last of the ensemble.
+    /// Names of the exits, and last of the ensemble.
     names: Vec<String>,
     macs: ExitMacs,
     framework_macs: u64,
-    taken: Taken,
+    choice: ExitChoice,
     top: usize,
     device: Device,
 }
 
-/// Which exit classifies.
+/// The exit that classifies.
 #[derive(Debug, Clone, Copy)]
-enum Taken {
-    /// Of this place; after the deepest comes the ensemble.
+enum ExitChoice {
+    /// Exit of this index; the ensemble follows the deepest.
     Exit(usize),
-    /// The first by the rule.
+    /// First exit at which the rule stops.
     By(Rule),
 }
 
@@ -80,7 +80,7 @@ impl<'a> Predictor<'a> {
             network,
             input: description::input(experiment, &normalization),
             classes,
-            taken: taken(&args.exit, &names)?,
+            choice: exit_choice(&args.exit, &names)?,
             names,
             macs: exit_macs(network)?,
             framework_macs: network.framework_cost()?.macs,
@@ -94,18 +94,18 @@ impl<'a> Predictor<'a> {
         let Input { channels, height, width, .. } = self.input;
         let size = [1, channels, height, width].map(|side| side as i64);
         let image = Tensor::from_slice(&prepare(image, &self.input)).view(size);
-        // Channels last in memory, as the loader's batches are.
+        // Channels-last in memory, as in the batches of the loader.
         let image = image.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
         let outputs = self.network.forward_exits(&image.to_device(self.device), false);
         let ensemble = outputs.ensemble();
         let logits = outputs.all().map(|exit| &exit.logits).chain([&ensemble]);
         let probabilities: Vec<Vec<f32>> = logits.map(|exit| softmax(&rows(exit)[0])).collect();
         let exits = self.macs.alone.len();
-        let (exit, macs) = match self.taken {
-            Taken::Exit(exit) => {
+        let (exit, macs) = match self.choice {
+            ExitChoice::Exit(exit) => {
                 (exit, self.macs.alone.get(exit).copied().unwrap_or(self.framework_macs))
             }
-            Taken::By(rule) => {
+            ExitChoice::By(rule) => {
                 let opinions = probabilities[..exits].iter().map(|exit| Prediction::of(exit));
                 let exit = rule.exit_index(opinions);
                 (exit, self.macs.cascade[exit])
@@ -120,13 +120,13 @@ impl<'a> Predictor<'a> {
     }
 }
 
-/// The names of the classes, and how images are normalised: as the run's evaluation says, so that
-/// the data set is read only where there is none.
+/// Class names and normalisation, from the run's evaluation if there is one, else from the data
+/// set.
 fn images_of(experiment: &Experiment, args: &PredictArgs) -> Result<(Vec<String>, Normalization)> {
     let path = args.run.join(run_folder::EVALUATION);
     if let Some(found) = run_folder::read_evaluation(&path)? {
         let (shape, classes) = experiment.data.input();
-        // As many deviations as means, or it would not have been read.
+        // Reading checks that there are as many deviations as means.
         for (key, found, expected) in
             [("classes", found.classes.len(), classes), ("mean", found.mean.len(), shape.channels)]
         {
@@ -144,7 +144,7 @@ fn images_of(experiment: &Experiment, args: &PredictArgs) -> Result<(Vec<String>
     Ok((data.test.class_names().to_vec(), data.normalization))
 }
 
-fn taken(args: &ExitArgs, names: &[String]) -> Result<Taken> {
+fn exit_choice(args: &ExitArgs, names: &[String]) -> Result<ExitChoice> {
     let rule = match (args.confidence, args.entropy, args.patience) {
         (Some(least), _, _) => Rule::Confidence(Some(least)),
         (_, Some(most), _) => Rule::Entropy(most),
@@ -154,9 +154,9 @@ fn taken(args: &ExitArgs, names: &[String]) -> Result<Taken> {
             let Some(exit) = names.iter().position(|name| name == asked) else {
                 bail!("--exit: found `{asked}`, expected one of {}", names.join(", "));
             };
-            return Ok(Taken::Exit(exit));
+            return Ok(ExitChoice::Exit(exit));
         }
     };
     rule.check()?;
-    Ok(Taken::By(rule))
+    Ok(ExitChoice::By(rule))
 }

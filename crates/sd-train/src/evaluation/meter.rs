@@ -126,7 +126,7 @@ impl Meter {
         self.add_exits(Tensor::stack(&sums, 0));
     }
 
-    /// Adds what `step` has counted and not read, and the losses of its images.
+    /// Adds the unread counts of `step` and the losses of its images.
     pub fn merge(&mut self, step: Self, losses: &LossSums) {
         self.counts.images += step.counts.images;
         if let Some(sums) = step.exits {

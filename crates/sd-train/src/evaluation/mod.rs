@@ -181,7 +181,7 @@ mod tests {
     use std::path::Path;
     use tch::nn;
 
-    /// A loader that leaves out what does not fill a batch, as the one to train with does.
+    /// The loader drops the last incomplete batch, as in training.
     #[test]
     fn a_part_of_the_images_is_refused() {
         let quick_start =

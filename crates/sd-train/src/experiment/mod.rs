@@ -1,4 +1,4 @@
-//! Experiments: what is written in a TOML file, and what follows from it.
+//! Experiments: the configuration file, and what follows from it.
 
 pub mod costs;
 mod early_stopping;

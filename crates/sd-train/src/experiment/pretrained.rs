@@ -1,4 +1,4 @@
-//! Weights that a run starts from.
+//! Pretrained weights.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,22 +9,22 @@ use sd_models::{BackboneConfig, Library, TensorFile};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Weights to start from. In TOML:
+/// Pretrained weights. In TOML:
 /// `pretrained = { file = "resnet18.safetensors", from = "torchvision", except = ["head"] }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PretrainedConfig {
     /// A safetensors file.
     pub file: PathBuf,
-    /// Whose names its tensors have.
+    /// Library whose tensor names the file uses.
     pub from: Source,
-    /// Parts of the network that keep their initialisation whatever the file holds: `stem`,
+    /// Parts of the network that keep their initialisation: `stem`,
     /// `stage1`, …, `head`. Exits always do.
     #[serde(default)]
     pub except: Vec<String>,
 }
 
-/// Where weights come from.
+/// Origin of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -36,10 +36,10 @@ pub enum Source {
     Timm,
 }
 
-/// What a network took from a file.
+/// Parts of a network that were loaded from a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
-    /// Parts taken, with their number of tensors.
+pub struct LoadedParts {
+    /// Loaded parts, with their number of tensors.
     pub parts: Vec<(String, usize)>,
     /// Parts that kept their initialisation.
     pub kept: Vec<String>,
@@ -54,7 +54,7 @@ impl PretrainedConfig {
         &self,
         backbone: &BackboneConfig,
         variables: &BTreeMap<String, Tensor>,
-    ) -> Result<Taken> {
+    ) -> Result<LoadedParts> {
         let mut parts: Vec<&str> = variables.keys().map(|name| part(name)).collect();
         parts.sort_by_key(|part| place(part));
         parts.dedup();
@@ -81,14 +81,14 @@ impl PretrainedConfig {
 
         let tensors = |whole: &str| wanted.keys().filter(|name| part(name) == whole).count();
         let (kept, taken): (Vec<&str>, Vec<&str>) = parts.into_iter().partition(|part| keeps(part));
-        Ok(Taken {
+        Ok(LoadedParts {
             parts: taken.into_iter().map(|part| (part.to_owned(), tensors(part))).collect(),
             kept: kept.into_iter().map(str::to_owned).collect(),
         })
     }
 }
 
-impl std::fmt::Display for Taken {
+impl std::fmt::Display for LoadedParts {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let parts = self.parts.iter().map(|(part, tensors)| format!("{part} ({tensors} tensors)"));
         write!(f, "took {}", parts.collect::<Vec<_>>().join(", "))?;
@@ -99,7 +99,7 @@ impl std::fmt::Display for Taken {
     }
 }
 
-/// The part of the network that a tensor's name says: `stage1` of `backbone.stage1.0.conv.weight`.
+/// The part of the network in a tensor's name: `stage1` in `backbone.stage1.0.conv.weight`.
 fn part(name: &str) -> &str {
     let inner = name.strip_prefix("backbone.").unwrap_or(name);
     inner.split_once('.').map_or(inner, |(part, _)| part)

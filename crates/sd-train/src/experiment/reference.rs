@@ -40,7 +40,7 @@ pub fn reference() -> String {
 struct Book<'a> {
     definitions: &'a Value,
     described: BTreeMap<&'a str, String>,
-    /// Those still to be described, by path: what belongs together stands together.
+    /// Definitions still to be described, by path.
     open: BTreeMap<String, &'a Value>,
 }
 

@@ -13,27 +13,27 @@ use sd_onnx::{Metadata, encode};
 use crate::data::batch::channels_first;
 use sd_cli::{Calibration, ExportArgs, Int8};
 
-/// Images a batch.
+/// Images per batch.
 const BATCH: usize = 64;
-/// Share of the values that percentile calibration leaves out at either end.
+/// Share of the values that percentile calibration clips at either end.
 const OUTSIDE: f64 = 1e-4;
 
-/// Measures ranges with the float network, in the runtime that is to run it, and writes it in
-/// 8-bit numbers.
+/// Quantises graphs to 8 bits, with ranges measured on the float graph in the engine that will run
+/// it.
 #[derive(Debug)]
 pub struct Calibrator {
-    /// What it writes.
+    /// Form of the quantised convolutions.
     pub form: QuantFormat,
     calibration: Calibration,
-    /// What the next graph takes: images, or the map after the segment before.
+    /// Inputs of the next graph: images, or the output of the previous segment.
     batches: Vec<sd_infer::Batch>,
 }
 
 impl Calibrator {
-    /// Draws the training images, without augmentation, the same ones each time.
+    /// Draws training images, without augmentation and always the same.
     ///
     /// # Errors
-    /// The loader's, or if there are too few images.
+    /// If there are too few images.
     pub fn new(args: &ExportArgs, form: Int8, data: &Data) -> Result<Self> {
         let images = args.calibration_images as usize;
         let found = data.train.len();
@@ -53,17 +53,17 @@ impl Calibrator {
         Ok(Self { form, calibration: args.calibration, batches })
     }
 
-    /// The folded float graph in 8-bit numbers. Of a staged network, the segments in their order.
+    /// Quantises a folded float graph. The segments of a staged network have to come in order.
     ///
     /// # Errors
-    /// If the runtime cannot run the graph.
+    /// If the engine cannot run the graph.
     pub fn quantise(&mut self, mut graph: GraphProto, metadata: &Metadata) -> Result<GraphProto> {
         let measured = values_to_calibrate(&graph, self.form);
-        // A segment's map is what the next one takes.
+        // The output map of a segment is the input of the next.
         let last = graph.output.last().map(|output| output.name.clone());
         let map = last.filter(|name| metadata.segment.is_some() && name.starts_with("map"));
         let mut outputs: BTreeSet<String> = measured.iter().cloned().chain(map.clone()).collect();
-        // A value that comes from outside is no output of a graph.
+        // A graph input cannot be a graph output.
         let outside: Vec<_> =
             graph.input.iter().filter_map(|input| outputs.take(&input.name)).collect();
         let file = encode(with_outputs(&graph, &outputs), metadata);
@@ -93,7 +93,7 @@ impl Calibrator {
     }
 }
 
-/// The range of one batch's values.
+/// Range of the values of one batch.
 fn range(values: &[f32], calibration: Calibration) -> Range {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
@@ -106,7 +106,7 @@ fn range(values: &[f32], calibration: Calibration) -> Range {
     Range::new(at(outside), at(last - outside))
 }
 
-/// The range of all batches.
+/// Range over all batches.
 fn together(ranges: &[Range], calibration: Calibration) -> Range {
     let all = ranges.iter().copied().reduce(Range::union).unwrap_or(Range::new(0.0, 0.0));
     match calibration {

@@ -1,4 +1,4 @@
-//! What an exported file says of itself.
+//! Metadata of exported files.
 
 use anyhow::Result;
 use sd_data::Normalization;
@@ -6,24 +6,24 @@ use sd_models::MultiExit;
 use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
 use sha2::{Digest, Sha256};
 
-use crate::evaluation::thresholds::Leaving;
+use crate::evaluation::thresholds::ExitPolicy;
 use crate::experiment::Experiment;
 
-/// What there is to tell.
+/// Source of the metadata.
 #[derive(Debug, Clone, Copy)]
 pub struct Describe<'a> {
-    /// The run's experiment.
+    /// Experiment of the run.
     pub experiment: &'a Experiment,
     /// Its network.
     pub network: &'a MultiExit,
-    /// How its images were normalised.
+    /// Normalisation of its images.
     pub normalization: &'a Normalization,
-    /// Its classes, in the order of the logits.
+    /// Class names, in the order of the logits.
     pub classes: &'a [String],
 }
 
 impl Describe<'_> {
-    /// Of the network that ends at this exit.
+    /// Metadata of the network that ends at this exit.
     pub fn exit(&self, exit: usize) -> Result<Metadata> {
         let cost = self.network.cost_of_exits()?[exit];
         let name = self.network.exit_names().swap_remove(exit);
@@ -31,10 +31,9 @@ impl Describe<'_> {
         self.with(vec![only], false)
     }
 
-    /// Of the network with all its exits. An exit's multiply-accumulates are those of an image
-    /// that leaves there, after the exits before it have looked at it. `leaving` has a threshold for
-    /// each shallow exit, or none.
-    pub fn exits(&self, leaving: &Leaving) -> Result<Metadata> {
+    /// Metadata of the network with all exits. The multiply-accumulates of an exit include the exits
+    /// before it. `policy` has a threshold for each shallow exit, or none.
+    pub fn exits(&self, policy: &ExitPolicy) -> Result<Metadata> {
         let alone = self.network.cost_of_exits()?;
         let names = self.network.exit_names().into_iter();
         let costs = alone.iter().zip(self.network.cost_of_cascade()?);
@@ -45,11 +44,11 @@ impl Describe<'_> {
                 name,
                 params: alone.params,
                 macs: cascade.macs,
-                threshold: leaving.thresholds.get(index).copied().flatten(),
+                threshold: policy.thresholds.get(index).copied().flatten(),
             })
             .collect();
         let several = exits.len() > 1;
-        Ok(Metadata { carry: leaving.carry, ..self.with(exits, several)? })
+        Ok(Metadata { carry: policy.carry, ..self.with(exits, several)? })
     }
 
     fn with(&self, exits: Vec<Exit>, ensemble: bool) -> Result<Metadata> {
@@ -73,7 +72,7 @@ impl Describe<'_> {
     }
 }
 
-/// The images that the experiment's network takes, and how any image becomes one.
+/// Input of the network, and how an image is converted to it.
 pub fn input(experiment: &Experiment, normalization: &Normalization) -> Input {
     let (shape, _) = experiment.data.input();
     Input {

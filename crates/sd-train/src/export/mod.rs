@@ -1,4 +1,4 @@
-//! A run's network as ONNX files that need neither libtorch nor this crate.
+//! Export of a trained network as ONNX files, which need neither libtorch nor this crate.
 
 mod calibrate;
 pub(crate) mod description;
@@ -15,32 +15,32 @@ use sd_onnx::{Metadata, encode, fold_batch_norms};
 use sd_report::run_folder;
 use tch::Device;
 
-use crate::evaluation::thresholds::{self, Carried, Leaving};
+use crate::evaluation::thresholds::{self, CarriedPredictions, ExitPolicy};
 use crate::evaluation::{Evaluation, TrainedModel, exit_macs};
 use crate::experiment::Experiment;
 use calibrate::Calibrator;
 use description::Describe;
 use sd_cli::{ExportArgs, Int8};
 
-/// Writes the files that the command line asks for, and tells their names.
+/// Writes the requested files and returns their paths.
 ///
 /// # Errors
-/// If the folder is no run, its weights are of another configuration, there is no such exit, or a
-/// layer cannot be written.
+/// If the folder is not a run, its weights have another configuration, the exit does not exist, or a
+/// layer has no ONNX form.
 pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
     let data = experiment.open_data(&args.data_dir)?;
-    // Whatever it was trained in: the file's numbers are 32-bit floats.
+    // The file holds 32-bit floats, whatever the precision of training.
     let TrainedModel { experiment, network } =
         TrainedModel::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;
 
-    let leaving = match data.valid.clone() {
+    let policy = match data.valid.clone() {
         Some(images) if args.all || args.staged => {
             let normalization = data.normalization.clone();
             let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
             let predictions = evaluation.predictions_carrying(&network, &thresholds::CARRIES)?;
-            let carried = Carried::of(&thresholds::CARRIES, &predictions);
+            let carried = CarriedPredictions::of(&thresholds::CARRIES, &predictions);
             let macs = exit_macs(&network)?;
             match args.budget {
                 Some(percent) => thresholds::within_budget(&carried, &macs, percent)?,
@@ -51,7 +51,7 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
             "--budget: {} has no validation split (data.validation) to choose a threshold on",
             config.display()
         ),
-        _ => Leaving::default(),
+        _ => ExitPolicy::default(),
     };
     let describe = Describe {
         experiment: &experiment,
@@ -63,8 +63,8 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         let folder =
             args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "staged")));
         std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-        let metadata = describe.exits(&leaving)?;
+            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+        let metadata = describe.exits(&policy)?;
         let segments = network.onnx_segments()?.into_iter().enumerate();
         let file = |(segment, graph): (usize, GraphProto)| {
             let name = format!("{}-{}.onnx", segment + 1, graph.name);
@@ -73,7 +73,7 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         segments.map(file).collect()
     } else if args.all {
         let path = args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "all")));
-        vec![(path, network.onnx_all()?, describe.exits(&leaving)?)]
+        vec![(path, network.onnx_all()?, describe.exits(&policy)?)]
     } else {
         let names = network.exit_names();
         let asked = args.exit.as_ref().or(names.last()).context("the network has no exit")?;
@@ -102,7 +102,7 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// The file or folder in the run's folder, unless it is told: `deepest.onnx`, `staged-qdq`.
+/// Default name of the file or folder: `deepest.onnx`, `staged-qdq`.
 fn default_name(args: &ExportArgs, what: &str) -> String {
     let form = match args.int8 {
         None => "",

@@ -1,4 +1,4 @@
-//! How well an exported network classifies a split, and what it spends on an image.
+//! Accuracy and cost of an exported network on a split.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::experiment::Experiment;
 use sd_cli::Engine;
 use sd_cli::{EvalArgs, Split};
 
-/// Images a batch.
+/// Images per batch.
 const BATCH: usize = 64;
 
 /// The score of an exported network.
@@ -23,19 +23,19 @@ const BATCH: usize = 64;
 pub struct Score {
     /// Images of the split.
     pub images: usize,
-    /// Share of the images that are classified rightly.
+    /// Share of correctly classified images.
     pub top1: f64,
-    /// Mean multiply-accumulates of an image, as a share of the whole network's.
+    /// Mean multiply-accumulates per image, relative to the deepest exit.
     pub macs_share: f64,
-    /// Images that left at each exit.
+    /// Images that stopped at each exit.
     pub left_at: BTreeMap<String, usize>,
 }
 
-/// Classifies a split of the run's images with this file, as `sd-infer` does. In a staged network,
-/// images leave by its thresholds.
+/// Classifies a split of the run's images with this file, as `sd-infer` does; a staged network stops
+/// early by its thresholds.
 ///
 /// # Errors
-/// If the folder is no run, or the file is of another configuration than the run.
+/// If the folder is not a run, or the file has another configuration.
 pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
@@ -49,7 +49,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let mut classifier = Classifier::open_with(file, options)?;
     ensure!(
         classifier.metadata().configuration == experiment.to_toml()?,
-        "{}: of another configuration than {}",
+        "{}: another configuration than {}",
         file.display(),
         config.display()
     );
@@ -81,7 +81,7 @@ impl fmt::Display for Score {
             self.left_at.iter().map(|(exit, images)| format!("{exit} {images}")).collect();
         write!(
             f,
-            "top-1 {:.2} % of {} images at {:.1} % of the MACs; left at {}",
+            "top-1 {:.2} % of {} images at {:.1} % of the MACs; stopped at {}",
             100.0 * self.top1,
             self.images,
             100.0 * self.macs_share,

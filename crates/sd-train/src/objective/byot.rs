@@ -5,7 +5,6 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 use super::{LossParts, Objective, Teacher, Term, ranges, terms};
@@ -29,12 +28,6 @@ pub struct Byot {
 impl Default for Byot {
     fn default() -> Self {
         Self { alpha: 0.1, temperature: 3.0, beta: 1e-6 }
-    }
-}
-
-impl Examples for Byot {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

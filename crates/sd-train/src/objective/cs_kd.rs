@@ -1,11 +1,9 @@
 //! Class-wise self-knowledge distillation (CS-KD, Yun et al. 2020,
-//! <https://arxiv.org/abs/2003.13964>): what the network says of another image of the
-//! class.
+//! <https://arxiv.org/abs/2003.13964>): the prediction for another image of the class is the teacher.
 
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::ModuleT;
@@ -14,7 +12,7 @@ use super::{LossParts, Objective, Requirements, TeacherContext, Term, ranges, te
 use crate::data::Targets;
 
 /// CE(q, y) + λ · T² · KL(q′ ‖ q) at temperature T at the deepest exit, where q′, without gradient,
-/// is the same network's for another image of the class. Of a mixture the partner is the same
+/// is the network's prediction for another image of the class. For a mixture, the partner is the same
 /// mixture of the partners.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -28,12 +26,6 @@ pub struct CsKd {
 impl Default for CsKd {
     fn default() -> Self {
         Self { temperature: 4.0, lambda: 1.0 }
-    }
-}
-
-impl Examples for CsKd {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -13,7 +13,7 @@ use crate::data::Targets;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeepestOnly {
-    /// Mass that the targets give to all classes alike.
+    /// Label smoothing, 0 to below 1.
     pub label_smoothing: f64,
 }
 

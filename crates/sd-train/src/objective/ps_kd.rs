@@ -1,10 +1,9 @@
 //! Progressive self-knowledge distillation (PS-KD, Kim et al. 2021,
-//! <https://arxiv.org/abs/2006.12000>): the network of the epoch before teaches.
+//! <https://arxiv.org/abs/2006.12000>): the network of the previous epoch is the teacher.
 
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::ModuleT;
@@ -12,12 +11,12 @@ use tch::nn::ModuleT;
 use super::{LossParts, Objective, Requirements, TeacherContext, Term, ranges, terms};
 use crate::data::Targets;
 
-/// CE(q, (1 − αₜ) · y + αₜ · p) at the deepest exit, where p is what the network of the epoch
-/// before says and αₜ = α · t / epochs in epoch t, from 1. In the first epoch p is y.
+/// CE(q, (1 − αₜ) · y + αₜ · p) at the deepest exit, where p is the prediction of the network after
+/// the previous epoch and αₜ = α · t / epochs in epoch t, from 1. In the first epoch p is y.
 ///
-/// The authors' code keeps what the network said of each training image, as it saw it, in a table
-/// of images by classes. Here the weights of the epoch before are kept, and look at the very
-/// batch, mixed or not: one more forward pass a step, and nothing that grows with the images.
+/// The authors' code stores a prediction for each training image in a table. Here the previous
+/// weights are kept and predict the same batch, mixed or not: one more forward pass per step, and no
+/// memory that grows with the images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PsKd {
@@ -28,12 +27,6 @@ pub struct PsKd {
 impl Default for PsKd {
     fn default() -> Self {
         Self { alpha: 0.8 }
-    }
-}
-
-impl Examples for PsKd {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -1,20 +1,20 @@
-//! Ranges of an objective's values.
+//! Range checks of objective values.
 
 use anyhow::{Result, ensure};
 
-/// A part of a whole.
+/// Checks a number from 0 to 1.
 pub(super) fn share(name: &str, value: f64) -> Result<()> {
     ensure!((0.0..=1.0).contains(&value), "objective: {name} is {value}, expected 0 to 1");
     Ok(())
 }
 
-/// A part that leaves something of the rest.
+/// Checks a number from 0 to below 1.
 pub(super) fn share_below_one(name: &str, value: f64) -> Result<()> {
     ensure!((0.0..1.0).contains(&value), "objective: {name} is {value}, expected 0 to below 1");
     Ok(())
 }
 
-/// A temperature, say.
+/// Checks a positive number, such as a temperature.
 pub(super) fn positive(name: &str, value: f64) -> Result<()> {
     ensure!(
         value > 0.0 && value.is_finite(),
@@ -23,7 +23,7 @@ pub(super) fn positive(name: &str, value: f64) -> Result<()> {
     Ok(())
 }
 
-/// A weight of a term.
+/// Checks the weight of a term.
 pub(super) fn weight(name: &str, value: f64) -> Result<()> {
     ensure!(
         value >= 0.0 && value.is_finite(),

@@ -4,7 +4,6 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 use super::{LossParts, Objective, Teacher, Term, ranges, terms};
@@ -28,12 +27,6 @@ pub struct Scan {
 impl Default for Scan {
     fn default() -> Self {
         Self { alpha: 0.5, temperature: 3.0, beta: 5e-7 }
-    }
-}
-
-impl Examples for Scan {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -14,19 +14,19 @@ use crate::data::Targets;
 /// (1 − α) · CE(qᵢ, y) + α · T² · KL(q_t ‖ qᵢ) at temperature T + λ · mean (Fᵢ − F_t)².
 ///
 /// The teacher's q_t and F_t carry no gradient. An exit with several teachers has the mean of
-/// their terms; where the deepest exit is taught too, its terms are those of the others.
+/// their terms; where the deepest exit is a student too, it has the same terms as the others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SelfDistillation {
-    /// α: the teacher's share of a shallow exit's loss, 0 to 1.
+    /// α: weight of the teacher in a shallow exit's loss, 0 to 1.
     pub alpha: f64,
     /// T, positive.
     pub temperature: f64,
-    /// λ: weight of the features' distance, not negative.
+    /// λ: weight of the feature distance, at least 0.
     pub lambda: f64,
-    /// Who teaches.
+    /// The teacher.
     pub teacher: Teacher,
-    /// Mass that the targets give to all classes alike.
+    /// Label smoothing, 0 to below 1.
     pub label_smoothing: f64,
 }
 

@@ -1,11 +1,11 @@
-//! Who teaches whom among the exits.
+//! Teachers and students among the exits.
 
 use schemars::JsonSchema;
 use sd_models::{ExitOutput, ExitOutputs};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Who teaches.
+/// Teacher of the exits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Teacher {
@@ -18,26 +18,26 @@ pub enum Teacher {
     AllPairs,
 }
 
-/// An exit that is taught, and its teachers, which carry no gradient.
+/// An exit and its teachers, which carry no gradient.
 #[derive(Debug)]
 pub struct Student<'a> {
-    /// Who is taught.
+    /// The student.
     pub exit: &'a ExitOutput,
-    /// By whom, all with the same weight.
+    /// Its teachers, all with the same weight.
     pub teachers: Vec<ExitOutput>,
 }
 
 impl Teacher {
-    /// The exits that are taught, shallow first.
+    /// The students, shallow first.
     pub fn students(self, outputs: &ExitOutputs) -> Vec<Student<'_>> {
-        let taught_by = |teacher: ExitOutput| {
+        let with_teacher = |teacher: ExitOutput| {
             let student = |exit| Student { exit, teachers: vec![detached(&teacher)] };
             outputs.shallow.iter().map(student).collect()
         };
         match self {
-            Self::Deepest => taught_by(detached(&outputs.deepest)),
-            Self::Mean => taught_by(mean(outputs)),
-            // An exit that is alone has nobody to teach it.
+            Self::Deepest => with_teacher(detached(&outputs.deepest)),
+            Self::Mean => with_teacher(mean(outputs)),
+            // A single exit has no teacher.
             Self::AllPairs if outputs.shallow.is_empty() => vec![],
             Self::AllPairs => {
                 let but = |student: usize| {

@@ -1,11 +1,11 @@
-//! The terms that objectives are made of.
+//! Loss terms.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
 use crate::data::Targets;
 
-/// What a part of the loss is for; the key of logs, records and the report's columns.
+/// Kind of a loss term; the key in logs, records and reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Term {
@@ -60,7 +60,7 @@ pub fn hint(student: &Tensor, teacher: &Tensor) -> Tensor {
     student.mse_loss(teacher, Reduction::Mean)
 }
 
-/// Sum of squares of the difference of features `[N, D]`: it grows with batch and width.
+/// Sum of squares of the difference of features `[N, D]`, which grows with batch and width.
 pub fn hint_sum(student: &Tensor, teacher: &Tensor) -> Tensor {
     student.mse_loss(teacher, Reduction::Sum)
 }

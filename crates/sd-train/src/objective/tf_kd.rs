@@ -1,10 +1,9 @@
 //! Teacher-free distillation by regularisation (Yuan et al. 2020,
-//! <https://arxiv.org/abs/1909.11723>): a teacher made by hand.
+//! <https://arxiv.org/abs/1909.11723>): a hand-designed teacher.
 
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction};
 
@@ -32,12 +31,6 @@ pub struct TfKd {
 impl Default for TfKd {
     fn default() -> Self {
         Self { alpha: 0.1, temperature: 20.0, correct: 0.99 }
-    }
-}
-
-impl Examples for TfKd {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

@@ -6,7 +6,6 @@
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
-use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 use super::{LossParts, Objective, Requirements, Teacher, Term, ranges, terms};
@@ -15,9 +14,9 @@ use crate::data::Targets;
 /// CE(q_C, y) + Σ over shallow exits i of (1 − α) · CE(qᵢ, y) + α · CE(q_C, qᵢ) at temperature T
 /// + Σ over exits with an adapter A of λ · ‖Aᵢ(Fᵢ) − F_C‖₂, the length over batch and features.
 ///
-/// The code means to leave the shallowest exit's hint out, and by its index leaves out that of the
-/// deepest of the shallow ones: with three, `adapters = [2, 3]` is what it says, `[1, 2]` what it
-/// does.
+/// The comments of the code omit the hint of the shallowest exit, but its index omits that of the
+/// deepest shallow exit. With three exits, `adapters = [2, 3]` is the stated form and `[1, 2]` the
+/// executed one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tpami {
@@ -32,12 +31,6 @@ pub struct Tpami {
 impl Default for Tpami {
     fn default() -> Self {
         Self { alpha: 0.3, temperature: 3.0, lambda: 0.03 }
-    }
-}
-
-impl Examples for Tpami {
-    fn examples() -> Vec<Self> {
-        vec![Self::default()]
     }
 }
 

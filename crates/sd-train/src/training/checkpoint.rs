@@ -17,7 +17,7 @@ use crate::experiment::fingerprint::Fingerprint;
 /// Format of the file; another one is refused.
 const VERSION: u32 = 4;
 
-/// Where a run stands, apart from its tensors.
+/// Position of a run, apart from its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Version of the format.
@@ -26,11 +26,11 @@ pub struct Position {
     pub config: String,
     /// The images and their classes.
     pub images: Fingerprint,
-    /// Epochs finished.
+    /// Finished epochs.
     pub epoch: u64,
-    /// Steps taken within the epoch that is not finished.
+    /// Steps taken within the current epoch.
     pub step_in_epoch: usize,
-    /// What those steps counted.
+    /// Counts of those steps.
     pub counts: Counts,
     /// Seconds of training so far within this epoch.
     pub epoch_seconds: f64,
@@ -40,7 +40,7 @@ pub struct Position {
     pub best: Option<Best>,
 }
 
-/// An epoch, and what the deepest exit scored on the validation split after it.
+/// An epoch and the validation accuracy of the deepest exit after it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// The epoch, from 1.

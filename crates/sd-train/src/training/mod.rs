@@ -1,4 +1,4 @@
-//! Training: the loop, one step of it, and what watches over both.
+//! Training: the loop, the step, the observer and the records of a run.
 
 pub mod checkpoint;
 mod environment;

@@ -14,12 +14,12 @@ pub struct Event {
     /// Where it stands on the horizontal axis.
     #[prost(int64, tag = "2")]
     pub step: i64,
-    /// What it says.
+    /// Its content.
     #[prost(oneof = "What", tags = "3, 5, 7")]
     pub what: Option<What>,
 }
 
-/// What an event says.
+/// Content of an event.
 #[derive(Clone, PartialEq, Oneof)]
 pub enum What {
     /// The format's version, first in the file.
@@ -44,7 +44,7 @@ pub struct Summary {
 /// A number and the curve that it belongs to.
 #[derive(Clone, PartialEq, Message)]
 pub struct Value {
-    /// The curve; what stands before its first slash groups it with others.
+    /// Name of the curve; the part before the first slash is its group.
     #[prost(string, tag = "1")]
     pub tag: String,
     /// The number.
