@@ -78,7 +78,7 @@ fn describe(
             trainer.steps_per_epoch()
         ),
     )?;
-    let precision = format!("{:?}", experiment.precision(trainer.device)?).to_lowercase();
+    let precision = format!("{:?}", trainer.state.precision).to_lowercase();
     let device = device::name(trainer.device);
     line("device", format!("{device}, {precision}, {} threads", trainer.threads))?;
     let terms: Vec<String> =

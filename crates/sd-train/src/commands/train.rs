@@ -79,7 +79,7 @@ fn resume(trainer: &mut Trainer, folder: &Path) -> Result<()> {
 fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
     let Trainer { experiment, position, state, data, device, .. } = trainer;
     run_folder::write_atomic(folder.join(run_folder::CONFIG), position.config.as_bytes())?;
-    let environment = environment(*device, experiment.precision(*device)?);
+    let environment = environment(*device, state.precision);
     write_json_atomic(folder.join(run_folder::ENVIRONMENT), &environment)?;
     let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
     let (deployed, original) = (costs.deployed().params as f64, costs.dense_original.params as f64);

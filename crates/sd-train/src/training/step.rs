@@ -3,6 +3,7 @@
 use std::borrow::BorrowMut;
 
 use anyhow::Result;
+use sd_layers::Precision;
 use sd_models::{ExitOutputs, MultiExit};
 use tch::{Device, Tensor, nn};
 
@@ -22,7 +23,9 @@ pub struct TrainState {
     pub network: MultiExit,
     /// Its variables.
     pub variables: nn::VarStore,
-    /// Their optimiser.
+    /// Number format of the feature maps.
+    pub precision: Precision,
+    /// Optimiser of the variables.
     pub optimiser: Optimiser,
     /// Exponential moving average of the variables, if the experiment keeps one.
     pub average: Option<ShadowModel>,
@@ -98,6 +101,7 @@ impl TrainState {
             clip: train.clip,
             ema: train.ema.clone(),
             guard: NonFiniteGuard::new(train.non_finite),
+            precision,
             network,
             variables,
         })
