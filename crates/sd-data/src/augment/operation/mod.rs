@@ -83,4 +83,4 @@ fn blend(degenerate: u8, value: u8, factor: f32) -> u8 {
 }
 
 #[cfg(test)]
-mod golden;
+mod tests;
