@@ -2,7 +2,7 @@
 
 use crate::BrokenFile;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The result of this crate's functions.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -52,40 +52,12 @@ pub enum Error {
         source: std::io::Error,
     },
 
-    /// A file does not follow its format.
-    #[error(
-        "`{path}` at byte {offset}: found {found}, expected {expected}",
-        path = .path.display()
-    )]
+    /// A file, folder or image set does not follow its format.
+    #[error("{place}: found {found}, expected {expected}")]
     Malformed {
-        /// The file; inside an archive, the archive's path followed by the member's.
-        path: PathBuf,
-        /// Byte offset in the decompressed file.
-        offset: u64,
-        /// What was found.
-        found: String,
-        /// What the format expects.
-        expected: String,
-    },
-
-    /// A folder does not have the layout of a data set.
-    #[error("`{path}`: found {found}, expected {expected}", path = .path.display())]
-    Folder {
-        /// The folder, or an entry of it.
-        path: PathBuf,
-        /// What was found.
-        found: String,
-        /// What was expected.
-        expected: String,
-    },
-
-    /// A line of a text file does not follow the format.
-    #[error("`{path}` line {line}: found {found}, expected {expected}", path = .path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: u64,
+        /// The path with the byte offset in the decompressed file or the line number, or the part of
+        /// an image set.
+        place: String,
         /// What was found.
         found: String,
         /// What the format expects.
@@ -109,15 +81,6 @@ pub enum Error {
         /// The dotted key.
         key: String,
         /// The value.
-        found: String,
-        /// What was expected.
-        expected: String,
-    },
-
-    /// The parts of an image set are inconsistent.
-    #[error("image set: found {found}, expected {expected}")]
-    ImageSet {
-        /// What was found.
         found: String,
         /// What was expected.
         expected: String,
@@ -170,17 +133,49 @@ pub enum Error {
 }
 
 impl Error {
+    /// A malformed folder or a malformed entry of it.
+    pub(crate) fn folder(path: &Path, found: impl ToString, expected: impl ToString) -> Self {
+        Self::malformed(format!("`{}`", path.display()), found, expected)
+    }
+
+    /// A binary file that is malformed at a byte of its decompressed form. In an archive, `path` is
+    /// the archive's path followed by the member's.
+    pub(crate) fn at_byte(
+        path: &Path,
+        offset: u64,
+        found: impl ToString,
+        expected: impl ToString,
+    ) -> Self {
+        Self::malformed(format!("`{}` at byte {offset}", path.display()), found, expected)
+    }
+
+    /// A text file that is malformed at a line, counted from 1.
+    pub(crate) fn at_line(
+        path: &Path,
+        line: u64,
+        found: impl ToString,
+        expected: impl ToString,
+    ) -> Self {
+        Self::malformed(format!("`{}` line {line}", path.display()), found, expected)
+    }
+
+    /// Inconsistent parts of an image set.
+    pub(crate) fn image_set(found: impl ToString, expected: impl ToString) -> Self {
+        Self::malformed("image set".to_owned(), found, expected)
+    }
+
+    fn malformed(place: String, found: impl ToString, expected: impl ToString) -> Self {
+        Self::Malformed { place, found: found.to_string(), expected: expected.to_string() }
+    }
+
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Read { path, source }
     }
 
-    pub(crate) fn value(
-        key: impl Into<String>,
-        found: impl ToString,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self::Value { key: key.into(), found: found.to_string(), expected: expected.into() }
+    pub(crate) fn value(key: impl ToString, found: impl ToString, expected: impl ToString) -> Self {
+        let (key, found, expected) = (key.to_string(), found.to_string(), expected.to_string());
+        Self::Value { key, found, expected }
     }
 }
 

@@ -86,25 +86,20 @@ impl ImageSet {
         labels: Vec<usize>,
         class_names: Vec<String>,
     ) -> Result<Self> {
-        let ImageShape { channels, height, width } = shape;
         if shape.values() == 0 {
-            return Err(Error::ImageSet {
-                found: format!("images of {channels}×{height}×{width} values"),
-                expected: "at least one value".to_owned(),
-            });
+            let found = format!("images of {shape} values");
+            return Err(Error::image_set(found, "at least one value"));
         }
         if Some(pixels.len()) != labels.len().checked_mul(shape.values()) {
-            return Err(Error::ImageSet {
-                found: format!("{} pixel values", pixels.len()),
-                expected: format!("{} labels × {channels}×{height}×{width} values", labels.len()),
-            });
+            let found = format!("{} pixel values", pixels.len());
+            let expected = format!("{} labels × {shape} values", labels.len());
+            return Err(Error::image_set(found, expected));
         }
         let classes = class_names.len();
         if let Some(index) = labels.iter().position(|&label| label >= classes) {
-            return Err(Error::ImageSet {
-                found: format!("label {} at index {index}", labels[index]),
-                expected: format!("labels below the number of classes, {classes}"),
-            });
+            let found = format!("label {} at index {index}", labels[index]);
+            let expected = format!("labels below the number of classes, {classes}");
+            return Err(Error::image_set(found, expected));
         }
         Ok(Self { shape, pixels, labels, class_names, files: Vec::new() })
     }

@@ -122,20 +122,13 @@ impl Loader {
             }
         }
         if images.is_empty() {
-            return Err(Error::ImageSet {
-                found: "no images".to_owned(),
-                expected: "at least one".to_owned(),
-            });
+            return Err(Error::image_set("no images", "at least one"));
         }
         if config.drop_last && config.batch_size > images.len() {
-            return Err(Error::value(
-                "batch_size",
-                config.batch_size,
-                format!(
-                    "at most {}, the number of images, because `drop_last` is set",
-                    images.len()
-                ),
-            ));
+            let count = images.len();
+            let expected =
+                format!("at most {count}, the number of images, because `drop_last` is set");
+            return Err(Error::value("batch_size", config.batch_size, expected));
         }
         config.normalization.check(images.shape().channels)?;
         check_all(&config.augment, images.shape())?;

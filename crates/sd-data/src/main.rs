@@ -5,7 +5,7 @@ use atomic_write_file::AtomicWriteFile;
 use clap::{Args, Parser, Subcommand};
 use sd_data::DataConfig;
 use sd_data::check::Check;
-use sd_data::fetch::{self, Presence, Published, Source};
+use sd_data::fetch::{self, Presence, Recipe, Source};
 use sd_data::preview::{PreviewConfig, preview};
 use serde::{Deserialize, Serialize};
 use std::io::{Cursor, IsTerminal, Write};
@@ -28,8 +28,8 @@ enum Command {
     /// Download a data set into the data folder, unless it is there already.
     Fetch {
         /// Data set: cifar10, cifar100 or fashion-mnist.
-        #[arg(value_parser = published)]
-        name: Published,
+        #[arg(value_name = "NAME", value_parser = published)]
+        recipe: Recipe,
 
         /// Folder or http(s) URL to get the files from instead of their official home.
         #[arg(long, value_name = "DIR_OR_URL")]
@@ -105,11 +105,11 @@ struct Checked<'a> {
     normalization: sd_data::Normalization,
 }
 
-fn published(name: &str) -> Result<Published> {
-    match Published::ALL.into_iter().find(|data_set| data_set.name() == name) {
-        Some(data_set) => Ok(data_set),
-        None => bail!("expected one of {}", Published::ALL.map(Published::name).join(", ")),
-    }
+fn published(name: &str) -> Result<Recipe> {
+    let recipe = fetch::published().into_iter().find(|recipe| recipe.name == name);
+    recipe.with_context(|| {
+        format!("expected one of {}", fetch::published().map(|recipe| recipe.name).join(", "))
+    })
 }
 
 fn main() -> Result<()> {
@@ -122,8 +122,7 @@ fn main() -> Result<()> {
         .compact()
         .init();
     match command {
-        Command::Fetch { name, from } => {
-            let mut recipe = name.recipe();
+        Command::Fetch { mut recipe, from } => {
             if let Some(from) = from {
                 recipe.sources = vec![Source::from_argument(&from)];
             }
@@ -138,9 +137,9 @@ fn main() -> Result<()> {
 }
 
 fn list(data_dir: &Path) -> Result<()> {
-    for data_set in Published::ALL {
-        let name = data_set.name();
-        let state = match fetch::presence(&data_set.recipe(), data_dir)? {
+    for recipe in fetch::published() {
+        let name = &recipe.name;
+        let state = match fetch::presence(&recipe, data_dir)? {
             Presence::Absent => format!("absent; fetch it with `cargo xtask data fetch {name}`"),
             Presence::Partly => format!("incomplete; resume with `cargo xtask data fetch {name}`"),
             Presence::Complete => "complete, checksums verified".to_owned(),

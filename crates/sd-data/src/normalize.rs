@@ -65,19 +65,14 @@ impl Normalization {
     /// If there are no images, or a channel is constant.
     pub fn measure(images: &ImageSet) -> Result<Self> {
         if images.is_empty() {
-            return Err(Error::ImageSet {
-                found: "no images".to_owned(),
-                expected: "images to measure the normalisation on".to_owned(),
-            });
+            return Err(Error::image_set("no images", "images to measure the normalisation on"));
         }
         let measured = Self::of(images);
         let flat = |&deviation: &f32| deviation == 0.0;
         if let Some(channel) = measured.deviation.iter().position(flat) {
             let value = images.pixels()[channel];
-            return Err(Error::ImageSet {
-                found: format!("the constant value {value} in channel {channel}"),
-                expected: "a standard deviation above zero".to_owned(),
-            });
+            let found = format!("the constant value {value} in channel {channel}");
+            return Err(Error::image_set(found, "a standard deviation above zero"));
         }
         Ok(measured)
     }

@@ -1,7 +1,7 @@
 //! Downloads from a server on this machine that misbehaves as servers do.
 #![cfg(feature = "fetch")]
 
-use sd_data::fetch::{self, Checksums, Presence, Published, Recipe, RemoteFile, Source};
+use sd_data::fetch::{self, Presence, Recipe, RemoteFile, Source};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -101,12 +101,14 @@ fn answer(
 
 fn recipe(sources: Vec<Source>) -> Recipe {
     Recipe {
+        name: "test-10".to_owned(),
         title: "Test-10".to_owned(),
         folder: Some("test-10".to_owned()),
         unpacked: Some("test-10-unpacked".to_owned()),
         files: vec![RemoteFile {
             name: "file.bin".to_owned(),
-            checksums: Checksums { md5: MD5.to_owned(), content_sha256: None },
+            md5: MD5.to_owned(),
+            content_sha256: None,
         }],
         texts: vec![("class_names.txt".to_owned(), "a\nb\n".to_owned())],
         sources,
@@ -198,7 +200,7 @@ fn a_wrong_checksum_deletes_the_download() {
     let server = serve(GOOD);
     let data_dir = TempDir::new().unwrap();
     let mut recipe = http(&server);
-    recipe.files[0].checksums.md5 = "0".repeat(32);
+    recipe.files[0].md5 = "0".repeat(32);
     let message = fetch(&recipe, data_dir.path()).unwrap_err();
     assert!(message.contains(MD5) && message.contains(&"0".repeat(32)), "{message}");
     assert_eq!(names(data_dir.path()), [] as [&str; 0]);
@@ -258,13 +260,10 @@ fn repacked_content_is_accepted() {
     };
     let origin = TempDir::new().unwrap();
     let mut recipe = recipe(vec![Source::Folder(origin.path().to_owned())]);
-    recipe.files[0].checksums = Checksums {
-        md5: "0".repeat(32),
-        // SHA-256 of "abc".
-        content_sha256: Some(
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned(),
-        ),
-    };
+    recipe.files[0].md5 = "0".repeat(32);
+    // SHA-256 of "abc".
+    let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    recipe.files[0].content_sha256 = Some(sha256.to_owned());
     for (bytes, right) in [
         (gzip(b"abc", 0), Ok(())),
         (gzip(b"abc", 9), Ok(())),
@@ -292,8 +291,8 @@ fn the_program_lists_the_published_data_sets() {
     let folder = data_dir.path().to_str().unwrap();
     let list = run(&["list", "--data-dir", folder]);
     let text = String::from_utf8(list.stdout).unwrap();
-    for data_set in Published::ALL {
-        let advice = format!("absent; fetch it with `cargo xtask data fetch {}`", data_set.name());
+    for Recipe { name, .. } in fetch::published() {
+        let advice = format!("absent; fetch it with `cargo xtask data fetch {name}`");
         assert!(text.contains(&advice), "{text}");
     }
     assert_eq!(run(&["fetch", "imagenet"]).status.code(), Some(2));

@@ -145,9 +145,7 @@ mod tests {
     fn changes_apply_in_order() {
         assert_eq!(written(|_| {}), SOURCE.map(f32::from));
         let left = |canvas: &mut Canvas| canvas.place(|placement| placement.moved(0, 1));
-        let invert = |canvas: &mut Canvas| {
-            canvas.pixels().map(&std::array::from_fn(|byte| 255 - byte as u8))
-        };
+        let invert = |canvas: &mut Canvas| canvas.pixels().map(|byte| 255 - byte);
         assert_eq!(written(left), [20.0, 30.0, 0.0, 50.0, 60.0, 0.0]);
         let left_then_invert = written(|canvas| {
             left(canvas);

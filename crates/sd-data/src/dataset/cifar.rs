@@ -196,12 +196,9 @@ impl Cifar {
         if size == expected {
             return Ok(());
         }
-        Err(Error::Malformed {
-            path: path.to_owned(),
-            offset: size.min(expected),
-            found: format!("{size} bytes"),
-            expected: format!("{expected} bytes, {records} records of {}", self.record()),
-        })
+        let found = format!("{size} bytes");
+        let records = format!("{expected} bytes, {records} records of {}", self.record());
+        Err(Error::at_byte(path, size.min(expected), found, records))
     }
 
     /// Appends the records of a file to `pixels` and `labels`.
@@ -211,11 +208,8 @@ impl Cifar {
         pixels: &mut Vec<u8>,
         labels: &mut Vec<usize>,
     ) -> Result<()> {
-        let malformed = |offset: usize, found: String, expected: String| Error::Malformed {
-            path: file.path.clone(),
-            offset: offset as u64,
-            found,
-            expected,
+        let malformed = |offset: usize, found: String, expected: String| {
+            Error::at_byte(&file.path, offset as u64, found, expected)
         };
         let records = file.bytes.chunks_exact(self.record());
         let rest = records.remainder().len();
@@ -253,12 +247,8 @@ impl Cifar {
 /// Reads a file of declared `size`, at most `most` bytes.
 fn read_member(reader: impl Read, path: PathBuf, size: u64, most: u64) -> Result<Member> {
     if size > most {
-        return Err(Error::Malformed {
-            path,
-            offset: most,
-            found: format!("{size} bytes"),
-            expected: format!("at most {most} bytes"),
-        });
+        let (found, expected) = (format!("{size} bytes"), format!("at most {most} bytes"));
+        return Err(Error::at_byte(&path, most, found, expected));
     }
     let mut bytes = Vec::new();
     reader.take(most).read_to_end(&mut bytes).map_err(Error::read(&path))?;

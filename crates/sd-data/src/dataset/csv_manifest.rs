@@ -3,7 +3,7 @@
 use super::image_files::{ImageFilesConfig, ListedFile};
 use super::{Dataset, Splits};
 use crate::{Error, ImageShape, Result};
-use csv::{ErrorKind, ReaderBuilder, StringRecord, Trim};
+use csv::{ErrorKind, ReaderBuilder, Trim};
 use schemars::JsonSchema;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
@@ -121,22 +121,14 @@ fn sort(
     let mut splits = [const { Vec::new() }; 3];
     for Row { line, path: name, label, split } in rows {
         let Ok(label) = classes.binary_search(&label) else {
-            return Err(Error::Line {
-                path: path.to_owned(),
-                line,
-                found: format!("the label `{label}`"),
-                expected: format!("one of the {} labels of `train`", classes.len()),
-            });
+            let expected = format!("one of the {} labels of `train`", classes.len());
+            return Err(Error::at_line(path, line, format!("the label `{label}`"), expected));
         };
         let path = root.join(&name);
         splits[split].push(ListedFile { name, path, label, line: Some(line) });
     }
     if splits[2].is_empty() {
-        return Err(Error::Folder {
-            path: path.to_owned(),
-            found: "no `test` lines".to_owned(),
-            expected: "test images".to_owned(),
-        });
+        return Err(Error::folder(path, "no `test` lines", "test images"));
     }
     Ok(splits)
 }
@@ -144,46 +136,38 @@ fn sort(
 /// Parses and checks the lines of a CSV file.
 pub(super) fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
     let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(table);
-    let wrong = |line: u64, found: String, expected: &str| Error::Line {
-        path: path.to_owned(),
-        line,
-        found,
-        expected: expected.to_owned(),
-    };
-    let header = reader.headers().map_err(|error| failure(error, path, 1))?.clone();
+    let header = reader.headers().map_err(|error| failure(error, path))?.clone();
     let column = |name: &str| header.iter().position(|column| column == name);
     let [Some(file), Some(label), Some(split)] = COLUMNS.map(column) else {
         let found = format!("the columns `{}`", header.iter().collect::<Vec<_>>().join("`, `"));
-        return Err(wrong(1, found, "`path`, `label` and `split` among them"));
+        return Err(Error::at_line(path, 1, found, "`path`, `label` and `split` among them"));
     };
     let mut rows = Vec::new();
     let mut lines = HashMap::new();
-    let mut record = StringRecord::new();
-    loop {
-        let before = reader.position().line();
-        if !reader.read_record(&mut record).map_err(|error| failure(error, path, before))? {
-            return Ok(rows);
-        }
-        let line = record.position().map_or(before, csv::Position::line);
+    for record in reader.records() {
+        let record = record.map_err(|error| failure(error, path))?;
+        let line = record.position().map_or(1, csv::Position::line);
+        let wrong = |found: String, expected| Err(Error::at_line(path, line, found, expected));
         let value = |column: usize| record.get(column).unwrap_or_default();
         let name = value(file);
         if !is_inside(name) {
             let expected = "a path inside the folder of the CSV file, such as `cats/a.jpg`";
-            return Err(wrong(line, format!("the path `{name}`"), expected));
+            return wrong(format!("the path `{name}`"), expected);
         }
         if value(label).is_empty() {
-            return Err(wrong(line, "no label".to_owned(), "the name of a class"));
+            return wrong("no label".to_owned(), "the name of a class");
         }
         let Some(split) = SPLITS.iter().position(|name| *name == value(split)) else {
             let found = format!("the split `{}`", value(split));
-            return Err(wrong(line, found, "`train`, `val` or `test`"));
+            return wrong(found, "`train`, `val` or `test`");
         };
         if let Some(first) = lines.insert(name.to_owned(), line) {
             let found = format!("`{name}`, which is also in line {first}");
-            return Err(wrong(line, found, "each file once"));
+            return wrong(found, "each file once");
         }
         rows.push(Row { line, path: name.to_owned(), label: value(label).to_owned(), split });
     }
+    Ok(rows)
 }
 
 /// Whether a path stays inside its starting folder, symbolic links aside.
@@ -194,8 +178,8 @@ fn is_inside(path: &str) -> bool {
 }
 
 /// Converts an error of the CSV reader.
-fn failure(error: csv::Error, path: &Path, line: u64) -> Error {
-    let line = error.position().map_or(line, csv::Position::line);
+fn failure(error: csv::Error, path: &Path) -> Error {
+    let line = error.position().map_or(1, csv::Position::line);
     let (found, expected) = match error.into_kind() {
         ErrorKind::Io(source) => return Error::read(path)(source),
         ErrorKind::Utf8 { .. } => ("bytes that are not UTF-8".to_owned(), "UTF-8".to_owned()),
@@ -204,5 +188,5 @@ fn failure(error: csv::Error, path: &Path, line: u64) -> Error {
         }
         other => (format!("{other:?}"), "comma-separated values".to_owned()),
     };
-    Error::Line { path: path.to_owned(), line, found, expected }
+    Error::at_line(path, line, found, expected)
 }

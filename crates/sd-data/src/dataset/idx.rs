@@ -74,20 +74,13 @@ impl IdxConfig {
         let (path, reader) = open(folder, &format!("{split}-labels-idx1-ubyte"))?;
         let (label_count, labels) = parse(reader, &path, LABELS, &[])?;
         if label_count != count {
-            return Err(Error::Malformed {
-                path,
-                offset: 4,
-                found: format!("{label_count} labels"),
-                expected: format!("{count}, as many as there are images"),
-            });
+            let expected = format!("{count}, as many as there are images");
+            return Err(Error::at_byte(&path, 4, format!("{label_count} labels"), expected));
         }
         if let Some(index) = labels.iter().position(|&label| usize::from(label) >= self.classes) {
-            return Err(Error::Malformed {
-                path,
-                offset: 8 + index as u64,
-                found: format!("label {} of image {index}", labels[index]),
-                expected: format!("a label below {}", self.classes),
-            });
+            let found = format!("label {} of image {index}", labels[index]);
+            let expected = format!("a label below {}", self.classes);
+            return Err(Error::at_byte(&path, 8 + index as u64, found, expected));
         }
         let labels = labels.into_iter().map(usize::from).collect();
         ImageSet::new(self.shape(), pixels, labels, names.to_vec())
@@ -180,12 +173,6 @@ pub(super) fn parse(
     magic: u32,
     sides: &[usize],
 ) -> Result<(usize, Vec<u8>)> {
-    let malformed = |offset: u64, found: String, expected: String| Error::Malformed {
-        path: path.to_owned(),
-        offset,
-        found,
-        expected,
-    };
     let header_len = 8 + 4 * sides.len() as u64;
     let mut header = Vec::new();
     reader.by_ref().take(header_len).read_to_end(&mut header).map_err(Error::read(path))?;
@@ -198,22 +185,20 @@ pub(super) fn parse(
     {
         let kind = if magic == IMAGES { "images" } else { "labels" };
         let expected = format!("{magic:#010x}, {kind} of one byte");
-        return Err(malformed(0, format!("the magic number {found:#010x}"), expected));
+        let found = format!("the magic number {found:#010x}");
+        return Err(Error::at_byte(path, 0, found, expected));
     }
     if (header.len() as u64) < header_len || !rest.is_empty() {
-        let found = "the end of the file".to_owned();
-        return Err(malformed(
-            header.len() as u64,
-            found,
-            format!("a header of {header_len} bytes"),
-        ));
+        let expected = format!("a header of {header_len} bytes");
+        return Err(Error::at_byte(path, header.len() as u64, "the end of the file", expected));
     }
     let count = words.next().unwrap_or_default();
     for (index, (found, &side)) in words.zip(sides).enumerate() {
         if found as usize != side {
             let (name, offset) = if index == 0 { ("height", 8) } else { ("width", 12) };
             let expected = format!("{side}, the {name} in the configuration");
-            return Err(malformed(offset, format!("images of {name} {found}"), expected));
+            let found = format!("images of {name} {found}");
+            return Err(Error::at_byte(path, offset, found, expected));
         }
     }
     // The declared number of items is not trusted: the allocation grows with the bytes read, and one
@@ -222,17 +207,15 @@ pub(super) fn parse(
     let expected = u64::from(count).saturating_mul(item);
     if expected > MAX_BYTES {
         let found = format!("{count} items of {item} bytes");
-        return Err(malformed(4, found, format!("at most {MAX_BYTES} bytes")));
+        return Err(Error::at_byte(path, 4, found, format!("at most {MAX_BYTES} bytes")));
     }
     let mut bytes = Vec::new();
     reader.take(expected.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::read(path))?;
-    let found = bytes.len() as u64;
-    if found != expected {
-        return Err(malformed(
-            header_len + found.min(expected),
-            (if found < expected { "the end of the file" } else { "more bytes" }).to_owned(),
-            format!("{count} items of {item} bytes after a header of {header_len}"),
-        ));
+    let length = bytes.len() as u64;
+    if length != expected {
+        let found = if length < expected { "the end of the file" } else { "more bytes" };
+        let items = format!("{count} items of {item} bytes after a header of {header_len}");
+        return Err(Error::at_byte(path, header_len + length.min(expected), found, items));
     }
     Ok((count as usize, bytes))
 }

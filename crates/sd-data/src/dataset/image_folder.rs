@@ -99,11 +99,8 @@ fn list(root: &Path, split: &str, classes: &[String]) -> Result<Vec<ListedFile>>
     for entry in entries(&root.join(split))? {
         let class = class(&entry)?;
         let Ok(label) = classes.binary_search(&class) else {
-            return Err(Error::Folder {
-                path: entry.path(),
-                found: format!("the class `{class}`"),
-                expected: format!("one of the {} classes in `train`", classes.len()),
-            });
+            let expected = format!("one of the {} classes in `train`", classes.len());
+            return Err(Error::folder(&entry.path(), format!("the class `{class}`"), expected));
         };
         for file in entries(&entry.path())? {
             let name = format!("{split}/{class}/{}", file.file_name().display());
@@ -111,22 +108,16 @@ fn list(root: &Path, split: &str, classes: &[String]) -> Result<Vec<ListedFile>>
         }
     }
     if files.is_empty() {
-        return Err(Error::Folder {
-            path: root.join(split),
-            found: "no files".to_owned(),
-            expected: "images in one folder per class".to_owned(),
-        });
+        let expected = "images in one folder per class";
+        return Err(Error::folder(&root.join(split), "no files", expected));
     }
     Ok(files)
 }
 
 /// The class name of a folder.
 fn class(entry: &DirEntry) -> Result<String> {
-    let wrong = |found: &str| Error::Folder {
-        path: entry.path(),
-        found: found.to_owned(),
-        expected: "one folder per class, with a UTF-8 name".to_owned(),
-    };
+    let wrong =
+        |found| Error::folder(&entry.path(), found, "one folder per class, with a UTF-8 name");
     if !entry.path().is_dir() {
         return Err(wrong("a file"));
     }

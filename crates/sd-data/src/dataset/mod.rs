@@ -92,21 +92,15 @@ impl Splits {
 
 /// Parses a file of one class name per line, skipping blank lines. Expects `classes` names.
 fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> {
-    let text = std::str::from_utf8(text).map_err(|error| Error::Malformed {
-        path: path.to_owned(),
-        offset: error.valid_up_to() as u64,
-        found: "bytes that are not UTF-8".to_owned(),
-        expected: "class names, one per line".to_owned(),
+    let text = std::str::from_utf8(text).map_err(|error| {
+        let offset = error.valid_up_to() as u64;
+        Error::at_byte(path, offset, "bytes that are not UTF-8", "class names, one per line")
     })?;
     let names: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if names.len() != classes {
-        return Err(Error::Malformed {
-            path: path.to_owned(),
-            offset: 0,
-            found: format!("{} class names", names.len()),
-            expected: format!("{classes}, one per line"),
-        });
+        let found = format!("{} class names", names.len());
+        return Err(Error::at_byte(path, 0, found, format!("{classes}, one per line")));
     }
     Ok(names)
 }

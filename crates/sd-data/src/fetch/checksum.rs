@@ -1,27 +1,16 @@
 //! Verification of files by their published checksums.
 
+use super::RemoteFile;
 use crate::{Error, Result};
 use flate2::read::MultiGzDecoder;
 use md5::Md5;
 use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-/// Checksums of a file, in lower-case hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checksums {
-    /// MD5 of the file, as published with the data sets. Detects corrupted downloads, not malicious
-    /// ones.
-    pub md5: String,
-    /// SHA-256 of the unpacked content, for gzip files that others repack. A file with this content is
-    /// correct whatever its MD5.
-    pub content_sha256: Option<String>,
-}
-
-impl Checksums {
-    /// `None` if the file is correct, else the checksums found and expected.
+impl RemoteFile {
+    /// `None` if the file at `path` is correct, else the checksums found and expected.
     pub(super) fn difference(&self, path: &Path) -> Result<Option<(String, String)>> {
         let open = || File::open(path).map(BufReader::new).map_err(Error::read(path));
         let md5 = sum::<Md5>(open()?).map_err(Error::read(path))?;
@@ -50,12 +39,7 @@ fn sum<D: Digest>(mut reader: impl Read) -> std::io::Result<String> {
             count => digest.update(&buffer[..count]),
         }
     }
-    let mut hexadecimal = String::new();
-    for byte in digest.finalize() {
-        // Writing to a string cannot fail.
-        let _ = write!(hexadecimal, "{byte:02x}");
-    }
-    Ok(hexadecimal)
+    Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]

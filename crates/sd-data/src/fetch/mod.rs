@@ -8,8 +8,7 @@ mod checksum;
 mod http;
 mod recipe;
 
-pub use checksum::Checksums;
-pub use recipe::{Published, Recipe, RemoteFile, Source};
+pub use recipe::{Recipe, RemoteFile, Source, published};
 
 use crate::{Error, Result};
 use std::fs::{self, File};
@@ -38,21 +37,13 @@ pub fn presence(recipe: &Recipe, data_dir: &Path) -> Result<Presence> {
     if recipe.is_unpacked(data_dir) {
         return Ok(Presence::Unpacked);
     }
-    let mut complete = 0;
-    for file in &recipe.files {
-        let path = recipe.path(data_dir, &file.name);
-        if path.is_file() {
-            if file.checksums.difference(&path)?.is_some() {
-                return Ok(Presence::Different(path));
-            }
-            complete += 1;
-        }
+    match missing(recipe, data_dir) {
+        Ok(missing) if missing.is_empty() => Ok(Presence::Complete),
+        Ok(missing) if missing.len() < recipe.files.len() => Ok(Presence::Partly),
+        Ok(_) => Ok(Presence::Absent),
+        Err(Error::Checksum { path, .. }) => Ok(Presence::Different(path)),
+        Err(error) => Err(error),
     }
-    Ok(match complete {
-        0 => Presence::Absent,
-        _ if complete < recipe.files.len() => Presence::Partly,
-        _ => Presence::Complete,
-    })
 }
 
 /// Downloads a data set into `data_dir` from the first source that works. `progress` receives a line
@@ -70,14 +61,9 @@ pub fn fetch(recipe: &Recipe, data_dir: &Path, progress: &mut dyn FnMut(&str)) -
     let folder = recipe.folder(data_dir);
     fs::create_dir_all(&folder).map_err(write_error(&folder))?;
     let mut reasons = Vec::new();
-    let mut sources = recipe.sources.iter();
-    while !missing.is_empty() {
-        let Some(source) = sources.next() else {
-            let advice = format!("{} in `{}`", recipe.advice, folder.display());
-            return Err(Error::Fetch { name: recipe.title.clone(), reasons, advice });
-        };
+    for source in &recipe.sources {
         match fetch_from(source, &folder, &missing, progress) {
-            Ok(()) => break,
+            Ok(()) => {}
             // No other source helps if files cannot be written.
             Err(error @ Error::Write { .. }) => return Err(error),
             Err(error) => {
@@ -86,6 +72,13 @@ pub fn fetch(recipe: &Recipe, data_dir: &Path, progress: &mut dyn FnMut(&str)) -
             }
         }
         missing.retain(|file| !folder.join(&file.name).is_file());
+        if missing.is_empty() {
+            break;
+        }
+    }
+    if !missing.is_empty() {
+        let advice = format!("{} in `{}`", recipe.advice, folder.display());
+        return Err(Error::Fetch { name: recipe.title.clone(), reasons, advice });
     }
     for (name, text) in &recipe.texts {
         let path = folder.join(name);
@@ -103,10 +96,10 @@ pub fn fetch(recipe: &Recipe, data_dir: &Path, progress: &mut dyn FnMut(&str)) -
 fn missing<'a>(recipe: &'a Recipe, data_dir: &Path) -> Result<Vec<&'a RemoteFile>> {
     let mut missing = Vec::new();
     for file in &recipe.files {
-        let path = recipe.path(data_dir, &file.name);
+        let path = recipe.folder(data_dir).join(&file.name);
         if !path.is_file() {
             missing.push(file);
-        } else if let Some((found, expected)) = file.checksums.difference(&path)? {
+        } else if let Some((found, expected)) = file.difference(&path)? {
             let advice = "move it away to fetch it again".to_owned();
             return Err(Error::Checksum { path, found, expected, advice });
         }
@@ -120,46 +113,34 @@ fn fetch_from(
     files: &[&RemoteFile],
     progress: &mut dyn FnMut(&str),
 ) -> Result<()> {
-    match source {
-        Source::Folder(origin) => {
-            for file in files {
-                copy(&origin.join(&file.name), folder, file)?;
-                progress(&format!("copied {} from `{}`", file.name, origin.display()));
-            }
-        }
-        Source::Http(base) => {
-            for file in files {
-                let path = folder.join(&file.name);
+    for file in files {
+        let path = folder.join(&file.name);
+        let part = part(&path);
+        match source {
+            Source::Folder(origin) => copy(&origin.join(&file.name), &part, progress)?,
+            Source::Http(base) => {
                 let address = format!("{}/{}", base.trim_end_matches('/'), file.name);
-                http::download(&address, &part(&path), progress)?;
-                verify_and_rename(file, &path)?;
+                http::download(&address, &part, progress)?;
             }
         }
+        if let Some((found, expected)) = file.difference(&part)? {
+            fs::remove_file(&part).map_err(write_error(&part))?;
+            let advice = "it was deleted".to_owned();
+            return Err(Error::Checksum { path: part, found, expected, advice });
+        }
+        sync_and_rename(&part, &path)?;
     }
     Ok(())
 }
 
-fn copy(from: &Path, folder: &Path, file: &RemoteFile) -> Result<()> {
-    let path = folder.join(&file.name);
-    let part = part(&path);
-    let mut reader = File::open(from).map_err(|error| Error::Source {
-        origin: format!("`{}`", from.display()),
-        reason: error.to_string(),
-    })?;
-    let mut writer = File::create(&part).map_err(write_error(&part))?;
-    std::io::copy(&mut reader, &mut writer).map_err(write_error(&part))?;
-    verify_and_rename(file, &path)
-}
-
-/// Verifies the `.part` file of `path` and renames it, or deletes it.
-fn verify_and_rename(file: &RemoteFile, path: &Path) -> Result<()> {
-    let part = part(path);
-    if let Some((found, expected)) = file.checksums.difference(&part)? {
-        fs::remove_file(&part).map_err(write_error(&part))?;
-        let advice = "it was deleted".to_owned();
-        return Err(Error::Checksum { path: part, found, expected, advice });
-    }
-    sync_and_rename(&part, path)
+fn copy(from: &Path, part: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let origin = format!("`{}`", from.display());
+    progress(&format!("copying {origin}"));
+    let mut reader =
+        File::open(from).map_err(|error| Error::Source { origin, reason: error.to_string() })?;
+    let mut writer = File::create(part).map_err(write_error(part))?;
+    std::io::copy(&mut reader, &mut writer).map_err(write_error(part))?;
+    Ok(())
 }
 
 /// Replaces `path` by the synced `part`, so that a crash leaves a whole file or none.

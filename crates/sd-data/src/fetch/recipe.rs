@@ -1,22 +1,12 @@
 //! The published data sets, their sources and checksums.
 
-use super::Checksums;
 use std::path::{Path, PathBuf};
-
-/// A published data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
-    /// CIFAR-10, 170 MB.
-    Cifar10,
-    /// CIFAR-100, 169 MB.
-    Cifar100,
-    /// Fashion-MNIST, 31 MB.
-    FashionMnist,
-}
 
 /// Files and sources of a data set.
 #[derive(Clone, Debug)]
 pub struct Recipe {
+    /// Name on the command line.
+    pub name: String,
     /// Display name.
     pub title: String,
     /// Subfolder of the data folder for the files, if any.
@@ -38,8 +28,12 @@ pub struct Recipe {
 pub struct RemoteFile {
     /// File name, at the source and in the data folder.
     pub name: String,
-    /// Expected checksums.
-    pub checksums: Checksums,
+    /// MD5 of the file, as published with the data sets, in lower-case hexadecimal. Detects corrupted
+    /// downloads, not malicious ones.
+    pub md5: String,
+    /// SHA-256 of the unpacked content, for gzip files that others repack. A file with this content is
+    /// correct whatever its MD5.
+    pub content_sha256: Option<String>,
 }
 
 /// A source of files.
@@ -66,10 +60,6 @@ impl Recipe {
     /// The folder for the files.
     pub fn folder(&self, data_dir: &Path) -> PathBuf {
         self.folder.as_ref().map_or_else(|| data_dir.to_owned(), |folder| data_dir.join(folder))
-    }
-
-    pub(super) fn path(&self, data_dir: &Path, name: &str) -> PathBuf {
-        self.folder(data_dir).join(name)
     }
 
     pub(super) fn is_unpacked(&self, data_dir: &Path) -> bool {
@@ -108,48 +98,23 @@ const FASHION_MNIST: [[&str; 3]; 4] = [
 const FASHION_CLASSES: &str = "T-shirt/top\nTrouser\nPullover\nDress\nCoat\nSandal\nShirt\n\
                                Sneaker\nBag\nAnkle boot\n";
 
-impl Published {
-    /// All published data sets.
-    pub const ALL: [Self; 3] = [Self::Cifar10, Self::Cifar100, Self::FashionMnist];
-
-    /// Name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Cifar10 => "cifar10",
-            Self::Cifar100 => "cifar100",
-            Self::FashionMnist => "fashion-mnist",
-        }
-    }
-
-    /// Its files and sources.
-    pub fn recipe(self) -> Recipe {
-        match self {
-            Self::Cifar10 => cifar(
-                "CIFAR-10",
-                "cifar-10-batches-bin",
-                "cifar-10-binary.tar.gz",
-                "c32a1d4ab5d03f1284b67883e8d87530",
-            ),
-            Self::Cifar100 => cifar(
-                "CIFAR-100",
-                "cifar-100-binary",
-                "cifar-100-binary.tar.gz",
-                "03b5dce01913d631647c71ecec9e9cb8",
-            ),
-            Self::FashionMnist => fashion_mnist(),
-        }
-    }
+/// The published data sets: CIFAR-10 (170 MB), CIFAR-100 (169 MB) and Fashion-MNIST (31 MB).
+pub fn published() -> [Recipe; 3] {
+    [
+        cifar(10, "cifar-10-batches-bin", "c32a1d4ab5d03f1284b67883e8d87530"),
+        cifar(100, "cifar-100-binary", "03b5dce01913d631647c71ecec9e9cb8"),
+        fashion_mnist(),
+    ]
 }
 
-fn cifar(title: &str, unpacked: &str, file: &str, md5: &str) -> Recipe {
+fn cifar(classes: usize, unpacked: &str, md5: &str) -> Recipe {
+    let file = format!("cifar-{classes}-binary.tar.gz");
     Recipe {
-        title: title.to_owned(),
+        name: format!("cifar{classes}"),
+        title: format!("CIFAR-{classes}"),
         folder: None,
         unpacked: Some(unpacked.to_owned()),
-        files: vec![RemoteFile {
-            name: file.to_owned(),
-            checksums: Checksums { md5: md5.to_owned(), content_sha256: None },
-        }],
+        files: vec![RemoteFile { name: file.clone(), md5: md5.to_owned(), content_sha256: None }],
         texts: Vec::new(),
         sources: vec![Source::Http(TORONTO.to_owned())],
         advice: format!(
@@ -161,9 +126,11 @@ fn cifar(title: &str, unpacked: &str, file: &str, md5: &str) -> Recipe {
 fn fashion_mnist() -> Recipe {
     let file = |[name, md5, content]: [&str; 3]| RemoteFile {
         name: name.to_owned(),
-        checksums: Checksums { md5: md5.to_owned(), content_sha256: Some(content.to_owned()) },
+        md5: md5.to_owned(),
+        content_sha256: Some(content.to_owned()),
     };
     Recipe {
+        name: "fashion-mnist".to_owned(),
         title: "Fashion-MNIST".to_owned(),
         folder: Some("fashion-mnist".to_owned()),
         unpacked: None,

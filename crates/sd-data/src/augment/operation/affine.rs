@@ -3,14 +3,6 @@
 use super::Pixels;
 use crate::ImageShape;
 
-pub(super) fn shear(pixels: &mut Pixels, x: f64, y: f64, fill: u8) {
-    nearest(pixels, [[1.0, x, 0.0], [y, 1.0, 0.0]], fill);
-}
-
-pub(super) fn translate(pixels: &mut Pixels, right: f64, down: f64, fill: u8) {
-    nearest(pixels, [[1.0, 0.0, -right], [0.0, 1.0, -down]], fill);
-}
-
 pub(super) fn rotate(pixels: &mut Pixels, degrees: f64, fill: u8) {
     let (sin, cos) = degrees.to_radians().sin_cos();
     let ImageShape { height, width, .. } = pixels.shape();
@@ -21,7 +13,7 @@ pub(super) fn rotate(pixels: &mut Pixels, degrees: f64, fill: u8) {
 }
 
 /// Samples the source at `matrix · (x, y, 1)` for column x and row y. Pixel centres are at halves.
-fn nearest(pixels: &mut Pixels, matrix: [[f64; 3]; 2], fill: u8) {
+pub(super) fn nearest(pixels: &mut Pixels, matrix: [[f64; 3]; 2], fill: u8) {
     pixels.rewrite(|shape, source, target| match shape.channels {
         // Copies of constant size are faster.
         1 => sample(source, shape, 1, matrix, fill, target),

@@ -26,7 +26,7 @@ pub(super) fn contrast(pixels: &mut Pixels, factor: f32) {
     };
     let count = count as u64;
     let mean = ((2 * sum + count) / (2 * count)) as u8;
-    pixels.map(&std::array::from_fn(|value| blend(mean, value as u8, factor)));
+    pixels.map(|value| blend(mean, value, factor));
 }
 
 /// Rotates the hue, a byte on a circle of 256, by `turn` · 255 steps, truncated.

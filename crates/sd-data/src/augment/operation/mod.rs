@@ -10,6 +10,7 @@ mod pixels;
 mod sharpness;
 mod tone;
 
+use affine::{nearest, rotate};
 pub(super) use magnitude::{Kind, Space};
 pub(super) use pixels::Pixels;
 
@@ -53,21 +54,27 @@ impl Operation {
     pub(super) fn apply(self, pixels: &mut Pixels, fill: u8) {
         match self {
             Self::Identity => {}
-            Self::ShearX(shear) => affine::shear(pixels, shear, 0.0, fill),
-            Self::ShearY(shear) => affine::shear(pixels, 0.0, shear, fill),
+            Self::ShearX(shear) => nearest(pixels, [[1.0, shear, 0.0], [0.0, 1.0, 0.0]], fill),
+            Self::ShearY(shear) => nearest(pixels, [[1.0, 0.0, 0.0], [shear, 1.0, 0.0]], fill),
             // Truncated to whole pixels.
-            Self::TranslateX(right) => affine::translate(pixels, right.trunc(), 0.0, fill),
-            Self::TranslateY(down) => affine::translate(pixels, 0.0, down.trunc(), fill),
-            Self::Rotate(degrees) => affine::rotate(pixels, degrees, fill),
-            Self::Brightness(factor) => tone::brightness(pixels, factor),
+            Self::TranslateX(right) => {
+                nearest(pixels, [[1.0, 0.0, -right.trunc()], [0.0, 1.0, 0.0]], fill);
+            }
+            Self::TranslateY(down) => {
+                nearest(pixels, [[1.0, 0.0, 0.0], [0.0, 1.0, -down.trunc()]], fill);
+            }
+            Self::Rotate(degrees) => rotate(pixels, degrees, fill),
+            Self::Brightness(factor) => pixels.map(|value| blend(0, value, factor)),
             Self::Color(factor) => color::saturation(pixels, factor),
             Self::Contrast(factor) => color::contrast(pixels, factor),
             Self::Sharpness(factor) => sharpness::sharpness(pixels, factor),
-            Self::Posterize(bits) => tone::posterize(pixels, bits),
-            Self::Solarize(threshold) => tone::solarize(pixels, threshold),
+            Self::Posterize(bits) => pixels.map(|value| value & (0xff00_u32 >> bits) as u8),
+            Self::Solarize(threshold) => {
+                pixels.map(|value| if f64::from(value) < threshold { value } else { 255 - value });
+            }
             Self::AutoContrast => tone::auto_contrast(pixels),
             Self::Equalize => tone::equalize(pixels),
-            Self::Invert => tone::invert(pixels),
+            Self::Invert => pixels.map(|value| 255 - value),
             Self::Hue(turn) => color::hue(pixels, turn),
         }
     }
@@ -83,4 +90,4 @@ fn blend(degenerate: u8, value: u8, factor: f32) -> u8 {
 }
 
 #[cfg(test)]
-mod golden;
+mod tests;

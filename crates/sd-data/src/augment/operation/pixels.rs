@@ -42,8 +42,9 @@ impl Pixels {
         std::mem::swap(&mut self.values, &mut self.spare);
     }
 
-    /// Maps every value through `table`.
-    pub(in crate::augment) fn map(&mut self, table: &[u8; 256]) {
+    /// Maps every value by a lookup table of `of`.
+    pub(in crate::augment) fn map(&mut self, of: impl Fn(u8) -> u8) {
+        let table: [u8; 256] = std::array::from_fn(|value| of(value as u8));
         for value in &mut self.values {
             *value = table[usize::from(*value)];
         }

@@ -1,23 +1,6 @@
-//! Point operations: lookup tables of 256 entries.
+//! Point operations that depend on the histogram of a channel.
 
-use super::{Pixels, blend};
-
-pub(super) fn brightness(pixels: &mut Pixels, factor: f32) {
-    pixels.map(&table(|value| blend(0, value, factor)));
-}
-
-pub(super) fn invert(pixels: &mut Pixels) {
-    pixels.map(&table(|value| 255 - value));
-}
-
-pub(super) fn posterize(pixels: &mut Pixels, bits: u32) {
-    let mask = (0xff00_u32 >> bits) as u8;
-    pixels.map(&table(|value| value & mask));
-}
-
-pub(super) fn solarize(pixels: &mut Pixels, threshold: f64) {
-    pixels.map(&table(|value| if f64::from(value) < threshold { value } else { 255 - value }));
-}
+use super::Pixels;
 
 /// Maps the lowest value of each channel to 0 and the highest to 255, linearly in between.
 pub(super) fn auto_contrast(pixels: &mut Pixels) {
@@ -29,7 +12,7 @@ pub(super) fn auto_contrast(pixels: &mut Pixels) {
         }
         let scale = 255.0 / (high - low) as f64;
         let offset = -(low as f64) * scale;
-        Some(table(|value| (f64::from(value) * scale + offset) as u8))
+        Some(std::array::from_fn(|value| (value as f64 * scale + offset) as u8))
     });
 }
 
@@ -50,10 +33,6 @@ pub(super) fn equalize(pixels: &mut Pixels) {
         }
         Some(equalized)
     });
-}
-
-fn table(of: impl Fn(u8) -> u8) -> [u8; 256] {
-    std::array::from_fn(|value| of(value as u8))
 }
 
 /// Maps each channel through the table that `choose` returns for its histogram, if any.
