@@ -1,6 +1,5 @@
 //! Loader throughput: a shuffled epoch, from bytes in memory to batches.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -12,8 +11,7 @@ use sd_cli::BenchArgs;
 use sd_train::experiment::Experiment;
 use sd_train::training::PREFETCH;
 
-/// Pipelines on images made from a seed, which need no download; their `augment` as an experiment
-/// writes it.
+/// Pipelines on synthetic images: name and `augment` in TOML.
 const PIPELINES: [(&str, &str); 3] = [
     ("normalize", "[]"),
     ("crop_flip", "[{ pad_crop = { padding = 4 } }, { flip = {} }]"),
@@ -31,7 +29,7 @@ const BATCH: usize = 128;
 /// The built-in pipelines by name, each on the same 50,000 images of 3×32×32.
 ///
 /// # Errors
-/// A pipeline that is not an experiment's `augment`; they are constants, so none.
+/// None: the pipelines are constants.
 pub fn pipelines() -> Result<Vec<(&'static str, DataConfig)>> {
     let parse = |(name, augment)| {
         let config = toml::from_str(&format!("{SYNTHETIC}\naugment = {augment}"))
@@ -59,8 +57,7 @@ pub fn of_config(
     experiment: &Experiment,
     args: &BenchArgs,
 ) -> Result<Vec<Measurement>> {
-    let data_dir: &Path = &args.runtime.data_dir;
-    let data = experiment.data.open(data_dir)?;
+    let data = experiment.data.open(&args.runtime.data_dir)?;
     let measure =
         |batch| measure(stopwatch, &experiment.name, &experiment.data, &data, batch, args);
     batches(args, &[experiment.train.batch_size]).into_iter().map(measure).collect()

@@ -66,14 +66,14 @@ pub fn bench(bench: &Bench) -> Result<(BenchRecord, bool)> {
         Bench::Overhead(args) => (Subject::Overhead, args, &DISTILLED),
         Bench::Start(args) => (Subject::Start, args, &QUICKSTART),
     };
-    let least = match subject {
+    let min_batch = match subject {
         Subject::Data | Subject::Infer => 1,
         // Batch norm needs the variance of more than one image.
         Subject::Step | Subject::Exits | Subject::Overhead | Subject::Start => 2,
     };
     ensure!(
-        args.batch.iter().all(|&batch| batch >= least),
-        "--batch: found {:?}, expected at least {least}",
+        args.batch.iter().all(|&batch| batch >= min_batch),
+        "--batch: found {:?}, expected at least {min_batch}",
         args.batch
     );
     logging::start(None)?;
@@ -208,7 +208,7 @@ fn this_program() -> Result<Command> {
     Ok(Command::new(std::env::current_exe().context("cannot find this program's file")?))
 }
 
-/// Passes `--data-dir`, `--device` and `--threads` on.
+/// Passes on `--data-dir`, `--device` and `--threads`.
 fn pass_runtime(child: &mut Command, args: &BenchArgs) {
     child.arg("--data-dir").arg(&args.runtime.data_dir);
     child.arg("--device").arg(args.runtime.device.to_string());

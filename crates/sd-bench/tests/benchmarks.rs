@@ -1,4 +1,4 @@
-//! The benchmarks on a small experiment: what they print and what they keep.
+//! The benchmarks on a small experiment: their output and records.
 
 use std::path::Path;
 
@@ -117,7 +117,7 @@ fn a_measured_run_has_its_own_times_in_its_folder() {
     let parts = ["evaluation", "exit1", "exit2", "deepest"];
     assert_eq!(kept.measurements.iter().map(|part| &*part.part).collect::<Vec<_>>(), parts);
     assert_eq!(kept.measurements, all.measurements[parts.len()..]);
-    // In each of three turns three repetitions at least.
+    // At least three repetitions in each of three turns.
     assert!(kept.measurements.iter().all(|part| part.timing.raw_seconds.len() == 9));
     assert_eq!((kept.started, kept.command), (all.started, all.command));
 }

@@ -51,7 +51,7 @@ pub mod commands;
 pub mod data;
 pub mod evaluation;
 pub mod experiment;
-pub mod export;
+mod export;
 pub mod objective;
 pub mod optim;
 pub mod training;

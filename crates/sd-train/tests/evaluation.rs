@@ -1,4 +1,4 @@
-//! Evaluations in full: the numbers, the record that a run leaves, and predictions.
+//! Evaluation: its numbers, its record in a run's folder, and predictions.
 
 mod common;
 
@@ -27,7 +27,7 @@ const TINY: &[&str] = &[
     "train.epochs=1",
 ];
 
-/// What this line leaves behind, started in the folder.
+/// Runs `sd-train` with this command line in the folder.
 fn run(folder: &Path, line: &str) -> assert_cmd::assert::Assert {
     let mut command = Command::cargo_bin("sd-train").unwrap();
     command.current_dir(folder).env_remove("SD_DATA_DIR").args(line.split_whitespace()).assert()
@@ -55,7 +55,7 @@ fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
 }
 
-/// Holds a record against what Python wrote: every number that Python has.
+/// Compares every number of the golden record.
 fn assert_near(found: &Value, expected: &Value, place: &str) {
     match expected {
         Value::Object(map) => {
@@ -78,7 +78,7 @@ fn assert_near(found: &Value, expected: &Value, place: &str) {
 }
 
 #[test]
-fn evaluations_and_early_exit_are_the_formulas() {
+fn evaluations_and_early_exit_match_the_formulas() {
     let golden: Value = serde_json::from_str(include_str!("golden/evaluation.json")).unwrap();
     let labels: Vec<i64> = numbers(&golden["labels"]).iter().map(|&label| label as i64).collect();
     let labels = Tensor::from_slice(&labels);
@@ -92,7 +92,7 @@ fn evaluations_and_early_exit_are_the_formulas() {
             Tensor::from_slice(&rows).to_kind(Kind::Float).view([images, -1])
         })
         .collect();
-    let mut answers = Predictions::default();
+    let mut predictions = Predictions::default();
     // In two batches of different size.
     for (start, length) in [(0, 100), (100, images - 100)] {
         let exit = |logits: &Tensor| ExitOutput {
@@ -102,10 +102,10 @@ fn evaluations_and_early_exit_are_the_formulas() {
         let mut shallow: Vec<ExitOutput> = exits.iter().map(exit).collect();
         let deepest = shallow.pop().unwrap();
         let outputs = ExitOutputs { shallow, deepest, adapted: vec![] };
-        answers.add(&outputs, &labels.narrow(0, start, length));
+        predictions.add(&outputs, &labels.narrow(0, start, length));
     }
     let names = ["exit1", "exit2", "deepest"].map(str::to_owned);
-    let found = serde_json::to_value(answers.evaluated(&names, 7)).unwrap();
+    let found = serde_json::to_value(predictions.evaluated(&names, 7)).unwrap();
     for (exit, expected) in golden["exits"].as_array().unwrap().iter().enumerate() {
         assert_near(&found[exit], expected, &names[exit]);
     }
@@ -119,7 +119,7 @@ fn evaluations_and_early_exit_are_the_formulas() {
             "entropy" => Rule::Entropy(value as f32),
             _ => Rule::Patience(value as usize),
         };
-        let found = serde_json::to_value(outcome(rule, &answers, &macs)).unwrap();
+        let found = serde_json::to_value(outcome(rule, &predictions, &macs)).unwrap();
         for key in ["top1", "macs", "left_at"] {
             assert_near(&found[key], &expected[key], &format!("{rule:?} {key}"));
         }
@@ -127,7 +127,7 @@ fn evaluations_and_early_exit_are_the_formulas() {
 }
 
 #[test]
-fn a_run_leaves_its_evaluation_and_eval_makes_the_same() {
+fn a_run_writes_its_evaluation_and_eval_reproduces_it() {
     let folder = trained(TINY, |_| ());
     let folder = folder.path();
     let run = Run::open(folder.join("run")).unwrap();
@@ -153,7 +153,7 @@ fn a_run_leaves_its_evaluation_and_eval_makes_the_same() {
     let valid: EvaluationRecord =
         serde_json::from_str(&printed(folder, &format!("{eval} --split valid"))).unwrap();
     assert_eq!((valid.images, valid.split.as_str()), (32, "valid"));
-    assert!(valid.early_exit.is_none(), "what chose the values does not report them");
+    assert!(valid.early_exit.is_none(), "the split that chooses thresholds does not report them");
     assert_eq!(file("evaluation.json"), written, "the record is of the test set");
     printed(folder, &format!("{eval} --weights best"));
     assert!(file("evaluation-best.json").contains("best.safetensors"));
@@ -165,15 +165,15 @@ fn a_run_leaves_its_evaluation_and_eval_makes_the_same() {
 }
 
 #[test]
-fn without_images_to_choose_on_there_is_no_early_exit() {
+fn without_a_validation_split_there_is_no_early_exit() {
     let without = [TINY[0], TINY[1], TINY[3]];
     let folder = trained(&without, |_| ());
     let record = Run::open(folder.path().join("run")).unwrap().evaluation.unwrap();
     assert_eq!((record.images, record.early_exit), (50, None));
 }
 
-/// What the network of the run says of its test images.
-fn said(folder: &Path) -> Predictions {
+/// Predictions of the run's network for its test images.
+fn predictions(folder: &Path) -> Predictions {
     let run = folder.join("run");
     let TrainedModel { experiment, network } =
         TrainedModel::open(&run, WeightsChoice::Last, Device::Cpu).unwrap();
@@ -186,18 +186,18 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn assert_says(line: &Value, answers: &Predictions, exit: usize, image: usize) {
-    let opinion = answers.exits[exit][image].prediction;
-    assert_eq!(line["labels"][0]["class"], opinion.class, "{line}");
+fn assert_prediction(line: &Value, predictions: &Predictions, exit: usize, image: usize) {
+    let expected = predictions.exits[exit][image].prediction;
+    assert_eq!(line["labels"][0]["class"], expected.class, "{line}");
     let probability = line["labels"][0]["probability"].as_f64().unwrap();
-    assert!((probability - f64::from(opinion.confidence)).abs() < 1e-4, "{line} {opinion:?}");
+    assert!((probability - f64::from(expected.confidence)).abs() < 1e-4, "{line} {expected:?}");
 }
 
 #[test]
-fn predictions_are_what_the_evaluation_saw() {
+fn predict_agrees_with_the_evaluation() {
     let folder = trained(TINY, |_| ());
     let folder = folder.path();
-    let answers = said(folder);
+    let predictions = predictions(folder);
     let raw = tiny(TINY).unwrap().data.dataset.get().load(folder).unwrap().test;
     std::fs::create_dir(folder.join("images")).unwrap();
     for image in 0..6 {
@@ -220,24 +220,24 @@ fn predictions_are_what_the_evaluation_saw() {
                 line["labels"][0]["name"],
                 raw.class_names()[line["labels"][0]["class"].as_u64().unwrap() as usize]
             );
-            assert_says(line, &answers, exit, image);
+            assert_prediction(line, &predictions, exit, image);
         }
     }
-    // The value between the first exit's opinions of two images lets one go.
+    // The value between the first exit's confidence for two images lets one stop.
     let mut sure: Vec<f32> =
-        (0..6).map(|image| answers.exits[0][image].prediction.confidence).collect();
+        (0..6).map(|image| predictions.exits[0][image].prediction.confidence).collect();
     sure.sort_by(f32::total_cmp);
     let between = (sure[2] + sure[3]) / 2.0;
     let found = lines(&predict(&format!("--confidence {between}")));
     assert!(found.iter().filter(|line| line["exit"] == "exit1").count() == 3, "{found:?}");
     for (image, line) in found.iter().enumerate() {
-        let exits = answers.without_ensemble().iter().map(|exit| exit[image].prediction);
+        let exits = predictions.without_ensemble().iter().map(|exit| exit[image].prediction);
         let exit = Rule::Confidence(Some(between)).exit_index(exits);
         assert_eq!(line["exit"], ["exit1", "exit2", "deepest"][exit]);
-        assert_says(line, &answers, exit, image);
+        assert_prediction(line, &predictions, exit, image);
     }
 
-    // Without the record, the data set says the same.
+    // Without the record, classes and normalisation come from the data set.
     let with_record = predict("");
     std::fs::remove_file(folder.join("run/evaluation.json")).unwrap();
     assert_eq!(predict(""), with_record);
@@ -249,18 +249,18 @@ fn predictions_are_what_the_evaluation_saw() {
 }
 
 #[test]
-fn what_cannot_be_predicted_is_told() {
+fn invalid_inputs_of_predict_are_reported() {
     let folder = trained(TINY, |_| ());
     let folder = folder.path();
     GrayImage::new(9, 5).save(folder.join("a.png")).unwrap();
     std::fs::write(folder.join("b.txt"), "no image").unwrap();
     let output = run(folder, "predict run gone.png b.txt a.png --device cpu").code(1);
     let output = output.get_output();
-    let (out, said) =
+    let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(out.starts_with("a.png: ") && out.lines().count() == 1, "{out}");
-    assert_eq!(said.matches("No such file").count(), 1, "{said}");
-    assert!(said.contains("error: gone.png: ") && said.contains("error: b.txt: "), "{said}");
+    assert!(stdout.starts_with("a.png: ") && stdout.lines().count() == 1, "{stdout}");
+    assert_eq!(stderr.matches("No such file").count(), 1, "{stderr}");
+    assert!(stderr.contains("error: gone.png: ") && stderr.contains("error: b.txt: "), "{stderr}");
     for (line, expected) in [
         (
             "predict run a.png --exit exit7",
@@ -271,19 +271,19 @@ fn what_cannot_be_predicted_is_told() {
         ("predict run data", "no image in data"),
     ] {
         std::fs::create_dir_all(folder.join("data")).unwrap();
-        let said = error(folder, line);
-        assert!(said.contains(expected), "{line}: {said}");
+        let stderr = error(folder, line);
+        assert!(stderr.contains(expected), "{line}: {stderr}");
     }
 
-    // An evaluation that fits itself and not the network.
+    // A consistent evaluation of another network.
     let path = folder.join("run/evaluation.json");
-    let of = |change: fn(&mut EvaluationRecord)| {
+    let stderr_of = |change: fn(&mut EvaluationRecord)| {
         let mut record = run_folder::read_evaluation(&path).unwrap().unwrap();
         change(&mut record);
         run_folder::write_line_atomic(&path, &record).unwrap();
         error(folder, "predict run a.png")
     };
-    let said = of(|record| {
+    let stderr = stderr_of(|record| {
         record.classes.push("fifth".to_owned());
         for exit in record.exits.iter_mut().chain([&mut record.ensemble]) {
             exit.class_accuracy.push(None);
@@ -292,17 +292,17 @@ fn what_cannot_be_predicted_is_told() {
         }
     });
     let expected = "run/evaluation.json: classes has 5 entries, expected 4, as config.toml says";
-    assert!(said.contains(expected), "{said}");
+    assert!(stderr.contains(expected), "{stderr}");
     printed(folder, "eval run --device cpu");
-    let said = of(|record| (record.mean, record.deviation) = (vec![0.5; 3], vec![0.5; 3]));
+    let stderr = stderr_of(|record| (record.mean, record.deviation) = (vec![0.5; 3], vec![0.5; 3]));
     let expected = "run/evaluation.json: mean has 3 entries, expected 1, as config.toml says";
-    assert!(said.contains(expected), "{said}");
+    assert!(stderr.contains(expected), "{stderr}");
 
     std::fs::remove_file(folder.join("run/model.safetensors")).unwrap();
-    let said = error(folder, "predict run a.png");
-    assert!(said.contains("run/model.safetensors: the run has no such weights"), "{said}");
-    let said = error(folder, "eval run");
-    assert!(said.contains("run/model.safetensors: the run has no such weights"), "{said}");
+    let stderr = error(folder, "predict run a.png");
+    assert!(stderr.contains("run/model.safetensors: no such file"), "{stderr}");
+    let stderr = error(folder, "eval run");
+    assert!(stderr.contains("run/model.safetensors: no such file"), "{stderr}");
 }
 
 #[test]
@@ -324,14 +324,14 @@ fn image_files_are_prepared_as_in_training() {
         }
     });
     let folder = folder.path();
-    let answers = said(folder);
+    let predictions = predictions(folder);
     let line = "predict run data/pets/test/cat data/pets/test/dog --json --device cpu";
     let found = lines(&printed(folder, line));
     assert_eq!(found.len(), 6);
     for (image, line) in found.iter().enumerate() {
-        assert_says(line, &answers, 2, image);
+        assert_prediction(line, &predictions, 2, image);
     }
     std::fs::write(folder.join("a.png"), "no image").unwrap();
-    let said = error(folder, "predict run a.png");
-    assert!(said.contains("a.png: neither JPEG nor PNG nor WebP"), "{said}");
+    let stderr = error(folder, "predict run a.png");
+    assert!(stderr.contains("a.png: neither JPEG nor PNG nor WebP"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! Weights from other libraries and back, by the commands and as the start of a run.
+//! Weights from other libraries and back, by the commands and as pretrained weights of a run.
 
 mod common;
 
@@ -13,7 +13,7 @@ use sd_train::experiment::Experiment;
 use sd_train::experiment::{PretrainedConfig, Source};
 use tch::{Device, Tensor, nn};
 
-/// A network that the libraries have.
+/// A network that torchvision and timm have.
 const DENSE: &[&str] = &[
     "name=dense",
     "data.dataset={ synthetic = { classes = 4, train = 64, test = 32, channels = 3, height = 32, width = 32, seed = 0 } }",
@@ -50,7 +50,7 @@ fn replaced<'a>(arguments: &[&'a str], old: &str, new: &'a str) -> Vec<&'a str> 
     arguments.iter().map(|&word| if word == old { new } else { word }).collect()
 }
 
-fn says(output: &assert_cmd::assert::Assert, expected: &[&str]) {
+fn stderr_contains(output: &assert_cmd::assert::Assert, expected: &[&str]) {
     let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     for part in expected {
         assert!(text.contains(part), "`{part}` is not in: {text}");
@@ -75,14 +75,17 @@ fn from_torchvision_to_timm_is_the_same_network() {
     assert_eq!(back.tensors, without_exits.collect());
 
     let refused = sd_train(folder.path(), &replaced(&import, "torchvision", "timm")).code(1);
-    says(&refused, &["head.hidden1.weight is missing", "no head.classifier.0.weight"]);
+    stderr_contains(&refused, &["head.hidden1.weight is missing", "no head.classifier.0.weight"]);
     let grouped = ["-s", "model.backbone.vgg.conv={grouped={groups=4}}"];
     let refused = sd_train(folder.path(), &[&import[..], &grouped].concat()).code(1);
-    says(&refused, &["dense.toml", "torchvision has no vgg11 grouped4", "dense convolutions"]);
+    stderr_contains(
+        &refused,
+        &["dense.toml", "torchvision has no vgg11 grouped4", "dense convolutions"],
+    );
 }
 
 #[test]
-fn a_start_takes_the_parts_that_are_not_excepted_and_leaves_the_exits() {
+fn pretrained_weights_load_all_parts_but_the_exits_and_the_excepted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("theirs.safetensors");
     let theirs = state_dict(Library::Timm, &file);
@@ -105,13 +108,13 @@ fn a_start_takes_the_parts_that_are_not_excepted_and_leaves_the_exits() {
     assert!(error.contains("backbone.stage5.0.conv.depthwise.weight is missing"), "{error}");
     let error = except(&["tail"]).load(backbone, &network).unwrap_err().to_string();
     assert!(error.contains("has `tail`") && error.contains("stem, stage2, "), "{error}");
-    assert_eq!(network, before, "nothing is copied where something is wrong");
+    assert_eq!(network, before, "an error copies nothing");
 
-    let taken = except(&["stage5", "head"]).load(backbone, &network).unwrap();
-    assert_eq!(taken.kept, ["stage5", "head", "exit1", "exit2"]);
+    let loaded = except(&["stage5", "head"]).load(backbone, &network).unwrap();
+    assert_eq!(loaded.kept, ["stage5", "head", "exit1", "exit2"]);
     // VGG11's first convolution and norm are the stem; nothing else of stage 1 has weights.
     let parts = [("stem", 5), ("stage2", 5), ("stage3", 10), ("stage4", 10)];
-    assert_eq!(taken.parts, parts.map(|(part, tensors)| (part.to_owned(), tensors)));
+    assert_eq!(loaded.parts, parts.map(|(part, tensors)| (part.to_owned(), tensors)));
     for (name, value) in &network {
         let kept = ["backbone.stage5.", "head.", "exit"].iter().any(|part| name.starts_with(part));
         let expected = if kept { &before[name] } else { &theirs[name] };
@@ -120,7 +123,7 @@ fn a_start_takes_the_parts_that_are_not_excepted_and_leaves_the_exits() {
 }
 
 #[test]
-fn a_run_says_what_it_started_from() {
+fn a_run_logs_its_pretrained_parts() {
     let folder = tempfile::tempdir().unwrap();
     state_dict(Library::Torchvision, &folder.path().join("theirs.safetensors"));
     let pretrained = "train.pretrained={file=\"theirs.safetensors\",from=\"torchvision\"}";
@@ -128,11 +131,14 @@ fn a_run_says_what_it_started_from() {
     let train = [&train[..], &["-s", pretrained]].concat();
     let parts = [&train[..], &["--max-steps", "2"]].concat();
     let started = sd_train(folder.path(), &parts).code(130);
-    says(&started, &["theirs.safetensors: took stem (5 tensors), stage2 (5", "exit1, exit2 kept"]);
+    stderr_contains(
+        &started,
+        &["theirs.safetensors: took stem (5 tensors), stage2 (5", "exit1, exit2 kept"],
+    );
 
-    // The checkpoint holds all that a run needs to go on.
+    // Resuming needs the checkpoint alone.
     std::fs::remove_file(folder.path().join("theirs.safetensors")).unwrap();
     sd_train(folder.path(), &[&train[..], &["--resume"]].concat()).success();
     let again = sd_train(folder.path(), &replaced(&train, "run", "again")).code(1);
-    says(&again, &["theirs.safetensors"]);
+    stderr_contains(&again, &["theirs.safetensors"]);
 }

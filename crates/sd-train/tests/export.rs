@@ -1,4 +1,4 @@
-//! Exports of a trained run: what they score is what the run's own weights score.
+//! Exports of a trained run: they score as the run's own weights do.
 
 mod common;
 
@@ -45,7 +45,7 @@ fn json(folder: &Path, line: &str) -> Value {
     serde_json::from_str(&printed(folder, line)).unwrap()
 }
 
-/// Batch norms that stand in a file.
+/// Number of batch norms in a file.
 fn batch_norms(file: &Path) -> usize {
     let model = ModelProto::decode(&*std::fs::read(file).unwrap()).unwrap();
     let nodes = model.graph.unwrap().node;
@@ -109,11 +109,11 @@ fn every_export_scores_as_the_run_does() {
     assert!(share < 0.75, "{share}");
 
     let refused = sd_train(folder, "export run --exit exit7").assert().code(1);
-    let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
-    assert!(said.contains("found `exit7`, expected one of exit1, exit2, deepest"), "{said}");
+    let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("found `exit7`, expected one of exit1, exit2, deepest"), "{stderr}");
 }
 
-/// Images of several sizes, one of which lies on its side and says so.
+/// Images of several sizes, one of them rotated by its EXIF orientation.
 fn write_pets(folder: &Path) {
     for (split, count) in [("train", 16), ("test", 5)] {
         for (class, shade) in [("cat", 40), ("dog", 160)] {
@@ -138,10 +138,9 @@ fn write_pets(folder: &Path) {
     }
 }
 
-/// The file itself, in `sd-infer`, is answered as the run's own weights answer what the loader
-/// made of it.
+/// `sd-infer` on the file agrees with the run's own weights on the loader's image.
 #[test]
-fn networks_of_image_files_take_the_files() {
+fn exported_networks_preprocess_image_files_as_the_loader_does() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     write_pets(folder);
@@ -156,18 +155,18 @@ fn networks_of_image_files_take_the_files() {
         TrainedModel::open(&folder.join("run"), WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(folder).unwrap();
     let test = Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), 1, Device::Cpu);
-    let answers = test.unwrap().predictions(&network).unwrap();
+    let predictions = test.unwrap().predictions(&network).unwrap();
     let mut right = 0;
     for model in ["run/deepest.onnx", "run/staged"] {
         let options = Options { rule: Rule::Never, ..Options::default() };
         let mut classifier = Classifier::open_with(folder.join(model), options).unwrap();
         assert_eq!(classifier.metadata().input.resize, Resize::ShorterSide { pixels: 36 });
-        for (index, opinion) in answers.exits[2].iter().map(|of| of.prediction).enumerate() {
+        for (index, expected) in predictions.exits[2].iter().map(|of| of.prediction).enumerate() {
             let file = data.test.file(index).unwrap();
             let image = input::read(&folder.join("pets").join(file)).unwrap();
             let best = classifier.classify(&image).unwrap().labels.swap_remove(0);
-            assert_eq!(best.class, opinion.class, "{model}, {file}");
-            let difference = (best.probability - opinion.confidence).abs();
+            assert_eq!(best.class, expected.class, "{model}, {file}");
+            let difference = (best.probability - expected.confidence).abs();
             assert!(difference < 1e-4, "{model}, {file}: {difference}");
             right += usize::from(best.class == data.test.label(index));
         }
@@ -178,7 +177,7 @@ fn networks_of_image_files_take_the_files() {
         (Some(10), Some(right as f64 / 20.0))
     );
 
-    // What the file says of itself.
+    // The metadata of the file.
     let metadata = read_metadata(&std::fs::read(folder.join("run/deepest.onnx")).unwrap()).unwrap();
     let text = std::fs::read_to_string(folder.join("run/config.toml")).unwrap();
     let digits = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();

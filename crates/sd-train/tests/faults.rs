@@ -1,4 +1,4 @@
-//! What can happen to a command on a shared machine, done to the binary: kills, signals, damage.
+//! Faults of a shared machine, inflicted on the binary: kills, signals, damage.
 
 mod common;
 
@@ -63,7 +63,7 @@ impl Bench {
         self.command(run, arguments).spawn().unwrap()
     }
 
-    /// Its exit code, and what it said.
+    /// Its exit code and standard error.
     fn finish(&self, run: &str, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.command(run, arguments).output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -75,8 +75,8 @@ impl Bench {
 
     /// A run that was never disturbed.
     fn whole(&self) -> Vec<u8> {
-        let (code, said) = self.finish("whole", &[]);
-        assert_eq!(code, Some(0), "{said}");
+        let (code, stderr) = self.finish("whole", &[]);
+        assert_eq!(code, Some(0), "{stderr}");
         self.weights("whole")
     }
 }
@@ -135,8 +135,8 @@ fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
         unfinished += u64::from(left > 0);
         let begun = bench.path(&run, LAST).exists() || bench.path(&run, PREVIOUS).exists();
         resumed += u64::from(begun);
-        let (code, said) = bench.finish(&run, if begun { &["--resume"] } else { &[] });
-        assert_eq!(code, Some(0), "{run}: {said}");
+        let (code, stderr) = bench.finish(&run, if begun { &["--resume"] } else { &[] });
+        assert_eq!(code, Some(0), "{run}: {stderr}");
         assert!(bench.weights(&run) == whole, "{run}: other weights");
         let run = sd_report::Run::open(bench.path(&run, "")).unwrap();
         assert_eq!(run.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [1, 2, 3, 4]);
@@ -167,10 +167,10 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
         let mut bytes = fs::read(&last).unwrap();
         damage(&mut bytes);
         fs::write(&last, &bytes).unwrap();
-        let (code, said) = bench.finish(run, &["--resume", "--max-steps", "17"]);
-        assert_eq!(code, Some(130), "{said}");
-        for expected in [LAST, "not a whole", "the checkpoint before it", "epoch 1, step 4"] {
-            assert!(said.contains(expected), "`{expected}` is not in: {said}");
+        let (code, stderr) = bench.finish(run, &["--resume", "--max-steps", "17"]);
+        assert_eq!(code, Some(130), "{stderr}");
+        for expected in [LAST, "not a whole", "the previous checkpoint", "epoch 1, step 4"] {
+            assert!(stderr.contains(expected), "`{expected}` is not in: {stderr}");
         }
         let previous = bench.path(run, PREVIOUS);
         assert!(sd_models::TensorFile::read(&previous).is_ok(), "{run}: the damaged one stayed");
@@ -182,9 +182,9 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
     for file in [LAST, PREVIOUS] {
         fs::write(bench.path("both", file), "no checkpoint").unwrap();
     }
-    let (code, said) = bench.finish("both", &["--resume"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains(PREVIOUS) && said.contains("not a whole"), "{said}");
+    let (code, stderr) = bench.finish("both", &["--resume"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains(PREVIOUS) && stderr.contains("not a whole"), "{stderr}");
 }
 
 #[test]
@@ -220,8 +220,8 @@ fn a_position_that_the_run_does_not_have_and_another_version_are_refused() {
             let changed = sd_models::TensorFile { tensors: tensors.collect(), metadata };
             fs::write(bench.path(run, LAST), changed.to_bytes().unwrap()).unwrap();
             // The limit ends a run that was not refused, and otherwise never would.
-            let (code, said) = finish(&["--resume", "--time-limit", "0s"]);
-            assert!(code == Some(1) && said.contains(expected), "{key}: {said}");
+            let (code, stderr) = finish(&["--resume", "--time-limit", "0s"]);
+            assert!(code == Some(1) && stderr.contains(expected), "{key}: {stderr}");
         }
     }
 }
@@ -262,8 +262,8 @@ fn another_data_set_of_the_same_name_is_refused_with_what_differs() {
     ];
     for (change, expected) in changes {
         change();
-        let (code, said) = bench.finish("run", &["-s", made, "--resume"]);
-        assert!(code == Some(1) && said.contains(expected), "{said}");
+        let (code, stderr) = bench.finish("run", &["-s", made, "--resume"]);
+        assert!(code == Some(1) && stderr.contains(expected), "{stderr}");
         whole();
     }
     assert_eq!(bench.finish("run", &["-s", made, "--resume"]).0, Some(0));
@@ -279,12 +279,12 @@ fn a_signal_finishes_the_step_and_leaves_a_checkpoint() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let mut child = bench.start(name, &[]);
         wait_for(&bench.path(name, LAST), &mut child);
-        // Its terminal is gone: nobody reads what it says.
+        // Its terminal is gone: nobody reads its output.
         drop(child.stderr.take());
         signal(&child, name);
         assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
-        let (code, said) = bench.finish(name, &["--resume"]);
-        assert_eq!(code, Some(0), "{said}");
+        let (code, stderr) = bench.finish(name, &["--resume"]);
+        assert_eq!(code, Some(0), "{stderr}");
         assert!(bench.weights(name) == whole, "{name}: other weights");
     }
 }
@@ -303,8 +303,8 @@ fn a_run_that_was_started_to_ignore_the_hang_up_trains_on() {
     wait_for(&bench.path("run", LAST), &mut child);
     signal(&child, "HUP");
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(0) && !said.contains("stopping"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(0) && !stderr.contains("stopping"), "{stderr}");
 }
 
 /// The second signal comes within a step of 300 batches, which the first one lets end.
@@ -314,16 +314,16 @@ fn the_second_signal_does_not_wait_for_the_step_and_leaves_the_checkpoint_whole(
     let long = ["-s", "data.dataset.synthetic.train=6400", "-s", "train.accumulate=300"];
     let mut child = bench.start("twice", &long);
     wait_for(&bench.path("twice", LAST), &mut child);
-    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
     signal(&child, "INT");
-    let heard =
-        said.by_ref().lines().any(|line| line.unwrap().contains("a second signal stops at once"));
+    let announced =
+        stderr.by_ref().lines().any(|line| line.unwrap().contains("a second signal stops at once"));
     signal(&child, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let mut rest = String::new();
-    said.read_to_string(&mut rest).unwrap();
-    // What a run does that ends its step.
-    assert!(heard && !rest.contains("interrupted"), "{rest}");
+    stderr.read_to_string(&mut rest).unwrap();
+    // A run that finishes its step logs this.
+    assert!(announced && !rest.contains("interrupted"), "{rest}");
     assert!(!bench.path("twice", "summary.json").exists());
 
     let checkpoint = sd_models::TensorFile::read(&bench.path("twice", LAST)).unwrap();
@@ -338,15 +338,15 @@ fn a_time_limit_stops_like_an_interrupt_and_a_second_run_is_kept_out() {
     assert_eq!(bench.finish("limit", &["--time-limit", "0s"]).0, Some(130));
     // What comes with the last step has nothing left to stop.
     assert_eq!(bench.finish("limit", &["--resume", "--max-steps", "48"]).0, Some(0));
-    let (code, said) = bench.finish("limit", &["--time-limit", "soon"]);
-    assert!(code == Some(2) && said.contains("--time-limit"), "{said}");
+    let (code, stderr) = bench.finish("limit", &["--time-limit", "soon"]);
+    assert!(code == Some(2) && stderr.contains("--time-limit"), "{stderr}");
 
     let mut child = bench.start("taken", &["-s", "train.epochs=400"]);
     wait_for(&bench.path("taken", LAST), &mut child);
     for arguments in [&[][..], &["--resume"]] {
-        let (code, said) = bench.finish("taken", arguments);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("another run trains in taken"), "{said}");
+        let (code, stderr) = bench.finish("taken", arguments);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains("another run trains in taken"), "{stderr}");
     }
     signal(&child, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -359,8 +359,8 @@ fn a_folder_that_vanishes_stops_the_run_with_its_name() {
     wait_for(&bench.path("gone", LAST), &mut child);
     fs::rename(bench.path("gone", ""), bench.path("moved", "")).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(1) && said.contains("error: gone/"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && stderr.contains("error: gone/"), "{stderr}");
     assert!(
         sd_models::TensorFile::read(&bench.path("moved", LAST)).is_ok()
             || sd_models::TensorFile::read(&bench.path("moved", PREVIOUS)).is_ok()
@@ -368,12 +368,12 @@ fn a_folder_that_vanishes_stops_the_run_with_its_name() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     let (reader, closed) = std::io::pipe().unwrap();
     drop(reader);
     let mut command = Command::new(env!("CARGO_BIN_EXE_sd-train"));
     command.args(["config", "reference"]).stdout(closed).stderr(Stdio::piped());
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.is_empty(), "{:?}: {said}", output.status);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{:?}: {stderr}", output.status);
 }

@@ -28,14 +28,14 @@ fn objectives(name: &str) -> Case {
     case("objectives.safetensors", name)
 }
 
-/// The gradient, or zeros where nothing flowed.
+/// The gradient, or zeros if there is none.
 fn gradient(of: &Tensor) -> Tensor {
     let gradient = of.grad();
     if gradient.defined() { gradient } else { of.zeros_like() }
 }
 
 #[test]
-fn terms_are_pytorchs() {
+fn terms_match_pytorch() {
     let given = objectives("given");
     let (logits, features) = (given.get("logits"), given.get("features"));
     let (targets, teacher) = (Targets::new(given.get("labels")), logits.get(2));
@@ -164,7 +164,7 @@ impl Given {
 }
 
 #[test]
-fn twenty_updates_are_those_of_pytorch_with_two_groups() {
+fn twenty_updates_match_pytorch_with_two_groups() {
     let sgd = |nesterov| SgdConfig { momentum: 0.9, nesterov, weight_decay: 0.05 };
     let adamw = AdamWConfig { weight_decay: 0.05, betas: [0.9, 0.99], eps: 1e-8 };
     let configs: [(_, &dyn UpdateRuleConfig); 3] =
@@ -206,7 +206,7 @@ fn gradients_are_clipped_as_pytorch_does() {
 }
 
 #[test]
-fn a_moving_average_is_pytorchs_running_statistics_included() {
+fn a_moving_average_matches_pytorch_with_running_statistics() {
     let case = case("optimiser.safetensors", "average");
     let experiment = common::tiny::<&str>(&[]).unwrap();
     let (model, task) = (&experiment.model, experiment.task());
@@ -242,7 +242,7 @@ struct Rates {
 }
 
 #[test]
-fn schedules_are_pytorchs_at_every_step() {
+fn schedules_match_pytorch_at_every_step() {
     let golden: Vec<Rates> = serde_json::from_str(include_str!("golden/schedules.json")).unwrap();
     for Rates { schedule, steps_per_epoch, epochs, rates } in golden {
         schedule.check(epochs).unwrap();

@@ -1,4 +1,4 @@
-//! The trained networks that the repository holds are what their records say.
+//! The trained networks in the repository match their records.
 
 use std::fs;
 use std::path::Path;
@@ -10,8 +10,8 @@ use sd_train::evaluation::Evaluation;
 use sd_train::evaluation::TrainedModel;
 use tch::Device;
 
-/// What top-1 may differ by on another processor, which computes in another number format.
-const APART: f64 = 0.003;
+/// Tolerance of top-1: another processor may use another number format.
+const TOLERANCE: f64 = 0.003;
 
 #[test]
 fn each_model_has_the_exits_costs_and_accuracy_of_its_summary() {
@@ -42,9 +42,9 @@ fn each_model_has_the_exits_costs_and_accuracy_of_its_summary() {
         let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 2, Device::Cpu);
         let scores = test.unwrap().scores(&network).unwrap();
         for (exit, scored) in summary.exits.iter().zip(scores.exits) {
-            let told = exit.test_top1.unwrap();
-            let apart = (told - scored.top1).abs();
-            assert!(apart <= APART, "{}: {}, told {told}", exit.name, scored.top1);
+            let recorded = exit.test_top1.unwrap();
+            let difference = (recorded - scored.top1).abs();
+            assert!(difference <= TOLERANCE, "{}: {}, recorded {recorded}", exit.name, scored.top1);
         }
     }
     assert!(models > 0);

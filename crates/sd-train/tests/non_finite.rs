@@ -1,5 +1,5 @@
-//! Losses and gradients that are not finite: the run stops or the step is skipped, and what was
-//! good before stays.
+//! Losses and gradients that are not finite: the run stops or the step is skipped, and
+//! the previous state stays.
 
 mod common;
 
@@ -16,7 +16,7 @@ use sd_train::training::checkpoint::{self, CheckpointTensors, Position};
 use sd_train::training::{Observer, Outcome, StopSignal, Trainer};
 use tch::Tensor;
 
-/// A white pixel becomes more than an f32 holds.
+/// A white pixel overflows an f32.
 const OVERFLOW: &str = "data.normalize={ given = { mean = [0.0], deviation = [1e-39] } }";
 
 /// A trainer on so many training images, black but for the `white` ones.
@@ -136,7 +136,7 @@ fn a_run_that_only_skips_ends_with_an_error() {
     let line = ["train", "tiny.toml", "--device", "cpu", "--threads", "1", "--out", "run"];
     let run = program.current_dir(folder.path()).args(line).assert().code(1);
     let stderr = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
-    for expected in ["hint loss is inf in step 1,", "the step is skipped", "nothing is learnt"] {
+    for expected in ["hint loss is inf in step 1,", "the step is skipped", "no progress"] {
         assert!(stderr.contains(expected), "{stderr}");
     }
     assert!(!folder.path().join("run/last.ckpt.safetensors").exists());

@@ -1,6 +1,6 @@
 //! Networks as ONNX, with random weights and statistics, against their own forward passes.
 //!
-//! With `SD_ONNX_CASES=DIR` the files and what libtorch computes stay in `DIR`, for
+//! With `SD_ONNX_CASES=DIR` the files and libtorch's logits stay in `DIR`, for
 //! scripts/onnx/check.py.
 
 use std::collections::HashMap;
@@ -24,11 +24,11 @@ struct Case {
     folder: PathBuf,
     metadata: Metadata,
     images: Tensor,
-    /// Every exit's logits, then the ensemble's where there are several.
+    /// Every exit's logits, then the ensemble's if there are several.
     logits: Vec<(String, Tensor)>,
 }
 
-/// Images a case.
+/// Images per case.
 const IMAGES: i64 = 3;
 
 impl Case {
@@ -153,7 +153,7 @@ fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
     }
 }
 
-/// What configs/ names, and small networks with each kind of convolution, attention and exit.
+/// The networks of configs/, and small ones with each kind of convolution, attention and exit.
 fn networks() -> Vec<(String, ModelConfig, Task)> {
     let mut all = Vec::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
@@ -232,8 +232,8 @@ fn difference(file: &Path, images: &Tensor, expected: &[(String, Tensor)], engin
 fn is_native(file: &Path) -> bool {
     let options = Options { engine: Some(Engine::Native), ..Options::default() };
     let refused = Classifier::open_with(file, options).err().map(|error| error.to_string());
-    if let Some(said) = &refused {
-        assert!(said.contains("no native kernel"), "{}: {said}", file.display());
+    if let Some(error) = &refused {
+        assert!(error.contains("no native kernel"), "{}: {error}", file.display());
     }
     refused.is_none()
 }
@@ -279,8 +279,8 @@ fn every_file_gives_the_networks_own_logits() {
 }
 
 #[test]
-fn what_cannot_be_written_is_named_with_its_place() {
-    let said = |backbone, input| {
+fn an_unsupported_layer_is_named_with_its_stage() {
+    let error = |backbone, input| {
         let task = Task { input, classes: 5 };
         let vs = nn::VarStore::new(Device::Cpu);
         let config = ModelConfig { backbone, exits: None };
@@ -297,10 +297,10 @@ fn what_cannot_be_written_is_named_with_its_place() {
             attention: PerStage::All(attention),
         })
     };
-    let odd = said(vgg(VggHead::Linear, AttentionConfig::Tpami), FeatureShape::new(3, 36, 36));
+    let odd = error(vgg(VggHead::Linear, AttentionConfig::Tpami), FeatureShape::new(3, 36, 36));
     assert_eq!(odd, "stage 3: the tpami attention on odd sides cannot be written as ONNX");
     let uneven =
-        said(vgg(VggHead::Classic7x7, AttentionConfig::None), FeatureShape::new(3, 64, 96));
+        error(vgg(VggHead::Classic7x7, AttentionConfig::None), FeatureShape::new(3, 64, 96));
     let pool = "deepest: an average pool with windows of several sizes cannot be written as ONNX";
     assert_eq!(uneven, pool);
 }

@@ -1,5 +1,5 @@
 //! What a run does besides plain steps: clipping, accumulation, averages, early stopping,
-//! and the commands that look before a run.
+//! and the checks before a run.
 
 mod common;
 
@@ -44,7 +44,7 @@ fn runtime() -> RuntimeArgs {
 }
 
 #[test]
-fn a_recipe_with_all_that_has_a_state_resumes_to_the_same_bits() {
+fn a_recipe_with_every_stateful_part_resumes_to_the_same_bits() {
     let adamw = tiny(VALIDATED).unwrap().to_toml().unwrap();
     assert!(adamw.contains("sgd"), "the recipe's optimiser is replaced below");
     let folder = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ fn a_run_whose_validation_no_longer_improves_ends_as_finished() {
 
     let without = ["train.early_stopping={ patience = 2 }"];
     let refused = sd_train(folder.path(), &without, &["train", "--out", "none"]).code(1);
-    assert!(stderr(&refused).contains("needs images to validate on"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("requires a validation split"), "{}", stderr(&refused));
 }
 
 #[test]

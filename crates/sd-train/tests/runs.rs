@@ -37,7 +37,7 @@ fn train(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
     sd_train(folder, &common).args(arguments).assert()
 }
 
-fn says(output: &assert_cmd::assert::Assert, expected: &[&str]) {
+fn stderr_contains(output: &assert_cmd::assert::Assert, expected: &[&str]) {
     let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     for part in expected {
         assert!(text.contains(part), "`{part}` is not in: {text}");
@@ -79,13 +79,13 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     assert_eq!(Some(scores.exits[2].top1), run.summary.exits[2].test_top1);
 
     let again = train(folder.path(), &["--out", "parts"]).code(1);
-    says(&again, &["holds a run already", "--resume"]);
+    stderr_contains(&again, &["holds a run already", "--resume"]);
     let other = train(folder.path(), &["--out", "parts", "--resume", "-s", "train.epochs=5"]);
-    says(&other.code(1), &["another configuration", "epochs = 3", "epochs = 5"]);
+    stderr_contains(&other.code(1), &["another configuration", "epochs = 3", "epochs = 5"]);
 }
 
 #[test]
-fn a_run_with_a_state_of_its_own_or_mixed_batches_resumes_to_the_same_bits() {
+fn a_run_with_a_stateful_objective_or_mixed_batches_resumes_to_the_same_bits() {
     let linear = "model.backbone.vgg.head=linear";
     for (objective, mix) in [
         ("objective={ ps_kd = {} }", "mix={ mixup = { alpha = 1.0 } }"),
@@ -113,7 +113,7 @@ fn a_run_with_a_state_of_its_own_or_mixed_batches_resumes_to_the_same_bits() {
 }
 
 #[test]
-fn weights_are_of_the_network_and_the_images_of_their_run() {
+fn weights_are_bound_to_the_network_and_images_of_their_run() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     std::fs::create_dir(&run).unwrap();
@@ -127,7 +127,7 @@ fn weights_are_of_the_network_and_the_images_of_their_run() {
 
     load_as(changed("objective.self_distillation.teacher=mean")).unwrap();
     load_as(changed("data.augment=[]")).unwrap();
-    // The same names and shapes, and another network, other numbers in its input, other classes.
+    // The same names and shapes, but another network, normalisation or split.
     let changes = [
         ("model.backbone.vgg.conv.grouped.shuffle", "false", "true"),
         ("model.backbone.vgg.attention", "\"none\"", "{ simam = { lambda = 0.0001 } }"),
@@ -147,7 +147,7 @@ fn weights_are_of_the_network_and_the_images_of_their_run() {
         let eval = ["eval", "run", "--device", "cpu", "--threads", "1"];
         let output = sd_train(folder.path(), &eval).assert().code(code);
         if code == 1 {
-            says(&output, &["run/model.safetensors", "another configuration"]);
+            stderr_contains(&output, &["run/model.safetensors", "another configuration"]);
         }
     }
 }
@@ -158,7 +158,7 @@ fn a_loss_that_is_not_finite_stops_the_run_before_its_checkpoint() {
     // More than the weighted hint, an f32, can hold.
     let weight = "objective.self_distillation.lambda=1e300";
     let run = train(folder.path(), &["--out", "run", "-s", weight]).code(1);
-    says(&run, &["hint loss is inf", "learning rate", "the last checkpoint is kept"]);
+    stderr_contains(&run, &["hint loss is inf", "learning rate", "the last checkpoint is kept"]);
     assert!(!folder.path().join("run/last.ckpt.safetensors").exists());
 }
 
@@ -166,14 +166,20 @@ fn a_loss_that_is_not_finite_stops_the_run_before_its_checkpoint() {
 fn errors_name_what_is_wrong_and_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     let try_with = |arguments: &[&str]| train(folder.path(), arguments).code(1);
-    says(&try_with(&["-s", "train.epoch=5"]), &["tiny.toml", "epoch", "unknown field"]);
+    stderr_contains(&try_with(&["-s", "train.epoch=5"]), &["tiny.toml", "epoch", "unknown field"]);
     let groups = "model.backbone.vgg.conv={ grouped = { groups = 7 } }";
-    says(&try_with(&["-s", groups]), &["do not divide by groups 7"]);
-    says(&try_with(&["-s", "objective.self_distillation.alpha=2.0"]), &["alpha is 2", "0 to 1"]);
-    says(&try_with(&["-s", "data.dataset=cifar100", "--out", "c"]), &["data fetch cifar100"]);
+    stderr_contains(&try_with(&["-s", groups]), &["do not divide by groups 7"]);
+    stderr_contains(
+        &try_with(&["-s", "objective.self_distillation.alpha=2.0"]),
+        &["alpha is 2", "0 to 1"],
+    );
+    stderr_contains(
+        &try_with(&["-s", "data.dataset=cifar100", "--out", "c"]),
+        &["data fetch cifar100"],
+    );
     std::fs::write(folder.path().join("file"), "").unwrap();
-    says(&try_with(&["--out", "file/run"]), &["cannot write", "file/run"]);
-    says(&try_with(&["--resume", "--out", "nothing"]), &["nothing to resume"]);
+    stderr_contains(&try_with(&["--out", "file/run"]), &["cannot write", "file/run"]);
+    stderr_contains(&try_with(&["--resume", "--out", "nothing"]), &["nothing to resume"]);
     train(folder.path(), &["--no-such-flag"]).code(2);
 }
 
@@ -185,7 +191,7 @@ fn every_configuration_parses_builds_and_comes_back_from_toml() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                // What lies in there is no experiment but a list of some; xtask tests it.
+                // Sweeps are lists of experiments; xtask tests them.
                 folders.extend((!path.ends_with("sweeps")).then_some(path));
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Configurations and checkpoints that nobody vouches for.
+//! Untrusted configurations and checkpoints.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn configurations() -> Vec<String> {
     texts
 }
 
-/// Values that a type allows and sense does not.
+/// Values that fit a type but make no sense.
 fn odd() -> impl Strategy<Value = Value> {
     let numbers = [i64::MAX, i64::MIN, -1, 0, 1, 3, 1 << 40, 1 << 20];
     let fractions = [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e308, 5e-324, 0.5];
@@ -46,25 +46,25 @@ fn odd() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Puts `odd` in the place of one of the values inside.
+/// Replaces one of the nested values by `odd`.
 fn put(table: &mut Table, at: Index, odd: Value) {
-    let mut places = Vec::new();
+    let mut values = Vec::new();
     for (_, value) in table.iter_mut() {
-        collect(value, &mut places);
+        collect(value, &mut values);
     }
-    let place = at.index(places.len());
-    *places.swap_remove(place) = odd;
+    let index = at.index(values.len());
+    *values.swap_remove(index) = odd;
 }
 
-fn collect<'a>(value: &'a mut Value, places: &mut Vec<&'a mut Value>) {
+fn collect<'a>(value: &'a mut Value, values: &mut Vec<&'a mut Value>) {
     if let Value::Table(inner) = value {
-        inner.iter_mut().for_each(|(_, value)| collect(value, places));
+        inner.iter_mut().for_each(|(_, value)| collect(value, values));
     } else {
-        places.push(value);
+        values.push(value);
     }
 }
 
-/// An experiment that was accepted describes itself and reads as what it was written as.
+/// An accepted experiment has a description and survives a round trip through TOML.
 fn check(text: &str) {
     let Ok(experiment) = Experiment::parse(text, &[]) else { return };
     let task = experiment.task();
@@ -78,9 +78,9 @@ fn check(text: &str) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// A network is built, or refused with what is wrong; libtorch is not asked for what it has not.
+    /// A network is built or refused with an error, without a failure in libtorch.
     #[test]
-    fn networks_out_of_all_sense_are_built_or_refused(
+    fn senseless_networks_are_built_or_refused(
         which: Index,
         changes in prop::collection::vec((any::<Index>(), odd()), 1..3),
     ) {
@@ -108,7 +108,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn configurations_out_of_all_sense_are_read_or_refused(
+    fn senseless_configurations_are_read_or_refused(
         which: Index,
         changes in prop::collection::vec((any::<Index>(), odd()), 1..3),
     ) {
@@ -145,7 +145,7 @@ proptest! {
         let _ = tiny(&[change]);
     }
 
-    /// What a checkpoint says of itself, out of all sense, under a checksum that is right.
+    /// A senseless position under a valid checksum.
     #[test]
     fn odd_positions_are_refused(at: Index, odd in "(-1|0|[0-9]{1,25}|null|\"\"|\\[\\]|\\{\\}|1e999|x)") {
         let folder = tempfile::tempdir().unwrap();
@@ -160,10 +160,10 @@ proptest! {
         fs::write(folder.path().join("last.ckpt.safetensors"), file.to_bytes().unwrap()).unwrap();
         match checkpoint::load(folder.path(), &start, &CheckpointTensors::default()) {
             Ok(position) => {
-                let stands = position.epoch == 0
+                let is_valid = position.epoch == 0
                     && position.step_in_epoch <= 4
                     && position.counts.images() <= 8 * position.step_in_epoch as u64;
-                prop_assert_eq!(position.check(0, 4, 8).is_ok(), stands);
+                prop_assert_eq!(position.check(0, 4, 8).is_ok(), is_valid);
             }
             Err(error) => prop_assert!(format!("{error:#}").contains("last.ckpt"), "{error:#}"),
         }

@@ -12,14 +12,13 @@ use super::logging;
 use super::output::print;
 use crate::data::device;
 use crate::experiment::Experiment;
-use crate::training::Trainer;
 use crate::training::non_finite::NonFiniteValue;
-use crate::training::step_stats::StepRecord;
+use crate::training::{StepRecord, Trainer};
 
-/// Opens the images, takes one step and prints what a run would be.
+/// Opens the images, takes one step and prints a description of the run.
 ///
 /// # Errors
-/// Those with which a run would end before its second step.
+/// Every error that ends a run before its second step.
 pub fn dry_run(experiment: &Experiment, runtime: &RuntimeArgs) -> Result<()> {
     logging::start(None)?;
     let mut trainer = Trainer::new(experiment, runtime)?;
@@ -47,7 +46,7 @@ fn describe(
     let input = experiment.task().input;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
-        writeln!(text, "{name:<13}{value}").context("a string takes any line")
+        writeln!(text, "{name:<13}{value}").context("cannot format the description")
     };
     line("experiment", format!("{}, seed {}", experiment.name, experiment.seed))?;
     line("network", experiment.model.describe())?;

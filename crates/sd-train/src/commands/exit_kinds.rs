@@ -102,12 +102,12 @@ pub fn count(config: String, experiment: &Experiment) -> Result<ExitKindCosts> {
 /// Reads a record of `bench exits --json`.
 ///
 /// # Errors
-/// Names the file, and what is wrong with it.
+/// If the file cannot be read, is another record, or has several batch sizes.
 pub fn read_times(path: &Path) -> Result<BenchRecord> {
     let name = path.display();
     let text = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
     let record: BenchRecord = serde_json::from_slice(&text)
-        .with_context(|| format!("{name} is no record of `bench exits --json`"))?;
+        .with_context(|| format!("{name} is not a record of `bench exits --json`"))?;
     let subject = record.subject.name();
     ensure!(
         record.subject == Subject::Exits,
@@ -116,7 +116,7 @@ pub fn read_times(path: &Path) -> Result<BenchRecord> {
     let first = record.measurements.first().map(|measurement| measurement.batch);
     ensure!(
         record.measurements.iter().all(|measurement| Some(measurement.batch) == first),
-        "{name} measures several sizes of a batch, expected one"
+        "{name} has several batch sizes, expected one"
     );
     Ok(record)
 }
@@ -182,9 +182,9 @@ mod tests {
         row.trim_matches('|').split('|').map(str::trim).collect()
     }
 
-    /// The published parents' figures, as scripts/golden/costs.py counts them too.
+    /// The costs of the published exits, as counted by scripts/golden/costs.py.
     #[test]
-    fn light_attention_costs_next_to_nothing_beside_that_of_the_parents() {
+    fn light_attention_costs_a_fraction_of_published_attention() {
         let text = tables(&[count("a.toml".to_owned(), &experiment("resnet18")).unwrap()], None);
         assert!(text.starts_with("resnet18 grouped8, exits after stages 1, 2, 3\n"), "{text}");
         assert_eq!(row(&text, "no exits"), ["no exits", "0", "0", "0", "0", "76.5 M"]);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_stand_in_the_row_of_their_kind() {
+    fn step_times_are_in_the_row_of_their_kind() {
         let mut record = BenchRecord::begin(Subject::Exits, "p 1".into(), 2, "cpu".into());
         let measurement = |part: &str, seconds| Measurement {
             config: experiment("resnet18").name,
@@ -253,7 +253,7 @@ mod tests {
         record.measurements[1].batch = 64;
         write(&record);
         let error = read_times(&path).unwrap_err().to_string();
-        assert!(error.contains("times.json measures several sizes of a batch"), "{error}");
+        assert!(error.contains("times.json has several batch sizes"), "{error}");
         record.subject = Subject::Step;
         write(&record);
         let error = read_times(&path).unwrap_err().to_string();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_without_exits_has_no_places() {
+    fn a_network_without_exits_is_refused() {
         let model = ModelConfig { exits: None, ..experiment("resnet18").model };
         let error = variants(&model).unwrap_err().to_string();
         assert_eq!(error, "expected model.exits, found none");

@@ -9,7 +9,8 @@ use super::output::print;
 /// Writes the files and prints their names.
 ///
 /// # Errors
-/// See [`export`](crate::export::export()).
+/// If the folder is not a run, its weights have another configuration, the exit does not exist, or a
+/// layer has no ONNX form.
 pub fn export(args: &ExportArgs) -> Result<()> {
     logging::start(None)?;
     for file in crate::export::export(args)? {

@@ -64,7 +64,7 @@ pub fn lr_range(args: &LrRangeArgs) -> Result<()> {
     let mut trainer = Trainer::new(&experiment, &args.runtime)?;
     trainer.load_pretrained()?;
     let rates = rates(args.from, args.to, args.steps);
-    let (points, diverged) = climb(&mut trainer, &rates)?;
+    let (points, diverged) = measure(&mut trainer, &rates)?;
     let found = RangeTest::of(experiment.name.clone(), points, diverged)?;
     let folder = args.out.clone().unwrap_or_else(|| {
         let run = experiment.folder();
@@ -87,7 +87,7 @@ fn rates(from: f64, to: f64, steps: u32) -> Vec<f64> {
 }
 
 /// Takes a step at each rate until the loss diverges; also returns the rate at which it did.
-fn climb(trainer: &mut Trainer, rates: &[f64]) -> Result<(Vec<Point>, Option<f64>)> {
+fn measure(trainer: &mut Trainer, rates: &[f64]) -> Result<(Vec<Point>, Option<f64>)> {
     let mut batches = trainer.batches();
     let (mut points, mut average, mut lowest) = (Vec::new(), 0.0, f64::INFINITY);
     for (number, &rate) in (1u32..).zip(rates) {

@@ -1,17 +1,16 @@
-//! What a command answers with, on standard output.
+//! Standard output of commands.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use anyhow::{Context, Result};
 
-/// Prints an answer and a new line. Where its reader has had enough, as `head` has, that is no
-/// error.
+/// Prints `output` and a new line. A closed pipe, as with `head`, is not an error.
 ///
 /// # Errors
 /// If standard output cannot be written.
-pub fn print(answer: impl Display) -> Result<()> {
-    match writeln!(std::io::stdout(), "{answer}") {
+pub fn print(output: impl Display) -> Result<()> {
+    match writeln!(std::io::stdout(), "{output}") {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to standard output"),
     }

@@ -1,4 +1,4 @@
-//! `train`: a run, and the folder that it leaves behind.
+//! `train`: trains a run and writes its folder.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::training::{
     format_accuracies, run_lock, summary, truncate_epochs,
 };
 
-/// Trains as the arguments say.
+/// Trains a run, or takes one step of it with `--dry-run`.
 ///
 /// # Errors
 /// Names the file, key or value that is wrong.

@@ -1,5 +1,4 @@
-//! The device a command computes on: loading libtorch's CUDA part where there is one, and bringing
-//! tensors there.
+//! The device that computes: its choice, libtorch's CUDA library, copies to it.
 
 #![allow(unsafe_code, reason = "a library is loaded")]
 
@@ -10,10 +9,10 @@ use tch::{Cuda, Device, Tensor};
 
 use sd_cli::DeviceChoice;
 
-/// Turns a choice into a device.
+/// Resolves the choice of a device.
 ///
 /// # Errors
-/// If a CUDA device was asked for by number and is not there.
+/// If the CUDA device of that number does not exist.
 pub fn resolve(choice: DeviceChoice) -> Result<Device> {
     if choice == DeviceChoice::Cpu {
         return Ok(Device::Cpu);
@@ -29,7 +28,7 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
         DeviceChoice::Cuda(index) => {
             ensure!(
                 index < count,
-                "no device cuda:{index}: libtorch sees {count} CUDA devices (`cargo xtask doctor` says more)"
+                "no device cuda:{index}: libtorch found {count} CUDA devices; see `cargo xtask doctor`"
             );
             Ok(Device::Cuda(index))
         }
@@ -39,9 +38,8 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
     }
 }
 
-/// A tensor of the host's memory on `device`. A copy to CUDA starts from pinned memory, in the order
-/// of the device's work, and nobody waits for it.
-pub fn put(tensor: Tensor, device: Device) -> Tensor {
+/// Copies a tensor from host memory to `device`. A copy to CUDA is asynchronous, from pinned memory.
+pub(crate) fn put(tensor: Tensor, device: Device) -> Tensor {
     if device == Device::Cpu {
         return tensor;
     }
@@ -49,16 +47,16 @@ pub fn put(tensor: Tensor, device: Device) -> Tensor {
     tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false)
 }
 
-/// Loads `libtorch_cuda.so` where the libtorch in use, or a folder of `LD_LIBRARY_PATH`, has it.
-/// It registers itself with libtorch when it is loaded, so it has to come before the first use of
-/// CUDA, and stays for the life of the process.
+/// Loads `libtorch_cuda.so` from the folder of the libtorch in use or from `LD_LIBRARY_PATH`, if it
+/// exists. It registers its kernels with libtorch, so it is loaded before the first use of CUDA and
+/// stays loaded.
 #[cfg(target_os = "linux")]
 fn load_cuda() {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-    let beside = loaded_libtorch();
+    let loaded = loaded_libtorch();
     let searched = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let folders = beside.into_iter().chain(std::env::split_paths(&searched));
+    let folders = loaded.into_iter().chain(std::env::split_paths(&searched));
     let Some(library) =
         folders.map(|folder| folder.join("libtorch_cuda.so")).find(|path| path.is_file())
     else {
@@ -83,7 +81,7 @@ fn loaded_libtorch() -> Option<PathBuf> {
     Path::new(path).parent().map(Path::to_owned)
 }
 
-/// What records call the device.
+/// Name of the device in records.
 pub fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),

@@ -1,8 +1,8 @@
-//! Batches of images as tensors on a device, and how they are mixed.
+//! Batches of images as tensors on a device, with their targets; mixup and CutMix.
 
-pub mod batch;
+pub(crate) mod batch;
 pub mod device;
-pub mod mixing;
+mod mixing;
 mod targets;
 
 pub use batch::TrainBatch;

@@ -22,17 +22,17 @@ pub struct TrainedModel {
 }
 
 impl TrainedModel {
-    /// The network of the run in this folder, as it was trained.
+    /// Opens the run in this folder, in the precision of its training.
     ///
     /// # Errors
-    /// If the folder is no run, it has no such weights, or they are of another configuration.
+    /// If the folder is not a run, or the weights are missing or have another configuration.
     pub fn open(run: &Path, weights: WeightsChoice, device: Device) -> Result<Self> {
         let experiment = Experiment::read(&run.join(run_folder::CONFIG), &[], None)?;
         let precision = experiment.precision(device)?;
         Self::of(experiment, run, weights, device, precision)
     }
 
-    /// The same of a run whose experiment is read already, in another precision.
+    /// Opens a run whose experiment is already parsed, in this precision.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -46,8 +46,8 @@ impl TrainedModel {
         let path = run.join(weights::file(weights));
         ensure!(
             path.exists(),
-            "{}: the run has no such weights; those of the last epoch are written when the run \
-             ends, those of the best one need a validation split (data.validation)",
+            "{}: no such file; the last weights are written at the end of a run, the best ones \
+             require a validation split (data.validation)",
             path.display()
         );
         let vs = nn::VarStore::new(device);

@@ -15,7 +15,7 @@ use crate::experiment::Experiment;
 /// Key of the experiment in the metadata.
 const EXPERIMENT: &str = "experiment";
 
-/// The weights' file in the folder of a run.
+/// Name of the weights file in the folder of a run.
 pub const fn file(weights: WeightsChoice) -> &'static str {
     match weights {
         WeightsChoice::Last => run_folder::MODEL,
@@ -23,7 +23,7 @@ pub const fn file(weights: WeightsChoice) -> &'static str {
     }
 }
 
-/// The file in the folder of a run that holds the weights' evaluation on the test split.
+/// Name of the file with the test evaluation of the weights, in the folder of a run.
 pub const fn evaluation_file(weights: WeightsChoice) -> &'static str {
     match weights {
         WeightsChoice::Last => run_folder::EVALUATION,
@@ -50,7 +50,9 @@ pub fn load(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<(
     let file = TensorFile::read(path)?;
     // Parsed as an experiment, so that omitted keys have their defaults on both sides.
     let saved = self::experiment(&file, path)?;
-    if let Some(difference) = first_difference(&determining(&saved)?, &determining(experiment)?) {
+    if let Some(difference) =
+        first_difference(&network_and_data(&saved)?, &network_and_data(experiment)?)
+    {
         bail!("{}: weights of another configuration: {difference}", path.display());
     }
     Ok(file.copy_into(&variables(vs), path)?)
@@ -61,16 +63,17 @@ pub fn load(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<(
 /// # Errors
 /// If the metadata lacks it, or it cannot be parsed.
 pub fn experiment(file: &TensorFile, path: &Path) -> Result<Experiment> {
-    let text = file.metadata.get(EXPERIMENT).with_context(|| {
-        format!("{}: weights without their `{EXPERIMENT}` in the metadata", path.display())
-    })?;
+    let text = file
+        .metadata
+        .get(EXPERIMENT)
+        .with_context(|| format!("{}: the metadata has no `{EXPERIMENT}`", path.display()))?;
     Experiment::parse(text, &[])
         .with_context(|| format!("{}: the metadata's `{EXPERIMENT}`", path.display()))
 }
 
 /// The keys on which the outputs of the weights depend: the network and its input. The split is
 /// among them, because the normalisation is measured on the training images.
-fn determining(experiment: &Experiment) -> Result<Table> {
+fn network_and_data(experiment: &Experiment) -> Result<Table> {
     let mut all: Table = experiment.to_toml()?.parse()?;
     all.retain(|key, _| key == "data" || key == "model");
     if let Some(data) = all.get_mut("data").and_then(toml::Value::as_table_mut) {

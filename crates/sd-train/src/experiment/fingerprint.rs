@@ -60,7 +60,7 @@ impl fmt::Display for Checksum {
 }
 
 impl Fingerprint {
-    /// The first difference to `now`, in words.
+    /// Describes the first difference to `now`.
     pub fn difference(&self, now: &Self) -> Option<String> {
         let parts = [
             ("training images", Some(self.train), Some(now.train)),
@@ -69,10 +69,10 @@ impl Fingerprint {
             ("class names", Some(self.classes), Some(now.classes)),
         ];
         let (what, then, now) = parts.into_iter().find(|(_, then, now)| then != now)?;
-        let said = |checksum: Option<Checksum>| {
+        let describe = |checksum: Option<Checksum>| {
             checksum.map_or_else(|| "none".to_owned(), |checksum| checksum.to_string())
         };
-        Some(format!("{what}: {} then, {} now", said(then), said(now)))
+        Some(format!("{what}: {} then, {} now", describe(then), describe(now)))
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
         ImageSet::new(ImageShape::new(1, 1, 1), pixels.to_vec(), vec![0, 1], names).unwrap()
     }
 
-    /// Of two images a split, but for the changes.
+    /// Fingerprint of these splits.
     fn data(train: ImageSet, valid: Option<ImageSet>, test: ImageSet) -> Fingerprint {
         let normalization = Normalization { mean: vec![0.0], deviation: vec![1.0] };
         let data = Data {
@@ -102,8 +102,8 @@ mod tests {
     fn a_changed_split_or_class_is_named() {
         let same = || set([1, 2], ["ab", "c"]);
         let first = data(same(), Some(same()), same());
-        let said = |then: Fingerprint| then.difference(&first);
-        assert_eq!(said(data(same(), Some(same()), same())), None);
+        let difference = |then: Fingerprint| then.difference(&first);
+        assert_eq!(difference(data(same(), Some(same()), same())), None);
 
         let other = || set([1, 3], ["ab", "c"]);
         for (then, what) in [
@@ -113,13 +113,13 @@ mod tests {
             (data(same(), Some(same()), other()), "test images: 2 of checksum "),
             (data(set([1, 2], ["a", "bc"]), Some(same()), same()), "class names: 2 of checksum "),
         ] {
-            let said = said(then).unwrap();
-            assert!(said.starts_with(what) && said.ends_with(" now"), "{said}");
+            let text = difference(then).unwrap();
+            assert!(text.starts_with(what) && text.ends_with(" now"), "{text}");
         }
         let labels = |labels| {
             let names = ["ab", "c"].map(str::to_owned).to_vec();
             ImageSet::new(ImageShape::new(1, 1, 1), vec![1, 2], labels, names).unwrap()
         };
-        assert!(said(data(same(), Some(labels(vec![1, 0])), same())).is_some());
+        assert!(difference(data(same(), Some(labels(vec![1, 0])), same())).is_some());
     }
 }

@@ -1,6 +1,6 @@
 //! Experiments: the configuration file, and what follows from it.
 
-pub mod costs;
+pub(crate) mod costs;
 mod early_stopping;
 pub mod fingerprint;
 mod non_finite_policy;
@@ -14,8 +14,8 @@ pub use early_stopping::EarlyStoppingConfig;
 pub use non_finite_policy::NonFinitePolicy;
 pub use precision::PrecisionConfig;
 pub use pretrained::{PretrainedConfig, Source};
-pub use reference::{REFERENCE_FILE, reference};
-pub use schema::{SCHEMA_FILE, schema};
+pub(crate) use reference::reference;
+pub(crate) use schema::schema;
 
 use std::path::{Path, PathBuf};
 
@@ -216,7 +216,7 @@ impl Experiment {
     /// Reads the images.
     ///
     /// # Errors
-    /// See [`DataConfig::open`]; also if there are fewer images than `train.overfit` asks for.
+    /// See [`DataConfig::open`]; also if there are fewer training images than `train.overfit`.
     pub fn open_data(&self, data_dir: &Path) -> Result<Data> {
         let data = self.data.open(data_dir)?;
         match self.train.overfit {

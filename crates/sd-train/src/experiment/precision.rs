@@ -24,7 +24,7 @@ pub enum PrecisionConfig {
 
 /// Multiply-accumulates per image above which a network trains faster in `bf16` on the CPU: casting
 /// the weights costs a smaller one more than it saves. Measured, see `docs/architecture.md`.
-const BF16_PAYS_FROM: u64 = 10_000_000;
+const BF16_MIN_MACS: u64 = 10_000_000;
 
 impl PrecisionConfig {
     /// The number format of this model's feature maps on `device`.
@@ -37,7 +37,7 @@ impl PrecisionConfig {
             Self::Bf16 => Precision::Bf16,
             Self::Auto => {
                 let macs = deployed_cost(model, task)?.macs;
-                let is_small = device == Device::Cpu && macs < BF16_PAYS_FROM;
+                let is_small = device == Device::Cpu && macs < BF16_MIN_MACS;
                 if is_small { Precision::F32 } else { Precision::fastest_on(device) }
             }
         })
@@ -61,8 +61,8 @@ mod tests {
         };
         assert_eq!(precision(&[]), Precision::fastest_on(Device::Cpu));
         assert_eq!(precision(&["model.backbone.vgg.width=0.25"]), Precision::F32);
-        let asked = ["model.backbone.vgg.width=0.25", "train.precision=bf16"];
-        assert_eq!(precision(&asked), Precision::Bf16);
+        let requested = ["model.backbone.vgg.width=0.25", "train.precision=bf16"];
+        assert_eq!(precision(&requested), Precision::Bf16);
         assert_eq!(precision(&["train.precision=f32"]), Precision::F32);
     }
 }

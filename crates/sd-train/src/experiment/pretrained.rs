@@ -56,7 +56,7 @@ impl PretrainedConfig {
         variables: &BTreeMap<String, Tensor>,
     ) -> Result<LoadedParts> {
         let mut parts: Vec<&str> = variables.keys().map(|name| part(name)).collect();
-        parts.sort_by_key(|part| place(part));
+        parts.sort_by_key(|part| order(part));
         parts.dedup();
         let own: Vec<&str> = parts.iter().copied().filter(|part| !is_exit(part)).collect();
         for part in &self.except {
@@ -105,8 +105,8 @@ fn part(name: &str) -> &str {
     inner.split_once('.').map_or(inner, |(part, _)| part)
 }
 
-/// Where a part stands in a list: as images pass through the network, exits last.
-fn place(part: &str) -> (u8, &str) {
+/// Sort key of a part: the order in which images pass through the network, exits last.
+fn order(part: &str) -> (u8, &str) {
     let rank = match part {
         "stem" => 0,
         "head" => 2,

@@ -5,9 +5,6 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-/// Path of the reference from the root of the repository.
-pub const REFERENCE_FILE: &str = "docs/configuration.md";
-
 /// Text above the keys.
 const HEAD: &str = "# Configuration
 
@@ -23,7 +20,7 @@ name). Editors that know JSON schemas complete and check these files by
 Code's Even Better TOML.
 ";
 
-/// The reference.
+/// Returns the reference.
 pub fn reference() -> String {
     let schema = super::schema::schema();
     let mut book = Book::new(&schema["definitions"]);
@@ -36,7 +33,7 @@ pub fn reference() -> String {
     text
 }
 
-/// Definitions, and under which path each is described.
+/// Definitions, and the path under which each is described.
 struct Book<'a> {
     definitions: &'a Value,
     described: BTreeMap<&'a str, String>,

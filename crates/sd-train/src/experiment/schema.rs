@@ -5,9 +5,6 @@ use serde_json::{Map, Value};
 
 use super::Experiment;
 
-/// Path of the schema from the root of the repository.
-pub const SCHEMA_FILE: &str = "docs/configuration.schema.json";
-
 /// The JSON schema (draft 7, which editors of TOML read) of an [`Experiment`].
 pub fn schema() -> Value {
     let generator = SchemaSettings::draft07().into_generator();
@@ -29,14 +26,14 @@ fn tidy(schema: &mut Value) {
             if object.get("default") == Some(&Value::Null) {
                 object.remove("default");
             }
-            without_null(object);
+            remove_null(object);
             object.values_mut().for_each(tidy);
         }
         _ => {}
     }
 }
 
-fn without_null(object: &mut Map<String, Value>) {
+fn remove_null(object: &mut Map<String, Value>) {
     if let Some(Value::Array(kinds)) = object.get_mut("type") {
         kinds.retain(|kind| kind != "null");
         if let [kind] = kinds.as_slice() {
@@ -70,7 +67,7 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::{REFERENCE_FILE, reference};
+    use super::super::reference;
     use super::*;
     use std::path::Path;
 
@@ -78,11 +75,12 @@ mod tests {
     fn the_schema_and_the_reference_are_up_to_date() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let schema = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
-        for (file, now, command) in
-            [(SCHEMA_FILE, schema, "schema"), (REFERENCE_FILE, reference(), "reference")]
-        {
+        for (file, now, command) in [
+            ("docs/configuration.schema.json", schema, "schema"),
+            ("docs/configuration.md", reference(), "reference"),
+        ] {
             let written = std::fs::read_to_string(root.join(file)).unwrap_or_default();
-            assert!(written == now, "write {file} anew: cargo xtask config {command} > {file}");
+            assert!(written == now, "outdated: cargo xtask config {command} > {file}");
         }
     }
 

@@ -4,7 +4,7 @@ mod calibrate;
 pub(crate) mod description;
 mod score;
 
-pub use score::{Score, score};
+pub use score::score;
 
 use std::path::PathBuf;
 

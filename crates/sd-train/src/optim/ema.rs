@@ -4,6 +4,7 @@
 use anyhow::{Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
 /// Exponential moving average of the weights and running statistics, which is evaluated and saved
 /// instead of the weights. In TOML: `ema = { decay = 0.999 }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -63,19 +63,19 @@ impl ScheduleConfig {
                 let epoch = step / steps_per_epoch;
                 let passed = milestones.iter().filter(|&&milestone| epoch >= milestone).count();
                 let warmup = (warmup_epochs * steps_per_epoch) as f64;
-                rate * factor.powi(passed as i32) * risen(at, warmup)
+                rate * factor.powi(passed as i32) * warmup_share(at, warmup)
             }
             Self::Cosine(Cosine { rate, warmup_epochs }) => {
                 let warmup = (warmup_epochs * steps_per_epoch) as f64;
                 if at < warmup {
-                    return rate * risen(at, warmup);
+                    return rate * warmup_share(at, warmup);
                 }
                 cosine(*rate, 0.0, (at - warmup) / (total - warmup))
             }
             Self::OneCycle(OneCycle { peak, warmup }) => {
                 let (start, end) = (peak / 25.0, peak / 25.0 / 1e4);
                 let top = warmup * total - 1.0;
-                // A way up of a single step has no length to divide by: it starts at the top.
+                // A warm-up of a single step starts at the peak.
                 if at < top {
                     cosine(start, *peak, at / top)
                 } else {
@@ -88,7 +88,7 @@ impl ScheduleConfig {
     /// Checks its values against the length of the run.
     ///
     /// # Errors
-    /// Names the value, and what was expected.
+    /// Names the value and its range.
     pub fn check(&self, epochs: u64) -> Result<()> {
         let (rate, warmup_epochs) = match self {
             Self::Step(step) => {
@@ -122,8 +122,8 @@ impl ScheduleConfig {
     }
 }
 
-/// Share of a linear rise over `warmup` steps that is done after this one.
-fn risen(step: f64, warmup: f64) -> f64 {
+/// Share of a linear warm-up of `warmup` steps that is done after this step.
+fn warmup_share(step: f64, warmup: f64) -> f64 {
     if step < warmup { (step + 1.0) / warmup } else { 1.0 }
 }
 
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_cycle_is_pytorchs() {
+    fn one_cycle_matches_pytorch() {
         // torch.optim.lr_scheduler.OneCycleLR(max_lr=.1, total_steps=100, pct_start=.15):
         // the rates before steps 0, 7, 14, 50 and 99.
         let cycle = ScheduleConfig::OneCycle(OneCycle { peak: 0.1, warmup: 0.15 });
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn one_cycle_with_a_way_up_of_one_step_starts_at_its_peak() {
+    fn one_cycle_with_a_warmup_of_one_step_starts_at_its_peak() {
         let cycle = ScheduleConfig::OneCycle(OneCycle { peak: 0.1, warmup: 0.25 });
         let rates: Vec<f64> = (0..4).map(|step| cycle.rate(step, 4, 1)).collect();
         assert_eq!(rates[0], 0.1);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_fall_at_their_milestones_after_a_rise() {
+    fn the_step_schedule_falls_at_its_milestones_after_a_warmup() {
         let step = ScheduleConfig::Step(Step {
             rate: 1.0,
             milestones: vec![2, 3],

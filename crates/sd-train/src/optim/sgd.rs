@@ -82,7 +82,7 @@ mod tests {
     /// The loss Σ (w·x − 1)², on weights that both optimisers start from.
     fn run(mut step: impl FnMut(&nn::VarStore, &Tensor)) -> Tensor {
         let vs = nn::VarStore::new(Device::Cpu);
-        // Not random: tests that run at once share libtorch's generator.
+        // Not random: parallel tests share libtorch's generator.
         let start = Tensor::linspace(-1, 1, 12, (Kind::Float, Device::Cpu)).view([4, 3]);
         let weight = vs.root().var_copy("w", &start);
         let input = Tensor::arange(3, (Kind::Float, Device::Cpu)) / 3.0;
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn fifty_steps_equal_libtorchs() {
+    fn fifty_steps_match_libtorch() {
         let mut ours = None;
         let found = run(|vs, loss| {
             let config = SgdConfig { momentum: 0.9, nesterov: true, weight_decay: 5e-4 };

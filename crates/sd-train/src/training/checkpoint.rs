@@ -75,28 +75,27 @@ impl Position {
         self.best = best;
     }
 
-    /// Checks that a run of `epochs` epochs of `steps` steps of `images` images each can stand
-    /// here.
+    /// Checks the position in a run of `epochs` epochs of `steps` steps of `images` images each.
     ///
     /// # Errors
-    /// If it cannot.
+    /// Names the number that is out of range.
     pub fn check(&self, epochs: u64, steps: usize, images: usize) -> Result<()> {
         let Self { epoch, step_in_epoch, counts, best, .. } = self;
         ensure!(
             *epoch <= epochs && *step_in_epoch <= steps,
-            "the checkpoint stands after epoch {epoch}, step {step_in_epoch}; the run has {epochs} \
+            "the checkpoint is from epoch {epoch}, step {step_in_epoch}; the run has {epochs} \
              epochs of {steps} steps"
         );
-        // Fewer where steps were skipped.
-        let most = *step_in_epoch as u64 * images as u64;
+        // Fewer if steps were skipped.
+        let max_images = *step_in_epoch as u64 * images as u64;
         ensure!(
-            counts.images() <= most,
-            "the checkpoint counts {} images in step {step_in_epoch}, expected at most {most}",
+            counts.images() <= max_images,
+            "the checkpoint counts {} images in step {step_in_epoch}, expected at most {max_images}",
             counts.images()
         );
         ensure!(
             best.is_none_or(|best| best.epoch <= *epoch),
-            "the checkpoint's best epoch is after epoch {epoch}, where it stands"
+            "the checkpoint's best epoch is later than its epoch {epoch}"
         );
         Ok(())
     }
@@ -107,7 +106,7 @@ impl Position {
 pub struct CheckpointTensors(BTreeMap<String, Tensor>);
 
 impl CheckpointTensors {
-    /// With a group of tensors more, which are shared and not copied.
+    /// Adds a group of tensors, which are shared and not copied.
     #[must_use]
     pub fn with(mut self, group: &str, tensors: BTreeMap<String, Tensor>) -> Self {
         let named = |(name, tensor)| (format!("{group}.{name}"), tensor);
@@ -121,11 +120,11 @@ impl CheckpointTensors {
     }
 }
 
-/// Writes position and tensors into the run's folder, whole or not at all. The
-/// checkpoint that was the last stays as the one before it.
+/// Writes position and tensors into the run's folder atomically. The last checkpoint becomes the
+/// previous one.
 ///
 /// # Errors
-/// If the file cannot be written; the one before it stays.
+/// If the file cannot be written; the previous checkpoint stays.
 pub fn save(folder: &Path, position: &Position, tensors: &CheckpointTensors) -> Result<()> {
     let metadata = [("position".to_owned(), serde_json::to_string(position)?)];
     let tensor = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.shallow_clone());
@@ -145,19 +144,18 @@ pub fn exists(folder: &Path) -> bool {
     [LAST_CHECKPOINT, PREVIOUS_CHECKPOINT].iter().any(|name| folder.join(name).is_file())
 }
 
-/// Reads the last checkpoint of the run in `folder` into the tensors of `tensors`; where it is
-/// damaged or missing, which is logged, the one before it.
+/// Reads the last checkpoint of the run in `folder` into `tensors`; if it is damaged or missing, logs
+/// that and reads the previous one.
 ///
 /// `start` is the position at which the run begins.
 ///
 /// # Errors
-/// If no checkpoint is whole, or it is of another version, configuration or data set.
+/// If no checkpoint is complete, or it has another version, configuration or data set.
 pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Result<Position> {
     let (path, file) = newest(folder)?;
-    let text = file
-        .metadata
-        .get("position")
-        .with_context(|| format!("{}: no checkpoint of a run", path.display()))?;
+    let text = file.metadata.get("position").with_context(|| {
+        format!("{}: not a checkpoint: the metadata has no `position`", path.display())
+    })?;
     let version: Versioned = serde_json::from_str(text)
         .with_context(|| format!("{}: the position cannot be read", path.display()))?;
     ensure!(
@@ -185,19 +183,19 @@ pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Res
     Ok(position)
 }
 
-/// Read before the rest: another version's position would be called malformed.
+/// Read first: the position of another version may not parse.
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,
 }
 
-/// The newest checkpoint that is whole.
+/// Reads the newest complete checkpoint.
 fn newest(folder: &Path) -> Result<(PathBuf, TensorFile)> {
     let (last, previous) = (folder.join(LAST_CHECKPOINT), folder.join(PREVIOUS_CHECKPOINT));
     match TensorFile::read(&last) {
         Ok(file) => Ok((last, file)),
         Err(damage) if previous.is_file() => {
-            tracing::warn!("{damage}; taking the checkpoint before it");
+            tracing::warn!("{damage}; using the previous checkpoint");
             let file = TensorFile::read(&previous)?;
             Ok((previous, file))
         }

@@ -10,7 +10,7 @@ use super::step_stats::{StepRecord, StepStats};
 use crate::experiment::NonFinitePolicy;
 use crate::objective::Term;
 
-/// Skipped steps in a row after which the run fails: it learns nothing any more.
+/// Consecutive skipped steps after which the run fails.
 const MAX_SKIPPED: u64 = 16;
 
 /// Applies a [`NonFinitePolicy`] to steps.
@@ -51,7 +51,7 @@ impl NonFiniteGuard {
         self.skipped_in_a_row += 1;
         ensure!(
             self.skipped_in_a_row < MAX_SKIPPED,
-            "{value}: {MAX_SKIPPED} steps in a row are skipped, nothing is learnt any more"
+            "{value}: {MAX_SKIPPED} steps in a row are skipped: training makes no progress"
         );
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! What a run shows and records while it trains: progress, metrics and checkpoints.
+//! The observer of a run: progress, metrics and checkpoints.
 
 use std::fs;
 use std::io::IsTerminal;
@@ -25,7 +25,7 @@ use crate::objective::Term;
 /// Steps between two reads of losses and gradient norms, which wait for the device.
 const READ_EVERY: u64 = 16;
 
-/// Watches a run: counts, times, shows and records it, and tells when it has to stop.
+/// Observes a run: metrics, times, progress, checkpoints, requests to stop.
 #[derive(Debug)]
 pub struct Observer {
     folder: PathBuf,
@@ -229,7 +229,7 @@ fn step_scalars(step: &StepRecord) -> Vec<(String, f64)> {
 fn epoch_scalars(epoch: &EpochRecord) -> Vec<(String, f64)> {
     let of_exit = |(split, exit): (&'static str, &ExitAccuracy)| {
         let name = exit.name.clone();
-        exit.numbers().map(|(what, value)| (format!("{split}/{what}_{name}"), value))
+        exit.numbers().map(|(metric, value)| (format!("{split}/{metric}_{name}"), value))
     };
     let mut all = vec![
         ("train/loss".to_owned(), epoch.loss),
@@ -239,7 +239,7 @@ fn epoch_scalars(epoch: &EpochRecord) -> Vec<(String, f64)> {
     all
 }
 
-/// Drops the records of epochs that the checkpoint does not have, so that none appears twice.
+/// Removes the records of epochs after the checkpoint, so that none appears twice.
 ///
 /// # Errors
 /// If the file cannot be read or written.

@@ -156,7 +156,7 @@ impl TrainState {
         }
     }
 
-    /// The logits that the objective asks a teacher for, without gradient.
+    /// Logits of the objective's teacher, without gradient.
     fn teacher_logits(&self, batch: &TrainBatch) -> Option<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let previous = self.previous.as_ref().map(ShadowModel::network);

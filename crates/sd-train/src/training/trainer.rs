@@ -25,7 +25,7 @@ pub struct Trainer {
     pub data: Data,
     /// Its network, with everything that a step changes.
     pub state: TrainState,
-    /// How far training has come.
+    /// Position in the run.
     pub position: Position,
     /// Training images.
     pub loader: Loader,
@@ -90,7 +90,7 @@ impl Trainer {
         );
         ensure!(
             train.early_stopping.is_none() || data.valid.is_some(),
-            "train.early_stopping needs images to validate on: `data.validation`"
+            "train.early_stopping requires a validation split: data.validation"
         );
         let position = Position::start(experiment.to_toml()?, (&data).into());
         let experiment = experiment.clone();
@@ -162,7 +162,7 @@ impl Trainer {
     /// See [`TrainState::step`].
     ///
     /// # Panics
-    /// If `batches` has fewer batches than the step takes.
+    /// If `batches` has fewer batches than a step.
     pub fn step(
         &mut self,
         batches: &mut EpochBatches,
@@ -187,7 +187,7 @@ impl Trainer {
         Ok(stats)
     }
 
-    /// The batches that the current epoch has left.
+    /// Remaining batches of the current epoch.
     pub fn batches(&self) -> EpochBatches {
         let first = self.position.step_in_epoch * self.experiment.train.accumulate;
         self.loader.epoch(self.position.epoch, first)
@@ -199,7 +199,7 @@ impl Trainer {
         let position = &self.position;
         ensure!(
             position.counts.images() > 0,
-            "every step of epoch {} was skipped, nothing is learnt any more",
+            "every step of epoch {} was skipped: training makes no progress",
             position.epoch + 1
         );
         let valid = self.valid.as_ref().map(|split| split.scores(network)).transpose()?;
@@ -301,7 +301,7 @@ impl Trainer {
     /// An evaluation on `images`, with the normalisation of the experiment.
     ///
     /// # Errors
-    /// If the loader refuses the images.
+    /// If the loader refuses its configuration.
     pub fn evaluation(&self, images: &Arc<ImageSet>) -> Result<Evaluation> {
         let normalization = self.data.normalization.clone();
         Evaluation::new(Arc::clone(images), normalization, self.threads, self.device)

@@ -113,7 +113,7 @@ impl Mixture {
 
 /// Draws from Beta(α, α).
 fn beta(alpha: f64, random: &mut Stream) -> f64 {
-    Beta::new(alpha, alpha).expect("`check` refuses what is not above 0").sample(random)
+    Beta::new(alpha, alpha).expect("`check` requires a positive alpha").sample(random)
 }
 
 fn check_alpha(alpha: f64) -> Result<()> {

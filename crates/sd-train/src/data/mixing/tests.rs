@@ -30,7 +30,7 @@ fn images_partners_and_labels_are_mixed_alike_and_stay_channels_last() {
 }
 
 #[test]
-fn a_mixture_follows_seed_and_step_alone() {
+fn a_mixture_depends_on_seed_and_step_alone() {
     for mix in MixConfig::examples() {
         let of = |seed, step| mix.apply(batch(), seed, step).images;
         assert_eq!(of(1, 7), of(1, 7));
@@ -40,7 +40,7 @@ fn a_mixture_follows_seed_and_step_alone() {
 }
 
 #[test]
-fn a_batch_is_cut_as_often_as_its_probability_and_shares_are_those_of_the_pixels() {
+fn cut_mix_follows_its_probability_and_its_shares_count_pixels() {
     let cut = CutMix { alpha: 1.0, probability: 0.25 };
     let drawn = |step| cut.draw(&mut random::of_mix(0, step), [32, 32]);
     let count = (0..2000).filter(|&step| drawn(step).is_some()).count();
@@ -54,13 +54,13 @@ fn a_batch_is_cut_as_often_as_its_probability_and_shares_are_those_of_the_pixels
         assert_eq!(drawn.share([32, 32]), 1.0 - (height * width) as f64 / 1024.0);
         drawn.share([32, 32])
     });
-    // A half before rectangles are cut off at the border, which takes from the other image.
+    // One half, plus the parts of rectangles that lie outside the image.
     let mean = shares.sum::<f64>() / 2000.0;
     assert!((0.55..0.75).contains(&mean), "{mean}");
 }
 
 #[test]
-fn shares_of_mixup_are_those_of_its_beta() {
+fn mixup_shares_follow_the_beta_distribution() {
     let variance = |alpha| {
         let mixup = Mixup { alpha };
         let share = |step| mixup.draw(&mut random::of_mix(5, step), [1, 1]).unwrap().share([1, 1]);

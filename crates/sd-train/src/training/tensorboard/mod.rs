@@ -1,9 +1,9 @@
-//! Event files that TensorBoard reads.
+//! TensorBoard event files.
 //!
-//! A file is a row of records, each framed as in TensorFlow's `record_writer.h`: the length of the
+//! A file is a sequence of records, each framed as in TensorFlow's `record_writer.h`: the length of the
 //! message, eight bytes, and the masked checksum of these; the message, and its masked checksum.
 
-pub mod proto;
+mod proto;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ use proto::{Event, SessionLog, SessionStatus, Summary, Value, What};
 /// The version that readers look for.
 const VERSION: &str = "brain.Event:2";
 
-/// A file of events, open for more. Each process that goes on with a run writes one of its own.
+/// An event file, open for appending. Every process of a run writes its own.
 #[derive(Debug)]
 pub struct EventFile {
     file: File,
@@ -26,14 +26,14 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `folder`, which is made if need be. From `step` on, earlier files of the
-    /// folder no longer count.
+    /// Creates a file in `folder`, and the folder if it is missing. The file supersedes earlier ones
+    /// from `step` on.
     ///
     /// # Errors
     /// If it cannot be written.
     pub fn create(folder: &Path, step: u64) -> Result<Self> {
-        // The name that TensorFlow gives such files; readers take them in the order of the names.
-        let now = since_1970();
+        // TensorFlow's file name; readers sort by it.
+        let now = unix_time();
         let (seconds, process) = (now.as_secs(), std::process::id());
         let name = format!("events.out.tfevents.{seconds:010}.{:09}.{process}", now.subsec_nanos());
         let path = folder.join(name);
@@ -58,16 +58,16 @@ impl EventFile {
     }
 
     fn write(&mut self, step: u64, what: What) -> Result<()> {
-        let wall_time = since_1970().as_secs_f64();
+        let wall_time = unix_time().as_secs_f64();
         let event = Event { wall_time, step: step as i64, what: Some(what) };
-        // In one piece, so that a reader never sees half a record for long.
+        // In one write, so that readers see whole records.
         let record = framed(&event.encode_to_vec());
         let written: io::Result<()> = self.file.write_all(&record);
         written.with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
 
-fn since_1970() -> Duration {
+fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn written_events_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
         let mut events = EventFile::create(&folder.path().join("tb"), 17).unwrap();
         events.scalars(32, vec![("a/b".to_owned(), 0.5), ("c".to_owned(), -2.0)]).unwrap();
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_tensorboards_to_the_byte() {
+    fn a_record_matches_tensorboard_byte_for_byte() {
         // tensorboard 2.21.0: RecordWriter and event_pb2 of the same event.
         let expected = "19000000000000008bf1082809000000000000f83f10202a0c0a0a0a03612f62150000003f\
                         29707e2f";

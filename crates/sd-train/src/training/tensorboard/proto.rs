@@ -11,7 +11,7 @@ pub struct Event {
     /// Seconds since 1970.
     #[prost(double, tag = "1")]
     pub wall_time: f64,
-    /// Where it stands on the horizontal axis.
+    /// Position on the horizontal axis.
     #[prost(int64, tag = "2")]
     pub step: i64,
     /// Its content.
@@ -28,7 +28,7 @@ pub enum What {
     /// Numbers.
     #[prost(message, tag = "5")]
     Summary(Summary),
-    /// That a run begins, or goes on.
+    /// Start or continuation of a run.
     #[prost(message, tag = "7")]
     SessionLog(SessionLog),
 }
@@ -52,20 +52,20 @@ pub struct Value {
     pub simple_value: Option<f32>,
 }
 
-/// A turn in the course of a run.
+/// A change of the session's status.
 #[derive(Clone, PartialEq, Message)]
 pub struct SessionLog {
-    /// Which.
+    /// The status.
     #[prost(enumeration = "SessionStatus", tag = "1")]
     pub status: i32,
 }
 
-/// Which turn it is.
+/// Status of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
 #[repr(i32)]
 pub enum SessionStatus {
     /// None.
     Unspecified = 0,
-    /// The run begins or goes on: earlier events from this step on no longer count.
+    /// The run starts or resumes: this file supersedes earlier ones from this step on.
     Start = 1,
 }
