@@ -48,9 +48,9 @@ pub fn fold_batch_norms(graph: &mut GraphProto) -> Result<()> {
             shift.push((f64::from(beta[channel]) + centred * scale) as f32);
         }
         let removed = graph.node.remove(norm);
-        replace(graph, TensorProto::floats(weight_name.clone(), &dims, &kernel));
+        replace(graph, TensorProto::floats(&weight_name, &dims, &kernel));
         // The bias takes the name of the norm's shift.
-        replace(graph, TensorProto::floats(removed.input[2].clone(), &[channels as i64], &shift));
+        replace(graph, TensorProto::floats(&removed.input[2], &[channels as i64], &shift));
         let node = &mut graph.node[convolution];
         node.input = vec![node.input[0].clone(), weight_name, removed.input[2].clone()];
         node.output = removed.output;

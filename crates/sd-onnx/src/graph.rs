@@ -51,14 +51,14 @@ impl Graph {
     /// If `values` does not fill `dims`.
     pub fn weight(&mut self, role: &str, dims: &[i64], values: &[f32]) -> Value {
         let name = self.fresh(role);
-        self.proto.initializer.push(TensorProto::floats(name.clone(), dims, values));
+        self.proto.initializer.push(TensorProto::floats(&name, dims, values));
         Value(name)
     }
 
     /// Adds an `i64` vector as an initializer, such as a shape.
     pub fn longs(&mut self, role: &str, values: &[i64]) -> Value {
         let name = self.fresh(role);
-        self.proto.initializer.push(TensorProto::longs(name.clone(), values));
+        self.proto.initializer.push(TensorProto::longs(&name, values));
         Value(name)
     }
 
@@ -70,14 +70,8 @@ impl Graph {
         attribute: Vec<AttributeProto>,
     ) -> Value {
         let name = self.fresh(operator);
-        self.proto.node.push(NodeProto {
-            input: inputs.iter().map(|value| value.0.clone()).collect(),
-            output: vec![name.clone()],
-            // Unlike the value's: in rten, nodes and values share a namespace.
-            name: format!("{name}_node"),
-            op_type: operator.to_owned(),
-            attribute,
-        });
+        let inputs: Vec<&str> = inputs.iter().map(|value| value.name()).collect();
+        self.proto.node.push(NodeProto::new(operator, &inputs, &name, attribute));
         Value(name)
     }
 
@@ -117,44 +111,48 @@ fn float_batch(name: &str, sides: &[i64]) -> ValueInfoProto {
     ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
 }
 
+impl NodeProto {
+    /// A node with the output `output`.
+    pub(crate) fn new(
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attribute: Vec<AttributeProto>,
+    ) -> Self {
+        Self {
+            input: inputs.iter().map(|&name| name.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            // Unlike the value's: in rten, nodes and values share a namespace.
+            name: format!("{output}_node"),
+            op_type: operator.to_owned(),
+            attribute,
+        }
+    }
+}
+
+/// An attribute without a value yet.
+fn attribute(name: &str, r#type: i32) -> AttributeProto {
+    AttributeProto { name: name.to_owned(), r#type, ..AttributeProto::default() }
+}
+
 /// A float attribute.
 pub fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        f: Some(value),
-        r#type: AttributeProto::FLOAT,
-        ..AttributeProto::default()
-    }
+    AttributeProto { f: Some(value), ..attribute(name, AttributeProto::FLOAT) }
 }
 
 /// An integer attribute.
 pub fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        i: Some(value),
-        r#type: AttributeProto::INT,
-        ..AttributeProto::default()
-    }
+    AttributeProto { i: Some(value), ..attribute(name, AttributeProto::INT) }
 }
 
 /// A string attribute.
 pub fn string(name: &str, value: &str) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        s: Some(value.to_owned()),
-        r#type: AttributeProto::STRING,
-        ..AttributeProto::default()
-    }
+    AttributeProto { s: Some(value.to_owned()), ..attribute(name, AttributeProto::STRING) }
 }
 
 /// An attribute that is a list of integers.
 pub fn ints(name: &str, values: &[i64]) -> AttributeProto {
-    AttributeProto {
-        name: name.to_owned(),
-        ints: values.to_vec(),
-        r#type: AttributeProto::INTS,
-        ..AttributeProto::default()
-    }
+    AttributeProto { ints: values.to_vec(), ..attribute(name, AttributeProto::INTS) }
 }
 
 #[cfg(test)]

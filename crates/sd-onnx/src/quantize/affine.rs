@@ -77,33 +77,9 @@ pub(super) fn quantize_kernel(weight: &TensorProto, max: f32) -> Result<Quantize
         bytes.extend(channel.iter().map(|value| (value / scale).round() as i8 as u8));
         scales.push(scale);
     }
-    let values = TensorProto {
-        dims: weight.dims.clone(),
-        data_type: ElementType::Int8 as i32,
-        name: format!("{}_int8", weight.name),
-        raw_data: bytes,
-    };
+    let name = format!("{}_int8", weight.name);
+    let values = TensorProto::new(&name, &weight.dims, ElementType::Int8, bytes);
     Ok(QuantizedKernel { values, scales })
-}
-
-/// A scalar of type u8.
-pub(super) fn byte(name: &str, value: u8) -> TensorProto {
-    TensorProto {
-        dims: vec![],
-        data_type: ElementType::Uint8 as i32,
-        name: name.to_owned(),
-        raw_data: vec![value],
-    }
-}
-
-/// A vector of type i32.
-pub(super) fn ints(name: &str, values: &[i32]) -> TensorProto {
-    TensorProto {
-        dims: vec![values.len() as i64],
-        data_type: ElementType::Int32 as i32,
-        name: name.to_owned(),
-        raw_data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-    }
 }
 
 #[cfg(test)]
@@ -126,8 +102,7 @@ mod tests {
 
     #[test]
     fn each_output_channel_has_its_own_scale() {
-        let weight =
-            TensorProto::floats("w".to_owned(), &[3, 2], &[0.5, -1.0, 8.0, 64.0, 0.0, 0.0]);
+        let weight = TensorProto::floats("w", &[3, 2], &[0.5, -1.0, 8.0, 64.0, 0.0, 0.0]);
         let kernel = quantize_kernel(&weight, MAX_MULTIPLIED).unwrap();
         assert_eq!(kernel.scales, [1.0 / 64.0, 1.0, 1.0]);
         let values: Vec<i8> = kernel.values.raw_data.iter().map(|&byte| byte as i8).collect();

@@ -7,55 +7,48 @@
 
 use std::collections::HashSet;
 
-use super::{KERNEL, QuantFormat, Ranges, affine, is_depthwise, node, quantizable, range_of};
+use super::rewrite::{Rewrite, quantized};
+use super::{KERNEL, QuantFormat, Ranges, affine, is_depthwise, quantizable};
 use crate::fold::find;
 use crate::proto::{AttributeProto, ElementType, GraphProto, NodeProto, TensorProto};
 use crate::{Result, int};
 
 /// `x` becomes `Add(Mul(Cast(ConvInteger(QuantizeLinear(x), w, 0ₓ)), sₓ · s_w), b)`.
-pub(super) fn rewrite(graph: &mut GraphProto, ranges: &Ranges) -> Result<()> {
+pub(super) fn rewrite<'a>(graph: &'a GraphProto, ranges: &'a Ranges) -> Result<Rewrite<'a>> {
     let chosen: HashSet<usize> = quantizable(graph, QuantFormat::ConvInteger).into_iter().collect();
-    let (mut nodes, mut weights, mut done) = (Vec::new(), Vec::new(), HashSet::new());
+    let (mut rewrite, mut done) = (Rewrite::new(graph, ranges), HashSet::new());
     for (index, old) in graph.node.iter().enumerate() {
         if !chosen.contains(&index) {
-            let new = match has_8_bit_weights(graph, old) {
-                true => store_in_8_bits(graph, old, &mut nodes, &mut weights)?,
-                false => old.clone(),
-            };
-            nodes.push(new);
+            let mut new = old.clone();
+            if has_8_bit_weights(graph, old) {
+                (new.input[1], _) = rewrite.store_kernel(old, affine::MAX_STORED)?;
+            }
+            rewrite.nodes.push(new);
             continue;
         }
         let (input, output) = (&*old.input[0], &*old.output[0]);
-        let range = range_of(ranges, input)?.symmetric();
-        let name = |what: &str| format!("{input}_{what}");
-        let (scale, zero, bytes) = (name("scale"), name("zero"), name("bytes"));
+        let range = rewrite.range(input)?.symmetric();
         if done.insert(input) {
-            weights.push(TensorProto::floats(scale.clone(), &[], &[range.scale()]));
-            weights.push(affine::byte(&zero, range.zero_point()));
-            nodes.push(node("QuantizeLinear", &[input, &scale, &zero], &bytes, vec![]));
+            rewrite.quantize(input, input, range);
         }
         let kernel = affine::quantize_kernel(find(graph, &old.input[1])?, affine::MAX_MULTIPLIED)?;
         let channels = kernel.scales.len() as i64;
         let scales: Vec<f32> = kernel.scales.iter().map(|scale| scale * range.scale()).collect();
         let bias = match old.input.get(2) {
-            Some(name) => find(graph, name)?.to_floats()?,
+            Some(name) => rewrite.floats(name)?,
             None => vec![0.0; scales.len()],
         };
         let name = |what: &str| format!("{output}_{what}");
         let (sums, floats, scaled) = (name("sums"), name("floats"), name("scaled"));
         let (factor, shift) = (name("factor"), name("shift"));
-        add_sums(old, &kernel.values, [&bytes, &zero, &sums], &mut nodes, &mut weights);
-        nodes.extend([
-            node("Cast", &[&sums], &floats, vec![int("to", ElementType::Float as i64)]),
-            node("Mul", &[&floats, &factor], &scaled, vec![]),
-            node("Add", &[&scaled, &shift], output, vec![]),
-        ]);
-        weights.push(TensorProto::floats(factor, &[1, channels, 1, 1], &scales));
-        weights.push(TensorProto::floats(shift, &[1, channels, 1, 1], &bias));
+        add_sums(&mut rewrite, old, &kernel.values, &sums);
+        rewrite.add("Cast", &[&sums], &floats, vec![int("to", ElementType::Float as i64)]);
+        rewrite.add("Mul", &[&floats, &factor], &scaled, vec![]);
+        rewrite.add("Add", &[&scaled, &shift], output, vec![]);
+        rewrite.weights.push(TensorProto::floats(&factor, &[1, channels, 1, 1], &scales));
+        rewrite.weights.push(TensorProto::floats(&shift, &[1, channels, 1, 1], &bias));
     }
-    graph.node = nodes;
-    graph.initializer.extend(weights);
-    Ok(())
+    Ok(rewrite)
 }
 
 /// Whether a node is computed in `f32` from weights stored in 8 bits: depthwise convolutions and
@@ -71,33 +64,9 @@ fn has_8_bit_weights(graph: &GraphProto, node: &NodeProto) -> bool {
     }
 }
 
-/// The node with 8-bit weights, which a `DequantizeLinear` converts to `f32`.
-fn store_in_8_bits(
-    graph: &GraphProto,
-    old: &NodeProto,
-    nodes: &mut Vec<NodeProto>,
-    weights: &mut Vec<TensorProto>,
-) -> Result<NodeProto> {
-    let kernel = affine::quantize_kernel(find(graph, &old.input[1])?, affine::MAX_STORED)?;
-    let named = |what: &str| format!("{}_{what}", old.output[0]);
-    let (scales, floats) = (named("kernel_scales"), named("kernel"));
-    let by_output = vec![int("axis", 0)];
-    nodes.push(node("DequantizeLinear", &[&kernel.values.name, &scales], &floats, by_output));
-    weights.push(TensorProto::floats(scales, &[kernel.scales.len() as i64], &kernel.scales));
-    weights.push(kernel.values);
-    let mut new = old.clone();
-    new.input[1] = floats;
-    Ok(new)
-}
-
-/// Adds `ConvInteger` nodes that compute `sums` from `bytes` with the zero point `zero`.
-fn add_sums(
-    old: &NodeProto,
-    kernel: &TensorProto,
-    [bytes, zero, sums]: [&str; 3],
-    nodes: &mut Vec<NodeProto>,
-    weights: &mut Vec<TensorProto>,
-) {
+/// Adds `ConvInteger` nodes that compute `sums` from the quantised input of the convolution `old`.
+fn add_sums(rewrite: &mut Rewrite, old: &NodeProto, kernel: &TensorProto, sums: &str) {
+    let [bytes, _, zero] = &quantized(&old.input[0]);
     let (mut groups, mut whole) = (1, Vec::new());
     for attribute in &old.attribute {
         match &*attribute.name {
@@ -108,27 +77,28 @@ fn add_sums(
     let (outputs, inputs) = (kernel.dims[0], kernel.dims.get(1).copied().unwrap_or(0));
     if groups == 1 || outputs % groups != 0 {
         let attributes = if groups == 1 { whole } else { old.attribute.clone() };
-        nodes.push(node("ConvInteger", &[bytes, &kernel.name, zero], sums, attributes));
-        weights.push(kernel.clone());
+        rewrite.add("ConvInteger", &[bytes, &kernel.name, zero], sums, attributes);
+        rewrite.weights.push(kernel.clone());
         return;
     }
     let named = |what: &str, group: i64| format!("{sums}_{what}_{group}");
     let parts: Vec<String> = (0..groups).map(|group| named("part", group)).collect();
     let each: Vec<String> = (0..groups).map(|group| named("group", group)).collect();
     let sizes = format!("{sums}_sizes");
-    let mut split = node("Split", &[bytes, &sizes], sums, vec![int("axis", 1)]);
+    let mut split = NodeProto::new("Split", &[bytes, &sizes], sums, vec![int("axis", 1)]);
     split.name = format!("{sums}_split");
     split.output.clone_from(&parts);
-    nodes.push(split);
-    weights.push(TensorProto::longs(sizes, &vec![inputs; groups as usize]));
+    rewrite.nodes.push(split);
+    rewrite.weights.push(TensorProto::longs(&sizes, &vec![inputs; groups as usize]));
     let share = kernel.raw_data.len() / groups as usize;
     for ((part, output), values) in parts.iter().zip(&each).zip(kernel.raw_data.chunks(share)) {
         let mut dims = kernel.dims.clone();
         dims[0] = outputs / groups;
         let name = format!("{output}_kernel");
-        nodes.push(node("ConvInteger", &[part, &name, zero], output, whole.clone()));
-        weights.push(TensorProto { dims, name, raw_data: values.to_vec(), ..kernel.clone() });
+        rewrite.add("ConvInteger", &[part, &name, zero], output, whole.clone());
+        let values = TensorProto::new(&name, &dims, ElementType::Int8, values.to_vec());
+        rewrite.weights.push(values);
     }
     let each: Vec<&str> = each.iter().map(String::as_str).collect();
-    nodes.push(node("Concat", &each, sums, vec![int("axis", 1)]));
+    rewrite.add("Concat", &each, sums, vec![int("axis", 1)]);
 }

@@ -10,17 +10,19 @@
 mod affine;
 mod conv_integer;
 mod qdq;
+mod rewrite;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::fold::{drop_unused, find};
 use crate::proto::{
     AttributeProto, ElementType, GraphProto, NodeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
-use crate::{Error, Result};
 pub use affine::Range;
+use rewrite::Rewrite;
 
 /// Prefix of the names of convolution weights that may be quantised.
 pub const KERNEL: &str = "conv_weight";
@@ -66,13 +68,15 @@ pub fn with_outputs(graph: &GraphProto, values: &BTreeSet<String>) -> GraphProto
 /// Quantises the convolutions of a graph whose batch norms are folded.
 ///
 /// # Errors
-/// [`Error::Range`] if a range is missing, [`Error::Tensor`] if a weight has an unexpected type or
-/// shape.
+/// [`Error::Range`](crate::Error::Range) if a range is missing, [`Error::Tensor`](crate::Error::Tensor) if a weight has an
+/// unexpected type or shape.
 pub fn quantize(graph: &mut GraphProto, ranges: &Ranges, format: QuantFormat) -> Result<()> {
-    match format {
+    let Rewrite { nodes, weights, .. } = match format {
         QuantFormat::Qdq => qdq::rewrite(graph, ranges)?,
         QuantFormat::ConvInteger => conv_integer::rewrite(graph, ranges)?,
-    }
+    };
+    graph.node = nodes;
+    graph.initializer.extend(weights);
     drop_unused(graph);
     Ok(())
 }
@@ -112,26 +116,6 @@ fn activation(graph: &GraphProto, convolution: usize) -> &str {
     match (users.next(), users.next()) {
         (Some(only), None) if only.op_type == "Relu" => &only.output[0],
         _ => output,
-    }
-}
-
-fn range_of(ranges: &Ranges, name: &str) -> Result<Range> {
-    ranges.get(name).copied().ok_or_else(|| Error::Range(name.to_owned()))
-}
-
-/// A node with the output `output`.
-fn node(
-    operator: &str,
-    inputs: &[&str],
-    output: &str,
-    attribute: Vec<AttributeProto>,
-) -> NodeProto {
-    NodeProto {
-        input: inputs.iter().map(|&name| name.to_owned()).collect(),
-        output: vec![output.to_owned()],
-        name: format!("{output}_node"),
-        op_type: operator.to_owned(),
-        attribute,
     }
 }
 
