@@ -27,6 +27,10 @@ pub struct EvalArgs {
     #[arg(long, value_enum, requires = "onnx")]
     pub engine: Option<Engine>,
 
+    /// Evaluate although the images are not those of the training; the record says so
+    #[arg(long)]
+    pub other_images: bool,
+
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,

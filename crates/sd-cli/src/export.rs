@@ -16,11 +16,11 @@ pub struct ExportArgs {
     pub exit: Option<String>,
 
     /// Export all exits and the ensemble, the mean of their logits, in one file
-    #[arg(long, conflicts_with = "staged")]
+    #[arg(long, conflicts_with = "staged", group = "early_exit")]
     pub all: bool,
 
     /// Export one segment for each exit, for early exit; --out is a folder
-    #[arg(long)]
+    #[arg(long, group = "early_exit")]
     pub staged: bool,
 
     /// File, or folder of the segments [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged]
@@ -39,17 +39,21 @@ pub struct ExportArgs {
     #[arg(long, value_enum, default_value_t = Calibration::Percentile, requires = "int8")]
     pub calibration: Calibration,
 
-    /// Number of training images to calibrate on, in batches of 64
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(64..), requires = "int8")]
+    /// Maximum number of images to calibrate on
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..), requires = "int8")]
     pub calibration_images: u32,
 
-    /// Validation accuracy that early exit may cost, in points; sets the thresholds
-    #[arg(long, value_name = "POINTS", default_value_t = 0.5, value_parser = points)]
-    pub tolerance: f64,
+    /// Calibrate on the images in this folder instead of training images
+    #[arg(long, value_name = "FOLDER", requires = "int8")]
+    pub calibrate: Option<PathBuf>,
+
+    /// Validation accuracy that early exit may cost, in points; sets the thresholds [default: 0.5]
+    #[arg(long, value_name = "POINTS", value_parser = points, requires = "early_exit")]
+    pub tolerance: Option<f64>,
 
     /// Mean multiply-accumulates of a validation image, in percent of the deepest exit's; sets the
     /// most accurate thresholds within this budget
-    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "tolerance")]
+    #[arg(long, value_name = "PERCENT", value_parser = percent, conflicts_with = "tolerance", requires = "early_exit")]
     pub budget: Option<f64>,
 
     /// Weights to export

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::prediction::softmax;
+
 /// The most probable classes of an image, the exit that predicted them, and its cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Classification {
@@ -48,13 +50,14 @@ pub struct Label {
     pub probability: f32,
 }
 
-/// The `k` most probable classes; ties in the order of their indices.
+/// The `k` classes with the highest logits; ties in the order of their indices.
 ///
 /// # Panics
-/// If there are fewer names than probabilities.
-pub fn top_k(probabilities: &[f32], names: &[String], k: usize) -> Vec<Label> {
-    let mut classes: Vec<usize> = (0..probabilities.len()).collect();
-    classes.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
+/// If there are fewer names than logits.
+pub fn top_k(logits: &[f32], names: &[String], k: usize) -> Vec<Label> {
+    let probabilities = softmax(logits);
+    let mut classes: Vec<usize> = (0..logits.len()).collect();
+    classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     let label = |class: usize| Label {
         class,
         name: names[class].clone(),
@@ -70,7 +73,7 @@ mod tests {
     #[test]
     fn the_most_probable_classes_come_first() {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let labels = top_k(&[0.2, 0.5, 0.3], &names, 2);
+        let labels = top_k(&[0.2, 0.5, 0.3].map(f32::ln), &names, 2);
         let found: Vec<_> = labels.iter().map(|label| (label.class, &*label.name)).collect();
         assert_eq!(found, [(1, "b"), (2, "c")]);
         assert_eq!(top_k(&[0.5, 0.5], &names, 9).len(), 2);

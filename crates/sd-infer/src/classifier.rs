@@ -6,7 +6,7 @@ use image::DynamicImage;
 use sd_onnx::{Metadata, read_metadata, reencode};
 
 use crate::classification::{Classification, top_k};
-use crate::prediction::{Agreement, LogitCarry, Prediction, softmax};
+use crate::prediction::{Agreement, LogitCarry, Prediction};
 use crate::preprocess::prepare;
 use crate::rule::Rule;
 use crate::runtime::{Engine, Runtime};
@@ -143,8 +143,8 @@ impl Classifier {
         }
         let logits = self.logits(images)?.pop().expect("an exit or the ensemble");
         let exit = self.metadata.exits.len() - 1;
-        let probabilities = (0..logits.len()).map(|image| softmax(logits.row(image)));
-        Ok(probabilities.map(|probabilities| self.classification(&probabilities, exit)).collect())
+        let images = 0..logits.len();
+        Ok(images.map(|image| self.classification(logits.row(image), exit)).collect())
     }
 
     /// Returns the logits `[N, K]` of every output: the exits, shallow first, then the ensemble if
@@ -188,7 +188,7 @@ impl Classifier {
         }
     }
 
-    /// Checks number and shape of the outputs against the metadata.
+    /// Checks number and shape of the outputs against the metadata, and that they are finite.
     fn check_logits(
         &self,
         outputs: Vec<Batch>,
@@ -200,13 +200,16 @@ impl Classifier {
             let found = vec![outputs.len()];
             return Err(Error::Output { output: outputs.len(), found, expected: vec![expected] });
         }
-        match outputs.iter().position(|output| output.shape() != shape) {
-            Some(output) => {
-                let found = outputs[output].shape().to_vec();
-                Err(Error::Output { output, found, expected: shape })
+        for (output, logits) in outputs.iter().enumerate() {
+            if logits.shape() != shape {
+                let found = logits.shape().to_vec();
+                return Err(Error::Output { output, found, expected: shape });
             }
-            None => Ok(outputs),
+            if !logits.values().iter().all(|logit| logit.is_finite()) {
+                return Err(Error::NotFinite { output });
+            }
         }
+        Ok(outputs)
     }
 
     /// Runs segment by segment, with the images that have not stopped as one batch.
@@ -222,13 +225,12 @@ impl Classifier {
             let mut continuing = Vec::new();
             for (row, &image) in remaining.iter().enumerate() {
                 let logits = carries[image].update(logits.row(row), self.metadata.carry);
-                let probabilities = softmax(logits);
-                let prediction = Prediction::of(&probabilities);
+                let prediction = Prediction::of(logits);
                 let agreement = agreements[image].update(prediction.class);
                 let threshold = self.metadata.exits[exit].threshold;
                 let rule = self.options.rule;
                 if next.is_none() || rule.should_exit(&prediction, threshold, agreement) {
-                    done[image] = Some(self.classification(&probabilities, exit));
+                    done[image] = Some(self.classification(logits, exit));
                 } else {
                     continuing.push(row);
                 }
@@ -241,12 +243,12 @@ impl Classifier {
         Ok(done.into_iter().flatten().collect())
     }
 
-    fn classification(&self, probabilities: &[f32], exit: usize) -> Classification {
+    fn classification(&self, logits: &[f32], exit: usize) -> Classification {
         let Metadata { exits, classes, ensemble, deployed_macs, segment, .. } = &self.metadata;
         let is_ensemble = *ensemble && segment.is_none();
         let macs = exits[exit].macs;
         Classification {
-            labels: top_k(probabilities, classes, self.options.top),
+            labels: top_k(logits, classes, self.options.top),
             exit: if is_ensemble { "ensemble".to_owned() } else { exits[exit].name.clone() },
             macs,
             share: macs as f64 / (*deployed_macs).max(1) as f64,

@@ -53,6 +53,12 @@ pub enum Error {
         /// The shape by the metadata.
         expected: Vec<usize>,
     },
+    /// Logits that are not finite.
+    #[error("the network's output {output} is not finite; its weights or the image are damaged")]
+    NotFinite {
+        /// Index of the output.
+        output: usize,
+    },
     /// A folder without images.
     #[error("no image in {}, expected files named .jpeg, .jpg, .png or .webp", folder.display())]
     NoImage {

@@ -46,7 +46,7 @@ pub mod runtime;
 pub use classification::{Classification, Label, top_k};
 pub use classifier::{Classifier, Options};
 pub use error::{Error, Result};
-pub use prediction::{Agreement, LogitCarry, Prediction, softmax};
+pub use prediction::{Agreement, LogitCarry, Prediction};
 pub use preprocess::prepare;
 pub use rule::Rule;
 pub use runtime::Engine;

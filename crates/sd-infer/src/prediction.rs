@@ -3,7 +3,7 @@
 /// The most probable class of an exit, and its certainty.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Prediction {
-    /// The most probable class; the first one of a tie.
+    /// The class with the highest logit; the first one of a tie.
     pub class: usize,
     /// Its probability, 0 to 1.
     pub confidence: f32,
@@ -12,15 +12,16 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// The prediction from one probability per class.
-    pub fn of(probabilities: &[f32]) -> Self {
-        let (mut class, mut confidence) = (0, 0.0);
-        for (other, &probability) in probabilities.iter().enumerate() {
-            if probability > confidence {
-                (class, confidence) = (other, probability);
-            }
-        }
-        Self { class, confidence, entropy: relative_entropy(probabilities) }
+    /// The prediction from one finite logit per class.
+    ///
+    /// # Panics
+    /// Without a class.
+    pub fn of(logits: &[f32]) -> Self {
+        let higher =
+            |best: usize, other: usize| if logits[other] > logits[best] { other } else { best };
+        let class = (0..logits.len()).reduce(higher).expect("at least one class");
+        let probabilities = softmax(logits);
+        Self { class, confidence: probabilities[class], entropy: relative_entropy(&probabilities) }
     }
 }
 
@@ -71,7 +72,7 @@ fn relative_entropy(probabilities: &[f32]) -> f32 {
 }
 
 /// `softmax(logits)`. Non-finite results become 0.
-pub fn softmax(logits: &[f32]) -> Vec<f32> {
+pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let exponentials: Vec<f32> = logits.iter().map(|logit| (logit - max).exp()).collect();
     let sum: f32 = exponentials.iter().sum();
@@ -85,11 +86,14 @@ mod tests {
 
     #[test]
     fn a_prediction_is_the_most_probable_class_and_its_certainty() {
-        let prediction = Prediction::of(&[0.25, 0.5, 0.25]);
-        assert_eq!((prediction.class, prediction.confidence), (1, 0.5));
+        let prediction = Prediction::of(&[0.25, 0.5, 0.25].map(f32::ln));
+        assert_eq!(prediction.class, 1);
+        assert!((prediction.confidence - 0.5).abs() < 1e-6);
         let nats = 0.5 * 4.0_f32.ln() + 0.5 * 2.0_f32.ln();
         assert!((prediction.entropy - nats / 3.0_f32.ln()).abs() < 1e-6);
         assert_eq!(Prediction::of(&[0.5, 0.5]).class, 0);
+        // Both probabilities round to the same number.
+        assert_eq!(Prediction::of(&[0.0, 1e-9]).class, 1);
         assert!((relative_entropy(&[0.25; 4]) - 1.0).abs() < 1e-6);
         assert_eq!(relative_entropy(&[1.0, 0.0]), 0.0);
     }

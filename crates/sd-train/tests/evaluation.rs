@@ -10,7 +10,7 @@ use common::tiny;
 use image::{GrayImage, RgbImage};
 use sd_cli::WeightsChoice;
 use sd_infer::Rule;
-use sd_models::{ExitOutput, ExitOutputs};
+use sd_models::{ExitOutput, ExitOutputs, TensorFile};
 use sd_report::{EvaluationRecord, Run, run_folder};
 use sd_train::evaluation::Evaluation;
 use sd_train::evaluation::TrainedModel;
@@ -175,11 +175,19 @@ fn without_a_validation_split_there_is_no_early_exit() {
 /// Predictions of the run's network for its test images.
 fn predictions(folder: &Path) -> Predictions {
     let run = folder.join("run");
-    let TrainedModel { experiment, network } =
+    let TrainedModel { experiment, network, .. } =
         TrainedModel::open(&run, WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(&folder.join("data")).unwrap();
     let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 1, Device::Cpu);
     test.unwrap().predictions(&network).unwrap()
+}
+
+/// Rewrites the weights as a version wrote them that did not record the data of the training.
+fn forget_data(folder: &Path) {
+    let path = folder.join("run/model.safetensors");
+    let mut file = TensorFile::read(&path).unwrap();
+    assert!(file.metadata.remove("data").is_some());
+    std::fs::write(path, file.to_bytes().unwrap()).unwrap();
 }
 
 fn lines(text: &str) -> Vec<Value> {
@@ -237,10 +245,12 @@ fn predict_agrees_with_the_evaluation() {
         assert_prediction(line, &predictions, exit, image);
     }
 
-    // Without the record, classes and normalisation come from the data set.
-    let with_record = predict("");
+    // Weights that do not record it: from the evaluation, and without it from the data set.
+    let recorded = predict("");
+    forget_data(folder);
+    assert_eq!(predict(""), recorded);
     std::fs::remove_file(folder.join("run/evaluation.json")).unwrap();
-    assert_eq!(predict(""), with_record);
+    assert_eq!(predict(""), recorded);
     let text = printed(folder, "predict run images/0.png --top 1 --device cpu");
     assert!(
         text.starts_with("images/0.png: ") && text.ends_with("(deepest, 100 % of the MACs)\n"),
@@ -276,6 +286,7 @@ fn invalid_inputs_of_predict_are_reported() {
     }
 
     // A consistent evaluation of another network.
+    forget_data(folder);
     let path = folder.join("run/evaluation.json");
     let stderr_of = |change: fn(&mut EvaluationRecord)| {
         let mut record = run_folder::read_evaluation(&path).unwrap().unwrap();
@@ -293,6 +304,7 @@ fn invalid_inputs_of_predict_are_reported() {
     });
     let expected = "run/evaluation.json: classes has 5 entries, expected 4, as config.toml says";
     assert!(stderr.contains(expected), "{stderr}");
+    std::fs::remove_file(&path).unwrap();
     printed(folder, "eval run --device cpu");
     let stderr = stderr_of(|record| (record.mean, record.deviation) = (vec![0.5; 3], vec![0.5; 3]));
     let expected = "run/evaluation.json: mean has 3 entries, expected 1, as config.toml says";

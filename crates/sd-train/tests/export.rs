@@ -151,7 +151,7 @@ fn exported_networks_preprocess_image_files_as_the_loader_does() {
     printed(folder, "export run --data-dir .");
     printed(folder, "export run --staged --data-dir .");
 
-    let TrainedModel { experiment, network } =
+    let TrainedModel { experiment, network, .. } =
         TrainedModel::open(&folder.join("run"), WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(folder).unwrap();
     let test = Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), 1, Device::Cpu);

@@ -24,7 +24,7 @@ fn each_model_has_the_exits_costs_and_accuracy_of_its_summary() {
         }
         models += 1;
         let summary = Run::open(&folder).unwrap().summary;
-        let TrainedModel { experiment, network } =
+        let TrainedModel { experiment, network, .. } =
             TrainedModel::open(&folder, WeightsChoice::Last, Device::Cpu).unwrap();
         let names: Vec<&str> = summary.exits.iter().map(|exit| exit.name.as_str()).collect();
         assert_eq!(network.exit_names(), names, "{}", folder.display());

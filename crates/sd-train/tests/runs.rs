@@ -121,7 +121,7 @@ fn weights_are_bound_to_the_network_and_images_of_their_run() {
     let vs = nn::VarStore::new(Device::Cpu);
     MultiExit::build(&vs.root(), &written.model, written.task(), Precision::F32).unwrap();
     let model = run.join("model.safetensors");
-    sd_train::evaluation::weights::save(&model, &vs, &written).unwrap();
+    sd_train::evaluation::weights::save(&model, &vs, &written, None).unwrap();
     let changed = |change: &str| tiny(&[TINY, &[change]].concat()).unwrap();
     let load_as = |experiment| sd_train::evaluation::weights::load(&model, &vs, &experiment);
 

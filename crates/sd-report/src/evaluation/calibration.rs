@@ -27,7 +27,7 @@ pub(super) fn bins(predictions: &[LabelledPrediction]) -> Vec<Bin> {
         let (images, confidence, right) = &mut sums[bin.clamp(1, BINS) - 1];
         *images += 1;
         *confidence += prediction.confidence;
-        *right += f64::from(u8::from(prediction.class == prediction.label));
+        *right += f64::from(u8::from(prediction.is_correct()));
     }
     let mean = |sum: f64, images: u64| (images > 0).then(|| sum / images as f64);
     let bin = |(images, confidence, right)| Bin {
@@ -58,7 +58,8 @@ mod tests {
     use super::*;
 
     fn prediction(confidence: f64, right: bool) -> LabelledPrediction {
-        LabelledPrediction { label: 0, class: usize::from(!right), confidence, rank: 0, loss: 0.0 }
+        let wrong = usize::from(!right);
+        LabelledPrediction { label: 0, class: wrong, confidence, rank: wrong, loss: 0.0 }
     }
 
     #[test]

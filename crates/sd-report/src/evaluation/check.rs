@@ -101,6 +101,7 @@ mod tests {
             classes: vec!["a".to_owned(), "b".to_owned()],
             mean: vec![0.5],
             deviation: vec![0.5],
+            other_images: false,
             exits: vec![exit.clone()],
             ensemble: exit,
             early_exit: Some(EarlyExit::new(1, 10, vec![10], vec![curve])),

@@ -19,6 +19,20 @@ pub struct EarlyExit {
     pub curves: Vec<RuleCurve>,
     /// One entry per [`BUDGETS`].
     pub budgets: Vec<Budget>,
+    /// The policy of a staged export, chosen on the validation images; `None` if it was not
+    /// recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<ExitPolicy>,
+}
+
+/// Early-exit policy of a staged network. The default never stops early.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ExitPolicy {
+    /// Share of the logits of the previous exits that is carried on, 0 to 1.
+    pub carry: f32,
+    /// For each shallow exit, the confidence after carrying from which an image stops; `None` never
+    /// stops.
+    pub thresholds: Vec<Option<f32>>,
 }
 
 /// The rule by which an image leaves.
@@ -107,7 +121,14 @@ impl EarlyExit {
         exit_macs: Vec<u64>,
         curves: Vec<RuleCurve>,
     ) -> Self {
-        let mut early = Self { valid_images, deepest_macs, exit_macs, curves, budgets: Vec::new() };
+        let mut early = Self {
+            valid_images,
+            deepest_macs,
+            exit_macs,
+            curves,
+            budgets: Vec::new(),
+            policy: None,
+        };
         let budget = |share: f64| {
             let rules = early.curves.iter().map(|curve| curve.rule);
             let choice = |rule| RuleChoice { rule, setting: early.within(rule, share).cloned() };

@@ -10,7 +10,8 @@ mod early_exit;
 
 pub use calibration::{BINS, Bin};
 pub use early_exit::{
-    BUDGETS, Budget, EarlyExit, ExitRule, OperatingPoint, Outcome, RuleChoice, RuleCurve,
+    BUDGETS, Budget, EarlyExit, ExitPolicy, ExitRule, OperatingPoint, Outcome, RuleChoice,
+    RuleCurve,
 };
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct EvaluationRecord {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel that they were then divided by.
     pub deviation: Vec<f32>,
+    /// Whether the images of a split differ from those of the training.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_images: bool,
     /// Shallow first, the deepest last.
     pub exits: Vec<ExitEvaluation>,
     /// The mean of all exits' logits.
@@ -78,10 +82,17 @@ pub struct LabelledPrediction {
     pub class: usize,
     /// Probability of that class, 0 to 1.
     pub confidence: f64,
-    /// Number of classes with a higher probability than the label.
+    /// Number of classes that count as more probable than the label.
     pub rank: usize,
     /// Negative log-likelihood of the label, in nats.
     pub loss: f64,
+}
+
+impl LabelledPrediction {
+    /// Whether the label is the most probable class.
+    pub const fn is_correct(&self) -> bool {
+        self.rank == 0
+    }
 }
 
 impl ExitEvaluation {
@@ -105,7 +116,7 @@ impl ExitEvaluation {
         let bins = calibration::bins(predictions);
         Self {
             name: name.to_owned(),
-            top1: share(|prediction| prediction.class == prediction.label),
+            top1: share(|prediction| prediction.is_correct()),
             top5: share(|prediction| prediction.rank < 5),
             loss: predictions.iter().map(|prediction| prediction.loss).sum::<f64>() / images,
             calibration_error: calibration::error(&bins),

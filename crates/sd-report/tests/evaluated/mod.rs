@@ -26,6 +26,7 @@ pub fn evaluation() -> EvaluationRecord {
         classes: ["cat", "dog", "fox"].map(str::to_owned).into(),
         mean: vec![0.5],
         deviation: vec![0.25],
+        other_images: false,
         exits: vec![exit("stage1", &[0, 1, 2, 5, 8]), exit("deepest", &[0, 1, 8])],
         ensemble: exit("ensemble", &[0, 1]),
         early_exit: Some(early_exit()),

@@ -7,7 +7,7 @@ use sd_report::{EvaluationRecord, run_folder};
 use super::logging;
 use super::output::print;
 use crate::data::device;
-use crate::evaluation::{Evaluation, TrainedModel, weights};
+use crate::evaluation::{Evaluation, Splits, TrainedModel, weights};
 use crate::export::score;
 
 /// Evaluates the run, or an exported file, and prints the result.
@@ -30,29 +30,35 @@ pub fn eval(args: &EvalArgs) -> Result<()> {
     }
 }
 
-/// Evaluates the run's weights; the record of the test split is kept in the run's folder.
+/// Evaluates the run's weights. The first record of the test split is kept in the run's folder; none
+/// is replaced.
 fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
     let device = device::resolve(args.runtime.device)?;
     let threads = args.runtime.threads();
     tch::set_num_threads(threads as i32);
-    let TrainedModel { experiment, network } = TrainedModel::open(&args.run, args.weights, device)?;
-    let data = experiment.open_data(&args.runtime.data_dir)?;
-    let on = |images| Evaluation::new(images, data.normalization.clone(), threads, device);
-    let valid = data.valid.clone().map(on).transpose()?;
-    match args.split {
+    let trained = TrainedModel::open(&args.run, args.weights, device)?;
+    let TrainedModel { experiment, network, .. } = &trained;
+    let data_dir = &args.runtime.data_dir;
+    let training = trained.training_data(&args.run, data_dir)?;
+    let splits = Splits::open(experiment, &training, data_dir, args.other_images)?;
+    let on = |images| Evaluation::new(images, training.normalization(), threads, device);
+    let valid = splits.valid.map(on).transpose()?;
+    let mut record = match args.split {
         Split::Test => {
-            let test = on(data.test.clone())?;
-            let record = test.record(&network, valid.as_ref(), args.split, args.weights)?;
-            let path = args.run.join(weights::evaluation_file(args.weights));
-            run_folder::write_line_atomic(path, &record)?;
-            Ok(record)
+            on(splits.test)?.record(network, valid.as_ref(), args.split, args.weights)?
         }
         Split::Valid => {
             let valid = valid.with_context(|| {
                 let config = args.run.join(run_folder::CONFIG);
                 format!("{}: the run has no validation split (data.validation)", config.display())
             })?;
-            valid.record(&network, None, args.split, args.weights)
+            valid.record(network, None, args.split, args.weights)?
         }
+    };
+    record.other_images = splits.differ;
+    let path = args.run.join(weights::evaluation_file(args.weights));
+    if args.split == Split::Test && !record.other_images && !path.exists() {
+        run_folder::write_line_atomic(path, &record)?;
     }
+    Ok(record)
 }

@@ -1,13 +1,11 @@
 //! `predict`: classifies images with the weights of a run, preprocessed as in training.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use image::DynamicImage;
 use sd_cli::{ExitArgs, PredictArgs};
-use sd_data::Normalization;
-use sd_infer::{Classification, Prediction, Rule, input, prepare, softmax, top_k};
+use sd_infer::{Classification, Prediction, Rule, input, prepare, top_k};
 use sd_models::MultiExit;
 use sd_onnx::Input;
-use sd_report::run_folder;
 use std::io::Write;
 use tch::{Device, Tensor};
 
@@ -15,9 +13,7 @@ use super::logging;
 use crate::data::device;
 use crate::evaluation::early_exit::ExitMacs;
 use crate::evaluation::predictions::rows;
-use crate::evaluation::{TrainedModel, exit_macs};
-use crate::experiment::Experiment;
-use crate::export::description;
+use crate::evaluation::{TrainedModel, TrainingData, exit_macs};
 
 /// Prints the predictions for each image. Files that are not images are reported on standard error
 /// and skipped; the result is then false.
@@ -72,13 +68,14 @@ enum ExitChoice {
 
 impl<'a> Predictor<'a> {
     fn new(trained: &'a TrainedModel, args: &PredictArgs, device: Device) -> Result<Self> {
-        let TrainedModel { experiment, network } = trained;
-        let (classes, normalization) = images_of(experiment, args)?;
+        let network = &trained.network;
+        let TrainingData { classes, input, .. } =
+            trained.training_data(&args.run, &args.runtime.data_dir)?;
         let names: Vec<String> =
             network.exit_names().into_iter().chain(["ensemble".to_owned()]).collect();
         Ok(Self {
             network,
-            input: description::input(experiment, &normalization),
+            input,
             classes,
             choice: exit_choice(&args.exit, &names)?,
             names,
@@ -99,49 +96,25 @@ impl<'a> Predictor<'a> {
         let outputs = self.network.forward_exits(&image.to_device(self.device), false);
         let ensemble = outputs.ensemble();
         let logits = outputs.all().map(|exit| &exit.logits).chain([&ensemble]);
-        let probabilities: Vec<Vec<f32>> = logits.map(|exit| softmax(&rows(exit)[0])).collect();
+        let logits: Vec<Vec<f32>> = logits.map(|exit| rows(exit).swap_remove(0)).collect();
         let exits = self.macs.alone.len();
         let (exit, macs) = match self.choice {
             ExitChoice::Exit(exit) => {
                 (exit, self.macs.alone.get(exit).copied().unwrap_or(self.framework_macs))
             }
             ExitChoice::By(rule) => {
-                let opinions = probabilities[..exits].iter().map(|exit| Prediction::of(exit));
+                let opinions = logits[..exits].iter().map(|exit| Prediction::of(exit));
                 let exit = rule.exit_index(opinions);
                 (exit, self.macs.cascade[exit])
             }
         };
         Classification {
-            labels: top_k(&probabilities[exit], &self.classes, self.top),
+            labels: top_k(&logits[exit], &self.classes, self.top),
             exit: self.names[exit].clone(),
             macs,
             share: macs as f64 / self.macs.alone[exits - 1] as f64,
         }
     }
-}
-
-/// Class names and normalisation, from the run's evaluation if there is one, else from the data
-/// set.
-fn images_of(experiment: &Experiment, args: &PredictArgs) -> Result<(Vec<String>, Normalization)> {
-    let path = args.run.join(run_folder::EVALUATION);
-    if let Some(found) = run_folder::read_evaluation(&path)? {
-        let (shape, classes) = experiment.data.input();
-        // Reading checks that there are as many deviations as means.
-        for (key, found, expected) in
-            [("classes", found.classes.len(), classes), ("mean", found.mean.len(), shape.channels)]
-        {
-            ensure!(
-                found == expected,
-                "{}: {key} has {found} entries, expected {expected}, as {} says",
-                path.display(),
-                run_folder::CONFIG
-            );
-        }
-        let normalization = Normalization { mean: found.mean, deviation: found.deviation };
-        return Ok((found.classes, normalization));
-    }
-    let data = experiment.open_data(&args.runtime.data_dir)?;
-    Ok((data.test.class_names().to_vec(), data.normalization))
 }
 
 fn exit_choice(args: &ExitArgs, names: &[String]) -> Result<ExitChoice> {

@@ -99,7 +99,8 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<TestScores> {
         tracing::info!("stopped early: validation accuracy has not improved within the patience");
     }
     let Deployed { network, variables } = trainer.deployed();
-    weights::save(&folder.join(run_folder::MODEL), variables, &trainer.experiment)?;
+    let (path, data) = (folder.join(run_folder::MODEL), trainer.training_data());
+    weights::save(&path, variables, &trainer.experiment, Some(&data))?;
     let test = trainer.evaluation(&trainer.data.test)?;
     let valid = trainer.valid.as_ref();
     let evaluation = test.record(network, valid, Split::Test, WeightsChoice::Last)?;

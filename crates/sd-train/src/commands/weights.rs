@@ -37,7 +37,7 @@ fn import(args: &WeightsImportArgs) -> Result<usize> {
     let vs = built(&experiment)?;
     let network = variables(&vs);
     found.copy_into(&network, file)?;
-    weights::save(&args.out, &vs, &experiment)?;
+    weights::save(&args.out, &vs, &experiment, None)?;
     Ok(network.len())
 }
 

@@ -4,12 +4,16 @@ mod accuracy;
 pub mod early_exit;
 pub mod meter;
 pub mod predictions;
+mod splits;
 pub mod thresholds;
 mod trained;
+mod training_data;
 pub mod weights;
 
 pub use accuracy::label_ranks;
+pub use splits::Splits;
 pub use trained::TrainedModel;
+pub use training_data::TrainingData;
 
 use std::sync::Arc;
 
@@ -17,13 +21,14 @@ use anyhow::{Context, Result, ensure};
 use sd_cli::{Split, WeightsChoice};
 use sd_data::{ImageSet, Loader, LoaderConfig, Normalization};
 use sd_models::{ExitOutputs, MultiExit};
-use sd_report::{EVALUATION_VERSION, EvaluationRecord, SplitScore};
+use sd_report::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, SplitScore};
 use tch::{Device, Tensor};
 
 use crate::data::batch::to_tensors;
 use early_exit::{ExitMacs, early_exit};
 use meter::Meter;
 use predictions::Predictions;
+use thresholds::{CARRIES, CarriedPredictions, TOLERANCE, within_points};
 
 /// Images per batch of an evaluation.
 pub const BATCH: usize = 256;
@@ -128,7 +133,12 @@ impl Evaluation {
         let ensemble = exits.pop().context("an evaluation of no image")?;
         let early_exit = match valid {
             Some(valid) if exits.len() > 1 => {
-                Some(early_exit(&valid.predictions(network)?, &predictions, &exit_macs(network)?))
+                let carrying = valid.predictions_carrying(network, &CARRIES)?;
+                let macs = exit_macs(network)?;
+                let policy =
+                    within_points(&CarriedPredictions::of(&CARRIES, &carrying), &macs, TOLERANCE);
+                let early = early_exit(&carrying[0], &predictions, &macs);
+                Some(EarlyExit { policy: Some(policy), ..early })
             }
             _ => None,
         };
@@ -140,6 +150,7 @@ impl Evaluation {
             classes: self.classes.clone(),
             mean: self.normalization.mean.clone(),
             deviation: self.normalization.deviation.clone(),
+            other_images: false,
             exits,
             ensemble,
             early_exit,

@@ -1,6 +1,6 @@
 //! Predictions of every exit for each image of a split.
 
-use sd_infer::{LogitCarry, Prediction, softmax};
+use sd_infer::{LogitCarry, Prediction};
 use sd_models::ExitOutputs;
 use sd_report::{ExitEvaluation, evaluation::LabelledPrediction};
 use tch::{Kind, Tensor};
@@ -33,7 +33,7 @@ impl ExitPrediction {
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = logits.iter().map(|&logit| f64::from(logit - max).exp()).sum();
         Self {
-            prediction: Prediction::of(&softmax(logits)),
+            prediction: Prediction::of(logits),
             rank: rank as usize,
             loss: sum.ln() - f64::from(logits[label] - max),
         }
@@ -125,6 +125,18 @@ fn to_vec(tensor: &Tensor) -> Vec<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_predicted_class_is_the_label_exactly_if_its_rank_is_0() {
+        tch::manual_seed(3);
+        // Few distinct values, so that most rows have ties.
+        let logits = Tensor::randint(3, [200, 4], (Kind::Float, tch::Device::Cpu)) * 1e-8;
+        let labels = Tensor::randint(4, [200], (Kind::Int64, tch::Device::Cpu));
+        let found = predictions(&logits, &labels);
+        for (exit, label) in found.iter().zip(to_vec(&labels)) {
+            assert_eq!(exit.prediction.class as i64 == label, exit.is_correct());
+        }
+    }
 
     #[test]
     fn the_loss_is_exact_if_the_probability_underflows() {

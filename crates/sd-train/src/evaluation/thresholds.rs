@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
-use sd_report::evaluation::Outcome;
+use sd_report::evaluation::{ExitPolicy, Outcome};
 
 use super::early_exit::{ExitMacs, counted};
 use super::predictions::Predictions;
@@ -11,17 +11,10 @@ use super::predictions::Predictions;
 /// its threshold; an exit without a threshold never stops.
 pub type Thresholds = Vec<Option<f32>>;
 
-/// Early-exit policy of a staged network. The default never stops early.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ExitPolicy {
-    /// Share of the logits of the previous exits that is carried on, see
-    /// [`LogitCarry`](sd_infer::LogitCarry).
-    pub carry: f32,
-    /// Thresholds of the confidence after carrying.
-    pub thresholds: Thresholds,
-}
+/// Points of validation accuracy that early exit may cost by default.
+pub const TOLERANCE: f64 = 0.5;
 
-/// Shares of carried logits to try. The first carries nothing.
+/// Shares of carried logits ([`LogitCarry`](sd_infer::LogitCarry)) to try. The first carries nothing.
 pub const CARRIES: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 /// Number of prices to try. The price is the cost of the deepest exit's multiply-accumulates, in
 /// misclassified images.

@@ -9,7 +9,7 @@ use sd_models::{MultiExit, prepare_for_inference};
 use sd_report::run_folder;
 use tch::{Device, nn};
 
-use super::weights;
+use super::{TrainingData, weights};
 use crate::experiment::Experiment;
 
 /// A network with its weights, for inference, and the experiment that they come from.
@@ -19,6 +19,8 @@ pub struct TrainedModel {
     pub experiment: Experiment,
     /// Its network.
     pub network: MultiExit,
+    /// The data of its training, if the weights record it.
+    pub data: Option<TrainingData>,
 }
 
 impl TrainedModel {
@@ -53,8 +55,20 @@ impl TrainedModel {
         let vs = nn::VarStore::new(device);
         let network =
             MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
-        weights::load(&path, &vs, &experiment)?;
+        let data = weights::load(&path, &vs, &experiment)?;
         prepare_for_inference(&vs, precision);
-        Ok(Self { experiment, network })
+        Ok(Self { experiment, network, data })
+    }
+
+    /// The data of the training; for the run in this folder of an earlier version, see
+    /// [`TrainingData::guess`].
+    ///
+    /// # Errors
+    /// Those of [`TrainingData::guess`].
+    pub fn training_data(&self, run: &Path, data_dir: &Path) -> Result<TrainingData> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => TrainingData::guess(&self.experiment, run, data_dir),
+        }
     }
 }

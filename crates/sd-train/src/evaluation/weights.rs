@@ -1,5 +1,6 @@
 //! Weights files of runs, with the experiment in their metadata.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -10,10 +11,13 @@ use sd_report::run_folder::{self, write_atomic};
 use tch::nn;
 use toml::Table;
 
+use super::TrainingData;
 use crate::experiment::Experiment;
 
 /// Key of the experiment in the metadata.
 const EXPERIMENT: &str = "experiment";
+/// Key of the [`TrainingData`] in the metadata, as JSON.
+const DATA: &str = "data";
 
 /// Name of the weights file in the folder of a run.
 pub const fn file(weights: WeightsChoice) -> &'static str {
@@ -31,22 +35,37 @@ pub const fn evaluation_file(weights: WeightsChoice) -> &'static str {
     }
 }
 
-/// Writes weights with the experiment in their metadata.
+/// Writes weights with the experiment, and the data of its training if there was one, in their
+/// metadata.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn save(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
-    let metadata = [(EXPERIMENT.to_owned(), experiment.to_toml()?)];
-    let file = TensorFile { tensors: variables(vs), metadata: metadata.into() };
+pub fn save(
+    path: &Path,
+    vs: &nn::VarStore,
+    experiment: &Experiment,
+    data: Option<&TrainingData>,
+) -> Result<()> {
+    let mut metadata: BTreeMap<String, String> =
+        [(EXPERIMENT.to_owned(), experiment.to_toml()?)].into();
+    if let Some(data) = data {
+        metadata.insert(DATA.to_owned(), serde_json::to_string(data)?);
+    }
+    let file = TensorFile { tensors: variables(vs), metadata: metadata.into_iter().collect() };
     Ok(write_atomic(path, &file.to_bytes()?)?)
 }
 
-/// Reads weights into the variables of `experiment`'s network.
+/// Reads weights into the variables of `experiment`'s network. Returns the data of their training if
+/// the file records it.
 ///
 /// # Errors
 /// If the file cannot be read, or its experiment has another network or other images: two
 /// configurations can have the same shapes and yet be different networks.
-pub fn load(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
+pub fn load(
+    path: &Path,
+    vs: &nn::VarStore,
+    experiment: &Experiment,
+) -> Result<Option<TrainingData>> {
     let file = TensorFile::read(path)?;
     // Parsed as an experiment, so that omitted keys have their defaults on both sides.
     let saved = self::experiment(&file, path)?;
@@ -55,7 +74,28 @@ pub fn load(path: &Path, vs: &nn::VarStore, experiment: &Experiment) -> Result<(
     {
         bail!("{}: weights of another configuration: {difference}", path.display());
     }
-    Ok(file.copy_into(&variables(vs), path)?)
+    file.copy_into(&variables(vs), path)?;
+    parse_data(&file, path, experiment)
+}
+
+/// The data of the training that a weights file records, if any.
+///
+/// # Errors
+/// If the file cannot be read, or its data are not those of `experiment`.
+pub fn data(path: &Path, experiment: &Experiment) -> Result<Option<TrainingData>> {
+    parse_data(&TensorFile::read(path)?, path, experiment)
+}
+
+fn parse_data(
+    file: &TensorFile,
+    path: &Path,
+    experiment: &Experiment,
+) -> Result<Option<TrainingData>> {
+    let Some(text) = file.metadata.get(DATA) else { return Ok(None) };
+    let data: TrainingData = serde_json::from_str(text)
+        .with_context(|| format!("{}: the metadata's `{DATA}`", path.display()))?;
+    data.check(experiment, path)?;
+    Ok(Some(data))
 }
 
 /// The experiment of a weights file; `path` is for messages.

@@ -1,19 +1,22 @@
 //! Ranges of feature maps, measured on training images, for 8-bit networks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
-use sd_data::{Data, Loader, LoaderConfig, Order};
-use sd_infer::Engine;
+use anyhow::{Context, Result};
+use sd_data::{ImageSet, Loader, LoaderConfig, Order};
+use sd_infer::{Engine, input, prepare};
 use sd_onnx::proto::GraphProto;
 use sd_onnx::quantize::{QuantFormat, Range, Ranges, quantize, values_to_calibrate, with_outputs};
-use sd_onnx::{Metadata, encode};
+use sd_onnx::{Input, Metadata, encode};
 
 use crate::data::batch::channels_first;
+use crate::evaluation::{Splits, TrainingData};
+use crate::experiment::Experiment;
 use sd_cli::{Calibration, ExportArgs, Int8};
 
-/// Images per batch.
+/// Maximum images per batch.
 const BATCH: usize = 64;
 /// Share of the values that percentile calibration clips at either end.
 const OUTSIDE: f64 = 1e-4;
@@ -30,26 +33,32 @@ pub struct Calibrator {
 }
 
 impl Calibrator {
-    /// Draws training images, without augmentation and always the same.
+    /// Takes the images of `--calibrate`, or draws training images, without augmentation and always
+    /// the same.
     ///
     /// # Errors
-    /// If there are too few images.
-    pub fn new(args: &ExportArgs, form: Int8, data: &Data) -> Result<Self> {
-        let images = args.calibration_images as usize;
-        let found = data.train.len();
-        ensure!(found >= BATCH, "found {found} training images, expected at least {BATCH}");
-        let config = LoaderConfig {
-            order: Order::Shuffled,
-            drop_last: true,
-            ..LoaderConfig::in_order(BATCH, 1, data.normalization.clone())
+    /// If an image cannot be read, or the data set is not that of the training.
+    pub fn new(
+        args: &ExportArgs,
+        form: Int8,
+        experiment: &Experiment,
+        data: &TrainingData,
+    ) -> Result<Self> {
+        let count = args.calibration_images as usize;
+        let batches = match &args.calibrate {
+            Some(folder) => from_folder(folder, count, data)?,
+            None => {
+                let splits = Splits::open(experiment, data, &args.data_dir, false);
+                let splits = splits.context(
+                    "--int8 measures ranges on training images; `--calibrate FOLDER` takes others",
+                )?;
+                from_training(splits.train, count, data)?
+            }
         };
-        let loader = Loader::new(Arc::clone(&data.train), config)?;
-        let batches = loader.epoch(0, 0).take(images / BATCH);
         let form = match form {
             Int8::Qdq => QuantFormat::Qdq,
             Int8::Convinteger => QuantFormat::ConvInteger,
         };
-        let batches = batches.map(|batch| channels_first(&batch)).collect();
         Ok(Self { form, calibration: args.calibration, batches })
     }
 
@@ -91,6 +100,38 @@ impl Calibrator {
         quantize(&mut graph, &ranges, self.form)?;
         Ok(graph)
     }
+}
+
+/// Batches of the first `count` images in a folder, by name.
+fn from_folder(folder: &Path, count: usize, data: &TrainingData) -> Result<Vec<sd_infer::Batch>> {
+    let files = input::list(&[folder.to_owned()])?;
+    let files = &files[..files.len().min(count)];
+    let batch = |files: &[PathBuf]| {
+        let Input { channels, height, width, .. } = data.input;
+        let mut values = Vec::new();
+        for file in files {
+            values.extend(prepare(&input::read(file)?, &data.input));
+        }
+        let shape = vec![files.len(), channels, height, width];
+        Ok(sd_infer::Batch::new(shape, values).expect("prepared images have the input's size"))
+    };
+    files.chunks(BATCH).map(batch).collect()
+}
+
+/// Batches of `count` training images, or all if there are fewer, in a shuffled order.
+fn from_training(
+    images: Arc<ImageSet>,
+    count: usize,
+    data: &TrainingData,
+) -> Result<Vec<sd_infer::Batch>> {
+    let batch = BATCH.min(count).min(images.len());
+    let config = LoaderConfig {
+        order: Order::Shuffled,
+        drop_last: true,
+        ..LoaderConfig::in_order(batch, 1, data.normalization())
+    };
+    let loader = Loader::new(images, config)?;
+    Ok(loader.epoch(0, 0).take(count / batch).map(|batch| channels_first(&batch)).collect())
 }
 
 /// Range of the values of one batch.

@@ -1,12 +1,12 @@
 //! Metadata of exported files.
 
 use anyhow::Result;
-use sd_data::Normalization;
 use sd_models::MultiExit;
-use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
+use sd_onnx::{Exit, METADATA_VERSION, Metadata};
+use sd_report::evaluation::ExitPolicy;
 use sha2::{Digest, Sha256};
 
-use crate::evaluation::thresholds::ExitPolicy;
+use crate::evaluation::TrainingData;
 use crate::experiment::Experiment;
 
 /// Source of the metadata.
@@ -16,10 +16,8 @@ pub struct Describe<'a> {
     pub experiment: &'a Experiment,
     /// Its network.
     pub network: &'a MultiExit,
-    /// Normalisation of its images.
-    pub normalization: &'a Normalization,
-    /// Class names, in the order of the logits.
-    pub classes: &'a [String],
+    /// The data of its training.
+    pub data: &'a TrainingData,
 }
 
 impl Describe<'_> {
@@ -58,8 +56,8 @@ impl Describe<'_> {
             metadata_version: METADATA_VERSION,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             name: self.experiment.name.clone(),
-            input: input(self.experiment, self.normalization),
-            classes: self.classes.to_vec(),
+            input: self.data.input.clone(),
+            classes: self.data.classes.clone(),
             exits,
             ensemble,
             carry: 0.0,
@@ -69,24 +67,6 @@ impl Describe<'_> {
             configuration_sha256: sha256(&configuration),
             configuration,
         })
-    }
-}
-
-/// Input of the network, and how an image is converted to it.
-pub fn input(experiment: &Experiment, normalization: &Normalization) -> Input {
-    let (shape, _) = experiment.data.input();
-    Input {
-        channels: shape.channels,
-        height: shape.height,
-        width: shape.width,
-        border: experiment.data.pad,
-        resize: match experiment.data.dataset.get().image_files() {
-            Some(files) => Resize::ShorterSide { pixels: files.resized_side() },
-            None => Resize::Triangle,
-        },
-        layout: Layout::Nchw,
-        mean: normalization.mean.clone(),
-        deviation: normalization.deviation.clone(),
     }
 }
 

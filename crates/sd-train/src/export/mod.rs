@@ -8,15 +8,16 @@ pub use score::score;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use sd_layers::Precision;
 use sd_onnx::proto::GraphProto;
 use sd_onnx::{Metadata, encode, fold_batch_norms};
+use sd_report::evaluation::ExitPolicy;
 use sd_report::run_folder;
 use tch::Device;
 
-use crate::evaluation::thresholds::{self, CarriedPredictions, ExitPolicy};
-use crate::evaluation::{Evaluation, TrainedModel, exit_macs};
+use crate::evaluation::thresholds::{self, CarriedPredictions};
+use crate::evaluation::{Evaluation, Splits, TrainedModel, TrainingData, exit_macs, weights};
 use crate::experiment::Experiment;
 use calibrate::Calibrator;
 use description::Describe;
@@ -30,35 +31,17 @@ use sd_cli::{ExportArgs, Int8};
 pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
-    let data = experiment.open_data(&args.data_dir)?;
     // The file holds 32-bit floats, whatever the precision of training.
-    let TrainedModel { experiment, network } =
+    let trained =
         TrainedModel::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;
-
-    let policy = match data.valid.clone() {
-        Some(images) if args.all || args.staged => {
-            let normalization = data.normalization.clone();
-            let evaluation = Evaluation::new(images, normalization, 1, Device::Cpu)?;
-            let predictions = evaluation.predictions_carrying(&network, &thresholds::CARRIES)?;
-            let carried = CarriedPredictions::of(&thresholds::CARRIES, &predictions);
-            let macs = exit_macs(&network)?;
-            match args.budget {
-                Some(percent) => thresholds::within_budget(&carried, &macs, percent)?,
-                None => thresholds::within_points(&carried, &macs, args.tolerance),
-            }
-        }
-        None if args.budget.is_some() => bail!(
-            "--budget: {} has no validation split (data.validation) to choose a threshold on",
-            config.display()
-        ),
-        _ => ExitPolicy::default(),
+    let TrainedModel { experiment, network, .. } = &trained;
+    let data = trained.training_data(&args.run, &args.data_dir)?;
+    let policy = if args.all || args.staged {
+        policy(args, &trained, &data)?
+    } else {
+        ExitPolicy::default()
     };
-    let describe = Describe {
-        experiment: &experiment,
-        network: &network,
-        normalization: &data.normalization,
-        classes: data.test.class_names(),
-    };
+    let describe = Describe { experiment, network, data: &data };
     let files: Vec<(PathBuf, GraphProto, Metadata)> = if args.staged {
         let folder =
             args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "staged")));
@@ -84,7 +67,7 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         vec![(path, network.onnx_until(exit)?, describe.exit(exit)?)]
     };
     let mut calibration = match args.int8 {
-        Some(form) => Some(Calibrator::new(args, form, &data)?),
+        Some(form) => Some(Calibrator::new(args, form, experiment, &data)?),
         None => None,
     };
     let mut written = Vec::new();
@@ -100,6 +83,43 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         written.push(path);
     }
     Ok(written)
+}
+
+/// The early-exit policy: the one that the run recorded, or one chosen on its validation split.
+fn policy(args: &ExportArgs, trained: &TrainedModel, data: &TrainingData) -> Result<ExitPolicy> {
+    let TrainedModel { experiment, network, .. } = trained;
+    if args.budget.is_none() && args.tolerance.is_none() {
+        let evaluation = args.run.join(weights::evaluation_file(args.weights));
+        let recorded = run_folder::read_evaluation(evaluation)?.and_then(|found| found.early_exit);
+        if let Some(policy) = recorded.and_then(|early| early.policy) {
+            return Ok(policy);
+        }
+    }
+    let valid = if data.images.is_some_and(|images| images.valid.is_none()) {
+        None
+    } else {
+        let splits = Splits::open(experiment, data, &args.data_dir, false);
+        splits.context("early-exit thresholds are chosen on the validation split")?.valid
+    };
+    let Some(images) = valid else {
+        ensure!(
+            args.budget.is_none(),
+            "--budget: {} has no validation split (data.validation) to choose a threshold on",
+            args.run.join(run_folder::CONFIG).display()
+        );
+        return Ok(ExitPolicy::default());
+    };
+    let evaluation = Evaluation::new(images, data.normalization(), 1, Device::Cpu)?;
+    let predictions = evaluation.predictions_carrying(network, &thresholds::CARRIES)?;
+    let carried = CarriedPredictions::of(&thresholds::CARRIES, &predictions);
+    let macs = exit_macs(network)?;
+    match args.budget {
+        Some(percent) => thresholds::within_budget(&carried, &macs, percent),
+        None => {
+            let points = args.tolerance.unwrap_or(thresholds::TOLERANCE);
+            Ok(thresholds::within_points(&carried, &macs, points))
+        }
+    }
 }
 
 /// Default name of the file or folder: `deepest.onnx`, `staged-qdq`.

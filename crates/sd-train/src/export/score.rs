@@ -11,6 +11,7 @@ use sd_report::run_folder;
 use serde::Serialize;
 
 use crate::data::batch::channels_first;
+use crate::evaluation::{Splits, TrainingData, weights};
 use crate::experiment::Experiment;
 use sd_cli::Engine;
 use sd_cli::{EvalArgs, Split};
@@ -23,6 +24,9 @@ const BATCH: usize = 64;
 pub struct Score {
     /// Images of the split.
     pub images: usize,
+    /// Whether the images differ from those of the training.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub other_images: bool,
     /// Share of correctly classified images.
     pub top1: f64,
     /// Mean multiply-accumulates per image, relative to the deepest exit.
@@ -53,13 +57,20 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
         file.display(),
         config.display()
     );
-    let data = experiment.open_data(&args.runtime.data_dir)?;
+    let weights = args.run.join(run_folder::MODEL);
+    let recorded = if weights.exists() { weights::data(&weights, &experiment)? } else { None };
+    let images = recorded.and_then(|data| data.images);
+    let sd_onnx::Metadata { classes, input, .. } = classifier.metadata();
+    let training = TrainingData { classes: classes.clone(), input: input.clone(), images };
+    let splits = Splits::open(&experiment, &training, &args.runtime.data_dir, args.other_images)?;
     let images = match args.split {
-        Split::Test => data.test,
-        Split::Valid => data.valid.context("the run has no validation split (data.validation)")?,
+        Split::Test => splits.test,
+        Split::Valid => {
+            splits.valid.context("the run has no validation split (data.validation)")?
+        }
     };
-    let loader = LoaderConfig::in_order(BATCH, 1, data.normalization);
-    let (mut score, mut right) = (Score::default(), 0);
+    let loader = LoaderConfig::in_order(BATCH, 1, training.normalization());
+    let (mut score, mut right) = (Score { other_images: splits.differ, ..Score::default() }, 0);
     for batch in Loader::new(images, loader)?.epoch(0, 0) {
         let answers = classifier.classify_prepared(channels_first(&batch))?;
         for (answer, &label) in answers.into_iter().zip(&batch.labels) {

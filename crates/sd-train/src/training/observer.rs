@@ -18,7 +18,7 @@ use super::tensorboard::EventFile;
 use super::{StepObserver, StopSignal};
 use crate::data::TrainBatch;
 use crate::evaluation::meter::Meter;
-use crate::evaluation::weights;
+use crate::evaluation::{TrainingData, weights};
 use crate::experiment::Experiment;
 use crate::objective::Term;
 
@@ -208,8 +208,13 @@ impl Observer {
     ///
     /// # Errors
     /// If they cannot be written.
-    pub fn save_best(&self, vs: &nn::VarStore, experiment: &Experiment) -> Result<()> {
-        weights::save(&self.folder.join(run_folder::BEST_MODEL), vs, experiment)
+    pub fn save_best(
+        &self,
+        vs: &nn::VarStore,
+        experiment: &Experiment,
+        data: &TrainingData,
+    ) -> Result<()> {
+        weights::save(&self.folder.join(run_folder::BEST_MODEL), vs, experiment, Some(data))
     }
 }
 

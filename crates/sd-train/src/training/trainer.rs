@@ -13,7 +13,7 @@ use super::checkpoint::{Best, CheckpointTensors, Position};
 use super::step_stats::StepStats;
 use super::{Observer, ShadowModel, StepObserver, TrainState};
 use crate::data::{TrainBatch, device};
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, TrainingData};
 use crate::experiment::Experiment;
 
 /// An experiment in training: its images, its network and its position.
@@ -210,7 +210,7 @@ impl Trainer {
             && best.is_none_or(|best| valid_top1 > best.valid_top1)
         {
             best = Some(Best { epoch: record.epoch, valid_top1 });
-            observer.save_best(variables, &self.experiment)?;
+            observer.save_best(variables, &self.experiment, &self.training_data())?;
         }
         observer.epoch_ends(&record, self.experiment.train.epochs)?;
         if let Some(previous) = &self.state.previous {
@@ -296,6 +296,11 @@ impl Trainer {
             .with("weights", variables(weights))
             .with("average", shadow(average))
             .with("previous", shadow(previous))
+    }
+
+    /// The data of this training, as its weights record it.
+    pub fn training_data(&self) -> TrainingData {
+        TrainingData::new(&self.experiment, &self.data, self.position.images)
     }
 
     /// An evaluation on `images`, with the normalisation of the experiment.
