@@ -14,6 +14,6 @@ pub struct ExperimentArgs {
     pub set: Vec<String>,
 
     /// Seed, in place of the configuration's
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
 }

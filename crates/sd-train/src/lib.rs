@@ -54,6 +54,7 @@ pub mod experiment;
 mod export;
 pub mod objective;
 pub mod optim;
+mod ranges;
 pub mod training;
 
 /// The README's example, compiled and run as a test.

@@ -178,7 +178,7 @@ fn predictions(folder: &Path) -> Predictions {
     let TrainedModel { experiment, network, .. } =
         TrainedModel::open(&run, WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(&folder.join("data")).unwrap();
-    let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 1, Device::Cpu);
+    let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 64, 1, Device::Cpu);
     test.unwrap().predictions(&network).unwrap()
 }
 

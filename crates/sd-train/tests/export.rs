@@ -154,7 +154,8 @@ fn exported_networks_preprocess_image_files_as_the_loader_does() {
     let TrainedModel { experiment, network, .. } =
         TrainedModel::open(&folder.join("run"), WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(folder).unwrap();
-    let test = Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), 1, Device::Cpu);
+    let test =
+        Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), 64, 1, Device::Cpu);
     let predictions = test.unwrap().predictions(&network).unwrap();
     let mut right = 0;
     for model in ["run/deepest.onnx", "run/staged"] {

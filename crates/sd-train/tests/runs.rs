@@ -162,11 +162,60 @@ fn a_loss_that_is_not_finite_stops_the_run_before_its_checkpoint() {
     assert!(!folder.path().join("run/last.ckpt.safetensors").exists());
 }
 
+/// The update of the only step breaks the network, which its own loss did not show.
+#[test]
+fn a_network_that_the_last_update_breaks_is_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    for rate in ["1e20", "1e38"] {
+        let schedule = format!(
+            "train.schedule={{ step = {{ rate = {rate}, milestones = [], factor = 0.1, warmup_epochs = 0 }} }}"
+        );
+        let one_step = ["-s", "train.batch_size=72", "-s", "train.epochs=1", "-s", &schedule];
+        let run = train(folder.path(), &[&["--out", rate][..], &one_step].concat()).code(1);
+        stderr_contains(&run, &["not finite"]);
+        for file in ["best.safetensors", "last.ckpt.safetensors", "model.safetensors"] {
+            assert!(!folder.path().join(rate).join(file).exists(), "{file} of rate {rate}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_that_is_reached_allows_no_further_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let steps = |arguments: &[&str]| {
+        train(folder.path(), &[&["--out", "run"], arguments].concat()).code(130);
+        let file = sd_models::TensorFile::read(&folder.path().join("run/last.ckpt.safetensors"));
+        let position: serde_json::Value =
+            serde_json::from_str(&file.unwrap().metadata["position"]).unwrap();
+        position["step_in_epoch"].as_u64().unwrap()
+    };
+    assert_eq!(steps(&["--time-limit", "0s"]), 0);
+    for limit in [&["--max-steps", "2"][..], &["--max-steps", "1"], &["--time-limit", "0s"]] {
+        assert_eq!(steps(&[&["--resume"], limit].concat()), 2);
+    }
+}
+
+#[test]
+fn a_step_too_large_for_the_machine_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    // Maps of 87 GB after the first convolution.
+    let changes =
+        ["-s", "model.backbone.vgg.width=16", "-s", "data.pad=256", "-s", "train.batch_size=72"];
+    let run = train(folder.path(), &changes).code(1);
+    stderr_contains(&run, &["out of memory", "train.batch_size"]);
+    let text = String::from_utf8_lossy(&run.get_output().stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+}
+
 #[test]
 fn errors_name_what_is_wrong_and_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     let try_with = |arguments: &[&str]| train(folder.path(), arguments).code(1);
     stderr_contains(&try_with(&["-s", "train.epoch=5"]), &["tiny.toml", "epoch", "unknown field"]);
+    let factor = "train.schedule={ step = { rate = 0.1, milestones = [1], factor = -0.1, warmup_epochs = 0 } }";
+    stderr_contains(&try_with(&["-s", factor]), &["factor is -0.1, expected a number above 0"]);
+    let seed = train(folder.path(), &["--seed", "9223372036854775808"]).code(2);
+    stderr_contains(&seed, &["9223372036854775808", "--seed"]);
     let groups = "model.backbone.vgg.conv={ grouped = { groups = 7 } }";
     stderr_contains(&try_with(&["-s", groups]), &["do not divide by groups 7"]);
     stderr_contains(

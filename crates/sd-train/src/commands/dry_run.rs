@@ -28,19 +28,37 @@ pub fn dry_run(experiment: &Experiment, runtime: &RuntimeArgs) -> Result<()> {
     let before = process_memory::peak_bytes();
     let rate = trainer.learning_rate(0);
     let step = trainer.step(&mut trainer.batches(), rate, &mut ())?.read();
-    print(describe(&trainer, &counted, &step, before)?)?;
+    let after_step = process_memory::peak_bytes();
+    process_memory::reset_peak();
+    evaluate_a_batch(&trainer)?;
+    let peaks = Peaks { before, step: after_step, evaluation: process_memory::peak_bytes() };
+    print(describe(&trainer, &counted, &step, peaks)?)?;
     if let Some(value) = NonFiniteValue::find(&step) {
         bail!("{value}");
     }
     Ok(())
 }
 
-fn describe(
-    trainer: &Trainer,
-    counted: &Count,
-    step: &StepRecord,
+/// Memory of the process in bytes: before the first step, and the peaks of the step and of the
+/// evaluation of a batch.
+#[derive(Debug, Clone, Copy)]
+struct Peaks {
     before: Option<u64>,
-) -> Result<String> {
+    step: Option<u64>,
+    evaluation: Option<u64>,
+}
+
+/// Evaluates the network on the first batch of the test images.
+fn evaluate_a_batch(trainer: &Trainer) -> Result<()> {
+    let _no_grad = tch::no_grad_guard();
+    let test = trainer.evaluation(&trainer.data.test)?;
+    let (outputs, _) =
+        test.outputs(trainer.deployed().network).next().context("the test split is empty")?;
+    let _ = outputs.ensemble();
+    Ok(())
+}
+
+fn describe(trainer: &Trainer, counted: &Count, step: &StepRecord, peaks: Peaks) -> Result<String> {
     let Trainer { experiment, data, .. } = trainer;
     let train = &experiment.train;
     let input = experiment.task().input;
@@ -92,21 +110,22 @@ fn describe(
             step.rate
         ),
     )?;
-    line("memory", memory(trainer, before))?;
+    line("memory", memory(trainer, peaks))?;
     Ok(format!("{text}\n{}\n\nnothing was written", table(std::slice::from_ref(counted))))
 }
 
-/// Memory that the run keeps between steps, and peak memory of the first step above the `before`
-/// bytes that the process held.
-fn memory(trainer: &Trainer, before: Option<u64>) -> String {
+/// Memory that the run keeps between steps, and peak memory of the first step and of an evaluation's
+/// batch.
+fn memory(trainer: &Trainer, peaks: Peaks) -> String {
     let bytes = |tensor: &Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
     let parameters: u64 = trainer.state.variables.trainable_variables().iter().map(bytes).sum();
     let kept = trainer.tensors().iter().map(bytes).sum::<u64>() + parameters;
-    let step = match (before, process_memory::peak_bytes()) {
-        (Some(before), Some(peak)) if trainer.device == Device::Cpu => format!(
-            "the first step took {}, peak of the process {}",
-            megabytes(peak.saturating_sub(before)),
-            megabytes(peak)
+    let step = match (peaks.before, peaks.step, peaks.evaluation) {
+        (Some(before), Some(step), Some(evaluation)) if trainer.device == Device::Cpu => format!(
+            "the first step took {}, peak of the process {}, of an evaluation {}",
+            megabytes(step.saturating_sub(before)),
+            megabytes(step),
+            megabytes(evaluation)
         ),
         _ => "the memory of a step is measured on the CPU only (`--device cpu`)".to_owned(),
     };

@@ -41,7 +41,10 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
     let data_dir = &args.runtime.data_dir;
     let training = trained.training_data(&args.run, data_dir)?;
     let splits = Splits::open(experiment, &training, data_dir, args.other_images)?;
-    let on = |images| Evaluation::new(images, training.normalization(), threads, device);
+    let on = |images| {
+        let batch = experiment.evaluation_batch();
+        Evaluation::new(images, training.normalization(), batch, threads, device)
+    };
     let valid = splits.valid.map(on).transpose()?;
     let mut record = match args.split {
         Split::Test => {

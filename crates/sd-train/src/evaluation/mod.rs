@@ -30,9 +30,6 @@ use meter::Meter;
 use predictions::Predictions;
 use thresholds::{CARRIES, CarriedPredictions, TOLERANCE, within_points};
 
-/// Images per batch of an evaluation.
-pub const BATCH: usize = 256;
-
 /// A split to evaluate on.
 #[derive(Debug)]
 pub struct Evaluation {
@@ -45,17 +42,18 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Evaluation on all of `images`, in order, without augmentation.
+    /// Evaluation on all of `images`, in order, `batch` at once, without augmentation.
     ///
     /// # Errors
     /// The loader's.
     pub fn new(
         images: Arc<ImageSet>,
         normalization: Normalization,
+        batch: usize,
         threads: usize,
         device: Device,
     ) -> Result<Self> {
-        let config = LoaderConfig::in_order(BATCH, threads, normalization);
+        let config = LoaderConfig::in_order(batch, threads, normalization);
         Self::with(images, config, device)
     }
 
@@ -72,7 +70,7 @@ impl Evaluation {
     /// Accuracy and loss of every exit of `network` and of the ensemble.
     ///
     /// # Errors
-    /// If not every image was seen.
+    /// If not every image was seen, or a loss is not finite.
     pub fn scores(&self, network: &MultiExit) -> Result<SplitScore> {
         let _no_grad = tch::no_grad_guard();
         let names = network.exit_names();
@@ -82,7 +80,11 @@ impl Evaluation {
         }
         let counts = meter.read();
         self.check_seen(counts.images())?;
-        Ok(counts.scores(&names))
+        let scores = counts.scores(&names);
+        for exit in scores.exits.iter().chain([&scores.ensemble]) {
+            check_finite(&exit.name, exit.loss)?;
+        }
+        Ok(scores)
     }
 
     /// Predictions of every exit of `network` for each image.
@@ -120,7 +122,7 @@ impl Evaluation {
     /// its thresholds on, `valid`.
     ///
     /// # Errors
-    /// If not every image was seen.
+    /// If not every image was seen, or a loss is not finite.
     pub fn record(
         &self,
         network: &MultiExit,
@@ -130,6 +132,9 @@ impl Evaluation {
     ) -> Result<EvaluationRecord> {
         let predictions = self.predictions(network)?;
         let mut exits = predictions.evaluated(&network.exit_names(), self.classes.len());
+        for exit in &exits {
+            check_finite(&exit.name, exit.loss)?;
+        }
         let ensemble = exits.pop().context("an evaluation of no image")?;
         let early_exit = match valid {
             Some(valid) if exits.len() > 1 => {
@@ -173,6 +178,15 @@ impl Evaluation {
         ensure!(seen == all, "evaluation saw {seen} of {all} images");
         Ok(())
     }
+}
+
+/// A loss that is not finite comes from such logits, which predict nothing.
+fn check_finite(exit: &str, loss: f64) -> Result<()> {
+    ensure!(
+        loss.is_finite(),
+        "the loss of {exit} is {loss}: the logits of an image are not finite"
+    );
+    Ok(())
 }
 
 /// Multiply-accumulates per image, by exit.

@@ -31,6 +31,7 @@ use tch::Device;
 use crate::data::MixConfig;
 use crate::objective::ObjectiveConfig;
 use crate::optim::{EmaConfig, OptimiserConfig, ScheduleConfig};
+use crate::ranges;
 
 /// An experiment: everything that its result depends on, and nothing about where it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -112,11 +113,7 @@ impl TrainConfig {
         );
         ensure!(self.accumulate > 0, "train.accumulate is 0, expected at least 1");
         self.optimiser.get()?.check()?;
-        ensure!(
-            self.clip.is_none_or(|clip| clip > 0.0 && clip.is_finite()),
-            "train.clip is {}, expected a number above 0",
-            self.clip.unwrap_or_default()
-        );
+        self.clip.map_or(Ok(()), |clip| ranges::positive("train.clip", clip))?;
         self.ema.as_ref().map_or(Ok(()), EmaConfig::check)?;
         self.early_stopping.as_ref().map_or(Ok(()), EarlyStoppingConfig::check)?;
         self.schedule.check(self.epochs)
@@ -223,6 +220,12 @@ impl Experiment {
             None => Ok(data),
             Some(images) => overfit::select(data, images),
         }
+    }
+
+    /// Images per batch of an evaluation. It has no backward pass, so twice a training batch takes
+    /// less memory than a step.
+    pub fn evaluation_batch(&self) -> usize {
+        self.train.batch_size.saturating_mul(2).min(256)
     }
 
     fn check(&self) -> Result<()> {

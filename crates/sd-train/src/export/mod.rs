@@ -109,7 +109,13 @@ fn policy(args: &ExportArgs, trained: &TrainedModel, data: &TrainingData) -> Res
         );
         return Ok(ExitPolicy::default());
     };
-    let evaluation = Evaluation::new(images, data.normalization(), 1, Device::Cpu)?;
+    let evaluation = Evaluation::new(
+        images,
+        data.normalization(),
+        experiment.evaluation_batch(),
+        1,
+        Device::Cpu,
+    )?;
     let predictions = evaluation.predictions_carrying(network, &thresholds::CARRIES)?;
     let carried = CarriedPredictions::of(&thresholds::CARRIES, &predictions);
     let macs = exit_macs(network)?;

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Teacher, Term, ranges, terms};
+use super::{LossParts, Objective, Teacher, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// Σ over all exits of (1 − α) · CE(qᵢ, y), and over shallow exits of
 /// α · T² · CE(q_C, qᵢ) at temperature T + β · Σ (Fᵢ − F_C)² where Fᵢ or F_C is positive.
@@ -41,9 +42,9 @@ impl Objective for Byot {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::share("alpha", self.alpha)?;
-        ranges::positive("temperature", self.temperature)?;
-        ranges::weight("beta", self.beta)
+        ranges::share("objective: alpha", self.alpha)?;
+        ranges::positive("objective: temperature", self.temperature)?;
+        ranges::non_negative("objective: beta", self.beta)
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {

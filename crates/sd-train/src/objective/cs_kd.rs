@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::ModuleT;
 
-use super::{LossParts, Objective, Requirements, TeacherContext, Term, ranges, terms};
+use super::{LossParts, Objective, Requirements, TeacherContext, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// CE(q, y) + λ · T² · KL(q′ ‖ q) at temperature T at the deepest exit, where q′, without gradient,
 /// is the network's prediction for another image of the class. For a mixture, the partner is the same
@@ -35,8 +36,8 @@ impl Objective for CsKd {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::positive("temperature", self.temperature)?;
-        ranges::weight("lambda", self.lambda)
+        ranges::positive("objective: temperature", self.temperature)?;
+        ranges::non_negative("objective: lambda", self.lambda)
     }
 
     fn requirements(&self) -> Requirements {

@@ -7,8 +7,9 @@ use sd_models::ExitOutputs;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Term, ranges, terms};
+use super::{LossParts, Objective, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// Σ CE(qᵢ, y) over all exits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +31,7 @@ impl Objective for DeepSupervision {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::share_below_one("label_smoothing", self.label_smoothing)
+        ranges::share_below_one("objective: label_smoothing", self.label_smoothing)
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {

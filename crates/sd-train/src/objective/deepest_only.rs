@@ -6,8 +6,9 @@ use sd_models::ExitOutputs;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Term, ranges, terms};
+use super::{LossParts, Objective, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// CE(q_C, y). Shallow exits, where there are any, learn nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +30,7 @@ impl Objective for DeepestOnly {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::share_below_one("label_smoothing", self.label_smoothing)
+        ranges::share_below_one("objective: label_smoothing", self.label_smoothing)
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {

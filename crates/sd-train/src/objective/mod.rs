@@ -5,7 +5,6 @@ mod cs_kd;
 mod deep_supervision;
 mod deepest_only;
 mod ps_kd;
-mod ranges;
 mod scan;
 mod self_distillation;
 mod teacher;

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use tch::nn::ModuleT;
 
-use super::{LossParts, Objective, Requirements, TeacherContext, Term, ranges, terms};
+use super::{LossParts, Objective, Requirements, TeacherContext, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// CE(q, (1 − αₜ) · y + αₜ · p) at the deepest exit, where p is the prediction of the network after
 /// the previous epoch and αₜ = α · t / epochs in epoch t, from 1. In the first epoch p is y.
@@ -36,7 +37,7 @@ impl Objective for PsKd {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::share("alpha", self.alpha)
+        ranges::share("objective: alpha", self.alpha)
     }
 
     fn requirements(&self) -> Requirements {

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Teacher, Term, ranges, terms};
+use super::{LossParts, Objective, Teacher, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// CE(q_C, y) + Σ over shallow exits i of
 /// (1 − α) · CE(qᵢ, y) + α · T² · CE(q_C, qᵢ) at temperature T + β · Σ (Fᵢ − F_C)².
@@ -40,9 +41,9 @@ impl Objective for Scan {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::share("alpha", self.alpha)?;
-        ranges::positive("temperature", self.temperature)?;
-        ranges::weight("beta", self.beta)
+        ranges::share("objective: alpha", self.alpha)?;
+        ranges::positive("objective: temperature", self.temperature)?;
+        ranges::non_negative("objective: beta", self.beta)
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {

@@ -7,8 +7,9 @@ use sd_models::ExitOutputs;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Teacher, Term, ranges, terms};
+use super::{LossParts, Objective, Teacher, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// CE(q_C, y) + Σ over shallow exits i of
 /// (1 − α) · CE(qᵢ, y) + α · T² · KL(q_t ‖ qᵢ) at temperature T + λ · mean (Fᵢ − F_t)².
@@ -54,10 +55,10 @@ impl Objective for SelfDistillation {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::share("alpha", self.alpha)?;
-        ranges::positive("temperature", self.temperature)?;
-        ranges::weight("lambda", self.lambda)?;
-        ranges::share_below_one("label_smoothing", self.label_smoothing)
+        ranges::share("objective: alpha", self.alpha)?;
+        ranges::positive("objective: temperature", self.temperature)?;
+        ranges::non_negative("objective: lambda", self.lambda)?;
+        ranges::share_below_one("objective: label_smoothing", self.label_smoothing)
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {

@@ -7,8 +7,9 @@ use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction};
 
-use super::{LossParts, Objective, Term, ranges, terms};
+use super::{LossParts, Objective, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// (1 − α) · CE(q, y) + α · KL(softmax(u / T) ‖ q) at the deepest exit, where u gives `correct` to
 /// the label and the rest to all other classes alike. Of a mixture, u is the mixture.
@@ -40,9 +41,9 @@ impl Objective for TfKd {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::share("alpha", self.alpha)?;
-        ranges::positive("temperature", self.temperature)?;
-        ranges::share("correct", self.correct)
+        ranges::share("objective: alpha", self.alpha)?;
+        ranges::positive("objective: temperature", self.temperature)?;
+        ranges::share("objective: correct", self.correct)
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {

@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use sd_models::ExitOutputs;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Requirements, Teacher, Term, ranges, terms};
+use super::{LossParts, Objective, Requirements, Teacher, Term, terms};
 use crate::data::Targets;
+use crate::ranges;
 
 /// CE(q_C, y) + Σ over shallow exits i of (1 − α) · CE(qᵢ, y) + α · CE(q_C, qᵢ) at temperature T
 /// + Σ over exits with an adapter A of λ · ‖Aᵢ(Fᵢ) − F_C‖₂, the length over batch and features.
@@ -44,9 +45,9 @@ impl Objective for Tpami {
     }
 
     fn check(&self) -> Result<()> {
-        ranges::share("alpha", self.alpha)?;
-        ranges::positive("temperature", self.temperature)?;
-        ranges::weight("lambda", self.lambda)
+        ranges::share("objective: alpha", self.alpha)?;
+        ranges::positive("objective: temperature", self.temperature)?;
+        ranges::non_negative("objective: lambda", self.lambda)
     }
 
     fn requirements(&self) -> Requirements {

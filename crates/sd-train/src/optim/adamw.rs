@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use schemars::JsonSchema;
 use sd_layers::{AdamWParameter, AdamWUpdate};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::{UpdateRule, UpdateRuleConfig, shared, zeros_like};
+use crate::ranges;
 
 /// Adam with decoupled weight decay, PyTorch's `torch.optim.AdamW` with its defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,22 +37,11 @@ fn eps() -> f64 {
 
 impl UpdateRuleConfig for AdamWConfig {
     fn check(&self) -> Result<()> {
-        ensure!(
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "train.adamw.weight_decay is {}, expected at least 0",
-            self.weight_decay
-        );
-        ensure!(
-            self.betas.iter().all(|beta| (0.0..1.0).contains(beta)),
-            "train.adamw.betas are {:?}, expected two numbers from 0 to below 1",
-            self.betas
-        );
-        ensure!(
-            self.eps > 0.0 && self.eps.is_finite(),
-            "train.adamw.eps is {}, expected above 0",
-            self.eps
-        );
-        Ok(())
+        ranges::non_negative("train.adamw.weight_decay", self.weight_decay)?;
+        for beta in self.betas {
+            ranges::share_below_one("train.adamw.betas", beta)?;
+        }
+        ranges::positive("train.adamw.eps", self.eps)
     }
 
     fn build(&self, parameters: &BTreeMap<String, Tensor>) -> Box<dyn UpdateRule> {

@@ -1,9 +1,11 @@
 //! The exponential moving average of the weights over the steps (Polyak and Juditsky 1992), as
 //! `torch.optim.swa_utils.AveragedModel` with `use_buffers` keeps it.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::ranges;
 
 /// Exponential moving average of the weights and running statistics, which is evaluated and saved
 /// instead of the weights. In TOML: `ema = { decay = 0.999 }`.
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct EmaConfig {
     /// Share of the average kept at each step, above 0 and below 1. The average spans about
-    /// 1 / (1 − decay) steps, which should be fewer than the steps of the run.
+    /// 1 / (1 − decay) steps, fewer at the start of the run.
     pub decay: f64,
 }
 
@@ -21,11 +23,13 @@ impl EmaConfig {
     /// # Errors
     /// Names the value and its range.
     pub fn check(&self) -> Result<()> {
-        ensure!(
-            self.decay > 0.0 && self.decay < 1.0,
-            "train.ema.decay is {}, expected above 0 and below 1",
-            self.decay
-        );
-        Ok(())
+        ranges::inner_share("train.ema.decay", self.decay)
+    }
+
+    /// Decay of update `number`, from 1: at most (1 + number) / (10 + number), so that the average
+    /// leaves the initial weights early, as TensorFlow's `ExponentialMovingAverage` does.
+    pub fn decay_at(&self, number: u64) -> f64 {
+        let number = number as f64;
+        self.decay.min((1.0 + number) / (10.0 + number))
     }
 }

@@ -6,6 +6,8 @@ use anyhow::{Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ranges;
+
 /// A schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -74,12 +76,14 @@ impl ScheduleConfig {
             }
             Self::OneCycle(OneCycle { peak, warmup }) => {
                 let (start, end) = (peak / 25.0, peak / 25.0 / 1e4);
-                let top = warmup * total - 1.0;
-                // A warm-up of a single step starts at the peak.
+                // A warm-up of a single step or less starts at the peak.
+                let (top, last) = ((warmup * total - 1.0).max(0.0), total - 1.0);
                 if at < top {
                     cosine(start, *peak, at / top)
+                } else if at == top {
+                    *peak
                 } else {
-                    cosine(*peak, end, (at - top) / (total - 1.0 - top))
+                    cosine(*peak, end, (at - top) / (last - top))
                 }
             }
         }
@@ -98,15 +102,12 @@ impl ScheduleConfig {
                     "train.schedule: milestones are {:?}, expected increasing numbers below train.epochs {epochs}",
                     step.milestones
                 );
+                ranges::positive("train.schedule: factor", step.factor)?;
                 (step.rate, step.warmup_epochs)
             }
             Self::Cosine(cosine) => (cosine.rate, cosine.warmup_epochs),
             Self::OneCycle(cycle) => {
-                ensure!(
-                    cycle.warmup > 0.0 && cycle.warmup < 1.0,
-                    "train.schedule: warmup is {}, expected above 0 and below 1",
-                    cycle.warmup
-                );
+                ranges::inner_share("train.schedule: warmup", cycle.warmup)?;
                 (cycle.peak, 0)
             }
         };
@@ -114,11 +115,7 @@ impl ScheduleConfig {
             warmup_epochs < epochs,
             "train.schedule: warmup_epochs is {warmup_epochs}, expected less than train.epochs {epochs}"
         );
-        ensure!(
-            rate > 0.0 && rate.is_finite(),
-            "train.schedule: the rate is {rate}, expected a number above 0"
-        );
-        Ok(())
+        ranges::positive("train.schedule: the rate", rate)
     }
 }
 
@@ -151,9 +148,11 @@ mod tests {
     #[test]
     fn one_cycle_with_a_warmup_of_one_step_starts_at_its_peak() {
         let cycle = ScheduleConfig::OneCycle(OneCycle { peak: 0.1, warmup: 0.25 });
-        let rates: Vec<f64> = (0..4).map(|step| cycle.rate(step, 4, 1)).collect();
-        assert_eq!(rates[0], 0.1);
-        assert!(rates.is_sorted_by(|one, next| one > next), "{rates:?}");
+        for steps in [1, 2, 4] {
+            let rates: Vec<f64> = (0..steps).map(|step| cycle.rate(step, steps, 1)).collect();
+            assert_eq!(rates[0], 0.1);
+            assert!(rates.is_sorted_by(|one, next| one > next), "{rates:?}");
+        }
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use schemars::JsonSchema;
 use sd_layers::SgdUpdate;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::{UpdateRule, UpdateRuleConfig, shared, zeros_like};
+use crate::ranges;
 
 /// Stochastic gradient descent with momentum, PyTorch's `torch.optim.SGD`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -25,17 +26,8 @@ pub struct SgdConfig {
 
 impl UpdateRuleConfig for SgdConfig {
     fn check(&self) -> Result<()> {
-        ensure!(
-            (0.0..1.0).contains(&self.momentum),
-            "train.sgd.momentum is {}, expected 0 to below 1",
-            self.momentum
-        );
-        ensure!(
-            self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-            "train.sgd.weight_decay is {}, expected at least 0",
-            self.weight_decay
-        );
-        Ok(())
+        ranges::share_below_one("train.sgd.momentum", self.momentum)?;
+        ranges::non_negative("train.sgd.weight_decay", self.weight_decay)
     }
 
     fn build(&self, parameters: &BTreeMap<String, Tensor>) -> Box<dyn UpdateRule> {

@@ -40,13 +40,24 @@ pub struct Position {
     pub best: Option<Best>,
 }
 
-/// An epoch and the validation accuracy of the deepest exit after it.
+/// An epoch, and accuracy and loss of the deepest exit on the validation split after it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// The epoch, from 1.
     pub epoch: u64,
     /// Top-1 accuracy, 0 to 1.
     pub valid_top1: f64,
+    /// Loss; `None` in checkpoints of versions that did not compare it.
+    #[serde(default)]
+    pub valid_loss: Option<f64>,
+}
+
+impl Best {
+    /// Whether it is better than `other`: more accurate, or as accurate with a lower loss.
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        let lower_loss = self.valid_loss.zip(other.valid_loss).is_some_and(|(one, two)| one < two);
+        self.valid_top1 > other.valid_top1 || (self.valid_top1 == other.valid_top1 && lower_loss)
+    }
 }
 
 impl Position {
@@ -112,6 +123,11 @@ impl CheckpointTensors {
         let named = |(name, tensor)| (format!("{group}.{name}"), tensor);
         self.0.extend(tensors.into_iter().map(named));
         self
+    }
+
+    /// All tensors with their names.
+    pub fn named(&self) -> impl Iterator<Item = (&String, &Tensor)> {
+        self.0.iter()
     }
 
     /// All tensors.

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use sd_models::variables;
 use tch::{Tensor, nn};
 
+use super::checkpoint::CheckpointTensors;
 use super::step_stats::{StepRecord, StepStats};
 use crate::experiment::NonFinitePolicy;
 use crate::objective::Term;
@@ -55,6 +56,20 @@ impl NonFiniteGuard {
         );
         Ok(true)
     }
+}
+
+/// Name of the first tensor with a number that is not finite. Waits for the device once.
+pub fn non_finite_tensor(tensors: &CheckpointTensors) -> Option<String> {
+    let (names, finite): (Vec<_>, Vec<_>) = tensors
+        .named()
+        .filter(|(_, tensor)| tensor.is_floating_point())
+        .map(|(name, tensor)| (name, tensor.isfinite().all()))
+        .unzip();
+    if finite.is_empty() {
+        return None;
+    }
+    let finite: Vec<bool> = Vec::try_from(Tensor::stack(&finite, 0)).expect("a row of booleans");
+    finite.iter().position(|finite| !finite).map(|index| names[index].clone())
 }
 
 /// A number of a step that is not finite.

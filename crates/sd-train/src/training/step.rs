@@ -152,7 +152,7 @@ impl TrainState {
         }
         self.optimiser.step(stats.rate);
         if let (Some(ema), Some(average)) = (&self.ema, &self.average) {
-            average.average(&self.variables, ema.decay);
+            average.average(&self.variables, ema.decay_at(stats.step));
         }
     }
 

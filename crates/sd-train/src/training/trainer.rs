@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use sd_cli::RuntimeArgs;
 use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order};
 use sd_models::{MultiExit, variables};
@@ -10,6 +10,7 @@ use sd_report::{EpochRecord, SplitScore};
 use tch::{Device, nn};
 
 use super::checkpoint::{Best, CheckpointTensors, Position};
+use super::non_finite;
 use super::step_stats::StepStats;
 use super::{Observer, ShadowModel, StepObserver, TrainState};
 use crate::data::{TrainBatch, device};
@@ -122,16 +123,19 @@ impl Trainer {
     /// file cannot be written.
     pub fn run(&mut self, observer: &mut Observer) -> Result<Outcome> {
         while !self.has_ended() {
+            if let Some(code) = observer.must_stop(self.steps_taken()) {
+                // A run without a step can be resumed as well.
+                if self.steps_taken() == 0 {
+                    observer.save_checkpoint(&self.position, &self.tensors())?;
+                }
+                return Ok(Outcome::Interrupted(code));
+            }
             self.train_epoch(observer)?;
+            self.check_finite()?;
             if self.position.step_in_epoch == self.steps_per_epoch() {
                 self.finish_epoch(observer)?;
             }
             observer.save_checkpoint(&self.position, &self.tensors())?;
-            if let Some(code) = observer.must_stop(self.steps_taken())
-                && !self.has_ended()
-            {
-                return Ok(Outcome::Interrupted(code));
-            }
         }
         Ok(Outcome::Finished)
     }
@@ -149,6 +153,7 @@ impl Trainer {
             }
             if observer.checkpoint_is_due() {
                 observer.update_position(&mut self.position)?;
+                self.check_finite()?;
                 observer.save_checkpoint(&self.position, &self.tensors())?;
             }
         }
@@ -193,6 +198,19 @@ impl Trainer {
         self.loader.epoch(self.position.epoch, first)
     }
 
+    /// Checks the result of the last update, which no loss has seen yet.
+    fn check_finite(&self) -> Result<()> {
+        if let Some(name) = non_finite::non_finite_tensor(&self.tensors()) {
+            let step = self.steps_taken();
+            let rate = self.learning_rate(step.saturating_sub(1));
+            bail!(
+                "{name} is not finite after step {step}, learning rate {rate}: the last checkpoint \
+                 is kept"
+            );
+        }
+        Ok(())
+    }
+
     /// Evaluates on the validation split, saves the best weights, and records the epoch.
     fn finish_epoch(&mut self, observer: &mut Observer) -> Result<()> {
         let Deployed { network, variables } = self.deployed();
@@ -206,10 +224,13 @@ impl Trainer {
         let record = self.epoch_record(valid);
         let deepest = record.valid.as_ref().and_then(|valid| valid.exits.last());
         let mut best = position.best;
-        if let Some(valid_top1) = deepest.map(|exit| exit.top1)
-            && best.is_none_or(|best| valid_top1 > best.valid_top1)
-        {
-            best = Some(Best { epoch: record.epoch, valid_top1 });
+        let now = deepest.map(|exit| Best {
+            epoch: record.epoch,
+            valid_top1: exit.top1,
+            valid_loss: Some(exit.loss),
+        });
+        if now.is_some_and(|now| best.is_none_or(|best| now.is_better_than(&best))) {
+            best = now;
             observer.save_best(variables, &self.experiment, &self.training_data())?;
         }
         observer.epoch_ends(&record, self.experiment.train.epochs)?;
@@ -309,6 +330,7 @@ impl Trainer {
     /// If the loader refuses its configuration.
     pub fn evaluation(&self, images: &Arc<ImageSet>) -> Result<Evaluation> {
         let normalization = self.data.normalization.clone();
-        Evaluation::new(Arc::clone(images), normalization, self.threads, self.device)
+        let batch = self.experiment.evaluation_batch();
+        Evaluation::new(Arc::clone(images), normalization, batch, self.threads, self.device)
     }
 }

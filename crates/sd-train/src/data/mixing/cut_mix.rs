@@ -1,6 +1,6 @@
 //! CutMix (Yun et al. 2019, <https://arxiv.org/abs/1905.04899>).
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rand::RngExt;
 use schemars::JsonSchema;
 use sd_data::random::Stream;
@@ -8,6 +8,7 @@ use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
 use super::{Mix, Mixture, beta, check_alpha};
+use crate::ranges;
 
 /// Replaces a rectangle of each image by that of another one.
 ///
@@ -39,11 +40,7 @@ impl Mix for CutMix {
     }
 
     fn check(&self) -> Result<()> {
-        ensure!(
-            (0.0..=1.0).contains(&self.probability),
-            "mix: probability is {}, expected 0 to 1",
-            self.probability
-        );
+        ranges::share("mix: probability", self.probability)?;
         check_alpha(self.alpha)
     }
 

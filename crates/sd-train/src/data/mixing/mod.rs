@@ -4,7 +4,7 @@
 mod cut_mix;
 mod mixup;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
 use schemars::JsonSchema;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use super::{MixedLabels, Targets, TrainBatch, device};
+use crate::ranges;
 
 variants! {
     /// How the images of a batch are mixed. In TOML: `mix = { mixup = { alpha = 0.2 } }`.
@@ -117,8 +118,7 @@ fn beta(alpha: f64, random: &mut Stream) -> f64 {
 }
 
 fn check_alpha(alpha: f64) -> Result<()> {
-    ensure!(alpha > 0.0 && alpha.is_finite(), "mix: alpha is {alpha}, expected a number above 0");
-    Ok(())
+    ranges::positive("mix: alpha", alpha)
 }
 
 #[cfg(test)]
