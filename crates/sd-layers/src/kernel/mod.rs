@@ -13,9 +13,9 @@ mod convolution;
 mod depthwise;
 mod element;
 mod geometry;
+mod im2col;
 mod norm_relu;
 mod norm_relu_pool;
-mod product;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -26,4 +26,4 @@ pub use by_image::{global_average, scale_channels};
 pub use convolution::convolution;
 pub use norm_relu::norm_relu;
 pub use norm_relu_pool::norm_relu_max_pool;
-pub use update::{AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, zero_grad};
+pub use update::{AdamWUpdate, SgdUpdate, zero_grad};
