@@ -1,13 +1,15 @@
 //! A choice for the whole network, or one per stage.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::IntoDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_untagged::UntaggedEnumVisitor;
 
-use crate::{Error, Result};
+use crate::Error;
 
 /// A choice for the whole network, `conv = "dense"`, or a list with one per stage,
 /// `conv = ["dense", "dense", "depthwise_separable", "depthwise_separable"]`.
@@ -35,7 +37,7 @@ impl<T: Clone> PerStage<T> {
     ///
     /// # Errors
     /// [`Error::Stages`] if a list has another length.
-    pub fn resolve(&self, key: &'static str, stages: usize) -> Result<Vec<T>> {
+    pub fn resolve(&self, key: &'static str, stages: usize) -> crate::Result<Vec<T>> {
         match self {
             Self::All(choice) => Ok(vec![choice.clone(); stages]),
             Self::Each(list) if list.len() == stages => Ok(list.clone()),
@@ -44,16 +46,33 @@ impl<T: Clone> PerStage<T> {
     }
 }
 
-/// Decides by the type of the value, so that an error is the choice's own; an untagged enum would
-/// report only that nothing matched.
+/// Decides by the type of the value, so that an error is the choice's own, with its position; an
+/// untagged enum would report only that nothing matched.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerStage<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        UntaggedEnumVisitor::new()
-            .expecting("a choice, or a list with one per stage")
-            .string(|text| T::deserialize(text.into_deserializer()).map(Self::All))
-            .map(|map| map.deserialize().map(Self::All))
-            .seq(|list| list.deserialize().map(Self::Each))
-            .deserialize(deserializer)
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ChoiceVisitor(PhantomData))
+    }
+}
+
+struct ChoiceVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ChoiceVisitor<T> {
+    type Value = PerStage<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a choice, or a list with one per stage")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        T::deserialize(StrDeserializer::new(text)).map(PerStage::All)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(PerStage::All)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(PerStage::Each)
     }
 }
 
@@ -70,5 +89,37 @@ impl<T: JsonSchema> JsonSchema for PerStage<T> {
 
     fn inline_schema() -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sd_layers::ConvConfig;
+
+    fn parsed(value: &str) -> Result<PerStage<ConvConfig>, String> {
+        #[derive(Deserialize)]
+        struct Table {
+            conv: PerStage<ConvConfig>,
+        }
+        let table: Result<Table, _> = toml::from_str(&format!("conv = {value}"));
+        table.map(|table| table.conv).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_error_names_the_choices_value_and_where_it_stands() {
+        for (value, column, message) in [
+            ("'dens'", 8, "unknown variant `dens`, expected one of `dense`, `grouped`"),
+            ("3", 8, "invalid type: integer `3`, expected a choice, or a list with one per stage"),
+            ("{ grouped = { group = 8 } }", 22, "unknown field `group`, expected `groups`"),
+            ("{ grouped = { groups = 'a' } }", 31, "invalid type: string \"a\", expected i64"),
+            ("['dense', 'dens']", 18, "unknown variant `dens`"),
+        ] {
+            let error = parsed(value).unwrap_err();
+            assert!(error.contains(&format!("line 1, column {column}\n")), "{error}");
+            assert!(error.contains(message), "{error}");
+        }
+        assert_eq!(parsed("'dense'"), Ok(PerStage::All(ConvConfig::Dense)));
+        assert_eq!(parsed("['dense']"), Ok(PerStage::Each(vec![ConvConfig::Dense])));
     }
 }
