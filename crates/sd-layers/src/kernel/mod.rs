@@ -7,7 +7,7 @@
 
 mod affine;
 mod bridge;
-mod by_image;
+mod channel_attention;
 mod channel_sums;
 mod convolution;
 mod depthwise;
@@ -22,7 +22,7 @@ mod update;
 
 pub use affine::Norm;
 pub use bridge::{allow_tf32, flush_denormals, libtorch_version, tensor_over};
-pub use by_image::{global_average, scale_channels};
+pub use channel_attention::{global_average, scale_channels};
 pub use convolution::convolution;
 pub use norm_relu::norm_relu;
 pub use norm_relu_pool::norm_relu_max_pool;
