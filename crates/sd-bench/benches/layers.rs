@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sd_layers::{
-    AttentionConfig, BatchNorm, Block, ConvConfig, ConvGeometry, GroupedConfig, Precision, Window,
-    channels_last,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, GroupedConfig, Precision, Sequential,
+    Window, channels_last,
 };
+use tch::nn::ModuleT;
 use tch::{Device, Kind, Tensor, nn};
 
 /// A map in the middle of a network on images of 32×32.
@@ -22,24 +23,24 @@ fn convolutions(criterion: &mut Criterion) {
         ("depthwise_separable", ConvConfig::DepthwiseSeparable),
     ] {
         measure(criterion, &format!("convolution/{name}"), |vs| {
-            config.build(vs, geometry).expect("128 channels divide by 8")
+            config.get().build(vs, geometry).expect("128 channels divide by 8")
         });
     }
 }
 
 fn attention(criterion: &mut Criterion) {
     for config in AttentionConfig::examples() {
-        measure(criterion, &format!("attention/{}", config.name()), |vs| {
-            config.build(vs, MAP[1]).expect("the examples are valid")
+        measure(criterion, &format!("attention/{}", config), |vs| {
+            config.get().build(vs, MAP[1]).expect("the examples are valid")
         });
     }
 }
 
 fn batch_norm(criterion: &mut Criterion) {
-    measure(criterion, "batch_norm", |vs| Box::new(BatchNorm::new(vs, MAP[1])));
+    measure(criterion, "batch_norm", |vs| Sequential::new().then(BatchNorm::new(vs, MAP[1])));
 }
 
-fn measure(criterion: &mut Criterion, name: &str, build: impl Fn(&nn::Path) -> Box<dyn Block>) {
+fn measure(criterion: &mut Criterion, name: &str, build: impl Fn(&nn::Path) -> Sequential) {
     let vs = nn::VarStore::new(Device::Cpu);
     let block = build(&vs.root());
     let mut group = criterion.benchmark_group(name);

@@ -61,7 +61,7 @@ fn a_benchmark_prints_one_document_with_every_repetition() {
     };
     let examples = sd_models::ExitConfig::examples();
     let kinds: Vec<String> = std::iter::once("no exits".to_owned())
-        .chain(examples.iter().map(sd_models::ExitConfig::describe))
+        .chain(examples.iter().map(|kind| kind.get().describe()))
         .collect();
     for (subject, expected) in [
         ("data", vec!["epoch"]),

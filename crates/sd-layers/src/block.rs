@@ -45,6 +45,11 @@ impl Sequential {
         Self::default()
     }
 
+    /// Whether there is no block.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Appends `block`.
     #[must_use]
     pub fn then(mut self, block: impl Block + 'static) -> Self {
@@ -80,26 +85,6 @@ impl Block for Sequential {
             shape = block.output_shape(shape)?;
         }
         Ok(value)
-    }
-}
-
-impl nn::ModuleT for Box<dyn Block> {
-    fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        (**self).forward_t(input, train)
-    }
-}
-
-impl Block for Box<dyn Block> {
-    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
-        (**self).output_shape(input)
-    }
-
-    fn cost(&self, input: FeatureShape) -> Result<Cost> {
-        (**self).cost(input)
-    }
-
-    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
-        (**self).onnx(graph, input, shape)
     }
 }
 

@@ -1,13 +1,14 @@
 //! Layers of small image classifiers, each with its cost.
 //!
 //! ```
-//! use sd_layers::{ConvConfig, ConvGeometry, FeatureShape, GroupedConfig, Window};
+//! use sd_layers::{Block, ConvConfig, ConvGeometry, FeatureShape, GroupedConfig, Window};
+//! use tch::nn::ModuleT;
 //! use tch::{Device, Kind, Tensor, nn};
 //!
 //! let vs = nn::VarStore::new(Device::Cpu);
 //! let grouped = ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: false });
 //! let geometry = ConvGeometry { inputs: 64, outputs: 128, window: Window::same(3, 1) };
-//! let block = grouped.build(&vs.root(), geometry)?;
+//! let block = grouped.get().build(&vs.root(), geometry)?;
 //!
 //! let maps = Tensor::zeros([1, 64, 32, 32], (Kind::Float, Device::Cpu));
 //! assert_eq!(block.forward_t(&maps, false).size(), [1, 128, 32, 32]);
@@ -21,7 +22,7 @@
 //! exports it.
 //!
 //! A configuration chooses a kind of convolution ([`ConvConfig`]) or attention
-//! ([`AttentionConfig`]); its `build` checks every value and returns the block. A forward pass does
+//! ([`AttentionConfig`]); its `build` checks every value and returns the layers. A forward pass does
 //! not fail on a configuration.
 //!
 //! Weights are `f32` and initialised as in PyTorch. A block computes in the type of its input (see
@@ -48,12 +49,12 @@ pub use conv::*;
 pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{
-    AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, allow_tf32, flush_denormals, global_average,
-    libtorch_version, tensor_over, zero_grad,
+    AdamWUpdate, SgdUpdate, allow_tf32, flush_denormals, global_average, libtorch_version,
+    tensor_over, zero_grad,
 };
 pub use layout::channels_last;
 pub use linear::Linear;
 pub use norm::BatchNorm;
-pub use pool::{AveragePool, MaxPool, write_global_average};
+pub use pool::{Pool, write_global_average};
 pub use precision::Precision;
 pub use shape::{FeatureShape, Window};

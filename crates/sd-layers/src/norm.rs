@@ -7,7 +7,7 @@ use tch::{Tensor, nn};
 
 use crate::kernel::{self, Norm};
 use crate::onnx;
-use crate::pool::MaxPool;
+use crate::pool::Pool;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
@@ -31,7 +31,7 @@ enum Activation {
 }
 
 /// The max pool of [`BatchNorm::relu_max_pool`].
-const MAX_POOL: MaxPool = MaxPool(Window::tiles(2));
+const MAX_POOL: Pool = Pool::Max(Window::tiles(2));
 
 impl BatchNorm {
     /// Batch normalisation of this many channels.

@@ -4,7 +4,7 @@ use sd_onnx::proto::AttributeProto;
 use sd_onnx::{Graph, Value, int, ints};
 use tch::{Device, Kind, Tensor};
 
-use crate::shape::Window;
+use crate::shape::{FeatureShape, Window};
 
 /// The tensor's values as a weight of shape `dims`; `role` is the first part of its name.
 ///
@@ -66,12 +66,25 @@ pub(crate) fn gate(
     graph.node("Sigmoid", &[&shifted], vec![])
 }
 
+/// input · σ(logits).
+pub(crate) fn scaled_by_sigmoid(graph: &mut Graph, input: &Value, logits: &Value) -> Value {
+    let weights = graph.node("Sigmoid", &[logits], vec![]);
+    graph.node("Mul", &[input, &weights], vec![])
+}
+
+/// The part of `map` of the height and width of `shape` that starts `border` rows and columns inside.
+pub(crate) fn cropped(graph: &mut Graph, map: &Value, border: i64, shape: FeatureShape) -> Value {
+    let ranges = [[border; 2], [border + shape.height, border + shape.width], [2, 3]];
+    let [starts, ends, axes] = ranges.map(|values| graph.longs("cut", &values));
+    graph.node("Slice", &[map, &starts, &ends, &axes], vec![])
+}
+
 /// `input` split in two along an axis.
 pub(crate) fn split(graph: &mut Graph, input: &Value, axis: i64, sizes: [i64; 2]) -> [Value; 2] {
     let axes = graph.longs("axis", &[axis]);
     let mut from = 0;
     sizes.map(|size| {
-        let [start, end] = [from, from + size].map(|place| graph.longs("cut", &[place]));
+        let [start, end] = [from, from + size].map(|end| graph.longs("cut", &[end]));
         from += size;
         graph.node("Slice", &[input, &start, &end, &axes], vec![])
     })

@@ -7,20 +7,37 @@ use crate::onnx::sliding;
 use crate::shape::Window;
 use crate::{Block, Cost, FeatureShape, Result};
 
-/// Maximum in each window.
+/// Pooling in each window of a feature map.
 #[derive(Debug)]
-pub struct MaxPool(pub Window);
+pub enum Pool {
+    /// The maximum.
+    Max(Window),
+    /// The mean, with the padding's zeros.
+    Average(Window),
+}
 
-impl nn::Module for MaxPool {
-    fn forward(&self, input: &Tensor) -> Tensor {
-        let Window { kernel, stride, padding } = self.0;
-        input.max_pool2d([kernel, kernel], [stride, stride], [padding, padding], [1, 1], false)
+impl Pool {
+    const fn window(&self) -> Window {
+        match *self {
+            Self::Max(window) | Self::Average(window) => window,
+        }
     }
 }
 
-impl Block for MaxPool {
+impl nn::Module for Pool {
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let Window { kernel, stride, padding } = self.window();
+        let (kernel, stride, padding) = ([kernel; 2], [stride; 2], [padding; 2]);
+        match self {
+            Self::Max(_) => input.max_pool2d(kernel, stride, padding, [1, 1], false),
+            Self::Average(_) => input.avg_pool2d(kernel, stride, padding, false, true, None),
+        }
+    }
+}
+
+impl Block for Pool {
     fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
-        input.slide(self.0, input.channels)
+        input.slide(self.window(), input.channels)
     }
 
     fn cost(&self, _: FeatureShape) -> Result<Cost> {
@@ -28,35 +45,14 @@ impl Block for MaxPool {
     }
 
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
-        Ok(graph.node("MaxPool", &[input], sliding(self.0)))
-    }
-}
-
-/// Mean in each window.
-#[derive(Debug)]
-pub struct AveragePool(pub Window);
-
-impl nn::Module for AveragePool {
-    fn forward(&self, input: &Tensor) -> Tensor {
-        let Window { kernel, stride, padding } = self.0;
-        let (kernel, stride, padding) = ([kernel, kernel], [stride, stride], [padding, padding]);
-        input.avg_pool2d(kernel, stride, padding, false, true, None)
-    }
-}
-
-impl Block for AveragePool {
-    fn output_shape(&self, input: FeatureShape) -> Result<FeatureShape> {
-        input.slide(self.0, input.channels)
-    }
-
-    fn cost(&self, _: FeatureShape) -> Result<Cost> {
-        Ok(Cost::ZERO)
-    }
-
-    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
-        let mut attributes = sliding(self.0);
-        attributes.push(int("count_include_pad", 1));
-        Ok(graph.node("AveragePool", &[input], attributes))
+        let mut attributes = sliding(self.window());
+        Ok(match self {
+            Self::Max(_) => graph.node("MaxPool", &[input], attributes),
+            Self::Average(_) => {
+                attributes.push(int("count_include_pad", 1));
+                graph.node("AveragePool", &[input], attributes)
+            }
+        })
     }
 }
 

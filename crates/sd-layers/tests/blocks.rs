@@ -1,13 +1,15 @@
 //! Properties of every convolution and every attention: cost, shape, gradients, precision, layout.
 
 use sd_layers::{
-    AttentionConfig, Block, ConvConfig, ConvGeometry, Error, FeatureShape, GroupedConfig, Window,
+    AttentionConfig, Block, ConvConfig, ConvGeometry, Error, FeatureShape, GroupedConfig,
+    Sequential, Window,
 };
+use tch::nn::ModuleT;
 use tch::{Device, Kind, Tensor, nn};
 
 fn agrees(
     name: &str,
-    build: impl Fn(&nn::Path) -> Box<dyn Block>,
+    build: impl Fn(&nn::Path) -> Sequential,
     input: FeatureShape,
     output: FeatureShape,
 ) {
@@ -45,7 +47,7 @@ fn every_convolution_has_the_cost_and_gradients_of_its_variables() {
     let geometry = ConvGeometry { inputs: 16, outputs: 32, window: Window::same(3, 2) };
     let (input, output) = (FeatureShape::new(16, 8, 8), FeatureShape::new(32, 4, 4));
     for config in ConvConfig::examples() {
-        agrees(&config.name(), |vs| config.build(vs, geometry).unwrap(), input, output);
+        agrees(&config.get().name(), |vs| config.get().build(vs, geometry).unwrap(), input, output);
     }
 }
 
@@ -54,7 +56,7 @@ fn every_attention_has_the_cost_and_gradients_of_its_variables_and_keeps_the_sha
     for (height, width) in [(8, 8), (7, 5)] {
         let shape = FeatureShape::new(64, height, width);
         for config in AttentionConfig::examples() {
-            agrees(config.name(), |vs| config.build(vs, 64).unwrap(), shape, shape);
+            agrees(&config.to_string(), |vs| config.get().build(vs, 64).unwrap(), shape, shape);
         }
     }
 }
@@ -66,7 +68,7 @@ fn an_attentions_name_is_its_key_in_toml() {
             serde_json::Value::Object(table) => table.keys().next().cloned(),
             name => name.as_str().map(str::to_owned),
         };
-        assert_eq!(name.as_deref(), Some(config.name()));
+        assert_eq!(name.as_deref(), Some(&*config.to_string()));
     }
 }
 
@@ -76,13 +78,13 @@ fn no_attention_divides_by_zero() {
     for config in AttentionConfig::examples() {
         for side in [1, 4] {
             let vs = nn::VarStore::new(Device::Cpu);
-            let block = config.build(&vs.root(), 64).unwrap();
+            let block = config.get().build(&vs.root(), 64).unwrap();
             let zeros = Tensor::zeros([2, 64, side, side], (Kind::Float, Device::Cpu));
             let input = zeros.set_requires_grad(true);
             let output = block.forward_t(&input, true);
             output.sum(None).backward();
             let finite = |value: &Tensor| value.isfinite().all().int64_value(&[]) == 1;
-            assert!(finite(&output) && finite(&input.grad()), "{}", config.name());
+            assert!(finite(&output) && finite(&input.grad()), "{config}");
         }
     }
 }
@@ -91,18 +93,16 @@ fn no_attention_divides_by_zero() {
 fn blocks_compute_in_the_type_of_their_input_and_keep_its_layout() {
     let window = Window::same(3, 1);
     let geometry = ConvGeometry { inputs: 64, outputs: 32, window };
-    type Build<'a> = Box<dyn Fn(&nn::Path) -> Box<dyn Block> + 'a>;
-    let convolutions = ConvConfig::examples().into_iter().map(|config| {
-        let name = config.name();
-        (name, Box::new(move |vs: &nn::Path| config.build(vs, geometry).unwrap()) as Build)
+    let vs = nn::VarStore::new(Device::Cpu);
+    let convolutions = ConvConfig::examples().into_iter().enumerate().map(|(number, config)| {
+        let block = config.get().build(&(vs.root() / "conv" / number), geometry).unwrap();
+        (config.get().name(), block)
     });
-    let attentions = AttentionConfig::examples().into_iter().map(|config| {
-        let name = config.name().to_owned();
-        (name, Box::new(move |vs: &nn::Path| config.build(vs, 64).unwrap()) as Build)
+    let attentions = AttentionConfig::examples().into_iter().enumerate().map(|(number, config)| {
+        let block = config.get().build(&(vs.root() / "attention" / number), 64).unwrap();
+        (config.to_string(), block)
     });
-    for (name, build) in convolutions.chain(attentions) {
-        let vs = nn::VarStore::new(Device::Cpu);
-        let block = build(&vs.root());
+    for (name, block) in convolutions.chain(attentions) {
         let input = Tensor::randn([2, 64, 4, 4], (Kind::Float, Device::Cpu));
         let input = sd_layers::channels_last(&input);
         let exact = block.forward_t(&input, false);
@@ -167,7 +167,7 @@ fn values_out_of_range_are_errors_with_key_value_and_range() {
     ];
     for (config, message) in refused {
         let vs = nn::VarStore::new(Device::Cpu);
-        let error = config.build(&vs.root(), 64).unwrap_err();
+        let error = config.get().build(&vs.root(), 64).unwrap_err();
         assert_eq!(error.to_string(), message);
     }
 }
@@ -177,7 +177,7 @@ fn groups_that_do_not_divide_are_an_error_with_both_numbers() {
     let vs = nn::VarStore::new(Device::Cpu);
     let geometry = ConvGeometry { inputs: 12, outputs: 16, window: Window::same(3, 1) };
     let config = ConvConfig::Grouped(GroupedConfig { groups: 8, shuffle: false });
-    let error = config.build(&vs.root(), geometry).unwrap_err();
+    let error = config.get().build(&vs.root(), geometry).unwrap_err();
     assert!(matches!(error, Error::Groups { channels: 12, groups: 8, .. }));
     assert_eq!(error.to_string(), "input channels 12 do not divide by groups 8");
 }

@@ -3,8 +3,8 @@
 
 use sd_golden::Case;
 use sd_layers::{
-    AttentionConfig as Attention, BatchNorm, Block, CbamConfig, ConvConfig, ConvGeometry,
-    CoordinateConfig, EcaConfig, GroupedConfig, Linear, ShuffleConfig, SimAmConfig,
+    AttentionConfig as Attention, BatchNorm, CbamConfig, ConvConfig, ConvGeometry,
+    CoordinateConfig, EcaConfig, GroupedConfig, Linear, Sequential, ShuffleConfig, SimAmConfig,
     SpatialGroupConfig, SqueezeExciteConfig, TripletConfig, Window, channels_last,
 };
 use tch::nn::ModuleT;
@@ -45,9 +45,9 @@ fn agrees_with<M: ModuleT>(file: &str, name: &str, train: bool, build: impl Fn(&
     }
 }
 
-fn convolution(config: &ConvConfig, stride: i64) -> impl Fn(&nn::Path) -> Box<dyn Block> {
+fn convolution(config: &ConvConfig, stride: i64) -> impl Fn(&nn::Path) -> Sequential {
     let geometry = ConvGeometry { inputs: 8, outputs: 12, window: Window::same(3, stride) };
-    move |vs| config.build(vs, geometry).unwrap()
+    move |vs| config.get().build(vs, geometry).unwrap()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn attentions_agree_with_their_papers_formulas() {
         ("tpami_eval", EVAL, Attention::Tpami),
     ];
     for (name, train, config) in cases {
-        agrees_with("attention.safetensors", name, train, |vs| config.build(vs, 8).unwrap());
+        agrees_with("attention.safetensors", name, train, |vs| config.get().build(vs, 8).unwrap());
     }
 }
 

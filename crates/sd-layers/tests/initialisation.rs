@@ -52,7 +52,7 @@ fn build(name: &str, vs: &nn::Path) {
         "depthwise" => conv(512, 512, 512),
         "eca" => {
             let config = AttentionConfig::Eca(EcaConfig { kernel: Some(5) });
-            config.build(vs, 64).unwrap();
+            config.get().build(vs, 64).unwrap();
         }
         "linear" => {
             Linear::new(vs, 512, 4096);

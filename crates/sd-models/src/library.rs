@@ -1,22 +1,13 @@
 //! Libraries with state dicts of the same networks, and the names of a layer on both sides.
 
 /// A library whose state dicts are read and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Library {
     /// torchvision.
     Torchvision,
     /// timm.
     Timm,
-}
-
-impl Library {
-    /// The name, as people write it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Torchvision => "torchvision",
-            Self::Timm => "timm",
-        }
-    }
 }
 
 /// A layer, with its name in this project and in a library.

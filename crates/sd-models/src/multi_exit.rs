@@ -9,8 +9,8 @@ use tch::nn::ModuleT;
 use tch::{Kind, Tensor, nn};
 
 use crate::error::At;
-use crate::exit::{Exit, ExitGeometry, ExitOutput, ExitsConfig};
-use crate::{BackboneConfig, Result};
+use crate::exit::{Classifier, ExitGeometry, ExitOutput, ExitsConfig};
+use crate::{BackboneConfig, Result, Stage};
 
 /// A network: a backbone, and optional exits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,10 +26,10 @@ pub struct ModelConfig {
 impl ModelConfig {
     /// A short description, such as `vgg11 grouped8, light (eca) exits`.
     pub fn describe(&self) -> String {
-        let backbone = self.backbone.describe();
+        let backbone = self.backbone.get().describe();
         match &self.exits {
             None => format!("{backbone}, plain"),
-            Some(exits) => format!("{backbone}, {} exits", exits.kind.describe()),
+            Some(exits) => format!("{backbone}, {} exits", exits.kind.get().describe()),
         }
     }
 }
@@ -72,7 +72,6 @@ impl ExitOutputs {
 pub struct MultiExit {
     stem: Sequential,
     stages: Vec<StageWithExit>,
-    head: Box<dyn Exit>,
     task: Task,
     precision: Precision,
 }
@@ -80,7 +79,8 @@ pub struct MultiExit {
 #[derive(Debug)]
 struct StageWithExit {
     blocks: Sequential,
-    exit: Option<Box<dyn Exit>>,
+    /// The last stage's is the head.
+    exit: Option<Classifier>,
     adapter: Option<Linear>,
 }
 
@@ -96,34 +96,30 @@ impl MultiExit {
         task: Task,
         precision: Precision,
     ) -> Result<Self> {
-        let backbone = config.backbone.build(&(vs / "backbone"), task.input.channels)?;
+        let backbone = config.backbone.get().build(&(vs / "backbone"), task.input.channels)?;
         let shapes = backbone.shapes(task.input)?;
         let last = *shapes.last().expect("a backbone has stages");
+        let without_exit =
+            |stage: Stage| StageWithExit { blocks: stage.blocks, exit: None, adapter: None };
+        let mut stages: Vec<_> = backbone.stages.into_iter().map(without_exit).collect();
         let head = backbone.head.build(&(vs / "head"), last.channels, task.classes);
-
-        let mut exits: Vec<Option<Box<dyn Exit>>> = shapes.iter().map(|_| None).collect();
-        let mut adapters: Vec<Option<Linear>> = shapes.iter().map(|_| None).collect();
+        stages[shapes.len() - 1].exit = Some(head);
         if let Some(config) = &config.exits {
             config.check(shapes.len())?;
             for (number, &stage) in config.after.iter().enumerate() {
                 let name = exit_name(number);
                 let map = shapes[stage - 1];
                 let geometry = ExitGeometry { map, last, classes: task.classes };
-                exits[stage - 1] = Some(config.kind.build(&(vs / &name), geometry).at(&name)?);
+                stages[stage - 1].exit =
+                    Some(config.kind.build(&(vs / &name), geometry).at(&name)?);
             }
             for &number in &config.adapters {
                 let vs = vs / format!("adapter{number}");
-                adapters[config.after[number - 1] - 1] =
+                stages[config.after[number - 1] - 1].adapter =
                     Some(Linear::new(&vs, last.channels, last.channels));
             }
         }
-        let stages = backbone
-            .stages
-            .into_iter()
-            .zip(exits.into_iter().zip(adapters))
-            .map(|(stage, (exit, adapter))| StageWithExit { blocks: stage.blocks, exit, adapter })
-            .collect();
-        let network = Self { stem: backbone.stem, stages, head, task, precision };
+        let network = Self { stem: backbone.stem, stages, task, precision };
         network.framework_cost()?;
         Ok(network)
     }
@@ -131,25 +127,24 @@ impl MultiExit {
     /// Returns the outputs of every exit for images `[N, C, H, W]`, in `f32` at any precision.
     pub fn forward_exits(&self, images: &Tensor, train: bool) -> ExitOutputs {
         let mut map = self.stem.forward_t(&images.to_kind(self.precision.kind()), train);
-        let (mut shallow, mut adapted) = (Vec::new(), Vec::new());
+        let (mut exits, mut adapted) = (Vec::new(), Vec::new());
         for stage in &self.stages {
             map = stage.blocks.forward_t(&map, train);
             if let Some(exit) = &stage.exit {
                 let output = exit.forward(&map, train);
                 let adapt = |adapter| output.feature.apply(adapter).to_kind(Kind::Float);
                 adapted.extend(stage.adapter.as_ref().map(adapt));
-                shallow.push(in_f32(output));
+                exits.push(in_f32(output));
             }
         }
-        ExitOutputs { shallow, deepest: in_f32(self.head.forward(&map, train)), adapted }
+        let deepest = exits.pop().expect("the last stage has an exit");
+        ExitOutputs { shallow: exits, deepest, adapted }
     }
 
     /// Returns the output of one exit, counted from 0, without running later stages and other exits.
     /// `None` if there is no such exit.
     pub fn forward_until(&self, images: &Tensor, exit: usize, train: bool) -> Option<ExitOutput> {
-        let shallow = self.stages.iter().enumerate();
-        let shallow = shallow.filter_map(|(index, stage)| Some((index, stage.exit.as_ref()?)));
-        let (last, classifier) = shallow.chain([(self.stages.len() - 1, &self.head)]).nth(exit)?;
+        let (last, classifier) = self.exits().nth(exit)?;
         let stem = self.stem.forward_t(&images.to_kind(self.precision.kind()), train);
         let forward = |map: Tensor, stage: &StageWithExit| stage.blocks.forward_t(&map, train);
         let map = self.stages[..=last].iter().fold(stem, forward);
@@ -158,8 +153,14 @@ impl MultiExit {
 
     /// Returns the exits' names, shallow first: `exit1`, `exit2`, …, `deepest`.
     pub fn exit_names(&self) -> Vec<String> {
-        let shallow = self.stages.iter().filter(|stage| stage.exit.is_some()).count();
+        let shallow = self.exits().count() - 1;
         (0..shallow).map(exit_name).chain(["deepest".to_owned()]).collect()
+    }
+
+    /// The exits, shallow first, each with the index of its stage.
+    fn exits(&self) -> impl Iterator<Item = (usize, &Classifier)> {
+        let stages = self.stages.iter().enumerate();
+        stages.filter_map(|(index, stage)| Some((index, stage.exit.as_ref()?)))
     }
 
     /// Cost of each exit deployed alone: the stages up to it and its classifier. The last is the
@@ -209,7 +210,7 @@ impl MultiExit {
         Ok(self.cost_by_part()?.iter().map(total).sum())
     }
 
-    /// The stem, then each stage with its exit; the head counts as the last stage's exit.
+    /// The stem, then each stage with its exit and adapter.
     fn cost_by_part(&self) -> Result<Vec<PartCost>> {
         let stem = self.stem.cost(self.task.input).at("stem")?;
         let mut shape = self.stem.output_shape(self.task.input).at("stem")?;
@@ -218,9 +219,7 @@ impl MultiExit {
             let place = format!("stage {}", index + 1);
             let blocks = stage.blocks.cost(shape).at(&place)?;
             shape = stage.blocks.output_shape(shape).at(&place)?;
-            let last = index + 1 == self.stages.len();
-            let classifier = if last { Some(&self.head) } else { stage.exit.as_ref() };
-            let exit = classifier.map(|exit| exit.cost(shape)).transpose();
+            let exit = stage.exit.as_ref().map(|exit| exit.cost(shape)).transpose();
             let exit = exit.at(format!("exit on {place}"))?;
             let adapter = stage.adapter.as_ref().map_or(Cost::ZERO, Linear::cost);
             parts.push(PartCost { blocks, exit, adapter });

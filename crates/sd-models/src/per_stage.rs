@@ -6,14 +6,15 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Serialize, Serializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Error, Result};
+use crate::Error;
 
 /// A choice for the whole network, `conv = "dense"`, or a list with one per stage,
 /// `conv = ["dense", "dense", "depthwise_separable", "depthwise_separable"]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum PerStage<T> {
     /// The same in every stage.
     All(T),
@@ -36,7 +37,7 @@ impl<T: Clone> PerStage<T> {
     ///
     /// # Errors
     /// [`Error::Stages`] if a list has another length.
-    pub fn resolve(&self, key: &'static str, stages: usize) -> Result<Vec<T>> {
+    pub fn resolve(&self, key: &'static str, stages: usize) -> crate::Result<Vec<T>> {
         match self {
             Self::All(choice) => Ok(vec![choice.clone(); stages]),
             Self::Each(list) if list.len() == stages => Ok(list.clone()),
@@ -45,51 +46,33 @@ impl<T: Clone> PerStage<T> {
     }
 }
 
-impl<T: Serialize> Serialize for PerStage<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::All(choice) => choice.serialize(serializer),
-            Self::Each(list) => list.serialize(serializer),
-        }
+/// Decides by the type of the value, so that an error is the choice's own, with its position; an
+/// untagged enum would report only that nothing matched.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerStage<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ChoiceVisitor(PhantomData))
     }
 }
 
-/// Decides by the type of the value, so that an error is the choice's own; an untagged enum would
-/// report only that nothing matched.
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for PerStage<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct ChoiceVisitor<T>(PhantomData<T>);
+struct ChoiceVisitor<T>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ChoiceVisitor<T> {
-            type Value = PerStage<T>;
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ChoiceVisitor<T> {
+    type Value = PerStage<T>;
 
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a choice, or a list with one per stage")
-            }
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a choice, or a list with one per stage")
+    }
 
-            fn visit_str<E: serde::de::Error>(
-                self,
-                text: &str,
-            ) -> std::result::Result<Self::Value, E> {
-                T::deserialize(StrDeserializer::new(text)).map(PerStage::All)
-            }
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        T::deserialize(StrDeserializer::new(text)).map(PerStage::All)
+    }
 
-            fn visit_map<A: MapAccess<'de>>(
-                self,
-                map: A,
-            ) -> std::result::Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(PerStage::All)
-            }
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(PerStage::All)
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(
-                self,
-                list: A,
-            ) -> std::result::Result<Self::Value, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(PerStage::Each)
-            }
-        }
-
-        deserializer.deserialize_any(ChoiceVisitor(PhantomData))
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(PerStage::Each)
     }
 }
 
@@ -106,5 +89,37 @@ impl<T: JsonSchema> JsonSchema for PerStage<T> {
 
     fn inline_schema() -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sd_layers::ConvConfig;
+
+    fn parsed(value: &str) -> Result<PerStage<ConvConfig>, String> {
+        #[derive(Deserialize)]
+        struct Table {
+            conv: PerStage<ConvConfig>,
+        }
+        let table: Result<Table, _> = toml::from_str(&format!("conv = {value}"));
+        table.map(|table| table.conv).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_error_names_the_choices_value_and_where_it_stands() {
+        for (value, column, message) in [
+            ("'dens'", 8, "unknown variant `dens`, expected one of `dense`, `grouped`"),
+            ("3", 8, "invalid type: integer `3`, expected a choice, or a list with one per stage"),
+            ("{ grouped = { group = 8 } }", 22, "unknown field `group`, expected `groups`"),
+            ("{ grouped = { groups = 'a' } }", 31, "invalid type: string \"a\", expected i64"),
+            ("['dense', 'dens']", 18, "unknown variant `dens`"),
+        ] {
+            let error = parsed(value).unwrap_err();
+            assert!(error.contains(&format!("line 1, column {column}\n")), "{error}");
+            assert!(error.contains(message), "{error}");
+        }
+        assert_eq!(parsed("'dense'"), Ok(PerStage::All(ConvConfig::Dense)));
+        assert_eq!(parsed("['dense']"), Ok(PerStage::Each(vec![ConvConfig::Dense])));
     }
 }

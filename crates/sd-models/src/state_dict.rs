@@ -29,7 +29,7 @@ impl Library {
     /// # Errors
     /// [`Error::NoCounterpart`] names what it has instead.
     pub fn check(self, backbone: &BackboneConfig) -> Result<()> {
-        let (library, network) = (self.name(), backbone.describe());
+        let (library, network) = (self.into(), backbone.get().describe());
         match backbone.get().missing_from(self) {
             None => Ok(()),
             Some(expected) => Err(Error::NoCounterpart { library, network, expected }),

@@ -104,7 +104,7 @@ fn stages_of_residual_blocks_agree_with_pytorch() {
     for (name, config, number) in stages {
         let case = case("stages.safetensors", name);
         let vs = nn::VarStore::new(Device::Cpu);
-        let backbone = config.build(&vs.root(), 3).unwrap();
+        let backbone = config.get().build(&vs.root(), 3).unwrap();
         let prefix = format!("stage{number}.");
         let variables = || {
             let inside = |(name, value): (String, Tensor)| {

@@ -124,7 +124,7 @@ fn costs_of_exits_agree_with_pytorch() {
     ];
     assert_eq!(golden.len(), networks.len());
     for (name, backbone, after) in networks {
-        let kinds = ExitConfig::examples().into_iter().map(|kind| (kind.describe(), kind));
+        let kinds = ExitConfig::examples().into_iter().map(|kind| (kind.get().describe(), kind));
         let kinds: BTreeMap<String, ExitConfig> = kinds.collect();
         for (described, &expected) in &golden[name] {
             let kind = kinds[described].clone();
@@ -163,7 +163,7 @@ fn exits_work_on_any_stages() {
         for subset in 0..1 << last {
             let after: Vec<usize> =
                 (1..=*last).filter(|stage| subset >> (stage - 1) & 1 == 1).collect();
-            let name = format!("{} after {after:?}", kind.describe());
+            let name = format!("{} after {after:?}", kind.get().describe());
             let network = with_exits(&after);
             let costs = network.cost_of_exits().unwrap();
             let expected: Vec<Cost> = after.iter().map(|stage| alone[stage - 1]).collect();
@@ -195,7 +195,7 @@ fn a_side_beyond_the_map_widens_a_light_exit_on_the_whole_map() {
 fn stages_have_the_channels_and_strides_that_they_record() {
     let recorded = |config: BackboneConfig, side: i64| {
         let vs = nn::VarStore::new(Device::Cpu);
-        let backbone = config.build(&vs.root(), 3).unwrap();
+        let backbone = config.get().build(&vs.root(), 3).unwrap();
         let shapes = backbone.shapes(FeatureShape::new(3, side, side)).unwrap();
         let stage = |(stage, shape): (&sd_models::Stage, FeatureShape)| {
             assert_eq!((shape.channels, shape.height), (stage.channels, side / stage.stride));
@@ -218,7 +218,7 @@ fn every_exit_has_the_cost_and_gradients_of_its_variables() {
     let on_vgg = all.map(|kind| (vgg(11, 0.25, ConvConfig::DepthwiseSeparable), kind));
     let on_mobilenet = (mobilenet_v2(Stem::Small, 0.35), ExitConfig::Byot);
     for (backbone, kind) in on_vgg.chain([on_mobilenet]) {
-        let name = format!("{} on {}", kind.describe(), backbone.describe());
+        let name = format!("{} on {}", kind.get().describe(), backbone.get().describe());
         let exits = Some(ExitsConfig::new(vec![1, 3], kind));
         let (vs, network) = built(&ModelConfig { backbone, exits }, task);
         let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
@@ -243,7 +243,7 @@ fn every_exit_has_the_cost_and_gradients_of_its_variables() {
 fn every_backbone_has_the_cost_of_its_variables_and_an_original() {
     let _no_grad = tch::no_grad_guard();
     for backbone in BackboneConfig::examples() {
-        let name = backbone.describe();
+        let name = backbone.get().describe();
         let (vs, network) =
             built(&ModelConfig { backbone: backbone.clone(), exits: None }, CIFAR100);
         let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
@@ -252,8 +252,8 @@ fn every_backbone_has_the_cost_of_its_variables_and_an_original() {
         let images = Tensor::randn([2, 3, 32, 32], (Kind::Float, Device::Cpu));
         let outputs = network.forward_exits(&images, false);
         assert_eq!(outputs.deepest.logits.size(), [2, 100], "{name}");
-        let original = backbone.dense_original();
-        assert_eq!(original.dense_original(), original, "{name}");
+        let original = backbone.get().dense_original();
+        assert_eq!(original.get().dense_original(), original, "{name}");
     }
 }
 
@@ -368,11 +368,11 @@ fn an_unsupported_output_stride_is_refused() {
         for found in [0, -4, 3, beyond] {
             let vs = nn::VarStore::new(Device::Cpu);
             let backbone = of_output_stride(found, original.clone());
-            let error = backbone.build(&vs.root(), 3).unwrap_err().to_string();
+            let error = backbone.get().build(&vs.root(), 3).unwrap_err().to_string();
             let expected = format!("expected a power of two from 1 to {most}");
             assert_eq!(error, format!("{family}.output_stride is {found}, {expected}"));
         }
-        let dense = of_output_stride(4, original.clone()).dense_original();
+        let dense = of_output_stride(4, original.clone()).get().dense_original();
         assert_eq!(&dense, original, "the original halves its maps in every stage");
     };
     of("resnet", &resnet, 8, 16);
@@ -385,7 +385,7 @@ fn a_width_out_of_range_is_refused_by_every_family() {
         let (vgg, resnet) = (vgg(11, width, grouped8()), resnet(18, width, grouped8()));
         for backbone in [vgg, resnet, mobilenet_v2(Stem::Small, width)] {
             let vs = nn::VarStore::new(Device::Cpu);
-            let error = backbone.build(&vs.root(), 3).unwrap_err().to_string();
+            let error = backbone.get().build(&vs.root(), 3).unwrap_err().to_string();
             let expected = format!("width is {width}, expected a number above 0, at most 16");
             assert_eq!(error, expected, "{backbone:?}");
         }

@@ -181,7 +181,7 @@ fn export_and_import_restore_every_bit() {
         let path = Path::new("a.safetensors");
         let exported = library.export(&backbone, &ours).unwrap();
         let back = library.import(&backbone, exported, path).unwrap();
-        assert_eq!(back.tensors, ours, "{library:?} {}", backbone.describe());
+        assert_eq!(back.tensors, ours, "{library:?} {}", backbone.get().describe());
     }
 }
 

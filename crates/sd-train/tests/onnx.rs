@@ -198,7 +198,7 @@ fn networks() -> Vec<(String, ModelConfig, Task)> {
         let even = attention == AttentionConfig::Tpami;
         let input = if even { FeatureShape::new(3, 64, 96) } else { task.input };
         let task = Task { input, ..task };
-        let name = attention.name();
+        let name = attention.to_string();
         let backbone = vgg(ConvConfig::Dense, attention.clone(), VggHead::Linear);
         all.push((format!("vgg-{name}"), ModelConfig { backbone, exits: None }, task));
         let backbone = resnet(50, Stem::Small, attention);

@@ -11,7 +11,7 @@ use crate::error::{odd, positive};
 use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
 use crate::shape::Window;
-use crate::{Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
+use crate::{Block, ConvGeometry, Convolution, Cost, FeatureShape, Result, Sequential};
 
 /// CBAM: channels scaled, then positions. 2C²/r + 2k² parameters, without biases and, as in the
 /// paper's equation 3, without batch norm.
@@ -31,18 +31,14 @@ impl Default for CbamConfig {
 }
 
 impl Attention for CbamConfig {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let reduction = positive("cbam.reduction", self.reduction)?;
         let window = Window::same(odd("cbam.kernel", self.kernel)?, 1);
         let planes = ConvGeometry { inputs: 2, outputs: 1, window };
-        Ok(Box::new(Cbam {
+        Ok(Sequential::new().then(Cbam {
             channel: Excitation::new(&(vs / "channel"), channels, reduction),
-            spatial: Convolution::new(&(vs / "spatial"), planes, 1)?,
+            spatial: Convolution::dense(&(vs / "spatial"), planes),
         }))
-    }
-
-    fn name(&self) -> &'static str {
-        "cbam"
     }
 }
 
@@ -84,13 +80,11 @@ impl Block for Cbam {
         let channels = onnx::along(graph, "ReduceMean", &both, &[3]);
         let two = onnx::scalar(graph, "two", 2.0);
         let channels = graph.node("Mul", &[&channels, &two], vec![]);
-        let channels = graph.node("Sigmoid", &[&channels], vec![]);
-        let refined = graph.node("Mul", &[input, &channels], vec![]);
+        let refined = onnx::scaled_by_sigmoid(graph, input, &channels);
         let mean = onnx::along(graph, "ReduceMean", &refined, &[1]);
         let largest = onnx::along(graph, "ReduceMax", &refined, &[1]);
         let planes = graph.node("Concat", &[&mean, &largest], vec![int("axis", 1)]);
         let positions = self.spatial.onnx(graph, &planes, FeatureShape { channels: 2, ..shape })?;
-        let positions = graph.node("Sigmoid", &[&positions], vec![]);
-        Ok(graph.node("Mul", &[&refined, &positions], vec![]))
+        Ok(onnx::scaled_by_sigmoid(graph, &refined, &positions))
     }
 }

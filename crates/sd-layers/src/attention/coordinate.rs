@@ -9,8 +9,7 @@ use tch::{Tensor, nn};
 use super::Attention;
 use crate::error::positive;
 use crate::onnx;
-use crate::shape::Window;
-use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
+use crate::{BatchNorm, Block, Convolution, Cost, FeatureShape, Result, Sequential};
 
 /// Minimum channels of the bottleneck, as in the authors' code.
 const MIN_HIDDEN: i64 = 8;
@@ -31,23 +30,15 @@ impl Default for CoordinateConfig {
 }
 
 impl Attention for CoordinateConfig {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let reduction = positive("coordinate.reduction", self.reduction)?;
         let hidden = (channels / reduction).max(MIN_HIDDEN);
-        let pointwise = |name, inputs, outputs| {
-            let window = Window::same(1, 1);
-            Convolution::new(&(vs / name), ConvGeometry { inputs, outputs, window }, 1)
-        };
-        Ok(Box::new(Coordinate {
-            reduce: pointwise("reduce", channels, hidden)?,
+        Ok(Sequential::new().then(Coordinate {
+            reduce: Convolution::pointwise(&(vs / "reduce"), channels, hidden),
             norm: BatchNorm::new(&(vs / "norm"), hidden),
-            row: pointwise("row", hidden, channels)?,
-            column: pointwise("column", hidden, channels)?,
+            row: Convolution::pointwise(&(vs / "row"), hidden, channels),
+            column: Convolution::pointwise(&(vs / "column"), hidden, channels),
         }))
-    }
-
-    fn name(&self) -> &'static str {
-        "coordinate"
     }
 }
 

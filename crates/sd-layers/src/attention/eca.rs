@@ -11,7 +11,7 @@ use crate::init::uniform_fan_in;
 use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
 use crate::precision::like;
-use crate::{Block, Cost, FeatureShape, Result};
+use crate::{Block, Cost, FeatureShape, Result, Sequential};
 
 /// Efficient channel attention: each channel scaled by σ of a 1-D convolution over the channels'
 /// means. k parameters.
@@ -25,15 +25,11 @@ pub struct EcaConfig {
 }
 
 impl Attention for EcaConfig {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let kernel = self.kernel.unwrap_or_else(|| adaptive_kernel(channels));
         let kernel = odd("eca.kernel", kernel)?;
         let weight = vs.var("weight", &[1, 1, kernel], uniform_fan_in(kernel));
-        Ok(Box::new(Eca { weight, channels }))
-    }
-
-    fn name(&self) -> &'static str {
-        "eca"
+        Ok(Sequential::new().then(Eca { weight, channels }))
     }
 }
 
@@ -77,8 +73,7 @@ impl Block for Eca {
             vec![ints("kernel_shape", &[kernel, 1]), ints("pads", &[kernel / 2, 0, kernel / 2, 0])];
         let mixed = graph.node("Conv", &[&column, &weight], column_window);
         let channels = graph.node("Transpose", &[&mixed], turned());
-        let weights = graph.node("Sigmoid", &[&channels], vec![]);
-        Ok(graph.node("Mul", &[input, &weights], vec![]))
+        Ok(onnx::scaled_by_sigmoid(graph, input, &channels))
     }
 }
 

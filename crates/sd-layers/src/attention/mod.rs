@@ -17,7 +17,7 @@ use sd_variants::variants;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use crate::{Block, Result};
+use crate::{Result, Sequential};
 
 /// A kind of attention.
 pub trait Attention {
@@ -26,17 +26,15 @@ pub trait Attention {
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) for a value outside its range,
     /// [`Error::Groups`](crate::Error::Groups) for channels that do not divide by groups.
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>>;
-
-    /// The name, as in TOML.
-    fn name(&self) -> &'static str;
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential>;
 }
 
 variants! {
     /// An attention module. In TOML: `"none"`, `{ eca = {} }`,
-    /// `{ squeeze_excite = { reduction = 8 } }`, `"scan"`.
-    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+    /// `{ squeeze_excite = { reduction = 8 } }`, `"scan"`. Displayed by its name.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, strum::Display)]
     #[serde(rename_all = "snake_case")]
+    #[strum(serialize_all = "snake_case")]
     pub enum AttentionConfig: Attention {
         /// The feature map unchanged.
         None = none::NoAttention,
@@ -52,17 +50,5 @@ variants! {
         Scan = scan::Scan,
         /// The separable convolutions of SCAN's journal version: 2C² + 18C parameters.
         Tpami = tpami::Tpami,
-    }
-}
-
-impl AttentionConfig {
-    /// See [`Attention::build`].
-    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
-        self.get().build(vs, channels)
-    }
-
-    /// See [`Attention::name`].
-    pub fn name(&self) -> &'static str {
-        self.get().name()
     }
 }

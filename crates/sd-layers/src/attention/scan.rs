@@ -22,22 +22,18 @@ const SIDE: i64 = 4;
 pub struct Scan;
 
 impl Attention for Scan {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let halve =
             ConvGeometry { inputs: channels, outputs: channels, window: Window::same(3, 2) };
         let size = [channels, channels, SIDE, SIDE];
         let up = vs / "up";
-        Ok(Box::new(ScanAttention {
+        Ok(Sequential::new().then(ScanAttention {
             down: Sequential::new()
-                .then(Convolution::new(&(vs / "down" / "conv"), halve, 1)?)
+                .then(Convolution::dense(&(vs / "down" / "conv"), halve))
                 .then(BatchNorm::relu(&(vs / "down" / "norm"), channels)),
             up: up.var("weight", &size, uniform_fan_in(size[1..].iter().product())),
             norm: BatchNorm::new(&(vs / "norm"), channels),
         }))
-    }
-
-    fn name(&self) -> &'static str {
-        "scan"
     }
 }
 
@@ -74,11 +70,8 @@ impl Block for ScanAttention {
         // Padding is cut afterwards: rten 0.24 panics on a transposed convolution that has it.
         let window = Window { kernel: SIDE, stride: 2, padding: 0 };
         let map = graph.node("ConvTranspose", &[&half, &weight], onnx::sliding(window));
-        let places = [[1, 1], [1 + shape.height, 1 + shape.width], [2, 3]];
-        let [starts, ends, axes] = places.map(|values| graph.longs("cut", &values));
-        let map = graph.node("Slice", &[&map, &starts, &ends, &axes], vec![]);
+        let map = onnx::cropped(graph, &map, 1, shape);
         let normed = self.norm.onnx(graph, &map, shape)?;
-        let weights = graph.node("Sigmoid", &[&normed], vec![]);
-        Ok(graph.node("Mul", &[input, &weights], vec![]))
+        Ok(onnx::scaled_by_sigmoid(graph, input, &normed))
     }
 }

@@ -10,7 +10,7 @@ use crate::conv::{shuffle_channels, write_shuffle};
 use crate::error::positive;
 use crate::onnx;
 use crate::precision::like;
-use crate::{Block, Cost, Error, FeatureShape, Result};
+use crate::{Block, Cost, Error, FeatureShape, Result, Sequential};
 
 /// ε of PyTorch's group norm.
 const EPSILON: f64 = 1e-5;
@@ -27,7 +27,7 @@ pub struct ShuffleConfig {
 }
 
 impl Attention for ShuffleConfig {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let groups = self.groups.unwrap_or_else(|| (channels / 2).clamp(1, 64));
         let halves = 2 * positive("shuffle.groups", groups)?;
         if channels % halves != 0 {
@@ -35,11 +35,11 @@ impl Attention for ShuffleConfig {
             return Err(Error::Groups { what, channels, groups: halves });
         }
         let gate = |name| Gate::new(&(vs / name), channels / halves);
-        Ok(Box::new(Shuffle { channel: gate("channel"), spatial: gate("spatial"), groups }))
-    }
-
-    fn name(&self) -> &'static str {
-        "shuffle"
+        Ok(Sequential::new().then(Shuffle {
+            channel: gate("channel"),
+            spatial: gate("spatial"),
+            groups,
+        }))
     }
 }
 

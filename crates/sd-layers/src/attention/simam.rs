@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::Attention;
-use crate::onnx::scalar;
-use crate::{Block, Cost, FeatureShape, Result};
+use crate::onnx::{scalar, scaled_by_sigmoid};
+use crate::{Block, Cost, FeatureShape, Result, Sequential};
 
 /// Attention without parameters: each neuron scaled by σ of its inverse energy, a function of its
 /// distance from the channel's mean.
@@ -25,12 +25,8 @@ impl Default for SimAmConfig {
 }
 
 impl Attention for SimAmConfig {
-    fn build(&self, _: &nn::Path, _: i64) -> Result<Box<dyn Block>> {
-        Ok(Box::new(SimAm { lambda: self.lambda }))
-    }
-
-    fn name(&self) -> &'static str {
-        "simam"
+    fn build(&self, _: &nn::Path, _: i64) -> Result<Sequential> {
+        Ok(Sequential::new().then(SimAm { lambda: self.lambda }))
     }
 }
 
@@ -73,7 +69,6 @@ impl Block for SimAm {
         let inverse_energy = graph.node("Div", &[&distance, &scaled], vec![]);
         let half = scalar(graph, "simam_half", 0.5);
         let inverse_energy = graph.node("Add", &[&inverse_energy, &half], vec![]);
-        let weights = graph.node("Sigmoid", &[&inverse_energy], vec![]);
-        Ok(graph.node("Mul", &[input, &weights], vec![]))
+        Ok(scaled_by_sigmoid(graph, input, &inverse_energy))
     }
 }

@@ -9,7 +9,7 @@ use super::Attention;
 use crate::error::positive;
 use crate::onnx;
 use crate::precision::like;
-use crate::{Block, Cost, Error, FeatureShape, Result};
+use crate::{Block, Cost, Error, FeatureShape, Result, Sequential};
 
 /// The paper's ε.
 const EPSILON: f64 = 1e-5;
@@ -26,18 +26,14 @@ pub struct SpatialGroupConfig {
 }
 
 impl Attention for SpatialGroupConfig {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let groups = self.groups.unwrap_or_else(|| channels.min(64));
         let groups = positive("spatial_group.groups", groups)?;
         if channels % groups != 0 {
             return Err(Error::Groups { what: "spatial_group channels", channels, groups });
         }
         let (weight, bias) = (vs.zeros("weight", &[groups]), vs.ones("bias", &[groups]));
-        Ok(Box::new(SpatialGroup { weight, bias, channels }))
-    }
-
-    fn name(&self) -> &'static str {
-        "spatial_group"
+        Ok(Sequential::new().then(SpatialGroup { weight, bias, channels }))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::kernel::{global_average, scale_channels};
 use crate::onnx;
 use crate::precision::like;
 use crate::shape::Window;
-use crate::{Block, Cost, FeatureShape, Result};
+use crate::{Block, Cost, FeatureShape, Result, Sequential};
 
 /// Squeeze and excitation: each channel scaled by σ(W₂ relu(W₁ means)). 2C²/r parameters, without
 /// biases as in the paper's equation 3.
@@ -30,13 +30,9 @@ impl Default for SqueezeExciteConfig {
 }
 
 impl Attention for SqueezeExciteConfig {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let reduction = positive("squeeze_excite.reduction", self.reduction)?;
-        Ok(Box::new(SqueezeExcite(Excitation::new(vs, channels, reduction))))
-    }
-
-    fn name(&self) -> &'static str {
-        "squeeze_excite"
+        Ok(Sequential::new().then(SqueezeExcite(Excitation::new(vs, channels, reduction))))
     }
 }
 
@@ -60,8 +56,7 @@ impl Block for SqueezeExcite {
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
         let means = graph.node("GlobalAveragePool", &[input], vec![]);
         let weights = self.0.onnx(graph, &means);
-        let weights = graph.node("Sigmoid", &[&weights], vec![]);
-        Ok(graph.node("Mul", &[input, &weights], vec![]))
+        Ok(onnx::scaled_by_sigmoid(graph, input, &weights))
     }
 }
 

@@ -7,6 +7,7 @@ use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
 use super::Attention;
+use crate::onnx;
 use crate::shape::Window;
 use crate::{
     BatchNorm, Block, ConvGeometry, Cost, Error, FeatureShape, Result, Sequential, separable_pair,
@@ -17,17 +18,13 @@ use crate::{
 pub struct Tpami;
 
 impl Attention for Tpami {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let halve =
             ConvGeometry { inputs: channels, outputs: channels, window: Window::same(3, 2) };
-        Ok(Box::new(TpamiAttention(
-            separable_pair(&(vs / "separable"), halve)?
+        Ok(Sequential::new().then(TpamiAttention(
+            separable_pair(&(vs / "separable"), halve)
                 .then(BatchNorm::relu(&(vs / "norm"), channels)),
         )))
-    }
-
-    fn name(&self) -> &'static str {
-        "tpami"
     }
 }
 
@@ -61,10 +58,7 @@ impl Block for TpamiAttention {
         let linear =
             vec![string("mode", "linear"), string("coordinate_transformation_mode", "half_pixel")];
         let map = graph.node("Resize", &[&half, &Value::none(), &scales], linear);
-        let places = [[2, 2], [2 + shape.height, 2 + shape.width], [2, 3]];
-        let [starts, ends, axes] = places.map(|values| graph.longs("cut", &values));
-        let map = graph.node("Slice", &[&map, &starts, &ends, &axes], vec![]);
-        let weights = graph.node("Sigmoid", &[&map], vec![]);
-        Ok(graph.node("Mul", &[input, &weights], vec![]))
+        let map = onnx::cropped(graph, &map, 2, shape);
+        Ok(onnx::scaled_by_sigmoid(graph, input, &map))
     }
 }

@@ -10,7 +10,7 @@ use super::Attention;
 use crate::error::odd;
 use crate::onnx;
 use crate::shape::Window;
-use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result};
+use crate::{BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result, Sequential};
 
 /// Triplet attention: the mean of three weights, one for each pair of the axes C, H and W, from the
 /// maximum and mean along the third. 6k² parameters and three batch norms of one channel.
@@ -28,20 +28,14 @@ impl Default for TripletConfig {
 }
 
 impl Attention for TripletConfig {
-    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Box<dyn Block>> {
+    fn build(&self, vs: &nn::Path, channels: i64) -> Result<Sequential> {
         let window = Window::same(odd("triplet.kernel", self.kernel)?, 1);
-        let branch = |name| {
-            let vs = vs / name;
-            let planes = ConvGeometry { inputs: 2, outputs: 1, window };
-            let conv = Convolution::new(&(&vs / "conv"), planes, 1)?;
-            Ok(Branch { conv, norm: BatchNorm::new(&(&vs / "norm"), 1) })
-        };
-        let branches = [branch("along_channels")?, branch("along_height")?, branch("along_width")?];
-        Ok(Box::new(Triplet { branches, channels }))
-    }
-
-    fn name(&self) -> &'static str {
-        "triplet"
+        let planes = ConvGeometry { inputs: 2, outputs: 1, window };
+        let branches = ["along_channels", "along_height", "along_width"].map(|name| Branch {
+            conv: Convolution::dense(&(vs / name / "conv"), planes),
+            norm: BatchNorm::new(&(vs / name / "norm"), 1),
+        });
+        Ok(Sequential::new().then(Triplet { branches, channels }))
     }
 }
 

@@ -32,22 +32,42 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// A convolution in `groups` groups; 1 is dense.
+    /// A dense convolution.
+    pub fn dense(vs: &nn::Path, geometry: ConvGeometry) -> Self {
+        Self::in_groups(vs, geometry, 1)
+    }
+
+    /// A convolution of each channel with its own window.
+    pub fn depthwise(vs: &nn::Path, channels: i64, window: Window) -> Self {
+        Self::in_groups(vs, ConvGeometry { inputs: channels, outputs: channels, window }, channels)
+    }
+
+    /// A dense 1×1 convolution.
+    pub fn pointwise(vs: &nn::Path, inputs: i64, outputs: i64) -> Self {
+        Self::dense(vs, ConvGeometry { inputs, outputs, window: Window::same(1, 1) })
+    }
+
+    /// A convolution in `groups` groups.
     ///
     /// # Errors
     /// [`Error::Groups`] if the channels do not divide by `groups`, [`Error::Value`] if `groups` is
     /// not positive.
     pub fn new(vs: &nn::Path, geometry: ConvGeometry, groups: i64) -> Result<Self> {
-        let ConvGeometry { inputs, outputs, window } = geometry;
         let groups = positive("groups", groups)?;
+        let (inputs, outputs) = (geometry.inputs, geometry.outputs);
         for (what, channels) in [("input channels", inputs), ("output channels", outputs)] {
             if channels % groups != 0 {
                 return Err(Error::Groups { what, channels, groups });
             }
         }
+        Ok(Self::in_groups(vs, geometry, groups))
+    }
+
+    fn in_groups(vs: &nn::Path, geometry: ConvGeometry, groups: i64) -> Self {
+        let ConvGeometry { inputs, outputs, window } = geometry;
         let size = [outputs, inputs / groups, window.kernel, window.kernel];
         let weight = vs.var("weight", &size, uniform_fan_in(size[1..].iter().product()));
-        Ok(Self { weight, geometry, groups })
+        Self { weight, geometry, groups }
     }
 }
 

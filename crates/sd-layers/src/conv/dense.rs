@@ -3,14 +3,14 @@
 use tch::nn;
 
 use super::{ConvGeometry, ConvKind, Convolution};
-use crate::{Block, Result};
+use crate::{Result, Sequential};
 
 /// One window over all channels.
 pub struct Dense;
 
 impl ConvKind for Dense {
-    fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Box<dyn Block>> {
-        Ok(Box::new(Convolution::new(vs, geometry, 1)?))
+    fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Sequential> {
+        Ok(Sequential::new().then(Convolution::dense(vs, geometry)))
     }
 
     fn name(&self) -> String {

@@ -24,12 +24,9 @@ pub struct GroupedConfig {
 }
 
 impl ConvKind for GroupedConfig {
-    fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Box<dyn Block>> {
-        let convolution = Convolution::new(vs, geometry, self.groups)?;
-        Ok(match self.shuffle {
-            true => Box::new(Sequential::new().then(convolution).then(ChannelShuffle(self.groups))),
-            false => Box::new(convolution),
-        })
+    fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Sequential> {
+        let grouped = Sequential::new().then(Convolution::new(vs, geometry, self.groups)?);
+        Ok(if self.shuffle { grouped.then(ChannelShuffle(self.groups)) } else { grouped })
     }
 
     fn name(&self) -> String {

@@ -15,7 +15,7 @@ use sd_variants::variants;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use crate::{Block, Result};
+use crate::{Result, Sequential};
 
 /// A kind of convolution.
 pub trait ConvKind {
@@ -24,7 +24,7 @@ pub trait ConvKind {
     ///
     /// # Errors
     /// [`Error::Groups`](crate::Error::Groups) if channels do not divide by the groups.
-    fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Box<dyn Block>>;
+    fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Sequential>;
 
     /// A short name: `dense`, `grouped8`, `depthwise_separable`.
     fn name(&self) -> String;
@@ -41,17 +41,5 @@ variants! {
         Grouped(grouped::GroupedConfig),
         /// A depthwise convolution, then a pointwise one.
         DepthwiseSeparable = depthwise_separable::DepthwiseSeparable,
-    }
-}
-
-impl ConvConfig {
-    /// See [`ConvKind::build`].
-    pub fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Box<dyn Block>> {
-        self.get().build(vs, geometry)
-    }
-
-    /// See [`ConvKind::name`].
-    pub fn name(&self) -> String {
-        self.get().name()
     }
 }

@@ -89,6 +89,26 @@ impl Affine {
         let shift = (0..mean.len()).map(|c| bias[c] - mean[c] * scale[c]).collect();
         Self { mean: mean.to_vec(), inverse_deviation, scale, shift }
     }
+
+    /// ∂x, ∂γ and ∂β from Σ g and Σ g (x − μ) over the positions of `map`.
+    pub fn gradients(
+        &self,
+        [sum, distance]: [Vec<f64>; 2],
+        map: &Tensor,
+    ) -> (InputGradient, Tensor, Tensor) {
+        let channels = 0..self.scale.len();
+        let positions = (map.numel() / channels.len()) as f64;
+        let inverse = |c: usize| f64::from(self.inverse_deviation[c]);
+        let share = |c: usize| -f64::from(self.scale[c]) / positions;
+        let linear = |c| (share(c) * distance[c] * inverse(c) * inverse(c)) as f32;
+        let input = InputGradient {
+            constant: channels.clone().map(|c| (share(c) * sum[c]) as f32).collect(),
+            linear: channels.clone().map(linear).collect(),
+        };
+        let weight: Vec<f32> = channels.map(|c| (distance[c] * inverse(c)) as f32).collect();
+        let bias: Vec<f32> = sum.iter().map(|&sum| sum as f32).collect();
+        (input, Tensor::from_slice(&weight), Tensor::from_slice(&bias))
+    }
 }
 
 /// Mean and biased variance of each channel. The sums are of x − k, with k the map's first row, so
@@ -126,42 +146,10 @@ fn moments<T: Element>(map: &Tensor, channels: usize) -> (Vec<f32>, Vec<f32>) {
     (mean.collect(), variance.collect())
 }
 
-/// Coefficients of ∂x, and the gradients of γ and β.
-pub struct Slope {
-    weight_gradient: Vec<f32>,
-    bias_gradient: Vec<f32>,
-    /// ∂x at g = 0 and x = μ.
-    pub at_mean: Vec<f32>,
-    /// Slope of ∂x in x − μ.
-    pub by_distance: Vec<f32>,
-}
-
-impl Slope {
-    /// The coefficients for Σ g and Σ g (x − μ).
-    pub fn of(affine: &Affine, [sum, distance]: [Vec<f64>; 2], map: &Tensor) -> Self {
-        let channels = affine.scale.len();
-        let positions = (map.numel() / channels) as f64;
-        let inverse = |c: usize| f64::from(affine.inverse_deviation[c]);
-        let share = |c: usize| -f64::from(affine.scale[c]) / positions;
-        Self {
-            weight_gradient: (0..channels).map(|c| (distance[c] * inverse(c)) as f32).collect(),
-            bias_gradient: sum.iter().map(|&sum| sum as f32).collect(),
-            at_mean: (0..channels).map(|c| (share(c) * sum[c]) as f32).collect(),
-            by_distance: (0..channels)
-                .map(|c| (share(c) * distance[c] * inverse(c) * inverse(c)) as f32)
-                .collect(),
-        }
-    }
-
-    /// ∂γ.
-    pub fn weight(&self) -> Tensor {
-        Tensor::from_slice(&self.weight_gradient)
-    }
-
-    /// ∂β.
-    pub fn bias(&self) -> Tensor {
-        Tensor::from_slice(&self.bias_gradient)
-    }
+/// The coefficients of ∂x = scale · g + constant + linear · (x − μ) by channel.
+pub struct InputGradient {
+    pub constant: Vec<f32>,
+    pub linear: Vec<f32>,
 }
 
 /// max(value, 0); NaN stays NaN.

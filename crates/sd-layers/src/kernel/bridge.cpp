@@ -103,25 +103,42 @@ extern "C" void sd_for_each(int64_t count, void* state, void (*work)(void* state
 
 extern "C" void sd_zero_grad(at::Tensor* variable) { variable->mutable_grad().reset(); }
 
+struct SgdUpdate {
+  double weight_decay;
+  double momentum;
+  double rate;
+  bool nesterov;
+};
+
 extern "C" void sd_fused_sgd(at::Tensor** values, at::Tensor** gradients, at::Tensor** momenta,
-                             size_t count, double weight_decay, double momentum, double rate,
-                             bool nesterov) {
+                             size_t count, SgdUpdate update) {
+  if (count == 0) return;
   // Without momentum, libtorch requires an empty list.
-  const auto state = momentum == 0 ? std::vector<at::Tensor>() : list_of(momenta, count);
+  const auto state = list_of(momenta, update.momentum == 0 ? 0 : count);
   at::NoGradGuard guard;
-  at::_fused_sgd_(list_of(values, count), list_of(gradients, count), state, weight_decay, momentum,
-                  rate, /*dampening=*/0, nesterov, /*maximize=*/false, /*is_first_step=*/false);
+  at::_fused_sgd_(list_of(values, count), list_of(gradients, count), state, update.weight_decay,
+                  update.momentum, update.rate, /*dampening=*/0, update.nesterov,
+                  /*maximize=*/false, /*is_first_step=*/false);
 }
 
+struct AdamWUpdate {
+  double weight_decay;
+  double betas[2];
+  double eps;
+  double rate;
+};
+
 extern "C" void sd_fused_adamw(at::Tensor** values, at::Tensor** gradients, at::Tensor** means,
-                               at::Tensor** squares, at::Tensor** steps, size_t count, double rate,
-                               double beta1, double beta2, double weight_decay, double eps) {
+                               at::Tensor** squares, at::Tensor** steps, size_t count,
+                               AdamWUpdate update) {
+  if (count == 0) return;
   const auto counted = list_of(steps, count);
   at::NoGradGuard guard;
   at::_foreach_add_(counted, 1);
   at::_fused_adamw_(list_of(values, count), list_of(gradients, count), list_of(means, count),
-                    list_of(squares, count), /*max_exp_avg_sqs=*/{}, counted, rate, beta1, beta2,
-                    weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false);
+                    list_of(squares, count), /*max_exp_avg_sqs=*/{}, counted, update.rate,
+                    update.betas[0], update.betas[1], update.weight_decay, update.eps,
+                    /*amsgrad=*/false, /*maximize=*/false);
 }
 
 extern "C" const char* sd_libtorch_version() { return TORCH_VERSION; }

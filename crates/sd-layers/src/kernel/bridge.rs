@@ -8,9 +8,10 @@ use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 
+use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 
-use super::element::{Stored, vectorised};
+use super::element::vectorised;
 
 /// Maps the gradient of an output to the gradients of the inputs, in their order.
 type Backward = Box<dyn Fn(&Tensor) -> Vec<Tensor> + Send>;
@@ -174,20 +175,20 @@ pub fn gradient_as(kind: Kind, gradient: &Tensor) -> Tensor {
 }
 
 /// The values of a dense tensor in CPU memory.
-pub fn values<T: Stored>(tensor: &Tensor) -> &[T] {
+pub fn values<T: Element>(tensor: &Tensor) -> &[T] {
     assert_dense::<T>(tensor);
     // SAFETY: the tensor has this type and holds this many values contiguously.
     unsafe { std::slice::from_raw_parts(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
 /// The values of a new tensor without other references.
-pub fn values_mut<T: Stored>(tensor: &mut Tensor) -> &mut [T] {
+pub fn values_mut<T: Element>(tensor: &mut Tensor) -> &mut [T] {
     assert_dense::<T>(tensor);
     // SAFETY: as in `values`; the tensor is the only one on its storage.
     unsafe { std::slice::from_raw_parts_mut(tensor.data_ptr().cast(), tensor.numel()) }
 }
 
-fn assert_dense<T: Stored>(tensor: &Tensor) {
+fn assert_dense<T: Element>(tensor: &Tensor) {
     let channels_last = || tensor.dim() == 4 && tensor.permute([0, 2, 3, 1]).is_contiguous();
     assert_eq!((tensor.kind(), tensor.device()), (T::KIND, Device::Cpu));
     assert!(tensor.is_contiguous() || channels_last(), "strides {:?}", tensor.stride());

@@ -4,7 +4,7 @@ use tch::{Kind, Tensor};
 
 use super::bridge::{grad_enabled, is_channels_last};
 use super::depthwise::depthwise;
-use super::product::product;
+use super::im2col::im2col_convolution;
 use crate::precision::like;
 use crate::shape::Window;
 
@@ -22,7 +22,7 @@ pub fn convolution(map: &Tensor, weight: &Tensor, window: Window, groups: i64) -
         if groups == 1
             && (bf16 && is_small(map) || is_single_small(map) && is_prepared(weight, map))
         {
-            return product(map, weight, window);
+            return im2col_convolution(map, weight, window);
         }
     }
     let Window { stride, padding, .. } = window;

@@ -1,34 +1,16 @@
 //! Number formats of the kernels' inputs and outputs; the kernels compute in `f32`.
 
-#![allow(unsafe_code, reason = "calls code for a detected processor feature")]
+#![allow(unsafe_code, reason = "defines an element type, and calls code for a detected processor")]
 
-use tch::Kind;
-
-/// An element type of tensors.
-pub trait Stored: Copy + Send + Sync + 'static {
-    /// The tensor type.
-    const KIND: Kind;
-}
+use tch::{Kind, kind};
 
 /// An element type of feature maps.
-pub trait Element: Stored {
+pub trait Element: kind::Element + Copy + Send + Sync + 'static {
     /// The value.
     fn get(self) -> f32;
 
     /// The nearest number to `value`, ties to even.
     fn of(value: f32) -> Self;
-}
-
-impl Stored for u8 {
-    const KIND: Kind = Kind::Uint8;
-}
-
-impl Stored for f32 {
-    const KIND: Kind = Kind::Float;
-}
-
-impl Stored for Bf16 {
-    const KIND: Kind = Kind::BFloat16;
 }
 
 impl Element for f32 {
@@ -47,6 +29,12 @@ impl Element for f32 {
 #[derive(Debug, Clone, Copy)]
 #[repr(transparent)]
 pub struct Bf16(u16);
+
+// SAFETY: 16 bits, in libtorch's format.
+unsafe impl kind::Element for Bf16 {
+    const KIND: Kind = Kind::BFloat16;
+    const ZERO: Self = Self(0);
+}
 
 impl Element for Bf16 {
     #[inline(always)]

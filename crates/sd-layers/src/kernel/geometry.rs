@@ -22,9 +22,7 @@ pub struct Geometry {
 impl Geometry {
     /// The geometry of `window` on this map `[N, C, H, W]`.
     pub fn of(map: &Tensor, window: Window) -> Self {
-        let [images, channels, height, width] = map.size()[..] else {
-            unreachable!("a feature map has four axes")
-        };
+        let (images, channels, height, width) = map.size4().expect("a feature map has four axes");
         let slid = |side: i64| (side + 2 * window.padding - window.kernel) / window.stride + 1;
         Self {
             images: images as usize,

@@ -7,23 +7,23 @@
 
 mod affine;
 mod bridge;
-mod by_image;
+mod channel_attention;
 mod channel_sums;
 mod convolution;
 mod depthwise;
 mod element;
 mod geometry;
+mod im2col;
 mod norm_relu;
 mod norm_relu_pool;
-mod product;
 #[cfg(test)]
 mod tests;
 mod update;
 
 pub use affine::Norm;
 pub use bridge::{allow_tf32, flush_denormals, libtorch_version, tensor_over};
-pub use by_image::{global_average, scale_channels};
+pub use channel_attention::{global_average, scale_channels};
 pub use convolution::convolution;
 pub use norm_relu::norm_relu;
 pub use norm_relu_pool::norm_relu_max_pool;
-pub use update::{AdamWParameter, AdamWUpdate, Parameter, SgdUpdate, zero_grad};
+pub use update::{AdamWUpdate, SgdUpdate, zero_grad};

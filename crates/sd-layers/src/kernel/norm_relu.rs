@@ -1,10 +1,10 @@
 //! Batch norm, the sum with a residual if there is one, and ReLU: y = relu(norm(x) + r), in one kernel
 //! forward and one backward. With g the gradient where y is positive and 0 elsewhere, ∂r = g and
-//! [`Slope`](super::affine::Slope) gives the rest.
+//! [`Affine::gradients`] the rest.
 
 use tch::{Kind, Tensor};
 
-use super::affine::{Affine, Norm, Slope, relu};
+use super::affine::{Affine, InputGradient, Norm, relu};
 use super::bridge::{
     for_each, grad_enabled, gradient_as, is_channels_last, part_of, record, values, values_mut,
 };
@@ -68,43 +68,33 @@ impl Affine {
         let part = part_of(map, channels);
         let inputs = values::<T>(map).chunks(part);
         let outputs = values_mut::<T>(&mut output).chunks_mut(part);
-        match residual.map(values::<T>) {
-            None => for_each(
-                inputs.zip(outputs),
+        let parts = inputs.zip(values::<T>(residual.unwrap_or(map)).chunks(part)).zip(outputs);
+        if residual.is_some() {
+            for_each(
+                parts,
                 #[inline(always)]
-                |(x, y)| self.relu_part(x, y),
-            ),
-            Some(residual) => {
-                let inputs = inputs.zip(residual.chunks(part));
-                for_each(
-                    inputs.zip(outputs),
-                    #[inline(always)]
-                    |((x, r), y)| self.relu_of_sum_part(x, r, y),
-                );
-            }
+                |((x, r), y)| self.relu_part::<T, true>(x, r, y),
+            );
+        } else {
+            for_each(
+                parts,
+                #[inline(always)]
+                |((x, _), y)| self.relu_part::<T, false>(x, x, y),
+            );
         }
         output
     }
 
+    /// y = relu(x · scale + shift), of the sum with r if SUM.
     #[inline(always)]
-    fn relu_part<T: Element>(&self, x: &[T], y: &mut [T]) {
-        let channels = self.scale.len();
-        let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
-        for (x, y) in x.chunks_exact(channels).zip(y.chunks_exact_mut(channels)) {
-            for c in 0..channels {
-                y[c] = T::of(relu(x[c].get() * scale[c] + shift[c]));
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn relu_of_sum_part<T: Element>(&self, x: &[T], r: &[T], y: &mut [T]) {
+    fn relu_part<T: Element, const SUM: bool>(&self, x: &[T], r: &[T], y: &mut [T]) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
         let rows = x.chunks_exact(channels).zip(r.chunks_exact(channels));
         for ((x, r), y) in rows.zip(y.chunks_exact_mut(channels)) {
             for c in 0..channels {
-                y[c] = T::of(relu(x[c].get() * scale[c] + shift[c] + r[c].get()));
+                let normed = x[c].get() * scale[c] + shift[c];
+                y[c] = T::of(relu(if SUM { normed + r[c].get() } else { normed }));
             }
         }
     }
@@ -127,7 +117,7 @@ impl Affine {
                 #[inline(always)]
                 |(x, g), sums| self.add(x, g, sums),
             );
-            return self.gradients::<T, true>(map, gradient, sums).into();
+            return self.map_gradients::<T, true>(map, gradient, sums).into();
         };
         let mut passed = map.detach().empty_like();
         let outputs = values::<T>(sum).chunks(part);
@@ -138,27 +128,27 @@ impl Affine {
             #[inline(always)]
             |(((x, y), g), passed), sums| self.add_through_sum(x, y, g, passed, sums),
         );
-        let [input, weight, bias] = self.gradients::<T, false>(map, &passed, sums);
+        let [input, weight, bias] = self.map_gradients::<T, false>(map, &passed, sums);
         vec![input, weight, bias, passed]
     }
 
     /// Gradients of x, γ and β, from the gradient of y and its sums; RELU if it has not passed ReLU yet.
-    fn gradients<T: Element, const RELU: bool>(
+    fn map_gradients<T: Element, const RELU: bool>(
         &self,
         map: &Tensor,
         gradient: &Tensor,
         sums: [Vec<f64>; 2],
     ) -> [Tensor; 3] {
-        let slope = Slope::of(self, sums, map);
+        let (coefficients, weight, bias) = self.gradients(sums, map);
         let part = part_of(map, self.scale.len());
         let mut result = map.detach().empty_like();
         let parts = values::<T>(map).chunks(part).zip(values::<T>(gradient).chunks(part));
         for_each(
             parts.zip(values_mut::<T>(&mut result).chunks_mut(part)),
             #[inline(always)]
-            |((x, g), dx)| self.input_gradient::<T, RELU>(&slope, x, g, dx),
+            |((x, g), dx)| self.input_gradient::<T, RELU>(&coefficients, x, g, dx),
         );
-        [result, slope.weight(), slope.bias()]
+        [result, weight, bias]
     }
 
     /// Adds Σ g and Σ g (x − μ), with g = 0 where ReLU is 0; as in libtorch, NaN passes.
@@ -217,26 +207,25 @@ impl Affine {
         );
     }
 
-    /// ∂x = scale · g + at_mean + by_distance · (x − μ).
     #[inline(always)]
     fn input_gradient<T: Element, const RELU: bool>(
         &self,
-        slope: &Slope,
+        InputGradient { constant, linear }: &InputGradient,
         x: &[T],
         gradient: &[T],
         result: &mut [T],
     ) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
-        let (mean, at_mean) = (&self.mean[..channels], &slope.at_mean[..channels]);
-        let by_distance = &slope.by_distance[..channels];
+        let (mean, constant) = (&self.mean[..channels], &constant[..channels]);
+        let linear = &linear[..channels];
         let rows = x.chunks_exact(channels).zip(gradient.chunks_exact(channels));
         for ((x, g), dx) in rows.zip(result.chunks_exact_mut(channels)) {
             for c in 0..channels {
                 let x = x[c].get();
                 let g = g[c].get();
                 let g = if RELU && x * scale[c] + shift[c] <= 0.0 { 0.0 } else { g };
-                dx[c] = T::of(scale[c] * g + at_mean[c] + by_distance[c] * (x - mean[c]));
+                dx[c] = T::of(scale[c] * g + constant[c] + linear[c] * (x - mean[c]));
             }
         }
     }

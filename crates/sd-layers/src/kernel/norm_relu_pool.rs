@@ -3,7 +3,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::affine::{Affine, Norm, Slope, relu};
+use super::affine::{Affine, InputGradient, Norm, relu};
 use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
@@ -44,28 +44,21 @@ struct Argmax {
     /// x there, `[N, C, H/2, W/2]`.
     value: Tensor,
     /// 0 to 3, row by row; the first of equals.
-    place: Tensor,
+    index: Tensor,
 }
 
-/// Two rows of an image, as 2×2 windows.
-struct Windows<'a, T> {
-    rows: [&'a [T]; 2],
-    channels: usize,
-}
-
-impl<'a, T> Windows<'a, T> {
-    fn of(pair: &'a [T], channels: usize) -> Self {
-        let (above, below) = pair.split_at(pair.len() / 2);
-        Self { rows: [above, below], channels }
-    }
-
-    /// The channels at each position of a window, row by row.
-    #[inline(always)]
-    fn window(&self, window: usize) -> [&'a [T]; 4] {
-        let c = self.channels;
-        let at = |row: usize, column: usize| &self.rows[row][(2 * window + column) * c..][..c];
-        [at(0, 0), at(0, 1), at(1, 0), at(1, 1)]
-    }
+/// The 2×2 windows of two rows of an image, each as the channels at its four positions, row by row.
+#[inline(always)]
+fn windows<T>(pair: &[T], channels: usize) -> impl Iterator<Item = [&[T]; 4]> {
+    let (above, below) = pair.split_at(pair.len() / 2);
+    let columns = above.chunks_exact(2 * channels).zip(below.chunks_exact(2 * channels));
+    columns.map(
+        #[inline(always)]
+        move |(above, below)| {
+            let (above, below) = (above.split_at(channels), below.split_at(channels));
+            [above.0, above.1, below.0, below.1]
+        },
+    )
 }
 
 /// Length of each thread's part of a map of pairs of image rows of length `pair`.
@@ -75,25 +68,23 @@ fn pairs_of(map: &Tensor, pair: usize) -> usize {
 
 impl Affine {
     fn relu_pool<T: Element>(&self, map: &Tensor) -> (Tensor, Argmax) {
-        let [n, c, h, w] = map.size()[..] else { unreachable!("a map has four axes") };
+        let (n, c, h, w) = map.size4().expect("a feature map has four axes");
         let empty =
             |kind| Tensor::empty([n, h / 2, w / 2, c], (kind, Device::Cpu)).permute([0, 3, 1, 2]);
-        let (mut output, mut value, mut place) =
+        let (mut output, mut value, mut index) =
             (empty(map.kind()), empty(map.kind()), empty(Kind::Uint8));
         let pair = (2 * w * c) as usize;
         let part = pairs_of(map, pair);
         let results = values_mut::<T>(&mut output)
             .chunks_mut(part / 4)
             .zip(values_mut::<T>(&mut value).chunks_mut(part / 4))
-            .zip(values_mut::<u8>(&mut place).chunks_mut(part / 4));
+            .zip(values_mut::<u8>(&mut index).chunks_mut(part / 4));
         for_each(
             values::<T>(map).chunks(part).zip(results),
             #[inline(always)]
-            |(x, ((y, value), place))| {
-                self.relu_pool_part(pair, x, y, value, place);
-            },
+            |(x, ((y, value), index))| self.relu_pool_part(pair, x, y, value, index),
         );
-        (output, Argmax { value, place })
+        (output, Argmax { value, index })
     }
 
     #[inline(always)]
@@ -103,18 +94,16 @@ impl Affine {
         x: &[T],
         y: &mut [T],
         value: &mut [T],
-        place: &mut [u8],
+        index: &mut [u8],
     ) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
         let mut outputs = y
             .chunks_exact_mut(channels)
-            .zip(value.chunks_exact_mut(channels).zip(place.chunks_exact_mut(channels)));
+            .zip(value.chunks_exact_mut(channels))
+            .zip(index.chunks_exact_mut(channels));
         for pair in x.chunks_exact(pair) {
-            let windows = Windows::of(pair, channels);
-            for window in 0..pair.len() / (4 * channels) {
-                let Some((y, (value, place))) = outputs.next() else { return };
-                let x = windows.window(window);
+            for (x, ((y, value), index)) in windows(pair, channels).zip(&mut outputs) {
                 for c in 0..channels {
                     let mut chosen = x[0][c].get();
                     let mut largest = chosen * scale[c] + shift[c];
@@ -129,7 +118,7 @@ impl Affine {
                     }
                     y[c] = T::of(relu(largest));
                     value[c] = T::of(chosen);
-                    place[c] = which;
+                    index[c] = which;
                 }
             }
         }
@@ -154,34 +143,33 @@ impl Affine {
             #[inline(always)]
             |(x, g), sums| self.add(x, g, sums),
         );
-        let slope = Slope::of(self, sums, map);
+        let (coefficients, weight, bias) = self.gradients(sums, map);
         let mut result = map.detach().empty_like();
         let results = values_mut::<T>(&mut result).chunks_mut(part);
-        let pooled = pooled().zip(values::<u8>(&chosen.place).chunks(part / 4));
+        let pooled = pooled().zip(values::<u8>(&chosen.index).chunks(part / 4));
         for_each(
             values::<T>(map).chunks(part).zip(pooled).zip(results),
             #[inline(always)]
-            |((x, pooled), dx)| {
-                let ((value, g), place) = pooled;
-                self.pool_input_gradient(&slope, pair, x, (value, g, place), dx);
+            |((x, ((value, g), index)), dx)| {
+                self.pool_input_gradient(&coefficients, pair, x, (value, g, index), dx);
             },
         );
-        vec![result, slope.weight(), slope.bias()]
+        vec![result, weight, bias]
     }
 
     #[inline(always)]
     fn pool_input_gradient<T: Element>(
         &self,
-        slope: &Slope,
+        InputGradient { constant, linear }: &InputGradient,
         pair: usize,
         x: &[T],
-        (value, gradient, place): (&[T], &[T], &[u8]),
+        (value, gradient, index): (&[T], &[T], &[u8]),
         result: &mut [T],
     ) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
-        let (mean, at_mean) = (&self.mean[..channels], &slope.at_mean[..channels]);
-        let by_distance = &slope.by_distance[..channels];
+        let (mean, constant) = (&self.mean[..channels], &constant[..channels]);
+        let linear = &linear[..channels];
         let row = pair / 2;
         let rows = x.chunks_exact(row).zip(result.chunks_exact_mut(row)).enumerate();
         for (number, (x, dx)) in rows {
@@ -192,13 +180,12 @@ impl Affine {
                 let here = (number % 2 * 2 + column % 2) as u8;
                 let value = &value[output..][..channels];
                 let gradient = &gradient[output..][..channels];
-                let place = &place[output..][..channels];
+                let index = &index[output..][..channels];
                 for c in 0..channels {
-                    let blocked = place[c] != here || value[c].get() * scale[c] + shift[c] <= 0.0;
+                    let blocked = index[c] != here || value[c].get() * scale[c] + shift[c] <= 0.0;
                     let g = gradient[c].get();
                     let g = if blocked { 0.0 } else { g };
-                    dx[c] =
-                        T::of(scale[c] * g + at_mean[c] + by_distance[c] * (x[c].get() - mean[c]));
+                    dx[c] = T::of(scale[c] * g + constant[c] + linear[c] * (x[c].get() - mean[c]));
                 }
             }
         }

@@ -2,34 +2,31 @@
 
 #![allow(unsafe_code, reason = "calls libtorch")]
 
+use std::array::from_fn;
 use std::ffi::c_void;
 
 use tch::{Kind, Tensor};
 
+/// Tensors in the order of the parameters.
+type Pointers = *const *mut c_void;
+
 unsafe extern "C" {
     fn sd_zero_grad(variable: *mut c_void);
     fn sd_fused_sgd(
-        values: *const *mut c_void,
-        gradients: *const *mut c_void,
-        momenta: *const *mut c_void,
+        values: Pointers,
+        gradients: Pointers,
+        momenta: Pointers,
         count: usize,
-        weight_decay: f64,
-        momentum: f64,
-        rate: f64,
-        nesterov: bool,
+        update: SgdUpdate,
     );
     fn sd_fused_adamw(
-        values: *const *mut c_void,
-        gradients: *const *mut c_void,
-        means: *const *mut c_void,
-        squares: *const *mut c_void,
-        steps: *const *mut c_void,
+        values: Pointers,
+        gradients: Pointers,
+        means: Pointers,
+        squares: Pointers,
+        steps: Pointers,
         count: usize,
-        rate: f64,
-        beta1: f64,
-        beta2: f64,
-        weight_decay: f64,
-        eps: f64,
+        update: AdamWUpdate,
     );
 }
 
@@ -37,13 +34,14 @@ unsafe extern "C" {
 /// pass stores its own instead of adding it to zeros.
 pub fn zero_grad(variable: &Tensor) {
     // SAFETY: the pointer is a live tensor's.
-    unsafe { sd_zero_grad(pointer(variable)) }
+    unsafe { sd_zero_grad(variable.as_ptr().cast_mut().cast()) }
 }
 
 /// One update of SGD as `torch.optim.SGD` defines it:
 /// g ← g + `weight_decay` · w; b ← `momentum` · b + g; w ← w − `rate` · (g + `momentum` · b with
 /// Nesterov, b without).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C)]
 pub struct SgdUpdate {
     /// Weight decay, added to the gradient.
     pub weight_decay: f64,
@@ -55,37 +53,19 @@ pub struct SgdUpdate {
     pub nesterov: bool,
 }
 
-/// A parameter, its gradient and its momentum: `f32`, of one shape and memory layout.
-pub type Parameter<'a> = (&'a Tensor, &'a Tensor, &'a Tensor);
-
 impl SgdUpdate {
-    /// Updates the parameters and their momenta in place.
+    /// Updates parameters and their momenta in place. A row is a parameter, its gradient and its
+    /// momentum: `f32`, of one shape and memory layout.
     ///
     /// # Panics
-    /// If a parameter's three tensors differ in memory layout.
-    pub fn apply(&self, parameters: &[Parameter<'_>]) {
-        if parameters.is_empty() {
-            return;
-        }
-        for &(value, gradient, momentum) in parameters {
-            assert_same_layout(value, &[gradient, momentum]);
-        }
-        let values = pointers(parameters, |(value, ..)| value);
-        let gradients = pointers(parameters, |(_, gradient, _)| gradient);
-        let momenta = pointers(parameters, |(.., momentum)| momentum);
-        // SAFETY: the pointers are `count` live tensors each, and a parameter's three tensors have the
-        // same layout, which libtorch's kernel relies on.
+    /// If the tensors of a row differ in memory layout.
+    pub fn apply(self, rows: &[[&Tensor; 3]]) {
+        rows.iter().for_each(|tensors| assert_same_layout(tensors));
+        let [values, gradients, momenta] = &columns(rows);
+        // SAFETY: each column has `rows.len()` live tensors, and those of a row have the same layout,
+        // which libtorch's kernel relies on.
         unsafe {
-            sd_fused_sgd(
-                values.as_ptr(),
-                gradients.as_ptr(),
-                momenta.as_ptr(),
-                parameters.len(),
-                self.weight_decay,
-                self.momentum,
-                self.rate,
-                self.nesterov,
-            );
+            sd_fused_sgd(values.as_ptr(), gradients.as_ptr(), momenta.as_ptr(), rows.len(), self);
         }
     }
 }
@@ -95,6 +75,7 @@ impl SgdUpdate {
 /// w ← w − `rate` · `weight_decay` · w; m ← β₁ m + (1 − β₁) g; v ← β₂ v + (1 − β₂) g²;
 /// w ← w − `rate` · m / (1 − β₁ᵗ) / (√(v / (1 − β₂ᵗ)) + `eps`).
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C)]
 pub struct AdamWUpdate {
     /// Decoupled weight decay.
     pub weight_decay: f64,
@@ -106,39 +87,18 @@ pub struct AdamWUpdate {
     pub rate: f64,
 }
 
-/// A parameter and its AdamW state.
-#[derive(Debug, Clone, Copy)]
-pub struct AdamWParameter<'a> {
-    /// The parameter. It, its gradient, `mean` and `square` are `f32` of one shape and memory layout.
-    pub value: &'a Tensor,
-    /// Its gradient.
-    pub gradient: &'a Tensor,
-    /// m, the moving average of the gradient.
-    pub mean: &'a Tensor,
-    /// v, the moving average of its square.
-    pub square: &'a Tensor,
-    /// t: `[]`, `f32`.
-    pub steps: &'a Tensor,
-}
-
 impl AdamWUpdate {
-    /// Updates the parameters and their state in place.
+    /// Updates parameters and their state in place. A row is a parameter, its gradient g, m, v (`f32`,
+    /// of one shape and memory layout), and t (`[]`, `f32`).
     ///
     /// # Panics
-    /// If a parameter's tensors differ in memory layout.
-    pub fn apply(&self, parameters: &[AdamWParameter<'_>]) {
-        if parameters.is_empty() {
-            return;
-        }
-        for &AdamWParameter { value, gradient, mean, square, steps } in parameters {
-            assert_same_layout(value, &[gradient, mean, square]);
+    /// If the tensors of a row differ in memory layout.
+    pub fn apply(self, rows: &[[&Tensor; 5]]) {
+        for [tensors @ .., steps] in rows {
+            assert_same_layout(tensors);
             assert_eq!((steps.kind(), steps.numel()), (Kind::Float, 1));
         }
-        let values = pointers(parameters, |parameter| parameter.value);
-        let gradients = pointers(parameters, |parameter| parameter.gradient);
-        let means = pointers(parameters, |parameter| parameter.mean);
-        let squares = pointers(parameters, |parameter| parameter.square);
-        let steps = pointers(parameters, |parameter| parameter.steps);
+        let [values, gradients, means, squares, steps] = &columns(rows);
         // SAFETY: as in `SgdUpdate::apply`.
         unsafe {
             sd_fused_adamw(
@@ -147,21 +107,17 @@ impl AdamWUpdate {
                 means.as_ptr(),
                 squares.as_ptr(),
                 steps.as_ptr(),
-                parameters.len(),
-                self.rate,
-                self.betas[0],
-                self.betas[1],
-                self.weight_decay,
-                self.eps,
+                rows.len(),
+                self,
             );
         }
     }
 }
 
-fn assert_same_layout(value: &Tensor, others: &[&Tensor]) {
-    for other in others {
-        assert_eq!((other.kind(), other.device()), (Kind::Float, value.device()));
-        assert_eq!(layout(other), layout(value));
+fn assert_same_layout(tensors: &[&Tensor]) {
+    for other in tensors {
+        assert_eq!((other.kind(), other.device()), (Kind::Float, tensors[0].device()));
+        assert_eq!(layout(other), layout(tensors[0]));
     }
 }
 
@@ -171,10 +127,6 @@ fn layout(tensor: &Tensor) -> Vec<(i64, i64)> {
     dimensions.filter(|(size, _)| *size > 1).collect()
 }
 
-fn pointers<P>(parameters: &[P], of: impl Fn(&P) -> &Tensor) -> Vec<*mut c_void> {
-    parameters.iter().map(|parameter| pointer(of(parameter))).collect()
-}
-
-fn pointer(tensor: &Tensor) -> *mut c_void {
-    tensor.as_ptr().cast_mut().cast()
+fn columns<const N: usize>(rows: &[[&Tensor; N]]) -> [Vec<*mut c_void>; N] {
+    from_fn(|column| rows.iter().map(|row| row[column].as_ptr().cast_mut().cast()).collect())
 }

@@ -1,9 +1,7 @@
 //! The inverted residual block (Sandler et al. 2018, <https://arxiv.org/abs/1801.04381>,
 //! figure 3b and table 1).
 
-use sd_layers::{
-    BatchNorm, Block, ConvGeometry, Convolution, Cost, FeatureShape, Result, Sequential, Window,
-};
+use sd_layers::{BatchNorm, Block, Convolution, Cost, FeatureShape, Result, Sequential, Window};
 use sd_onnx::{Graph, Value};
 use tch::{Tensor, nn};
 
@@ -18,39 +16,23 @@ pub struct InvertedResidual {
 impl InvertedResidual {
     /// `inputs` to `outputs` channels through `expansion` · `inputs`; an expansion of 1 omits the first
     /// convolution.
-    pub fn new(
-        vs: &nn::Path,
-        inputs: i64,
-        outputs: i64,
-        expansion: i64,
-        stride: i64,
-    ) -> Result<Self> {
+    pub fn new(vs: &nn::Path, inputs: i64, outputs: i64, expansion: i64, stride: i64) -> Self {
         let middle = inputs * expansion;
-        let (pointwise, window) = (Window::same(1, 1), Window::same(3, stride));
         let mut branch = Sequential::new();
         if expansion != 1 {
-            let expand = ConvGeometry { inputs, outputs: middle, window: pointwise };
-            branch = with_relu6(branch, &(vs / "expand"), expand, 1)?;
+            let vs = vs / "expand";
+            branch = branch
+                .then(Convolution::pointwise(&(&vs / "conv"), inputs, middle))
+                .then(BatchNorm::relu6(&(&vs / "norm"), middle));
         }
-        let depthwise = ConvGeometry { inputs: middle, outputs: middle, window };
-        let project = ConvGeometry { inputs: middle, outputs, window: pointwise };
-        let branch = with_relu6(branch, &(vs / "depthwise"), depthwise, middle)?
-            .then(Convolution::new(&(vs / "project" / "conv"), project, 1)?)
-            .then(BatchNorm::new(&(vs / "project" / "norm"), outputs));
-        Ok(Self { branch, adds_input: stride == 1 && inputs == outputs })
+        let (depthwise, project) = (vs / "depthwise", vs / "project");
+        let branch = branch
+            .then(Convolution::depthwise(&(&depthwise / "conv"), middle, Window::same(3, stride)))
+            .then(BatchNorm::relu6(&(&depthwise / "norm"), middle))
+            .then(Convolution::pointwise(&(&project / "conv"), middle, outputs))
+            .then(BatchNorm::new(&(&project / "norm"), outputs));
+        Self { branch, adds_input: stride == 1 && inputs == outputs }
     }
-}
-
-/// Appends a convolution with batch norm and ReLU6 to `blocks`.
-pub fn with_relu6(
-    blocks: Sequential,
-    vs: &nn::Path,
-    geometry: ConvGeometry,
-    groups: i64,
-) -> Result<Sequential> {
-    Ok(blocks
-        .then(Convolution::new(&(vs / "conv"), geometry, groups)?)
-        .then(BatchNorm::relu6(&(vs / "norm"), geometry.outputs)))
 }
 
 impl nn::ModuleT for InvertedResidual {

@@ -3,15 +3,14 @@
 mod state_dict;
 
 use schemars::JsonSchema;
-use sd_layers::{ConvGeometry, Sequential, Window};
+use sd_layers::{BatchNorm, ConvGeometry, Convolution, Sequential, Window};
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
 
-use super::inverted_residual::{InvertedResidual, with_relu6};
+use super::inverted_residual::InvertedResidual;
 use super::{Backbone, BackboneConfig, BackboneFamily, Stage, Stem, checked};
 use crate::Result;
-use crate::error::At;
 use crate::exit::Head;
 use crate::library::{Layer, Library};
 
@@ -60,27 +59,30 @@ impl BackboneFamily for MobilenetV2Config {
         let mut inputs = self.channels(32)?;
         let window = Window::same(3, stride);
         let first = ConvGeometry { inputs: channels, outputs: inputs, window };
-        let stem = with_relu6(Sequential::new(), &(vs / "stem"), first, 1).at("stem")?;
+        let stem = Sequential::new()
+            .then(Convolution::dense(&(vs / "stem" / "conv"), first))
+            .then(BatchNorm::relu6(&(vs / "stem" / "norm"), inputs));
 
         let mut stages = Vec::new();
         for (index, rows) in STAGES.iter().enumerate() {
-            let place = format!("stage{}", index + 1);
-            let vs = vs / &place;
+            let vs = vs / format!("stage{}", index + 1);
             let mut blocks = Sequential::new();
             let layers = rows.iter().flat_map(|row| std::iter::repeat_n(row, row.blocks));
             for (block, row) in layers.enumerate() {
                 let step = if block == 0 && halves[index] { 2 } else { 1 };
                 let outputs = self.channels(row.channels)?;
                 let vs = &vs / block;
-                let residual = InvertedResidual::new(&vs, inputs, outputs, row.expansion, step);
-                blocks = blocks.then(residual.at(&place)?);
+                blocks =
+                    blocks.then(InvertedResidual::new(&vs, inputs, outputs, row.expansion, step));
                 inputs = outputs;
                 stride *= step;
             }
             if index + 1 == STAGES.len() {
                 let outputs = multiple_of_8(1280.0 * self.width.max(1.0));
-                let last = ConvGeometry { inputs, outputs, window: Window::same(1, 1) };
-                blocks = with_relu6(blocks, &(&vs / "last"), last, 1).at(&place)?;
+                let last = &vs / "last";
+                blocks = blocks
+                    .then(Convolution::pointwise(&(&last / "conv"), inputs, outputs))
+                    .then(BatchNorm::relu6(&(&last / "norm"), outputs));
                 inputs = outputs;
             }
             stages.push(Stage { channels: inputs, stride, blocks });

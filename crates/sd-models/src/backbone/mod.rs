@@ -46,7 +46,7 @@ pub trait BackboneFamily {
     fn layer_names(&self, library: Library) -> Result<Vec<Layer>> {
         let expected = self.missing_from(library).unwrap_or_default();
         let network = self.describe();
-        Err(Error::NoCounterpart { library: library.name(), network, expected })
+        Err(Error::NoCounterpart { library: library.into(), network, expected })
     }
 }
 
@@ -83,24 +83,6 @@ pub struct Stage {
     pub blocks: Sequential,
 }
 
-impl BackboneConfig {
-    /// See [`BackboneFamily::build`].
-    pub fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
-        self.get().build(vs, channels)
-    }
-
-    /// See [`BackboneFamily::describe`].
-    pub fn describe(&self) -> String {
-        self.get().describe()
-    }
-
-    /// See [`BackboneFamily::dense_original`].
-    #[must_use]
-    pub fn dense_original(&self) -> Self {
-        self.get().dense_original()
-    }
-}
-
 impl Backbone {
     /// Returns the shape of the map after each stage.
     ///
@@ -118,7 +100,7 @@ impl Backbone {
 
 /// Family, depth and the convolutions of the stages.
 fn description(family: &str, depth: u32, conv: &PerStage<ConvConfig>) -> String {
-    let mut names: Vec<String> = conv.choices().iter().map(ConvConfig::name).collect();
+    let mut names: Vec<String> = conv.choices().iter().map(|conv| conv.get().name()).collect();
     names.dedup();
     format!("{family}{depth} {}", names.join("/"))
 }

@@ -4,7 +4,7 @@ mod state_dict;
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential, Window,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, Pool, Sequential, Window,
 };
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ impl BackboneFamily for ResnetConfig {
         let attentions = self.attention.resolve("resnet.attention", blocks.len())?;
 
         let mut inputs = scaled(64, self.width)?;
-        let (stem, mut stride) = self.stem(&(vs / "stem"), channels, inputs).at("stem")?;
+        let (stem, mut stride) = self.stem(&(vs / "stem"), channels, inputs);
         let most = stride << (blocks.len() - 1);
         let output_stride = checked_output_stride("resnet", self.output_stride, stride, most)?;
         let mut stages = Vec::new();
@@ -138,23 +138,19 @@ impl ResnetConfig {
         self.depth >= 50
     }
 
-    fn stem(
-        &self,
-        vs: &nn::Path,
-        inputs: i64,
-        outputs: i64,
-    ) -> sd_layers::Result<(Sequential, i64)> {
+    /// The stem, and its stride.
+    fn stem(&self, vs: &nn::Path, inputs: i64, outputs: i64) -> (Sequential, i64) {
         let window = match self.stem {
             Stem::Small => Window::same(3, 1),
             Stem::Large => Window::same(7, 2),
         };
         let geometry = ConvGeometry { inputs, outputs, window };
         let stem = Sequential::new()
-            .then(Convolution::new(&(vs / "conv"), geometry, 1)?)
+            .then(Convolution::dense(&(vs / "conv"), geometry))
             .then(BatchNorm::relu(&(vs / "norm"), outputs));
-        Ok(match self.stem {
+        match self.stem {
             Stem::Small => (stem, 1),
-            Stem::Large => (stem.then(MaxPool(Window::same(3, 2))), 4),
-        })
+            Stem::Large => (stem.then(Pool::Max(Window::same(3, 2))), 4),
+        }
     }
 }

@@ -4,7 +4,7 @@ mod state_dict;
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, MaxPool, Sequential, Window,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, Pool, Sequential, Window,
 };
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
@@ -68,8 +68,7 @@ impl BackboneFamily for VggConfig {
         let window = Window::same(3, 1);
         let first = ConvGeometry { inputs: channels, outputs: inputs, window };
         let stem_path = vs / "stem";
-        let stem =
-            Sequential::new().then(Convolution::new(&(&stem_path / "conv"), first, 1).at("stem")?);
+        let stem = Sequential::new().then(Convolution::dense(&(&stem_path / "conv"), first));
 
         let mut stride = 1;
         let mut stages = Vec::new();
@@ -86,7 +85,8 @@ impl BackboneFamily for VggConfig {
                     vs = stem_path.clone();
                 } else {
                     let geometry = ConvGeometry { inputs, outputs, window };
-                    blocks = blocks.then(convs[index].build(&(&vs / "conv"), geometry).at(&place)?);
+                    blocks = blocks
+                        .then(convs[index].get().build(&(&vs / "conv"), geometry).at(&place)?);
                     inputs = outputs;
                 }
                 blocks = if layer + 1 == count && fused {
@@ -96,10 +96,11 @@ impl BackboneFamily for VggConfig {
                 };
             }
             if !fused {
-                let attention = attentions[index].build(&(vs / &place / "attention"), outputs);
+                let attention =
+                    attentions[index].get().build(&(vs / &place / "attention"), outputs);
                 blocks = blocks.then(attention.at(&place)?);
                 if pools {
-                    blocks = blocks.then(MaxPool(Window::tiles(2)));
+                    blocks = blocks.then(Pool::Max(Window::tiles(2)));
                 }
             }
             if pools {

@@ -1,16 +1,13 @@
 //! The body of the shallow classifiers of Be Your Own Teacher and SCAN.
 
-use sd_layers::{BatchNorm, ConvGeometry, Convolution, Result, Sequential, Window};
+use sd_layers::{BatchNorm, ConvGeometry, Convolution, Sequential, Window};
 use tch::nn;
 
 use super::ExitGeometry;
 
 /// 1×1 C to `middle`, k×k with stride k, 1×1 `middle` to D, each with batch norm and ReLU; k reduces
 /// the map to the last stage's size.
-///
-/// # Errors
-/// Names the layer that does not fit.
-pub fn bottleneck(vs: &nn::Path, geometry: ExitGeometry, middle: i64) -> Result<Sequential> {
+pub fn bottleneck(vs: &nn::Path, geometry: ExitGeometry, middle: i64) -> Sequential {
     let ExitGeometry { map, last, .. } = geometry;
     let ratio = (map.height / last.height).max(1);
     let layers = [
@@ -23,8 +20,8 @@ pub fn bottleneck(vs: &nn::Path, geometry: ExitGeometry, middle: i64) -> Result<
         let vs = vs / name;
         let geometry = ConvGeometry { inputs, outputs, window };
         body = body
-            .then(Convolution::new(&(&vs / "conv"), geometry, 1)?)
+            .then(Convolution::dense(&(&vs / "conv"), geometry))
             .then(BatchNorm::relu(&(&vs / "norm"), outputs));
     }
-    Ok(body)
+    body
 }

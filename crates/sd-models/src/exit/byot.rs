@@ -12,7 +12,7 @@ pub struct Byot;
 
 impl ExitKind for Byot {
     fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> Result<Sequential> {
-        bottleneck(vs, geometry, (geometry.last.channels / 4).max(1))
+        Ok(bottleneck(vs, geometry, (geometry.last.channels / 4).max(1)))
     }
 
     fn attention(&self) -> AttentionConfig {

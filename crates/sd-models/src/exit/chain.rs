@@ -28,8 +28,7 @@ pub struct ChainConfig {
 impl ExitKind for ChainConfig {
     fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> Result<Sequential> {
         let ExitGeometry { mut map, last, .. } = geometry;
-        let mut body =
-            Sequential::new().then(self.attention.build(&(vs / "attention"), map.channels)?);
+        let mut body = self.attention.get().build(&(vs / "attention"), map.channels)?;
         let window = Window::same(3, 2);
         let mut wider = map.channels;
         for number in 1.. {
@@ -39,7 +38,7 @@ impl ExitKind for ChainConfig {
             let vs = vs / format!("separable{number}");
             let geometry = ConvGeometry { inputs: map.channels, outputs, window };
             body = body
-                .then(ConvConfig::DepthwiseSeparable.build(&(&vs / "conv"), geometry)?)
+                .then(ConvConfig::DepthwiseSeparable.get().build(&(&vs / "conv"), geometry)?)
                 .then(BatchNorm::relu(&(&vs / "norm"), outputs));
             if ends {
                 break;
@@ -55,7 +54,7 @@ impl ExitKind for ChainConfig {
     }
 
     fn describe(&self) -> String {
-        format!("chain ({})", self.attention.name())
+        format!("chain ({})", self.attention)
     }
 }
 

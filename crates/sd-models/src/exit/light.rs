@@ -1,10 +1,7 @@
 //! The light shallow classifier: an attention with few parameters instead of a heavy body.
 
 use schemars::JsonSchema;
-use sd_layers::{
-    AttentionConfig, AveragePool, BatchNorm, ConvGeometry, Convolution, Error, Result, Sequential,
-    Window,
-};
+use sd_layers::{AttentionConfig, BatchNorm, Convolution, Error, Pool, Result, Sequential, Window};
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -43,20 +40,19 @@ impl ExitKind for LightConfig {
             return Err(Error::Value { key, found, expected });
         }
         let (inputs, outputs) = (map.channels, last.channels);
-        let halve = ConvGeometry { inputs, outputs: inputs, window: Window::same(3, 2) };
-        let widen = ConvGeometry { inputs, outputs, window: Window::same(1, 1) };
-        let mut body = Sequential::new()
-            .then(self.attention.build(&(vs / "attention"), inputs)?)
-            .then(Convolution::new(&(vs / "reduce" / "depthwise"), halve, inputs)?)
-            .then(BatchNorm::relu(&(vs / "reduce" / "norm"), inputs));
-        let halved = map.slide(halve.window, inputs)?;
+        let (window, reduce) = (Window::same(3, 2), vs / "reduce");
+        let attention = self.attention.get().build(&(vs / "attention"), inputs)?;
+        let mut body = attention
+            .then(Convolution::depthwise(&(&reduce / "depthwise"), inputs, window))
+            .then(BatchNorm::relu(&(&reduce / "norm"), inputs));
+        let halved = map.slide(window, inputs)?;
         let (longer, shorter) = (halved.height.max(halved.width), halved.height.min(halved.width));
         let tile = ((longer - 1) / self.side + 1).min(shorter);
         if tile > 1 {
-            body = body.then(AveragePool(Window::tiles(tile)));
+            body = body.then(Pool::Average(Window::tiles(tile)));
         }
         Ok(body
-            .then(Convolution::new(&(vs / "reduce" / "pointwise"), widen, 1)?)
+            .then(Convolution::pointwise(&(&reduce / "pointwise"), inputs, outputs))
             .then(BatchNorm::relu(&(vs / "norm"), outputs)))
     }
 
@@ -65,7 +61,7 @@ impl ExitKind for LightConfig {
     }
 
     fn describe(&self) -> String {
-        format!("light ({})", self.attention.name())
+        format!("light ({})", self.attention)
     }
 }
 

@@ -3,52 +3,22 @@
 mod bottleneck;
 mod byot;
 mod chain;
+mod classifier;
 mod head;
 mod light;
-mod pooled;
 mod scan;
 mod tpami;
 
+pub use classifier::{Classifier, ExitOutput};
 pub use head::Head;
 
 use schemars::JsonSchema;
-use sd_layers::{AttentionConfig, Cost, FeatureShape, Linear, Sequential};
-use sd_onnx::{Graph, Value};
+use sd_layers::{AttentionConfig, FeatureShape, Linear, Sequential};
 use sd_variants::variants;
 use serde::{Deserialize, Serialize};
-use tch::{Tensor, nn};
+use tch::nn;
 
 use crate::Result;
-use pooled::Pooled;
-
-/// The output of a classifier for a batch.
-#[derive(Debug)]
-pub struct ExitOutput {
-    /// The input of the last layer, `[N, D]`; the same D at every exit.
-    pub feature: Tensor,
-    /// `[N, K]`, not normalised.
-    pub logits: Tensor,
-}
-
-/// A classifier on a feature map `[N, C, H, W]`.
-pub trait Exit: std::fmt::Debug + Send {
-    /// Returns feature and logits.
-    fn forward(&self, map: &Tensor, train: bool) -> ExitOutput;
-
-    /// Returns the cost on a map of this shape.
-    ///
-    /// # Errors
-    /// Names the layer that does not fit.
-    fn cost(&self, map: FeatureShape) -> sd_layers::Result<Cost>;
-
-    /// Writes the computation in evaluation, on `map` of this shape, into an ONNX graph, and returns
-    /// the logits `[N, K]`.
-    ///
-    /// # Errors
-    /// Names a layer that cannot be written.
-    fn onnx(&self, graph: &mut Graph, map: &Value, shape: FeatureShape)
-    -> sd_layers::Result<Value>;
-}
 
 /// A kind of shallow classifier: a body before global average pool and a linear layer.
 pub trait ExitKind {
@@ -98,20 +68,10 @@ impl ExitConfig {
     ///
     /// # Errors
     /// Names the layer that does not fit.
-    pub fn build(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Box<dyn Exit>> {
+    pub fn build(&self, vs: &nn::Path, geometry: ExitGeometry) -> sd_layers::Result<Classifier> {
         let body = self.get().body(vs, geometry)?;
         let linear = Linear::new(&(vs / "linear"), geometry.last.channels, geometry.classes);
-        Ok(Box::new(Pooled { body, linear }))
-    }
-
-    /// See [`ExitKind::attention`].
-    pub fn attention(&self) -> AttentionConfig {
-        self.get().attention()
-    }
-
-    /// See [`ExitKind::describe`].
-    pub fn describe(&self) -> String {
-        self.get().describe()
+        Ok(Classifier { body, side: 1, hidden: vec![], linear })
     }
 }
 

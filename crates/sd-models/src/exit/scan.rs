@@ -15,8 +15,8 @@ pub struct Scan;
 
 impl ExitKind for Scan {
     fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> Result<Sequential> {
-        let attention = self.attention().build(&(vs / "attention"), geometry.map.channels)?;
-        Ok(Sequential::new().then(attention).then(bottleneck(vs, geometry, MIDDLE)?))
+        let attention = self.attention().get().build(&(vs / "attention"), geometry.map.channels)?;
+        Ok(attention.then(bottleneck(vs, geometry, MIDDLE)))
     }
 
     fn attention(&self) -> AttentionConfig {

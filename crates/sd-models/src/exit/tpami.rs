@@ -16,8 +16,7 @@ pub struct Tpami;
 impl ExitKind for Tpami {
     fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> Result<Sequential> {
         let ExitGeometry { mut map, last, .. } = geometry;
-        let attention = self.attention().build(&(vs / "attention"), map.channels)?;
-        let mut body = Sequential::new().then(attention);
+        let mut body = self.attention().get().build(&(vs / "attention"), map.channels)?;
         let mut number = 1;
         while map.height > last.height || map.channels != last.channels {
             let stride = if map.height > last.height { 2 } else { 1 };
@@ -25,7 +24,7 @@ impl ExitKind for Tpami {
             let next = map.slide(window, (2 * map.channels).min(last.channels))?;
             let outputs = if next.height > last.height { next.channels } else { last.channels };
             let geometry = ConvGeometry { inputs: map.channels, outputs, window };
-            body = body.then(separable_pair(&(vs / format!("separable{number}")), geometry)?);
+            body = body.then(separable_pair(&(vs / format!("separable{number}")), geometry));
             map = FeatureShape { channels: outputs, ..next };
             number += 1;
         }

@@ -8,7 +8,7 @@ use sd_onnx::{Graph, Value};
 
 use super::MultiExit;
 use crate::error::At;
-use crate::exit::Exit;
+use crate::exit::Classifier;
 use crate::{Error, Result};
 
 /// The input of a whole network, `[N, C, H, W]`.
@@ -20,7 +20,7 @@ const ENSEMBLE: &str = "ensemble";
 struct Segment<'a> {
     name: String,
     stages: RangeInclusive<usize>,
-    classifier: &'a dyn Exit,
+    classifier: &'a Classifier,
 }
 
 /// A feature map and its shape.
@@ -95,17 +95,13 @@ impl MultiExit {
     }
 
     fn segments(&self) -> Vec<Segment<'_>> {
-        let last = self.stages.len() - 1;
-        let shallow = self.stages.iter().enumerate();
-        let shallow = shallow.filter_map(|(index, stage)| Some((index, &**stage.exit.as_ref()?)));
         let mut first = 0;
         let segment = |(name, (stage, classifier)): (String, (usize, _))| {
             let stages = first..=stage;
             first = stage + 1;
             Segment { name, stages, classifier }
         };
-        let exits = shallow.chain([(last, &*self.head)]);
-        self.exit_names().into_iter().zip(exits).map(segment).collect()
+        self.exit_names().into_iter().zip(self.exits()).map(segment).collect()
     }
 
     fn write_stem(&self, graph: &mut Graph) -> Result<Map> {

@@ -51,8 +51,9 @@ pub struct ExitKind {
 pub fn variants(model: &ModelConfig) -> Result<Vec<(String, ModelConfig)>> {
     let after = &model.exits.as_ref().context("expected model.exits, found none")?.after;
     let with = |exits| ModelConfig { exits, ..model.clone() };
-    let of_kind =
-        |kind: ExitConfig| (kind.describe(), with(Some(ExitsConfig::new(after.clone(), kind))));
+    let of_kind = |kind: ExitConfig| {
+        (kind.get().describe(), with(Some(ExitsConfig::new(after.clone(), kind))))
+    };
     let plain = (PLAIN.to_owned(), with(None));
     Ok([plain].into_iter().chain(ExitConfig::examples().into_iter().map(of_kind)).collect())
 }
@@ -68,7 +69,7 @@ pub fn count(config: String, experiment: &Experiment) -> Result<ExitKindCosts> {
 
     let task = experiment.task();
     let vs = nn::VarStore::new(Device::Cpu);
-    let shapes = model.backbone.build(&vs.root(), task.input.channels)?.shapes(task.input)?;
+    let shapes = model.backbone.get().build(&vs.root(), task.input.channels)?.shapes(task.input)?;
     let framework = |model: &ModelConfig| {
         let vs = nn::VarStore::new(Device::Cpu);
         MultiExit::build(&vs.root(), model, task, Precision::F32)?.framework_cost()
@@ -77,7 +78,7 @@ pub fn count(config: String, experiment: &Experiment) -> Result<ExitKindCosts> {
         let of_exit = |&stage: &usize| {
             let vs = nn::VarStore::new(Device::Cpu);
             let map = shapes[stage - 1];
-            exits.kind.attention().build(&vs.root(), map.channels)?.cost(map)
+            exits.kind.get().attention().get().build(&vs.root(), map.channels)?.cost(map)
         };
         exits.after.iter().map(of_exit).sum::<sd_layers::Result<Cost>>()
     };
@@ -93,7 +94,7 @@ pub fn count(config: String, experiment: &Experiment) -> Result<ExitKindCosts> {
     Ok(ExitKindCosts {
         config,
         model: name.clone(),
-        backbone: model.backbone.describe(),
+        backbone: model.backbone.get().describe(),
         after,
         kinds: variants.into_iter().map(kind).collect::<Result<_>>()?,
     })

@@ -27,7 +27,8 @@ impl NetworkCosts {
     /// # Errors
     /// If the dense original does not build.
     pub fn of(network: &MultiExit, config: &ModelConfig, task: Task) -> Result<Self> {
-        let original = ModelConfig { backbone: config.backbone.dense_original(), exits: None };
+        let original =
+            ModelConfig { backbone: config.backbone.get().dense_original(), exits: None };
         Ok(Self {
             exits: network.cost_of_exits()?,
             framework: network.framework_cost()?,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use schemars::JsonSchema;
-use sd_layers::{AdamWParameter, AdamWUpdate};
+use sd_layers::AdamWUpdate;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -77,17 +77,13 @@ impl UpdateRule for AdamW {
     fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64) {
         let AdamWConfig { weight_decay, betas, eps } = self.config;
         let weight_decay = if decays { weight_decay } else { 0.0 };
-        let parameters: Vec<_> = parameters
+        let rows: Vec<_> = parameters
             .iter()
-            .map(|(name, value, gradient)| AdamWParameter {
-                value,
-                gradient,
-                mean: &self.mean[*name],
-                square: &self.square[*name],
-                steps: &self.steps[*name],
+            .map(|(name, value, gradient)| {
+                [*value, gradient, &self.mean[*name], &self.square[*name], &self.steps[*name]]
             })
             .collect();
-        AdamWUpdate { weight_decay, betas, eps, rate }.apply(&parameters);
+        AdamWUpdate { weight_decay, betas, eps, rate }.apply(&rows);
     }
 
     fn state(&self) -> Vec<(&'static str, BTreeMap<String, Tensor>)> {

@@ -52,11 +52,11 @@ impl UpdateRule for Sgd {
     fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64) {
         let SgdConfig { momentum, nesterov, weight_decay } = self.config;
         let weight_decay = if decays { weight_decay } else { 0.0 };
-        let parameters: Vec<_> = parameters
+        let rows: Vec<_> = parameters
             .iter()
-            .map(|(name, value, gradient)| (*value, gradient, &self.momentum[*name]))
+            .map(|(name, value, gradient)| [*value, gradient, &self.momentum[*name]])
             .collect();
-        SgdUpdate { weight_decay, momentum, rate, nesterov }.apply(&parameters);
+        SgdUpdate { weight_decay, momentum, rate, nesterov }.apply(&rows);
     }
 
     fn state(&self) -> Vec<(&'static str, BTreeMap<String, Tensor>)> {

@@ -7,43 +7,43 @@ use crate::library::{Layer, LayerKind, Library};
 type Names = (String, String);
 
 pub(super) fn layers(library: Library) -> Vec<Layer> {
-    let owned = |(conv, norm): (&str, &str)| (conv.to_owned(), norm.to_owned());
     let (stem, last, linear) = match library {
         Library::Torchvision => {
             (("features.0.0", "features.0.1"), ("features.18.0", "features.18.1"), "classifier.1")
         }
         Library::Timm => (("conv_stem", "bn1"), ("conv_head", "bn2"), "classifier"),
     };
-    let mut pairs = vec![("backbone.stem".to_owned(), owned(stem))];
-    for (place, expands) in blocks(library) {
+    let mut layers: Vec<Layer> = Layer::conv_norm("backbone.stem", stem.0, stem.1).into();
+    for Block { ours, theirs, expands } in blocks(library) {
         let parts: &[&str] = match expands {
             true => &["expand", "depthwise", "project"],
             false => &["depthwise", "project"],
         };
         for (index, part) in parts.iter().enumerate() {
-            let theirs = match library {
-                Library::Torchvision => torchvision(&place.theirs, index, parts.len()),
-                Library::Timm => timm(&place.theirs, part, index, expands),
+            let (conv, norm) = match library {
+                Library::Torchvision => torchvision(&theirs, index, parts.len()),
+                Library::Timm => timm(&theirs, part, index, expands),
             };
-            pairs.push((format!("{}.{part}", place.ours), theirs));
+            layers.extend(Layer::conv_norm(&format!("{ours}.{part}"), conv, norm));
         }
     }
-    pairs.push(("backbone.stage5.last".to_owned(), owned(last)));
-    let named =
-        pairs.into_iter().flat_map(|(ours, (conv, norm))| Layer::conv_norm(&ours, conv, norm));
-    named.chain([Layer::new("head.linear", linear, LayerKind::Linear)]).collect()
+    layers.extend(Layer::conv_norm("backbone.stage5.last", last.0, last.1));
+    layers.push(Layer::new("head.linear", linear, LayerKind::Linear));
+    layers
 }
 
-struct Place {
+/// The names of a block, and whether it has an expanding convolution.
+struct Block {
     ours: String,
     theirs: String,
+    expands: bool,
 }
 
-/// Each block's names, and whether it has an expanding convolution. torchvision numbers the blocks
-/// consecutively, timm the rows of the paper's table and the blocks within a row.
-fn blocks(library: Library) -> Vec<(Place, bool)> {
+/// torchvision numbers the blocks consecutively, timm the rows of the paper's table and the blocks
+/// within a row.
+fn blocks(library: Library) -> Vec<Block> {
     let (mut number, mut row_index) = (0, 0);
-    let mut places = Vec::new();
+    let mut blocks = Vec::new();
     for (stage, rows) in (1..).zip(STAGES) {
         let mut block = 0;
         for row in rows {
@@ -54,13 +54,13 @@ fn blocks(library: Library) -> Vec<(Place, bool)> {
                     Library::Timm => format!("blocks.{row_index}.{within}"),
                 };
                 let ours = format!("backbone.stage{stage}.{block}");
-                places.push((Place { ours, theirs }, row.expansion != 1));
+                blocks.push(Block { ours, theirs, expands: row.expansion != 1 });
                 block += 1;
             }
             row_index += 1;
         }
     }
-    places
+    blocks
 }
 
 /// Convolution, batch norm and ReLU6 are one numbered module. The last convolution and its norm, which

@@ -36,7 +36,7 @@ fn mean_in<T: Element>(map: &Tensor) -> Tensor {
         |(map, means)| images.means(map, share, means),
     );
     // Only the size, so that the map can be freed before the backward pass.
-    let [n, c, h, w] = map.size()[..] else { unreachable!("a feature map has four axes") };
+    let (n, c, h, w) = map.size4().expect("a feature map has four axes");
     let backward = move |gradient: &Tensor| {
         let gradient = gradient.to_kind(T::KIND).contiguous();
         let mut result = Tensor::empty([n, h, w, c], (T::KIND, Device::Cpu)).permute([0, 3, 1, 2]);
@@ -83,9 +83,7 @@ struct Images {
 
 impl Images {
     fn of(map: &Tensor) -> Self {
-        let [images, channels, height, width] = map.size()[..] else {
-            unreachable!("a feature map has four axes")
-        };
+        let (images, channels, height, width) = map.size4().expect("a feature map has four axes");
         let images_of_part = (images as usize).div_ceil(tch::get_num_threads() as usize).max(1);
         Self {
             images: images as usize,

@@ -1,4 +1,5 @@
-//! A dense convolution as the product of two matrices: the windows of the outputs, and the weights.
+//! A dense convolution as the product of two matrices (im2col): the windows of the outputs, and the
+//! weights.
 //!
 //! libtorch's convolution reorders the weights at each step and back, which dominates on a small map:
 //! with 512 channels on 2×2 in `bf16` it takes seven times as long.
@@ -12,31 +13,29 @@ use crate::shape::Window;
 
 /// The convolution of `map` `[N, C, H, W]`, channels-last, with `weight` `[D, C, K, K]`:
 /// `[N, D, H', W']`, channels-last. The windows take K² times the memory of the output's positions.
-pub fn product(map: &Tensor, weight: &Tensor, window: Window) -> Tensor {
+pub fn im2col_convolution(map: &Tensor, weight: &Tensor, window: Window) -> Tensor {
     match map.kind() {
-        Kind::BFloat16 => product_in::<Bf16>(map, weight, window),
-        _ => product_in::<f32>(map, weight, window),
+        Kind::BFloat16 => im2col_in::<Bf16>(map, weight, window),
+        _ => im2col_in::<f32>(map, weight, window),
     }
 }
 
-fn product_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Tensor {
+fn im2col_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Tensor {
     let geometry = Geometry::of(map, window);
-    let [outputs, channels, kernel, _] = weight.size()[..] else {
-        unreachable!("a weight has four axes")
-    };
+    let (outputs, channels, kernel, _) = weight.size4().expect("a weight has four axes");
     let matrix = matrix_of::<T>(weight);
     let [height, width] = geometry.output.map(|side| side as i64);
-    let rows = tch::no_grad(|| geometry.windows::<T>(map).matmul(&matrix.tr()));
+    let rows = tch::no_grad(|| geometry.im2col::<T>(map).matmul(&matrix.tr()));
     let mut output = rows.view([-1, height, width, outputs]).permute([0, 3, 1, 2]);
 
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
         let gradient = gradient_as(saved.kind(), gradient);
         let gradient = gradient.permute([0, 2, 3, 1]).reshape([-1, outputs]);
-        let weight = gradient.tr().matmul(&geometry.windows::<T>(&saved));
+        let weight = gradient.tr().matmul(&geometry.im2col::<T>(&saved));
         let windows = gradient.matmul(&matrix);
         vec![
-            geometry.sum_of_windows::<T>(&windows),
+            geometry.col2im::<T>(&windows),
             weight_of::<T>(&weight, [outputs, channels, kernel, kernel]),
         ]
     };
@@ -47,9 +46,7 @@ fn product_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Tens
 /// The weights `[D, C, K, K]` as `[D, K · K · C]`, in the order of a window, without a copy if they are
 /// channels-last.
 fn matrix_of<T: Element>(weight: &Tensor) -> Tensor {
-    let [outputs, channels, kernel, _] = weight.size()[..] else {
-        unreachable!("a weight has four axes")
-    };
+    let (outputs, channels, kernel, _) = weight.size4().expect("a weight has four axes");
     if weight.kind() == T::KIND && is_channels_last(weight) {
         return weight.permute([0, 2, 3, 1]).reshape([outputs, -1]);
     }
@@ -93,7 +90,7 @@ fn weight_of<T: Element>(matrix: &Tensor, size: [i64; 4]) -> Tensor {
 
 impl Geometry {
     /// The input of each output position: `[N · H' · W', K · K · C]`, with zeros for the padding.
-    fn windows<T: Element>(&self, map: &Tensor) -> Tensor {
+    fn im2col<T: Element>(&self, map: &Tensor) -> Tensor {
         let (kernel, channels) = (self.kernel(), self.channels);
         let positions = self.images * self.output[0] * self.output[1];
         let row = kernel * kernel * channels;
@@ -105,13 +102,13 @@ impl Geometry {
             |(line, windows)| {
                 let (image, y) = (line / self.output[0], line % self.output[0]);
                 for (x, window) in windows.chunks_exact_mut(row).enumerate() {
-                    for (k, seen) in window.chunks_exact_mut(channels).enumerate() {
+                    for (k, tap) in window.chunks_exact_mut(channels).enumerate() {
                         match self.input_of([y, x], k) {
                             Some(position) => {
                                 let at = image * self.input[0] * self.input[1] + position;
-                                seen.copy_from_slice(&from[at * channels..][..channels]);
+                                tap.copy_from_slice(&from[at * channels..][..channels]);
                             }
-                            None => seen.fill(T::of(0.0)),
+                            None => tap.fill(T::of(0.0)),
                         }
                     }
                 }
@@ -121,7 +118,7 @@ impl Geometry {
     }
 
     /// The sum of the windows' values of each input position: `[N, C, H, W]`, channels-last.
-    fn sum_of_windows<T: Element>(&self, windows: &Tensor) -> Tensor {
+    fn col2im<T: Element>(&self, windows: &Tensor) -> Tensor {
         let (kernel, channels) = (self.kernel(), self.channels);
         let mut map = self.empty(self.input, channels, T::KIND);
         let windows = values::<T>(windows);
@@ -136,9 +133,9 @@ impl Geometry {
                     for k in 0..kernel * kernel {
                         let Some(position) = self.output_of([y, x], k) else { continue };
                         let at = image * self.output[0] * self.output[1] + position;
-                        let held = &windows[(at * kernel * kernel + k) * channels..][..channels];
+                        let tap = &windows[(at * kernel * kernel + k) * channels..][..channels];
                         for c in 0..channels {
-                            sums[c] += held[c].get();
+                            sums[c] += tap[c].get();
                         }
                     }
                     for c in 0..channels {
