@@ -1,6 +1,7 @@
 //! The errors of this crate.
 
 use crate::BrokenFile;
+use crate::split::Split;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -65,14 +66,14 @@ pub enum Error {
     },
 
     /// Files of a data set cannot be read as images.
-    #[error("{}", broken(.files, *.total, .key))]
+    #[error("{}", broken(.files, *.total, .advice))]
     Broken {
         /// The unreadable files.
         files: Vec<BrokenFile>,
-        /// Number of files read.
+        /// Number of files of the data set.
         total: usize,
-        /// The configuration key that skips them.
-        key: String,
+        /// What to do about them.
+        advice: String,
     },
 
     /// A configuration value is out of range or contradicts another.
@@ -159,6 +160,11 @@ impl Error {
         Self::malformed(format!("`{}` line {line}", path.display()), found, expected)
     }
 
+    /// A split that cannot be used.
+    pub(crate) fn split(split: Split, found: impl ToString, expected: impl ToString) -> Self {
+        Self::malformed(format!("the split `{split}`"), found, expected)
+    }
+
     /// Inconsistent parts of an image set.
     pub(crate) fn image_set(found: impl ToString, expected: impl ToString) -> Self {
         Self::malformed("image set".to_owned(), found, expected)
@@ -182,7 +188,7 @@ impl Error {
 /// Broken files listed in a message; the rest are only counted.
 const NAMED: usize = 20;
 
-fn broken(files: &[BrokenFile], total: usize, key: &str) -> String {
+fn broken(files: &[BrokenFile], total: usize, advice: &str) -> String {
     let mut message = format!("{} of {total} files cannot be read as images:\n", files.len());
     for file in files.iter().take(NAMED) {
         let _ = writeln!(message, "  {file}");
@@ -190,5 +196,5 @@ fn broken(files: &[BrokenFile], total: usize, key: &str) -> String {
     if files.len() > NAMED {
         let _ = writeln!(message, "  and {} more", files.len() - NAMED);
     }
-    message + &format!("repair or remove them, or set `{key}` to true to skip them")
+    message + advice
 }

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, bail};
 use atomic_write_file::AtomicWriteFile;
 use clap::{Args, Parser, Subcommand};
-use sd_data::DataConfig;
 use sd_data::check::Check;
 use sd_data::fetch::{self, Presence, Recipe, Source};
 use sd_data::preview::{PreviewConfig, preview};
+use sd_data::{DataConfig, Splits};
 use serde::{Deserialize, Serialize};
 use std::io::{Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -177,7 +177,8 @@ fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
 fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(&args.config)?;
     config.check()?;
-    let set = config.dataset.get().load(data_dir)?.test.class_by_class(args.images.into());
+    let Splits { train, valid, test, .. } = config.dataset.get().load(data_dir)?;
+    let set = test.or(valid).unwrap_or(train).class_by_class(args.images.into());
     let root = config.dataset.get().files_root(data_dir)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot create the folder {}", args.out.display()))?;

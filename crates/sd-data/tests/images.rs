@@ -66,6 +66,7 @@ fn folders_are_splits_and_classes() {
     assert_eq!((train.shape(), train.classes()), dataset.get().input());
     assert_eq!(train.shape(), ImageShape::new(3, 4, 4));
     assert_eq!(train.class_names(), ["cat", "dog"]);
+    let test = test.unwrap();
     assert_eq!((train.labels(), test.labels()), (&[0, 0, 1][..], &[0, 1][..]));
     let colors: Vec<u8> = (0..3).map(|index| train.image(index)[0]).collect();
     assert_eq!(colors, [10, 20, 30]);
@@ -96,7 +97,55 @@ fn the_val_folder_is_the_validation_split() {
     );
     fs::remove_dir_all(data_dir.path().join("pets/val")).unwrap();
     let data = config.open(data_dir.path()).unwrap();
-    assert_eq!((data.train.len(), data.valid.unwrap().len()), (1, 2));
+    // One image per class stays in training: half of the only dog would be all of it.
+    assert_eq!((data.train.labels(), data.valid.unwrap().labels()), (&[0, 1][..], &[0][..]));
+}
+
+#[test]
+fn the_validation_folder_has_any_of_the_usual_names() {
+    let data_dir = pets();
+    let root = data_dir.path().join("pets");
+    put(&data_dir, "val/dog/a.png", 60);
+    for (from, to) in [("val", "valid"), ("valid", "validation")] {
+        fs::rename(root.join(from), root.join(to)).unwrap();
+        let splits = folder(2, images()).get().load(data_dir.path()).unwrap();
+        assert_eq!(splits.valid.unwrap().labels(), [1]);
+    }
+    put(&data_dir, "valid/dog/a.png", 60);
+    let both = ["pets`: found both `valid` and `validation`, expected one folder of validation"];
+    fails_with(&folder(2, images()), &data_dir, &both);
+}
+
+#[test]
+fn a_data_set_may_lack_a_test_split() {
+    let data_dir = pets();
+    fs::rename(data_dir.path().join("pets/test"), data_dir.path().join("pets/val")).unwrap();
+    let splits = folder(2, images()).get().load(data_dir.path()).unwrap();
+    assert_eq!((splits.valid.unwrap().labels(), splits.test), (&[0, 1][..], None));
+    write(&data_dir, "a.csv", "path,label,split\ntrain/cat/a.PNG,tom,train\n");
+    let splits = manifest(1, images()).get().load(data_dir.path()).unwrap();
+    assert_eq!((splits.valid, splits.test), (None, None));
+    // A folder without images is no such data set.
+    fs::create_dir(data_dir.path().join("pets/test")).unwrap();
+    fails_with(&folder(2, images()), &data_dir, &["pets/test`: found no files"]);
+}
+
+#[test]
+fn a_class_without_training_images_is_refused() {
+    let data_dir = pets();
+    fs::create_dir(data_dir.path().join("pets/train/eel")).unwrap();
+    write(&data_dir, "train/fox/a.jpg", "no image");
+    let skipping = ImageFilesConfig { skip_broken: true, ..images() };
+    let config = DataConfig {
+        dataset: folder(4, skipping),
+        pad: 0,
+        validation: None,
+        augment: Vec::new(),
+        normalize: NormalizeConfig::Measured,
+    };
+    let message = config.open(data_dir.path()).unwrap_err().to_string();
+    let expected = "the split `train`: found no images of 2 of 4 classes: `eel`, `fox`";
+    assert!(message.starts_with(expected), "{message}");
 }
 
 #[test]
@@ -104,16 +153,17 @@ fn broken_files_are_an_error_unless_skipped() {
     let data_dir = pets();
     let whole = fs::read(data_dir.path().join("pets/train/cat/b.jpg")).unwrap();
     write(&data_dir, "train/cat/aa.jpg", &whole[..whole.len() - 9]);
-    write(&data_dir, "train/dog/notes.txt", "no image");
-    fs::create_dir(data_dir.path().join("pets/train/dog/more")).unwrap();
+    write(&data_dir, "train/dog/notes", "no image");
+    write(&data_dir, "test/dog/b.tif", "no image");
+    // The files of all splits are named at once.
     fails_with(
         &folder(2, images()),
         &data_dir,
         &[
-            "3 of 6 files cannot be read as images:",
+            "3 of 8 files cannot be read as images:",
             "train/cat/aa.jpg`: truncated JPEG file",
-            "train/dog/more`: not a regular file",
-            "train/dog/notes.txt`: neither JPEG nor PNG nor WebP",
+            "train/dog/notes`: neither JPEG nor PNG nor WebP",
+            "test/dog/b.tif`: neither JPEG nor PNG nor WebP",
             "`data.dataset.image_folder.images.skip_broken` to true",
         ],
     );
@@ -122,7 +172,84 @@ fn broken_files_are_an_error_unless_skipped() {
     let whole = folder(2, images()).get().load(pets().path()).unwrap();
     assert_eq!((&splits.train, &splits.test), (&whole.train, &whole.test));
     let names: Vec<_> = splits.skipped.iter().map(|file| file.path.file_name().unwrap()).collect();
-    assert_eq!(names, ["aa.jpg", "more", "notes.txt"]);
+    assert_eq!(names, ["aa.jpg", "notes", "b.tif"]);
+
+    // Eleven of 16 files are more than ten and more than a tenth.
+    for index in 0..8 {
+        write(&data_dir, &format!("test/cat/{index}.png"), "");
+    }
+    fails_with(&skipping, &data_dir, &["11 of 16 files", "skip_broken` skips at most 10 of 16"]);
+}
+
+#[test]
+fn only_broken_images_are_skipped() {
+    let data_dir = pets();
+    write(&data_dir, "train/cat/aa.jpg", "no image");
+    write(&data_dir, "a.csv", [LINES, "train,,train/cat/aa.jpg,tom\n"].concat());
+    let skipping = manifest(2, ImageFilesConfig { skip_broken: true, ..images() });
+    assert_eq!(skipping.get().load(data_dir.path()).unwrap().skipped.len(), 1);
+    let facts =
+        ["1 of 5 files", "aa.jpg` (line 7): neither", "`data.dataset.csv_manifest.images.skip_"];
+    fails_with(&manifest(2, images()), &data_dir, &facts);
+    let missing = [LINES, "train,,train/cat/aa.jpg,tom\ntrain,,nothing.png,tom\n"].concat();
+    write(&data_dir, "a.csv", missing);
+    let facts =
+        ["1 of 6 files", "nothing.png` (line 8): No such", "not skipped as broken images are"];
+    fails_with(&skipping, &data_dir, &facts);
+}
+
+#[test]
+fn files_of_other_kinds_are_ignored_and_folders_searched() {
+    let data_dir = pets();
+    for name in ["Thumbs.db", "desktop.ini", "notes.TXT", "images/labels.csv", ".ipynb/a.png"] {
+        write(&data_dir, &format!("train/dog/{name}"), "no image");
+    }
+    put(&data_dir, "train/dog/images/more/c.png", 35);
+    let splits = folder(2, images()).get().load(data_dir.path()).unwrap();
+    assert_eq!(splits.train.labels(), [0, 0, 1, 1]);
+    assert_eq!(splits.train.file(3), Some("train/dog/images/more/c.png"));
+    assert_eq!(splits.train.image(3)[0], 35);
+    assert_eq!(splits.skipped, []);
+}
+
+#[test]
+fn a_file_is_listed_once_however_it_is_spelled() {
+    let data_dir = pets();
+    let twice = "path,label,split\ntrain/cat/a.PNG,tom,train\n./train/cat//a.PNG,tom,test\n";
+    write(&data_dir, "a.csv", twice);
+    let facts = ["a.PNG` (line 3): the same file as `train/cat/a.PNG`"];
+    fails_with(&manifest(1, images()), &data_dir, &facts);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_that_are_not_utf8_are_rejected() {
+    use std::os::unix::ffi::OsStrExt;
+    let data_dir = pets();
+    let folder_of_cats = data_dir.path().join("pets/train/cat");
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.png");
+    fs::copy(folder_of_cats.join("a.PNG"), folder_of_cats.join(name)).unwrap();
+    fails_with(&folder(2, images()), &data_dir, &["1 of 6 files", ": the name is not UTF-8"]);
+}
+
+/// Opening a pipe would wait for a writer.
+#[cfg(unix)]
+#[test]
+fn pipes_are_rejected() {
+    let data_dir = pets();
+    let pipe = |name: &str| {
+        let path = data_dir.path().join("pets").join(name);
+        let status = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(status.success());
+    };
+    pipe("a.csv");
+    let found = "a.csv`: found a pipe or device, expected a regular file";
+    fails_with(&manifest(2, images()), &data_dir, &[found]);
+    pipe("class_names.txt");
+    let idx = DatasetConfig::Idx(sd_data::IdxConfig::new("pets"));
+    fails_with(&idx, &data_dir, &["class_names.txt`: found a pipe"]);
+    pipe("train/cat/pipe.png");
+    fails_with(&folder(2, images()), &data_dir, &["pipe.png`: not a regular file"]);
 }
 
 #[test]
@@ -140,7 +267,6 @@ fn wrong_folder_layouts_are_rejected() {
         &["test/eel`: found the class `eel`, expected one of the 2 classes in `train`"],
     );
     fs::remove_dir_all(data_dir.path().join("pets/test")).unwrap();
-    fails_with(&folder(2, images()), &data_dir, &["cannot read `", "pets/test`"]);
     write(&data_dir, "train/a.png", "");
     fails_with(
         &folder(2, images()),
@@ -191,6 +317,7 @@ fn a_csv_file_lists_images() {
     let Splits { train, valid, test, .. } = dataset.get().load(data_dir.path()).unwrap();
     assert_eq!((train.shape(), train.classes()), dataset.get().input());
     assert_eq!(train.class_names(), ["rex", "tom"]);
+    let test = test.unwrap();
     assert_eq!((train.labels(), test.labels()), (&[1, 0][..], &[0][..]));
     assert_eq!((train.image(0)[0], train.image(1)[0], test.image(0)[0]), (10, 30, 50));
     assert_eq!(valid.unwrap().file(0), Some("./train/cat/b.jpg"));
@@ -224,12 +351,15 @@ fn a_wrong_csv_line_is_rejected() {
     fails_with(
         &dataset,
         &data_dir,
-        &["1 of 2 files", "b.png` (line 4): ", "csv_manifest.images.skip_"],
+        &["1 of 3 files", "b.png` (line 4): No such file", "repair or remove them"],
     );
     write(&data_dir, "a.csv", "path,label\na.png,tom\n");
     fails_with(&dataset, &data_dir, &["line 1: found the columns `path`, `label`, expected"]);
-    write(&data_dir, "a.csv", "path,label,split\ntrain/cat/a.PNG,tom,train\n");
-    fails_with(&dataset, &data_dir, &["a.csv`: found no `test` lines"]);
+    write(&data_dir, "a.csv", [head, "b.png,tom,val\nc.png,tom,valid\n"].concat());
+    let facts = ["line 5: found the split `valid`, expected one name for the validation images"];
+    fails_with(&dataset, &data_dir, &facts);
+    write(&data_dir, "a.csv", ["\u{feff}", head].concat());
+    assert_eq!(dataset.get().load(data_dir.path()).unwrap().train.len(), 1, "a byte order mark");
     fails_with(&manifest(2, images()), &data_dir, &["`data.dataset.csv_manifest.classes` is 2"]);
     fs::remove_file(data_dir.path().join("pets/a.csv")).unwrap();
     fails_with(&dataset, &data_dir, &["expected the file `pets/a.csv`", "`path,label,split`"]);
@@ -245,7 +375,8 @@ fn links_out_of_the_data_set_are_rejected() {
     fs::create_dir(&outside).unwrap();
     fs::copy(root.join("train/cat/a.PNG"), outside.join("a.png")).unwrap();
     // Links inside the data set are allowed, and the data set itself may be a link.
-    symlink("../../train/cat/a.PNG", root.join("train/dog/link.png")).unwrap();
+    put(&data_dir, "pool/a.png", 70);
+    symlink("../../pool/a.png", root.join("train/dog/link.png")).unwrap();
     symlink(&root, data_dir.path().join("elsewhere")).unwrap();
     let linked = ImageFolderConfig { folder: "elsewhere".to_owned(), classes: 2, images: images() };
     assert_eq!(
@@ -253,12 +384,24 @@ fn links_out_of_the_data_set_are_rejected() {
         [0, 0, 1, 1]
     );
     symlink(outside.join("a.png"), root.join("train/dog/out.png")).unwrap();
-    fails_with(&folder(2, images()), &data_dir, &["1 of 5", "train/dog/out.png`: links to `"]);
+    fails_with(&folder(2, images()), &data_dir, &["1 of 7", "train/dog/out.png`: links to `"]);
     write(&data_dir, "a.csv", "path,label,split\ntrain/dog/out.png,a,train\ntest/cat/a.png,a,test");
     fails_with(&manifest(1, images()), &data_dir, &["out.png` (line 2): links to `"]);
     fs::remove_file(root.join("train/dog/out.png")).unwrap();
     symlink(&outside, root.join("train/eel")).unwrap();
-    fails_with(&folder(3, images()), &data_dir, &["train/eel/a.png`: links to `"]);
+    fails_with(&folder(3, images()), &data_dir, &["train/eel`: links to `"]);
+    let following = ImageFilesConfig { follow_links: true, ..images() };
+    let splits = folder(3, following.clone()).get().load(data_dir.path()).unwrap();
+    assert_eq!(splits.train.labels(), [0, 0, 1, 1, 2]);
+    assert_eq!(splits.train.file(4), Some("train/eel/a.png"));
+    // A link to a file that is listed already, and a loop.
+    symlink("../../train/cat/a.PNG", root.join("test/cat/again.png")).unwrap();
+    let again = ["again.png`: the same file as `train/cat/a.PNG`"];
+    fails_with(&folder(3, following.clone()), &data_dir, &again);
+    fs::remove_file(root.join("test/cat/again.png")).unwrap();
+    symlink("..", root.join("train/cat/loop")).unwrap();
+    fails_with(&folder(3, following), &data_dir, &["cannot read `", "train/cat/loop"]);
+    fs::remove_file(root.join("train/cat/loop")).unwrap();
     fs::remove_file(root.join("train/eel")).unwrap();
     symlink("nowhere", root.join("train/dog/nothing.png")).unwrap();
     fails_with(&folder(2, images()), &data_dir, &["train/dog/nothing.png`: No such file"]);
@@ -272,7 +415,7 @@ fn only_the_first_broken_files_are_listed() {
     }
     let error = folder(2, images()).get().load(data_dir.path()).unwrap_err();
     assert!(error.to_string().contains("\n  and 10 more\n"), "{error}");
-    let Error::Broken { files, total: 33, .. } = error else { panic!("{error}") };
+    let Error::Broken { files, total: 35, .. } = error else { panic!("{error}") };
     assert_eq!(files.len(), 30);
 }
 

@@ -337,6 +337,21 @@ fn a_run_interrupted_before_evaluation_is_reported() {
 }
 
 #[test]
+fn a_run_without_a_test_split_is_marked() {
+    let notice = "had no test split: validation chose, and nothing tested.";
+    assert!(!pages(&[run()]).1.contains(notice));
+    let mut untested = run();
+    (untested.summary.best, untested.evaluation) = (None, None);
+    untested.summary.ensemble = EnsembleScore::default();
+    for exit in &mut untested.summary.exits {
+        (exit.test_top1, exit.test_top5, exit.test_loss) = (None, None, None);
+    }
+    let text = pages(&[untested]).1;
+    assert!(text.contains(&format!("> **This run {notice}")), "{text}");
+    assert!(text.contains("- Test top-1, deepest exit: **–**"), "{text}");
+}
+
+#[test]
 fn an_incomplete_last_epoch_is_ignored_with_a_notice() {
     let folder = tempfile::tempdir().unwrap();
     write(&run(), folder.path());

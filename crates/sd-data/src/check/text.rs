@@ -91,16 +91,6 @@ impl Check {
     }
 }
 
-impl Display for Split {
-    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        f.pad(match self {
-            Self::Train => "train",
-            Self::Valid => "valid",
-            Self::Test => "test",
-        })
-    }
-}
-
 fn numbers(values: &[f32]) -> String {
     values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(" ")
 }

@@ -3,7 +3,7 @@
 //! A record is the label bytes (CIFAR-10: the label; CIFAR-100: the coarse, then the fine label)
 //! and three planes of 32×32 bytes: red, green, blue. Files consist of records only.
 
-use super::{Dataset, Splits, class_names};
+use super::{Dataset, Splits, class_names, open_regular};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use std::fs::File;
@@ -131,7 +131,7 @@ impl Cifar {
         if folder.is_dir() {
             let read = |(name, most): (&str, u64)| {
                 let path = folder.join(name);
-                let file = File::open(&path).map_err(Error::read(&path))?;
+                let file = open_regular(&path)?;
                 let size = file.metadata().map_err(Error::read(&path))?.len();
                 read_member(file, path, size, most)
             };

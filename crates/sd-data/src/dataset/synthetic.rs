@@ -157,15 +157,17 @@ mod tests {
         let both = load(&config()).unwrap();
         assert_eq!(both, load(&config()).unwrap());
         assert_ne!(both.train, load(&SyntheticConfig { seed: 4, ..config() }).unwrap().train);
-        assert_ne!(both.train.image(0), both.test.image(0));
-        assert_eq!((both.train.len(), both.test.len()), (40, 20));
-        assert_eq!(both.test.labels()[..5], [0, 1, 2, 3, 0]);
+        let test = both.test.unwrap();
+        assert_ne!(both.train.image(0), test.image(0));
+        assert_eq!((both.train.len(), test.len()), (40, 20));
+        assert_eq!(test.labels()[..5], [0, 1, 2, 3, 0]);
     }
 
     /// Nearest-mean classification is exact.
     #[test]
     fn classes_are_separable() {
         let Splits { train, test, .. } = load(&config()).unwrap();
+        let test = test.unwrap();
         let values = train.shape().values();
         let mut means = vec![vec![0.0_f32; values]; 4];
         for index in 0..train.len() {

@@ -51,13 +51,13 @@ fn describe(
     line("experiment", format!("{}, seed {}", experiment.name, experiment.seed))?;
     line("network", experiment.model.describe())?;
     line("objective", experiment.objective_in_words())?;
-    let validated = data.valid.as_ref().map_or(0, |images| images.len());
+    let [validated, tested] =
+        [&data.valid, &data.test].map(|split| split.as_ref().map_or(0, |images| images.len()));
     line(
         "images",
         format!(
-            "{} training, {validated} validation, {} test; {} × {} × {}, {} classes",
+            "{} training, {validated} validation, {tested} test; {} × {} × {}, {} classes",
             data.train.len(),
-            data.test.len(),
             input.channels,
             input.height,
             input.width,

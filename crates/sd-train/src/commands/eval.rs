@@ -8,7 +8,7 @@ use super::logging;
 use super::output::print;
 use crate::data::device;
 use crate::evaluation::{Evaluation, TrainedModel, weights};
-use crate::export::score;
+use crate::export::{NO_TEST_SPLIT, score};
 
 /// Evaluates the run, or an exported file, and prints the result.
 ///
@@ -41,7 +41,7 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
     let valid = data.valid.clone().map(on).transpose()?;
     match args.split {
         Split::Test => {
-            let test = on(data.test.clone())?;
+            let test = on(data.test.clone().context(NO_TEST_SPLIT)?)?;
             let record = test.record(&network, valid.as_ref(), args.split, args.weights)?;
             let path = args.run.join(weights::evaluation_file(args.weights));
             run_folder::write_line_atomic(path, &record)?;

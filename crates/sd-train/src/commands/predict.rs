@@ -141,7 +141,7 @@ fn images_of(experiment: &Experiment, args: &PredictArgs) -> Result<(Vec<String>
         return Ok((found.classes, normalization));
     }
     let data = experiment.open_data(&args.runtime.data_dir)?;
-    Ok((data.test.class_names().to_vec(), data.normalization))
+    Ok((data.train.class_names().to_vec(), data.normalization))
 }
 
 fn exit_choice(args: &ExitArgs, names: &[String]) -> Result<ExitChoice> {

@@ -4,7 +4,7 @@ mod calibrate;
 pub(crate) mod description;
 mod score;
 
-pub use score::score;
+pub use score::{NO_TEST_SPLIT, score};
 
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         experiment: &experiment,
         network: &network,
         normalization: &data.normalization,
-        classes: data.test.class_names(),
+        classes: data.train.class_names(),
     };
     let files: Vec<(PathBuf, GraphProto, Metadata)> = if args.staged {
         let folder =

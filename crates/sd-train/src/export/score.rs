@@ -15,6 +15,10 @@ use crate::experiment::Experiment;
 use sd_cli::Engine;
 use sd_cli::{EvalArgs, Split};
 
+/// Error of an evaluation on test images if there are none.
+pub const NO_TEST_SPLIT: &str =
+    "the data set has no test split; `--split valid` evaluates the validation split";
+
 /// Images per batch.
 const BATCH: usize = 64;
 
@@ -55,7 +59,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     );
     let data = experiment.open_data(&args.runtime.data_dir)?;
     let images = match args.split {
-        Split::Test => data.test,
+        Split::Test => data.test.context(NO_TEST_SPLIT)?,
         Split::Valid => data.valid.context("the run has no validation split (data.validation)")?,
     };
     let loader = LoaderConfig::in_order(BATCH, 1, data.normalization);

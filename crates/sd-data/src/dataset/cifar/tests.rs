@@ -149,7 +149,7 @@ fn folder_and_archive_load_alike_and_the_folder_takes_precedence() {
     write_archive(data_dir.path(), &files());
     let from_archive = TINY.load(data_dir.path()).unwrap();
     assert_eq!(from_archive.train.labels(), [7, 99]);
-    assert_eq!(from_archive.test.labels(), [50]);
+    assert_eq!(from_archive.test.as_ref().unwrap().labels(), [50]);
     assert_eq!(from_archive.train.class_names()[99], "class 99");
     // Nothing was unpacked to disk.
     assert_eq!(fs::read_dir(data_dir.path()).unwrap().count(), 1);
