@@ -2,7 +2,7 @@
 //!
 //! A new data set is one file here, its `mod` line and its line in [`DatasetConfig`].
 
-mod cifar;
+pub(crate) mod cifar;
 mod csv_manifest;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -114,7 +114,7 @@ fn name_of(path: &str, parts: usize) -> String {
 }
 
 /// Opens a regular file: opening a pipe might never return.
-fn open_regular(path: &Path) -> Result<File> {
+pub(crate) fn open_regular(path: &Path) -> Result<File> {
     let metadata = fs::metadata(path).map_err(Error::read(path))?;
     if !metadata.is_file() {
         let found = if metadata.is_dir() { "a folder" } else { "a pipe or device" };
