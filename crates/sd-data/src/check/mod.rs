@@ -188,6 +188,7 @@ mod tests {
         for line in [
             "pets: 1×1×1, 2 classes",
             "2 cat … 3 dog",
+            "    train    valid     test\n         2        2        1  cat\n         3        0        2  dog",
             "train          2 repeat an earlier one, 1 of them under another label",
             "train, test    2 of test are also in train, 1 of them under another label",
             "test 0 (cat) = train 0 (cat), train 2 (cat), train 3 (dog)",
