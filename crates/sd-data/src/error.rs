@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// An error of this crate. Messages name the file, key or value, what was found and what was
-/// expected.
+/// expected. They include the cause, so that no error has a `source`, which would print it again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,21 +36,21 @@ pub enum Error {
     },
 
     /// A file could not be read.
-    #[error("cannot read `{path}`: {source}", path = .path.display())]
+    #[error("cannot read `{path}`: {cause}", path = .path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 
     /// A file could not be written.
-    #[error("cannot write `{path}`: {source}", path = .path.display())]
+    #[error("cannot write `{path}`: {cause}", path = .path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 
     /// A file, folder or image set does not follow its format.
@@ -85,6 +85,19 @@ pub enum Error {
         found: String,
         /// What was expected.
         expected: String,
+    },
+
+    /// The machine has not enough memory.
+    #[error("{what} need {needed} of memory, but {available} are available; {advice}")]
+    Memory {
+        /// What needs it, in the plural.
+        what: String,
+        /// Needed memory.
+        needed: String,
+        /// Available memory.
+        available: String,
+        /// How to need less.
+        advice: String,
     },
 
     /// The operating system refused to start the loader's threads.
@@ -176,7 +189,7 @@ impl Error {
 
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Read { path, source }
+        move |cause| Self::Read { path, cause }
     }
 
     pub(crate) fn value(key: impl ToString, found: impl ToString, expected: impl ToString) -> Self {
@@ -197,4 +210,17 @@ fn broken(files: &[BrokenFile], total: usize, advice: &str) -> String {
         let _ = writeln!(message, "  and {} more", files.len() - NAMED);
     }
     message + advice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_printed_once() {
+        let cause = std::io::Error::other("on fire");
+        let error = Error::read("a.png")(cause);
+        assert_eq!(error.to_string(), "cannot read `a.png`: on fire");
+        assert!(std::error::Error::source(&error).is_none());
+    }
 }

@@ -185,9 +185,11 @@ fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
         bail!("--out: found {}, expected an HTML file", args.out.display());
     }
     let Experiment { seed, data: config } = read(&args.config)?;
-    let data = config.open(data_dir)?;
     let &PreviewArgs { images, versions, .. } = args;
-    let page = preview(&data, &config, PreviewConfig { images, versions, seed })?;
+    let size = PreviewConfig { images, versions, seed };
+    size.check(&config)?;
+    let data = config.open(data_dir)?;
+    let page = preview(&data, &config, size)?;
     write(&args.out, page.as_bytes())
 }
 

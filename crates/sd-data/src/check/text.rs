@@ -17,7 +17,7 @@ impl Display for Check {
             let SplitCheck { split, images, .. } = split;
             writeln!(f, "{split:<5} {images:>8}  {mean:<22}  {deviation:<22}  {of_class}")?;
         }
-        self.classes(f)?;
+        self.class_table(f)?;
         self.duplicates(f)?;
         if self.skipped.is_empty() {
             return write!(f, "\nskipped files: none");
@@ -46,7 +46,7 @@ impl Check {
     }
 
     /// The images of each class in each split, unless there are equally many of all.
-    fn classes(&self, f: &mut Formatter) -> fmt::Result {
+    fn class_table(&self, f: &mut Formatter) -> fmt::Result {
         let balanced = |split: &SplitCheck| split.of_class.windows(2).all(|two| two[0] == two[1]);
         if self.splits.iter().all(balanced) {
             return Ok(());

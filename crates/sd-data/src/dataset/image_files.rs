@@ -4,7 +4,7 @@ mod read;
 
 pub(super) use read::{Files, ListedFile};
 
-use crate::{Error, ImageShape, Result};
+use crate::{Error, ImageShape, Result, memory};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -105,7 +105,7 @@ impl ImageFilesConfig {
         Ok(())
     }
 
-    /// Logs how much memory `files` images need and checks it against the limit.
+    /// Logs how much memory `files` images need and checks it against the limit and the machine.
     fn check_memory(&self, key: &str, folder: &Path, files: usize) -> Result<()> {
         let bytes = files.saturating_mul(self.shape().values());
         let needed = format!(
@@ -120,6 +120,8 @@ impl ImageFilesConfig {
                 format!("more, or a smaller `side`: {needed}"),
             ));
         }
+        let images = format!("{files} images of {side}×{side} pixels", side = self.side);
+        memory::require(bytes, images, &format!("use a smaller `{key}.images.side`"))?;
         info!("reading `{}`: {needed} of memory", folder.display());
         Ok(())
     }

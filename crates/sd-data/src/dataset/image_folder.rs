@@ -169,7 +169,8 @@ fn below(root: &Path, folder: &Path, follow: bool) -> Result<Vec<PathBuf>> {
     }
     if let Some(first) = other.first() {
         let folder = folder.display();
-        info!("`{folder}`: {} ignored that are no images: {}, …", other.len(), first.display());
+        let first = first.display();
+        info!("ignored {} files of other kinds in `{folder}`, such as `{first}`", other.len());
     }
     Ok(files)
 }

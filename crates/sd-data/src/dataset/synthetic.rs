@@ -2,7 +2,7 @@
 
 use super::{Dataset, Splits};
 use crate::random::{self, Stream};
-use crate::{Error, ImageSet, ImageShape, Result};
+use crate::{Error, ImageSet, ImageShape, Result, memory};
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use sd_variants::Examples;
@@ -93,7 +93,9 @@ impl SyntheticConfig {
             let expected = format!("at most {LIMIT} values per split");
             return Err(Error::value("data.dataset.synthetic", size, expected));
         }
-        Ok(())
+        let images = self.train + self.test;
+        let bytes = images.saturating_mul(self.shape().values());
+        memory::require(bytes, format!("{images} synthetic images"), "use fewer or smaller ones")
     }
 
     /// The mean image of a class, `[H, W, C]`, around zero.

@@ -235,5 +235,5 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
-    move |source| Error::Write { path, source }
+    move |cause| Error::Write { path, cause }
 }
