@@ -149,6 +149,9 @@ fn links_out_of_the_data_set_are_rejected() {
     fails_with(&folder(3, following), &data_dir, &["cannot read `", "train/cat/loop"]);
     fs::remove_file(root.join("train/cat/loop")).unwrap();
     fs::remove_file(root.join("train/eel")).unwrap();
+    symlink("nowhere", root.join("val")).unwrap();
+    fails_with(&folder(2, images()), &data_dir, &["cannot read `", "pets/val`: No such file"]);
+    fs::remove_file(root.join("val")).unwrap();
     symlink("nowhere", root.join("train/dog/nothing.png")).unwrap();
     fails_with(&folder(2, images()), &data_dir, &["train/dog/nothing.png`: No such file"]);
 }

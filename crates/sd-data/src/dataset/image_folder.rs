@@ -62,7 +62,8 @@ impl Dataset for ImageFolderConfig {
         let classes = self.classes(&root)?;
         let follow = self.images.follow_links;
         let list = |split: &str| list(&root, split, &classes, follow);
-        let there = |split: &&str| root.join(split).exists();
+        // A link to nothing is there: reading it is an error.
+        let there = |split: &&str| root.join(split).symlink_metadata().is_ok();
         let valid = VALIDATION.iter().copied().filter(there).collect::<Vec<&str>>();
         if let [first, second, ..] = valid[..] {
             let found = format!("both `{first}` and `{second}`");
