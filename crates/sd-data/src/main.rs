@@ -40,7 +40,8 @@ enum Command {
     List,
     /// Write an HTML page of training images beside their augmented versions.
     Preview(PreviewArgs),
-    /// Write some test images, named by class: image files unchanged, others as PNG.
+    /// Write some test images (validation images if there are none), named by class: image files
+    /// unchanged, others as PNG.
     Samples(SamplesArgs),
     /// Count images and classes, find duplicates, and measure mean and standard deviation.
     Check {
@@ -193,8 +194,9 @@ fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
     write(&args.out, page.as_bytes())
 }
 
-/// Writes images of the test split without the configuration's border. Image files are copied
-/// unchanged, so that whoever classifies them resizes and crops them only once.
+/// Writes images of the test split, or of another if there is none, without the configuration's
+/// border. Image files are copied unchanged, so that whoever classifies them resizes and crops them
+/// only once.
 fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(&args.config)?;
     config.check()?;

@@ -63,6 +63,8 @@ fn files_of_other_kinds_are_ignored_and_folders_searched() {
     for name in ["Thumbs.db", "desktop.ini", "notes.TXT", "images/labels.csv", ".ipynb/a.png"] {
         write(&data_dir, &format!("train/dog/{name}"), "no image");
     }
+    write(&data_dir, "train/desktop.ini", "no class");
+    write(&data_dir, "test/Thumbs.db", "no class");
     put(&data_dir, "train/dog/images/more/c.png", 35);
     let splits = folder(2, images()).get().load(data_dir.path()).unwrap();
     assert_eq!(splits.train.labels(), [0, 0, 1, 1]);
@@ -152,6 +154,9 @@ fn links_out_of_the_data_set_are_rejected() {
     symlink("nowhere", root.join("val")).unwrap();
     fails_with(&folder(2, images()), &data_dir, &["cannot read `", "pets/val`: No such file"]);
     fs::remove_file(root.join("val")).unwrap();
+    // As an editor locks a file that is open.
+    symlink("nowhere", root.join("train/dog/.#notes")).unwrap();
+    assert!(folder(2, images()).get().load(data_dir.path()).is_ok());
     symlink("nowhere", root.join("train/dog/nothing.png")).unwrap();
     fails_with(&folder(2, images()), &data_dir, &["train/dog/nothing.png`: No such file"]);
 }

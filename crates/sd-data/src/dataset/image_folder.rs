@@ -95,7 +95,9 @@ impl ImageFolderConfig {
                 name: "image folder".to_owned(),
                 folder: data_dir.to_owned(),
                 expected: format!("the folder `{}`", self.folder),
-                advice: "put images there as `train/CLASS/FILE`, and as `val/CLASS/FILE` or `test/CLASS/FILE`".to_owned(),
+                advice: "put images there as `train/CLASS/FILE`, and as `val/CLASS/FILE` or \
+                         `test/CLASS/FILE`"
+                    .to_owned(),
             });
         }
         folder.canonicalize().map_err(Error::read(&folder))
@@ -103,7 +105,7 @@ impl ImageFolderConfig {
 
     /// The folders in `train`, sorted. Checks their number against the configuration.
     fn classes(&self, root: &Path) -> Result<Vec<String>> {
-        let train = entries(&root.join("train"))?;
+        let train = class_folders(&root.join("train"))?;
         let classes = train.iter().map(class).collect::<Result<Vec<String>>>()?;
         super::check_classes(KEY, self.classes, &classes, &root.join("train"))?;
         Ok(classes)
@@ -113,7 +115,7 @@ impl ImageFolderConfig {
 /// Lists the files of a split, class by class.
 fn list(root: &Path, split: &str, classes: &[String], follow: bool) -> Result<Vec<ListedFile>> {
     let mut files = Vec::new();
-    for entry in entries(&root.join(split))? {
+    for entry in class_folders(&root.join(split))? {
         let class = class(&entry)?;
         let Ok(label) = classes.binary_search(&class) else {
             let expected = format!("one of the {} classes in `train`", classes.len());
@@ -144,6 +146,7 @@ fn below(root: &Path, folder: &Path, follow: bool) -> Result<Vec<PathBuf>> {
             Err(error) => {
                 let path = error.path().unwrap_or(folder).to_owned();
                 match error.io_error().map(io::Error::kind) {
+                    Some(io::ErrorKind::NotFound) if path.file_name().is_some_and(is_hidden) => {}
                     // A link to nothing. Reading names it with all other broken files.
                     Some(io::ErrorKind::NotFound) => files.push(path),
                     _ => return Err(Error::read(path)(error.into())),
@@ -197,6 +200,13 @@ fn warn_of_other_folders(root: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The entries of a split's folder, which must be class folders.
+fn class_folders(folder: &Path) -> Result<Vec<DirEntry>> {
+    let mut entries = entries(folder)?;
+    entries.retain(|entry| !is_other_kind(&entry.path()) || entry.path().is_dir());
+    Ok(entries)
 }
 
 /// The class name of a folder.
