@@ -8,10 +8,11 @@ use tch::{Kind, Tensor, nn};
 
 use super::{Label, Stopwatch, batches};
 use sd_cli::BenchArgs;
-use sd_train::evaluation::BATCH;
 use sd_train::evaluation::meter::Meter;
 use sd_train::experiment::Experiment;
 
+/// Images per evaluation batch.
+const BATCH: usize = 256;
 /// Batch sizes: a single image, and a batch that keeps a processor busy.
 const LATENCY_BATCHES: [usize; 2] = [1, 64];
 

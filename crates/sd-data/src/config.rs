@@ -1,7 +1,8 @@
 //! The `[data]` section of an experiment, and the data it opens.
 
 use crate::augment::check_all;
-use crate::split::stratified;
+use crate::check::ClassCounts;
+use crate::split::{Split, stratified};
 use crate::{
     AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
     Result, Splits,
@@ -10,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
+use tracing::info;
 
 /// The `[data]` section of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,8 +53,8 @@ pub struct Data {
     pub train: Arc<ImageSet>,
     /// Validation images: the data set's own, or those held back from training.
     pub valid: Option<Arc<ImageSet>>,
-    /// Test images.
-    pub test: Arc<ImageSet>,
+    /// Test images, if the data set has any.
+    pub test: Option<Arc<ImageSet>>,
     /// Normalisation of all splits; if measured, on `train` alone.
     pub normalization: Normalization,
 }
@@ -106,58 +108,106 @@ impl DataConfig {
         check_all(&self.augment, shape)
     }
 
-    /// Reads the data set from `data_dir`, adds the border, splits, and measures the
-    /// normalisation.
+    /// Reads the data set from `data_dir`, holds back the validation images, adds the border and
+    /// measures the normalisation.
     ///
     /// # Errors
     /// If a number is out of range, the data set cannot be read (see
-    /// [`Dataset::load`](crate::Dataset::load)), a split would be empty, `validation` is set
-    /// though the data set has its own validation images, or a channel is constant.
+    /// [`Dataset::load`](crate::Dataset::load)), or as for [`hold_back`](Self::hold_back) and
+    /// [`prepare`](Self::prepare).
     pub fn open(&self, data_dir: &Path) -> Result<Data> {
         self.check()?;
-        self.prepare(self.dataset.get().load(data_dir)?)
+        let mut splits = self.dataset.get().load(data_dir)?;
+        self.hold_back(&mut splits)?;
+        self.prepare(splits)
     }
 
-    /// Prepares a data set that is already loaded, as [`open`](Self::open) does.
+    /// Moves the share that [`validation`](Self::validation) holds back from the training to the
+    /// validation images. Changes nothing if it fails.
     ///
     /// # Errors
-    /// As for [`open`](Self::open).
-    pub fn prepare(&self, splits: Splits) -> Result<Data> {
-        let Splits { mut train, mut valid, mut test, .. } = splits;
-        if self.pad > 0 {
-            train = train.padded(self.pad);
-            valid = valid.map(|valid| valid.padded(self.pad));
-            test = test.padded(self.pad);
+    /// If the data set has its own validation images, or no image would be held back.
+    pub fn hold_back(&self, splits: &mut Splits) -> Result<()> {
+        let Some(ValidationConfig { fraction, seed }) = self.validation else { return Ok(()) };
+        if let Some(valid) = &splits.valid {
+            return Err(Error::value(
+                "data.validation",
+                "set",
+                format!("unset: the data set has {} validation images of its own", valid.len()),
+            ));
         }
-        if let Some(ValidationConfig { fraction, seed }) = self.validation {
-            if let Some(valid) = valid {
-                return Err(Error::value(
-                    "data.validation",
-                    "set",
-                    format!("unset: the data set has {} validation images of its own", valid.len()),
-                ));
-            }
-            let (remain, held_back) = stratified(train.labels(), train.classes(), fraction, seed);
-            if remain.is_empty() || held_back.is_empty() {
-                return Err(Error::value(
-                    "data.validation.fraction",
-                    fraction,
-                    format!(
-                        "a share that leaves both splits non-empty; it splits {} images into {} for \
-                         training and {} for validation",
-                        train.len(),
-                        remain.len(),
-                        held_back.len()
-                    ),
-                ));
-            }
-            valid = Some(train.select(&held_back));
-            train = train.select(&remain);
+        let train = &splits.train;
+        let (remain, held_back) = stratified(train.labels(), train.classes(), fraction, seed);
+        if held_back.is_empty() {
+            return Err(Error::value(
+                "data.validation.fraction",
+                fraction,
+                format!(
+                    "a share that holds back at least one image; it splits {} images into {} for \
+                     training and 0 for validation",
+                    train.len(),
+                    remain.len(),
+                ),
+            ));
         }
-        let normalization = self.normalize.resolve(&train)?;
-        let valid = valid.map(Arc::new);
-        Ok(Data { train: Arc::new(train), valid, test: Arc::new(test), normalization })
+        let valid = train.select(&held_back);
+        splits.train = train.select(&remain);
+        splits.valid = Some(valid);
+        Ok(())
     }
+
+    /// Adds the border and measures the normalisation, after [`hold_back`](Self::hold_back).
+    ///
+    /// # Errors
+    /// If there is an empty split, a class without training images, neither a validation nor a test
+    /// split, or a constant channel.
+    pub fn prepare(&self, mut splits: Splits) -> Result<Data> {
+        require_images(&splits)?;
+        for (split, set) in splits.named() {
+            info!("{split}: {} images, {}", set.len(), ClassCounts::of(set));
+        }
+        if self.pad > 0 {
+            splits.train = splits.train.padded(self.pad);
+            splits.valid = splits.valid.map(|valid| valid.padded(self.pad));
+            splits.test = splits.test.map(|test| test.padded(self.pad));
+        }
+        let Splits { train, valid, test, .. } = splits;
+        let normalization = self.normalize.resolve(&train)?;
+        let (valid, test) = (valid.map(Arc::new), test.map(Arc::new));
+        Ok(Data { train: Arc::new(train), valid, test, normalization })
+    }
+}
+
+/// Checks that every split has images, every class training images, and that something besides the
+/// training images measures the network.
+fn require_images(splits: &Splits) -> Result<()> {
+    for (split, set) in splits.named() {
+        if set.is_empty() {
+            return Err(Error::split(split, "no images", "at least one"));
+        }
+    }
+    let train = &splits.train;
+    let counts = train.of_class();
+    let absent: Vec<String> = counts
+        .iter()
+        .zip(train.class_names())
+        .filter(|(count, _)| **count == 0)
+        .map(|(_, name)| format!("`{name}`"))
+        .collect();
+    if !absent.is_empty() {
+        const NAMED: usize = 20;
+        let more = if absent.len() > NAMED { ", …" } else { "" };
+        let names = absent[..absent.len().min(NAMED)].join(", ");
+        let found =
+            format!("no images of {} of {} classes: {names}{more}", absent.len(), counts.len());
+        return Err(Error::split(Split::Train, found, "at least one image of each class"));
+    }
+    if splits.valid.is_none() && splits.test.is_none() {
+        let expected = "a share of the training images, such as `{ fraction = 0.1, seed = 0 }`: \
+                        the data set has neither validation nor test images";
+        return Err(Error::value("data.validation", "unset", expected));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -197,13 +247,45 @@ mod tests {
     fn opened_data_has_the_declared_input_shape() {
         let config = config();
         let data = config.open(Path::new("nowhere")).unwrap();
-        let valid = data.valid.unwrap();
-        assert_eq!((data.train.len(), valid.len(), data.test.len()), (90, 10, 20));
-        for set in [&data.train, &valid, &data.test] {
+        let (valid, test) = (data.valid.unwrap(), data.test.unwrap());
+        assert_eq!((data.train.len(), valid.len(), test.len()), (90, 10, 20));
+        for set in [&data.train, &valid, &test] {
             assert_eq!((set.shape(), set.classes()), config.input());
             assert_eq!(set.shape(), ImageShape::new(1, 12, 12));
         }
         assert_eq!(data.normalization, Normalization::measure(&data.train).unwrap());
+    }
+
+    #[test]
+    fn what_the_run_needs_is_required_before_it() {
+        let set = |labels: &[usize]| {
+            let names = ["cat", "dog", "eel"].map(str::to_owned).to_vec();
+            let pixels = (0..labels.len() as u8).collect();
+            ImageSet::new(ImageShape::new(1, 1, 1), pixels, labels.to_vec(), names).unwrap()
+        };
+        let splits = |train: &[usize], valid: Option<&[usize]>, test: Option<&[usize]>| Splits {
+            train: set(train),
+            valid: valid.map(set),
+            test: test.map(set),
+            skipped: Vec::new(),
+        };
+        let config = DataConfig { pad: 0, validation: None, augment: Vec::new(), ..config() };
+        let message = |splits| config.prepare(splits).unwrap_err().to_string();
+        assert_eq!(
+            message(splits(&[0, 0], None, Some(&[1]))),
+            "the split `train`: found no images of 2 of 3 classes: `dog`, `eel`, expected at least \
+             one image of each class"
+        );
+        assert_eq!(
+            message(splits(&[0, 1, 2], None, Some(&[]))),
+            "the split `test`: found no images, expected at least one"
+        );
+        let valid = message(splits(&[0, 1, 2], Some(&[]), Some(&[0])));
+        assert!(valid.starts_with("the split `valid`: found no images"), "{valid}");
+        let nothing = message(splits(&[0, 1, 2], None, None));
+        assert!(nothing.starts_with("`data.validation` is unset, expected a share"), "{nothing}");
+        let data = config.prepare(splits(&[0, 1, 2], Some(&[0]), None)).unwrap();
+        assert!(data.test.is_none() && data.valid.is_some());
     }
 
     #[test]

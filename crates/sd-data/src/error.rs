@@ -1,6 +1,7 @@
 //! The errors of this crate.
 
 use crate::BrokenFile;
+use crate::split::Split;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// An error of this crate. Messages name the file, key or value, what was found and what was
-/// expected.
+/// expected. They include the cause, so that no error has a `source`, which would print it again.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -35,21 +36,21 @@ pub enum Error {
     },
 
     /// A file could not be read.
-    #[error("cannot read `{path}`: {source}", path = .path.display())]
+    #[error("cannot read `{path}`: {cause}", path = .path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 
     /// A file could not be written.
-    #[error("cannot write `{path}`: {source}", path = .path.display())]
+    #[error("cannot write `{path}`: {cause}", path = .path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 
     /// A file, folder or image set does not follow its format.
@@ -65,14 +66,14 @@ pub enum Error {
     },
 
     /// Files of a data set cannot be read as images.
-    #[error("{}", broken(.files, *.total, .key))]
+    #[error("{}", broken(.files, *.total, .advice))]
     Broken {
         /// The unreadable files.
         files: Vec<BrokenFile>,
-        /// Number of files read.
+        /// Number of files of the data set.
         total: usize,
-        /// The configuration key that skips them.
-        key: String,
+        /// What to do about them.
+        advice: String,
     },
 
     /// A configuration value is out of range or contradicts another.
@@ -84,6 +85,19 @@ pub enum Error {
         found: String,
         /// What was expected.
         expected: String,
+    },
+
+    /// The machine has not enough memory.
+    #[error("{what} need {needed} of memory, but {available} are available; {advice}")]
+    Memory {
+        /// What needs it, in the plural.
+        what: String,
+        /// Needed memory.
+        needed: String,
+        /// Available memory.
+        available: String,
+        /// How to need less.
+        advice: String,
     },
 
     /// The operating system refused to start the loader's threads.
@@ -159,6 +173,11 @@ impl Error {
         Self::malformed(format!("`{}` line {line}", path.display()), found, expected)
     }
 
+    /// A split that cannot be used.
+    pub(crate) fn split(split: Split, found: impl ToString, expected: impl ToString) -> Self {
+        Self::malformed(format!("the split `{split}`"), found, expected)
+    }
+
     /// Inconsistent parts of an image set.
     pub(crate) fn image_set(found: impl ToString, expected: impl ToString) -> Self {
         Self::malformed("image set".to_owned(), found, expected)
@@ -170,7 +189,7 @@ impl Error {
 
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Read { path, source }
+        move |cause| Self::Read { path, cause }
     }
 
     pub(crate) fn value(key: impl ToString, found: impl ToString, expected: impl ToString) -> Self {
@@ -182,7 +201,7 @@ impl Error {
 /// Broken files listed in a message; the rest are only counted.
 const NAMED: usize = 20;
 
-fn broken(files: &[BrokenFile], total: usize, key: &str) -> String {
+fn broken(files: &[BrokenFile], total: usize, advice: &str) -> String {
     let mut message = format!("{} of {total} files cannot be read as images:\n", files.len());
     for file in files.iter().take(NAMED) {
         let _ = writeln!(message, "  {file}");
@@ -190,5 +209,18 @@ fn broken(files: &[BrokenFile], total: usize, key: &str) -> String {
     if files.len() > NAMED {
         let _ = writeln!(message, "  and {} more", files.len() - NAMED);
     }
-    message + &format!("repair or remove them, or set `{key}` to true to skip them")
+    message + advice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_printed_once() {
+        let cause = std::io::Error::other("on fire");
+        let error = Error::read("a.png")(cause);
+        assert_eq!(error.to_string(), "cannot read `a.png`: on fire");
+        assert!(std::error::Error::source(&error).is_none());
+    }
 }

@@ -156,6 +156,15 @@ impl ImageSet {
         &self.class_names
     }
 
+    /// The number of images of each class, by label.
+    pub fn of_class(&self) -> Vec<usize> {
+        let mut of_class = vec![0; self.classes()];
+        for &label in &self.labels {
+            of_class[label] += 1;
+        }
+        of_class
+    }
+
     /// CRC-32 of images and labels. Tells data sets apart; not a cryptographic proof.
     pub fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();

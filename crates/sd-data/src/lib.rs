@@ -68,6 +68,7 @@ mod error;
 pub mod fetch;
 mod image_set;
 mod loader;
+pub mod memory;
 mod normalize;
 #[cfg(feature = "preview")]
 pub mod preview;

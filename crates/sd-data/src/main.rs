@@ -3,10 +3,11 @@
 use anyhow::{Context, Result, bail};
 use atomic_write_file::AtomicWriteFile;
 use clap::{Args, Parser, Subcommand};
-use sd_data::DataConfig;
+use sd_cli::config_override;
 use sd_data::check::Check;
 use sd_data::fetch::{self, Presence, Recipe, Source};
 use sd_data::preview::{PreviewConfig, preview};
+use sd_data::{DataConfig, ImageSet, Normalization, Splits};
 use serde::{Deserialize, Serialize};
 use std::io::{Cursor, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -39,13 +40,13 @@ enum Command {
     List,
     /// Write an HTML page of training images beside their augmented versions.
     Preview(PreviewArgs),
-    /// Write some test images, named by class: image files unchanged, others as PNG.
+    /// Write some test images (validation images if there are none), named by class: image files
+    /// unchanged, others as PNG.
     Samples(SamplesArgs),
     /// Count images and classes, find duplicates, and measure mean and standard deviation.
     Check {
-        /// Configuration of an experiment; only its `[data]` section is read.
-        #[arg(value_name = "CONFIG")]
-        config: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
 
         /// Print one JSON document with all duplicates.
         #[arg(long)]
@@ -54,10 +55,20 @@ enum Command {
 }
 
 #[derive(Args)]
-struct PreviewArgs {
+struct ConfigArgs {
     /// Configuration of an experiment; only its seed and its `[data]` section are read.
     #[arg(value_name = "CONFIG")]
     config: PathBuf,
+
+    /// Set a value of the configuration, e.g. `-s data.pad=2` (may be repeated).
+    #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Args)]
+struct PreviewArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
 
     /// Page to write.
     #[arg(long, value_name = "FILE.html", default_value = "preview.html")]
@@ -74,9 +85,8 @@ struct PreviewArgs {
 
 #[derive(Args)]
 struct SamplesArgs {
-    /// Configuration of an experiment; only its `[data]` section is read.
-    #[arg(value_name = "CONFIG")]
-    config: PathBuf,
+    #[command(flatten)]
+    config: ConfigArgs,
 
     /// Folder to write to.
     #[arg(long, value_name = "DIR", default_value = "samples")]
@@ -102,7 +112,8 @@ struct Checked<'a> {
     /// Training images left after the validation split, and validation images.
     trained_on: usize,
     validated_on: usize,
-    normalization: sd_data::Normalization,
+    /// Unset if the configuration cannot train on the data set.
+    normalization: Option<&'a Normalization>,
 }
 
 fn published(name: &str) -> Result<Recipe> {
@@ -153,12 +164,21 @@ fn list(data_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Experiment> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the configuration {}", path.display()))?;
-    let experiment: Experiment = toml::from_str(&text)
-        .with_context(|| format!("in the configuration {}", path.display()))?;
-    Ok(experiment)
+fn read(args: &ConfigArgs) -> Result<Experiment> {
+    let path = args.config.display();
+    let text = std::fs::read_to_string(&args.config)
+        .with_context(|| format!("cannot read the configuration {path}"))?;
+    let parse = || {
+        if args.set.is_empty() {
+            return Ok(toml::from_str(&text)?);
+        }
+        let mut table: toml::Table = toml::from_str(&text)?;
+        for change in &args.set {
+            config_override::apply(&mut table, change).with_context(|| format!("-s {change}"))?;
+        }
+        Ok::<Experiment, anyhow::Error>(table.try_into()?)
+    };
+    parse().with_context(|| format!("in the configuration {path}"))
 }
 
 fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
@@ -166,18 +186,22 @@ fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
         bail!("--out: found {}, expected an HTML file", args.out.display());
     }
     let Experiment { seed, data: config } = read(&args.config)?;
-    let data = config.open(data_dir)?;
     let &PreviewArgs { images, versions, .. } = args;
-    let page = preview(&data, &config, PreviewConfig { images, versions, seed })?;
+    let size = PreviewConfig { images, versions, seed };
+    size.check(&config)?;
+    let data = config.open(data_dir)?;
+    let page = preview(&data, &config, size)?;
     write(&args.out, page.as_bytes())
 }
 
-/// Writes images of the test split without the configuration's border. Image files are copied
-/// unchanged, so that whoever classifies them resizes and crops them only once.
+/// Writes images of the test split, or of another if there is none, without the configuration's
+/// border. Image files are copied unchanged, so that whoever classifies them resizes and crops them
+/// only once.
 fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(&args.config)?;
     config.check()?;
-    let set = config.dataset.get().load(data_dir)?.test.class_by_class(args.images.into());
+    let Splits { train, valid, test, .. } = config.dataset.get().load(data_dir)?;
+    let set = test.or(valid).unwrap_or(train).class_by_class(args.images.into());
     let root = config.dataset.get().files_root(data_dir)?;
     std::fs::create_dir_all(&args.out)
         .with_context(|| format!("cannot create the folder {}", args.out.display()))?;
@@ -224,30 +248,28 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn check(config: &Path, json: bool, data_dir: &Path) -> Result<()> {
-    let Experiment { data: config, .. } = read(config)?;
+/// Counts first and judges after: what a configuration cannot train on is shown too.
+fn check(args: &ConfigArgs, json: bool, data_dir: &Path) -> Result<()> {
+    let Experiment { data: config, .. } = read(args)?;
     config.check()?;
-    let splits = config.dataset.get().load(data_dir)?;
+    let mut splits = config.dataset.get().load(data_dir)?;
+    let held_back = config.hold_back(&mut splits);
     let check = Check::new(config.dataset.get().name(), &splits);
-    let data = config.prepare(splits)?;
-    let checked = Checked {
-        data_set: &check,
-        trained_on: data.train.len(),
-        validated_on: data.valid.as_ref().map_or(0, |valid| valid.len()),
-        normalization: data.normalization,
-    };
+    let images = |set: Option<&ImageSet>| set.map_or(0, ImageSet::len);
+    let (trained_on, validated_on) = (splits.train.len(), images(splits.valid.as_ref()));
+    let data = held_back.and_then(|()| config.prepare(splits));
+    let normalization = data.as_ref().ok().map(|data| &data.normalization);
     if json {
+        let checked = Checked { data_set: &check, trained_on, validated_on, normalization };
         println!("{}", serde_json::to_string_pretty(&checked)?);
-        return Ok(());
+    } else {
+        println!("{check}");
+        if let Some(Normalization { mean, deviation }) = normalization {
+            println!(
+                "\nthis configuration trains on {trained_on} images, validates on {validated_on}, \
+                 and normalises by\n  mean {mean:?}\n  standard deviation {deviation:?}"
+            );
+        }
     }
-    println!("{check}");
-    println!(
-        "\nthis configuration trains on {} images, validates on {}, and normalises by\n  \
-         mean {:?}\n  standard deviation {:?}",
-        checked.trained_on,
-        checked.validated_on,
-        checked.normalization.mean,
-        checked.normalization.deviation
-    );
-    Ok(())
+    data.map(|_| ()).context("this configuration cannot train on the data set")
 }

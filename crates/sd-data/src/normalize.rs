@@ -15,7 +15,7 @@ pub enum NormalizeConfig {
     Given(GivenNormalization),
 }
 
-/// Mean and standard deviation per channel, for pixel values between 0 and 1.
+/// Mean and standard deviation per channel, for pixel values between 0 and 1. Both are at most 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenNormalization {
@@ -43,8 +43,18 @@ impl NormalizeConfig {
 }
 
 impl GivenNormalization {
+    /// Checks that there is a valid pair for each of `channels`, on the scale of 0 to 1.
     pub(crate) fn check(&self, channels: usize) -> Result<()> {
-        check("data.normalize.given", &self.mean, &self.deviation, channels)
+        check("data.normalize.given", &self.mean, &self.deviation, channels)?;
+        for (name, values) in [("mean", &self.mean), ("deviation", &self.deviation)] {
+            if values.iter().any(|value| !(0.0..=1.0).contains(value)) {
+                let key = format!("data.normalize.given.{name}");
+                let expected = "numbers from 0 to 1, as pixel values are (those of 0 to 255, divided \
+                                by 255)";
+                return Err(Error::value(key, format_args!("{values:?}"), expected));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -185,6 +195,8 @@ mod tests {
                 ["`data.normalize.given.deviation` is [0.5, 0.0]", "above zero"],
             ),
             (vec![0.5, f32::NAN], vec![0.5, 0.5], ["given.mean` is [0.5, NaN]", "finite"]),
+            (vec![123.675, 0.5], vec![0.5, 0.5], ["given.mean` is [123.675, 0.5]", "from 0 to 1"]),
+            (vec![0.0, 0.5], vec![1.0, 58.4], ["deviation` is [1.0, 58.4]", "divided by 255"]),
         ] {
             let config = NormalizeConfig::Given(GivenNormalization { mean, deviation });
             let message = config.resolve(&images).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! Training images beside their augmented versions, as an HTML page (cargo feature `preview`).
 
 use crate::{
-    Batch, Data, DataConfig, Error, ImageShape, Loader, LoaderConfig, Normalization, Result,
+    Batch, Data, DataConfig, Error, ImageShape, Loader, LoaderConfig, Normalization, Result, memory,
 };
 use askama::Template;
 use base64::prelude::{BASE64_STANDARD, Engine};
@@ -18,6 +18,31 @@ pub struct PreviewConfig {
     pub versions: usize,
     /// The seed of the augmentation.
     pub seed: u64,
+}
+
+impl PreviewConfig {
+    /// Checks the numbers, and the memory for the page, without reading a file.
+    ///
+    /// # Errors
+    /// If a number is out of range, or the memory is not enough.
+    pub fn check(&self, config: &DataConfig) -> Result<()> {
+        for (name, value) in [("images", self.images), ("versions", self.versions)] {
+            if !(1..=100).contains(&value) {
+                return Err(Error::value(name, value, "1 to 100"));
+            }
+        }
+        let (shape, _) = config.input();
+        let pictures = self.images * (self.versions + 1);
+        // RGB in base64, once in the rows and once in the page, if PNG does not shrink it.
+        let picture = (8 * shape.height).saturating_mul(shape.width);
+        // The loader's batches: one in use, two ahead.
+        let batches = (3 * 4 * self.images).saturating_mul(shape.values());
+        memory::require(
+            picture.saturating_mul(pictures).saturating_add(batches),
+            format!("{pictures} pictures of {shape}"),
+            "ask for fewer images or versions",
+        )
+    }
 }
 
 /// A page that needs no other file, no network and no script.
@@ -49,11 +74,7 @@ struct Row<'a> {
 /// # Errors
 /// If `preview` has a number out of range, or the loader refuses the configuration.
 pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Result<String> {
-    for (name, value) in [("images", preview.images), ("versions", preview.versions)] {
-        if !(1..=100).contains(&value) {
-            return Err(Error::value(name, value, "1 to 100"));
-        }
-    }
+    preview.check(config)?;
     let set = Arc::new(data.train.class_by_class(preview.images));
     let loader = Loader::new(
         Arc::clone(&set),
@@ -63,20 +84,20 @@ pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Resu
             ..LoaderConfig::in_order(set.len(), 1, data.normalization.clone())
         },
     )?;
-    let epochs = (0..preview.versions as u64).flat_map(|epoch| loader.epoch(epoch, 0));
-    let versions: Vec<Vec<u8>> = epochs.map(|batch| bytes(&batch, &data.normalization)).collect();
-
     let shape = set.shape();
-    let values = shape.values();
-    let rows = (0..set.len()).map(|index| Row {
+    let row = |index| Row {
         class: &set.class_names()[set.label(index)],
         file: set.file(index),
         original: data_url(shape, set.image(index)),
-        augmented: versions
-            .iter()
-            .map(|version| data_url(shape, &version[index * values..(index + 1) * values]))
-            .collect(),
-    });
+        augmented: Vec::new(),
+    };
+    let mut rows: Vec<Row> = (0..set.len()).map(row).collect();
+    for batch in (0..preview.versions as u64).flat_map(|epoch| loader.epoch(epoch, 0)) {
+        let version = bytes(&batch, &data.normalization);
+        for (row, image) in rows.iter_mut().zip(version.chunks_exact(shape.values())) {
+            row.augmented.push(data_url(shape, image));
+        }
+    }
     let toml =
         |augment| toml::Value::try_from(augment).expect("a configuration is TOML").to_string();
     let page = Page {
@@ -85,7 +106,7 @@ pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Resu
         seed: preview.seed,
         augment: config.augment.iter().map(toml).collect(),
         width: display_width(shape),
-        rows: rows.collect(),
+        rows,
     };
     Ok(page.render().expect("writing to memory succeeds"))
 }
@@ -180,6 +201,17 @@ mod tests {
         let width = |height, width| display_width(ImageShape::new(3, height, width));
         assert_eq!((width(32, 32), width(28, 28), width(112, 112)), (96, 112, 112));
         assert_eq!((width(4, 20), width(1000, 1000)), (100, 320));
+    }
+
+    #[test]
+    fn a_page_beyond_the_memory_is_refused_before_reading() {
+        let config = toml::from_str(
+            "dataset = { image_folder = { folder = 'none', classes = 2, images = { side = 4096 } } }",
+        );
+        let size = PreviewConfig { images: 100, versions: 100, seed: 0 };
+        let message = size.check(&config.unwrap()).unwrap_err().to_string();
+        assert!(message.starts_with("10100 pictures of 3×4096×4096 need 1"), "{message}");
+        assert!(message.ends_with("ask for fewer images or versions"), "{message}");
     }
 
     #[test]

@@ -1,12 +1,37 @@
-//! Validation splits.
+//! The splits of a data set, and the validation split that is drawn from the training images.
 
 use crate::random;
 use rand::seq::SliceRandom;
+use serde::Serialize;
+use std::fmt;
+
+/// A split of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Training images.
+    Train,
+    /// Validation images.
+    Valid,
+    /// Test images.
+    Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self {
+            Self::Train => "train",
+            Self::Valid => "valid",
+            Self::Test => "test",
+        })
+    }
+}
 
 /// Splits `0..labels.len()` into training and validation indices, both ascending.
 ///
 /// Stratified: draws `fraction` of the images of every class, rounded to the nearest integer, for
-/// validation. The draw depends only on the labels, the fraction and the seed.
+/// validation, but leaves at least one image of each class for training. The draw depends only on
+/// the labels, the fraction and the seed.
 ///
 /// # Panics
 /// If a label is not below `classes`.
@@ -24,7 +49,7 @@ pub fn stratified(
     let mut valid = Vec::new();
     for (class, mut indices) in members.into_iter().enumerate() {
         let held_back = (fraction * indices.len() as f64).round() as usize;
-        let held_back = held_back.min(indices.len());
+        let held_back = held_back.min(indices.len().saturating_sub(1));
         // One stream per class: more images of one class do not change the draw of another.
         indices.shuffle(&mut random::named(b"validate", [seed, class as u64, 0]));
         train.extend_from_slice(&indices[held_back..]);
@@ -59,6 +84,16 @@ mod tests {
         both.sort_unstable();
         assert_eq!(both, (0..60).collect::<Vec<_>>());
         assert!(train.is_sorted() && valid.is_sorted());
+    }
+
+    #[test]
+    fn one_image_of_each_class_stays_in_training() {
+        // Two images of class 0, one of class 1, none of class 2.
+        for fraction in [0.5, 0.99] {
+            let (train, valid) = stratified(&[0, 1, 0], 3, fraction, 0);
+            assert!(train.contains(&1), "{train:?}");
+            assert_eq!((train.len(), valid.len()), (2, 1));
+        }
     }
 
     #[test]

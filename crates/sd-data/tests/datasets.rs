@@ -27,11 +27,12 @@ fn cifar100_is_the_published_data_set() {
         return;
     }
     let data = DatasetConfig::Cifar100.get().load(&data_dir).unwrap();
-    assert_eq!((data.train.len(), data.test.len()), (50_000, 10_000));
+    let test = data.test.unwrap();
+    assert_eq!((data.train.len(), test.len()), (50_000, 10_000));
     assert_eq!((data.train.shape(), data.train.classes()), DatasetConfig::Cifar100.get().input());
     for class in 0..100 {
         let count = |labels: &[usize]| labels.iter().filter(|&&label| label == class).count();
-        assert_eq!((count(data.train.labels()), count(data.test.labels())), (500, 100));
+        assert_eq!((count(data.train.labels()), count(test.labels())), (500, 100));
     }
     let names = data.train.class_names();
     assert_eq!((names[0].as_str(), names[99].as_str()), ("apple", "worm"));
@@ -47,7 +48,7 @@ fn the_fashion_mnist_subset_is_balanced() {
         DatasetConfig::Idx(IdxConfig::new("fashion-mnist-small")).get().load(&data_dir).unwrap();
     assert_eq!(data.train.shape(), ImageShape::new(1, 28, 28));
     assert_eq!(data.train.class_names()[9], "Ankle boot");
-    for (set, each) in [(&data.train, 600), (&data.test, 100)] {
+    for (set, each) in [(&data.train, 600), (&data.test.unwrap(), 100)] {
         assert_eq!(set.len(), 10 * each);
         for class in 0..10 {
             assert_eq!(set.labels().iter().filter(|&&label| label == class).count(), each);
@@ -86,7 +87,8 @@ fn idx_plain_and_gzip_load_alike() {
     let plain = tiny().get().load(data_dir.path()).unwrap();
     assert_eq!(plain.train.pixels(), [1, 2, 3, 4, 5, 6]);
     assert_eq!(plain.train.labels(), [0, 1, 0]);
-    assert_eq!((plain.test.pixels(), plain.test.labels()), (&[7, 8][..], &[1][..]));
+    let test = plain.test.as_ref().unwrap();
+    assert_eq!((test.pixels(), test.labels()), (&[7, 8][..], &[1][..]));
     assert_eq!(plain.train.class_names(), ["0", "1"]);
 
     for entry in fs::read_dir(data_dir.path().join("tiny")).unwrap() {

@@ -1,17 +1,18 @@
 //! Downloads from a server on this machine that misbehaves as servers do.
 #![cfg(feature = "fetch")]
 
-use sd_data::fetch::{self, Presence, Recipe, RemoteFile, Source};
+use sd_data::fetch::{self, Presence, Recipe, RemoteFile, Source, Unpacked};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const SIZE: usize = 300_000;
-/// MD5 of `content()`.
-const MD5: &str = "574c4a1f42aa2ef0c4440084e5f44b46";
+/// SHA-256 of `content()`.
+const SHA256: &str = "fa7deae4b0504401a056ca3b1e6007902a7e681efda07fd7ca8819760caeff95";
 
 fn content() -> Vec<u8> {
     (0..SIZE).map(|index| (index * index % 251) as u8).collect()
@@ -23,9 +24,14 @@ struct Behaviour {
     /// Bytes of a body after which it closes the connection.
     closes_after: usize,
     ranges: bool,
+    /// Answers every request with a page, as the gate of a network does.
+    gated: bool,
+    /// Before each body.
+    waits: Duration,
 }
 
-const GOOD: Behaviour = Behaviour { closes_after: usize::MAX, ranges: true };
+const GOOD: Behaviour =
+    Behaviour { closes_after: usize::MAX, ranges: true, gated: false, waits: Duration::ZERO };
 
 struct Server {
     address: String,
@@ -74,6 +80,12 @@ fn answer(
             body.len()
         );
     }
+    std::thread::sleep(behaviour.waits);
+    if behaviour.gated {
+        let page = "<html>Please log in</html>";
+        let length = page.len();
+        return write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{page}");
+    }
     let content = content();
     let from: usize = range
         .filter(|_| behaviour.ranges)
@@ -104,10 +116,14 @@ fn recipe(sources: Vec<Source>) -> Recipe {
         name: "test-10".to_owned(),
         title: "Test-10".to_owned(),
         folder: Some("test-10".to_owned()),
-        unpacked: Some("test-10-unpacked".to_owned()),
+        unpacked: Some(Unpacked {
+            folder: "test-10-unpacked".to_owned(),
+            files: vec![("names.txt".to_owned(), None), ("a.bin".to_owned(), Some(3))],
+        }),
         files: vec![RemoteFile {
             name: "file.bin".to_owned(),
-            md5: MD5.to_owned(),
+            sha256: SHA256.to_owned(),
+            max_bytes: SIZE as u64,
             content_sha256: None,
         }],
         texts: vec![("class_names.txt".to_owned(), "a\nb\n".to_owned())],
@@ -187,6 +203,65 @@ fn restarts_if_the_server_ignores_ranges() {
 }
 
 #[test]
+fn a_kept_part_outlives_an_answer_that_is_not_the_file() {
+    let data_dir = TempDir::new().unwrap();
+    let part = data_dir.path().join("test-10/file.bin.part");
+    fs::create_dir(data_dir.path().join("test-10")).unwrap();
+    fs::write(&part, &content()[..100_000]).unwrap();
+    let gate = serve(Behaviour { gated: true, ..GOOD });
+    let message = fetch(&http(&gate), data_dir.path()).unwrap_err();
+    assert!(message.contains(SHA256), "{message}");
+    assert!(fs::read(&part).unwrap() == content()[..100_000]);
+    assert_eq!(names(data_dir.path()), ["file.bin.part"]);
+
+    let server = serve(GOOD);
+    fetch(&http(&server), data_dir.path()).unwrap();
+    assert_eq!(*server.requests.lock().unwrap(), [Some("bytes=100000-".to_owned())]);
+    assert_fetched(data_dir.path());
+}
+
+#[test]
+fn a_wrong_part_is_replaced() {
+    let server = serve(GOOD);
+    let data_dir = TempDir::new().unwrap();
+    fs::create_dir(data_dir.path().join("test-10")).unwrap();
+    fs::write(data_dir.path().join("test-10/file.bin.part"), [9; 1000]).unwrap();
+    fetch(&http(&server), data_dir.path()).unwrap();
+    assert_eq!(*server.requests.lock().unwrap(), [Some("bytes=1000-".to_owned()), None]);
+    assert_fetched(data_dir.path());
+}
+
+#[test]
+fn a_longer_file_is_refused() {
+    let server = serve(GOOD);
+    let origin = TempDir::new().unwrap();
+    fs::write(origin.path().join("file.bin"), content()).unwrap();
+    for source in [Source::Http(server.address.clone()), Source::Folder(origin.path().to_owned())] {
+        let data_dir = TempDir::new().unwrap();
+        let mut recipe = recipe(vec![source]);
+        recipe.files[0].max_bytes = SIZE as u64 - 1;
+        let message = fetch(&recipe, data_dir.path()).unwrap_err();
+        assert!(message.contains("file.bin"), "{message}");
+        assert!(message.contains("more than 299999 bytes"), "{message}");
+        assert_eq!(names(data_dir.path()), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn one_of_two_fetches_waits_for_the_other() {
+    let server = serve(Behaviour { waits: Duration::from_millis(300), ..GOOD });
+    let data_dir = TempDir::new().unwrap();
+    let recipe = http(&server);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| fetch(&recipe, data_dir.path()).unwrap());
+        }
+    });
+    assert_fetched(data_dir.path());
+    assert_eq!(*server.requests.lock().unwrap(), [None], "one download");
+}
+
+#[test]
 fn gives_up_on_a_server_that_sends_nothing() {
     let server = serve(Behaviour { closes_after: 0, ..GOOD });
     let data_dir = TempDir::new().unwrap();
@@ -200,9 +275,9 @@ fn a_wrong_checksum_deletes_the_download() {
     let server = serve(GOOD);
     let data_dir = TempDir::new().unwrap();
     let mut recipe = http(&server);
-    recipe.files[0].md5 = "0".repeat(32);
+    recipe.files[0].sha256 = "0".repeat(64);
     let message = fetch(&recipe, data_dir.path()).unwrap_err();
-    assert!(message.contains(MD5) && message.contains(&"0".repeat(32)), "{message}");
+    assert!(message.contains(SHA256) && message.contains(&"0".repeat(64)), "{message}");
     assert_eq!(names(data_dir.path()), [] as [&str; 0]);
 }
 
@@ -215,11 +290,17 @@ fn existing_files_are_not_replaced() {
     fs::write(&path, "mine").unwrap();
     let recipe = http(&server);
     let message = fetch(&recipe, data_dir.path()).unwrap_err();
-    assert!(message.contains(MD5) && message.contains("move it away"), "{message}");
+    assert!(message.contains(SHA256) && message.contains("move it away"), "{message}");
     assert_eq!(fs::read(&path).unwrap(), b"mine");
     assert_eq!(fetch::presence(&recipe, data_dir.path()).unwrap(), Presence::Different(path));
 
-    fs::create_dir(data_dir.path().join("test-10-unpacked")).unwrap();
+    // A folder that was not unpacked to the end is no data set.
+    let unpacked = data_dir.path().join("test-10-unpacked");
+    fs::create_dir(&unpacked).unwrap();
+    fs::write(unpacked.join("names.txt"), "a").unwrap();
+    fs::write(unpacked.join("a.bin"), "12").unwrap();
+    assert!(fetch(&recipe, data_dir.path()).unwrap_err().contains("move it away"));
+    fs::write(unpacked.join("a.bin"), "123").unwrap();
     fetch(&recipe, data_dir.path()).unwrap();
     assert_eq!(fetch::presence(&recipe, data_dir.path()).unwrap(), Presence::Unpacked);
     assert!(server.requests.lock().unwrap().is_empty());
@@ -260,14 +341,14 @@ fn repacked_content_is_accepted() {
     };
     let origin = TempDir::new().unwrap();
     let mut recipe = recipe(vec![Source::Folder(origin.path().to_owned())]);
-    recipe.files[0].md5 = "0".repeat(32);
+    recipe.files[0].sha256 = "0".repeat(64);
     // SHA-256 of "abc".
     let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     recipe.files[0].content_sha256 = Some(sha256.to_owned());
     for (bytes, right) in [
         (gzip(b"abc", 0), Ok(())),
         (gzip(b"abc", 9), Ok(())),
-        (gzip(b"abd", 9), Err("unpacked: the sha256")),
+        (gzip(b"abd", 9), Err("unpacked: a52d159f")),
         (b"abc".to_vec(), Err("cannot be unpacked")),
     ] {
         let data_dir = TempDir::new().unwrap();

@@ -1,62 +1,14 @@
 //! Image files in folders and CSV files: loading and error messages.
 
-use image::{ImageFormat, Rgb, RgbImage};
+mod pets;
+
+use pets::{LINES, fails_with, folder, images, manifest, pets, put, write};
 use proptest::prelude::*;
 use sd_data::{
-    CsvManifestConfig, DataConfig, DatasetConfig, Error, ImageFilesConfig, ImageFolderConfig,
-    ImageShape, NormalizeConfig, Splits, ValidationConfig,
+    DataConfig, ImageFilesConfig, ImageShape, NormalizeConfig, Splits, ValidationConfig,
 };
 use std::fs;
 use tempfile::TempDir;
-
-fn images() -> ImageFilesConfig {
-    ImageFilesConfig::new(4)
-}
-
-fn folder(classes: usize, images: ImageFilesConfig) -> DatasetConfig {
-    DatasetConfig::ImageFolder(ImageFolderConfig { folder: "pets".to_owned(), classes, images })
-}
-
-fn manifest(classes: usize, images: ImageFilesConfig) -> DatasetConfig {
-    DatasetConfig::CsvManifest(CsvManifestConfig { file: "pets/a.csv".to_owned(), classes, images })
-}
-
-/// Writes an image of one colour, in the format of its extension.
-fn put(data_dir: &TempDir, name: &str, color: u8) {
-    let path = data_dir.path().join("pets").join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    RgbImage::from_pixel(9, 6, Rgb([color; 3])).save(path).unwrap();
-}
-
-/// Two classes: three training images, two test images.
-fn pets() -> TempDir {
-    let data_dir = TempDir::new().unwrap();
-    for (name, color) in [
-        ("train/dog/b.webp", 30),
-        ("train/cat/b.jpg", 20),
-        ("train/cat/a.PNG", 10),
-        ("test/dog/a.png", 50),
-        ("test/cat/a.png", 40),
-    ] {
-        put(&data_dir, name, color);
-    }
-    fs::write(data_dir.path().join("pets/train/cat/.DS_Store"), "no image").unwrap();
-    data_dir
-}
-
-fn write(data_dir: &TempDir, name: &str, text: impl AsRef<[u8]>) {
-    let path = data_dir.path().join("pets").join(name);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
-#[track_caller]
-fn fails_with(dataset: &DatasetConfig, data_dir: &TempDir, facts: &[&str]) {
-    let error = dataset.get().load(data_dir.path()).unwrap_err().to_string();
-    for fact in facts {
-        assert!(error.contains(fact), "`{fact}` is not in: {error}");
-    }
-}
 
 #[test]
 fn folders_are_splits_and_classes() {
@@ -66,6 +18,7 @@ fn folders_are_splits_and_classes() {
     assert_eq!((train.shape(), train.classes()), dataset.get().input());
     assert_eq!(train.shape(), ImageShape::new(3, 4, 4));
     assert_eq!(train.class_names(), ["cat", "dog"]);
+    let test = test.unwrap();
     assert_eq!((train.labels(), test.labels()), (&[0, 0, 1][..], &[0, 1][..]));
     let colors: Vec<u8> = (0..3).map(|index| train.image(index)[0]).collect();
     assert_eq!(colors, [10, 20, 30]);
@@ -96,33 +49,55 @@ fn the_val_folder_is_the_validation_split() {
     );
     fs::remove_dir_all(data_dir.path().join("pets/val")).unwrap();
     let data = config.open(data_dir.path()).unwrap();
-    assert_eq!((data.train.len(), data.valid.unwrap().len()), (1, 2));
+    // One image per class stays in training: half of the only dog would be all of it.
+    assert_eq!((data.train.labels(), data.valid.unwrap().labels()), (&[0, 1][..], &[0][..]));
 }
 
 #[test]
-fn broken_files_are_an_error_unless_skipped() {
+fn the_validation_folder_has_any_of_the_usual_names() {
     let data_dir = pets();
-    let whole = fs::read(data_dir.path().join("pets/train/cat/b.jpg")).unwrap();
-    write(&data_dir, "train/cat/aa.jpg", &whole[..whole.len() - 9]);
-    write(&data_dir, "train/dog/notes.txt", "no image");
-    fs::create_dir(data_dir.path().join("pets/train/dog/more")).unwrap();
-    fails_with(
-        &folder(2, images()),
-        &data_dir,
-        &[
-            "3 of 6 files cannot be read as images:",
-            "train/cat/aa.jpg`: truncated JPEG file",
-            "train/dog/more`: not a regular file",
-            "train/dog/notes.txt`: neither JPEG nor PNG nor WebP",
-            "`data.dataset.image_folder.images.skip_broken` to true",
-        ],
-    );
-    let skipping = folder(2, ImageFilesConfig { skip_broken: true, ..images() });
-    let splits = skipping.get().load(data_dir.path()).unwrap();
-    let whole = folder(2, images()).get().load(pets().path()).unwrap();
-    assert_eq!((&splits.train, &splits.test), (&whole.train, &whole.test));
-    let names: Vec<_> = splits.skipped.iter().map(|file| file.path.file_name().unwrap()).collect();
-    assert_eq!(names, ["aa.jpg", "more", "notes.txt"]);
+    let root = data_dir.path().join("pets");
+    put(&data_dir, "val/dog/a.png", 60);
+    for (from, to) in [("val", "valid"), ("valid", "validation")] {
+        fs::rename(root.join(from), root.join(to)).unwrap();
+        let splits = folder(2, images()).get().load(data_dir.path()).unwrap();
+        assert_eq!(splits.valid.unwrap().labels(), [1]);
+    }
+    put(&data_dir, "valid/dog/a.png", 60);
+    let both = ["pets`: found both `valid` and `validation`, expected one folder of validation"];
+    fails_with(&folder(2, images()), &data_dir, &both);
+}
+
+#[test]
+fn a_data_set_may_lack_a_test_split() {
+    let data_dir = pets();
+    fs::rename(data_dir.path().join("pets/test"), data_dir.path().join("pets/val")).unwrap();
+    let splits = folder(2, images()).get().load(data_dir.path()).unwrap();
+    assert_eq!((splits.valid.unwrap().labels(), splits.test), (&[0, 1][..], None));
+    write(&data_dir, "a.csv", "path,label,split\ntrain/cat/a.PNG,tom,train\n");
+    let splits = manifest(1, images()).get().load(data_dir.path()).unwrap();
+    assert_eq!((splits.valid, splits.test), (None, None));
+    // A folder without images is no such data set.
+    fs::create_dir(data_dir.path().join("pets/test")).unwrap();
+    fails_with(&folder(2, images()), &data_dir, &["pets/test`: found no files"]);
+}
+
+#[test]
+fn a_class_without_training_images_is_refused() {
+    let data_dir = pets();
+    fs::create_dir(data_dir.path().join("pets/train/eel")).unwrap();
+    write(&data_dir, "train/fox/a.jpg", "no image");
+    let skipping = ImageFilesConfig { skip_broken: true, ..images() };
+    let config = DataConfig {
+        dataset: folder(4, skipping),
+        pad: 0,
+        validation: None,
+        augment: Vec::new(),
+        normalize: NormalizeConfig::Measured,
+    };
+    let message = config.open(data_dir.path()).unwrap_err().to_string();
+    let expected = "the split `train`: found no images of 2 of 4 classes: `eel`, `fox`";
+    assert!(message.starts_with(expected), "{message}");
 }
 
 #[test]
@@ -140,7 +115,6 @@ fn wrong_folder_layouts_are_rejected() {
         &["test/eel`: found the class `eel`, expected one of the 2 classes in `train`"],
     );
     fs::remove_dir_all(data_dir.path().join("pets/test")).unwrap();
-    fails_with(&folder(2, images()), &data_dir, &["cannot read `", "pets/test`"]);
     write(&data_dir, "train/a.png", "");
     fails_with(
         &folder(2, images()),
@@ -175,14 +149,6 @@ fn values_out_of_range_are_rejected() {
     }
 }
 
-const LINES: &str = "\
-split , note,path, label
-train,,train/cat/a.PNG,tom
-test,\"two\nlines\", test/dog/a.png ,rex
-val,,./train/cat/b.jpg,tom
-train,,train/dog/b.webp,rex
-";
-
 #[test]
 fn a_csv_file_lists_images() {
     let data_dir = pets();
@@ -191,6 +157,7 @@ fn a_csv_file_lists_images() {
     let Splits { train, valid, test, .. } = dataset.get().load(data_dir.path()).unwrap();
     assert_eq!((train.shape(), train.classes()), dataset.get().input());
     assert_eq!(train.class_names(), ["rex", "tom"]);
+    let test = test.unwrap();
     assert_eq!((train.labels(), test.labels()), (&[1, 0][..], &[0][..]));
     assert_eq!((train.image(0)[0], train.image(1)[0], test.image(0)[0]), (10, 30, 50));
     assert_eq!(valid.unwrap().file(0), Some("./train/cat/b.jpg"));
@@ -224,56 +191,18 @@ fn a_wrong_csv_line_is_rejected() {
     fails_with(
         &dataset,
         &data_dir,
-        &["1 of 2 files", "b.png` (line 4): ", "csv_manifest.images.skip_"],
+        &["1 of 3 files", "b.png` (line 4): No such file", "repair or remove them"],
     );
     write(&data_dir, "a.csv", "path,label\na.png,tom\n");
     fails_with(&dataset, &data_dir, &["line 1: found the columns `path`, `label`, expected"]);
-    write(&data_dir, "a.csv", "path,label,split\ntrain/cat/a.PNG,tom,train\n");
-    fails_with(&dataset, &data_dir, &["a.csv`: found no `test` lines"]);
+    write(&data_dir, "a.csv", [head, "b.png,tom,val\nc.png,tom,valid\n"].concat());
+    let facts = ["line 5: found the split `valid`, expected one name for the validation images"];
+    fails_with(&dataset, &data_dir, &facts);
+    write(&data_dir, "a.csv", ["\u{feff}", head].concat());
+    assert_eq!(dataset.get().load(data_dir.path()).unwrap().train.len(), 1, "a byte order mark");
     fails_with(&manifest(2, images()), &data_dir, &["`data.dataset.csv_manifest.classes` is 2"]);
     fs::remove_file(data_dir.path().join("pets/a.csv")).unwrap();
     fails_with(&dataset, &data_dir, &["expected the file `pets/a.csv`", "`path,label,split`"]);
-}
-
-#[cfg(unix)]
-#[test]
-fn links_out_of_the_data_set_are_rejected() {
-    use std::os::unix::fs::symlink;
-    let data_dir = pets();
-    let root = data_dir.path().join("pets");
-    let outside = data_dir.path().join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::copy(root.join("train/cat/a.PNG"), outside.join("a.png")).unwrap();
-    // Links inside the data set are allowed, and the data set itself may be a link.
-    symlink("../../train/cat/a.PNG", root.join("train/dog/link.png")).unwrap();
-    symlink(&root, data_dir.path().join("elsewhere")).unwrap();
-    let linked = ImageFolderConfig { folder: "elsewhere".to_owned(), classes: 2, images: images() };
-    assert_eq!(
-        DatasetConfig::ImageFolder(linked).get().load(data_dir.path()).unwrap().train.labels(),
-        [0, 0, 1, 1]
-    );
-    symlink(outside.join("a.png"), root.join("train/dog/out.png")).unwrap();
-    fails_with(&folder(2, images()), &data_dir, &["1 of 5", "train/dog/out.png`: links to `"]);
-    write(&data_dir, "a.csv", "path,label,split\ntrain/dog/out.png,a,train\ntest/cat/a.png,a,test");
-    fails_with(&manifest(1, images()), &data_dir, &["out.png` (line 2): links to `"]);
-    fs::remove_file(root.join("train/dog/out.png")).unwrap();
-    symlink(&outside, root.join("train/eel")).unwrap();
-    fails_with(&folder(3, images()), &data_dir, &["train/eel/a.png`: links to `"]);
-    fs::remove_file(root.join("train/eel")).unwrap();
-    symlink("nowhere", root.join("train/dog/nothing.png")).unwrap();
-    fails_with(&folder(2, images()), &data_dir, &["train/dog/nothing.png`: No such file"]);
-}
-
-#[test]
-fn only_the_first_broken_files_are_listed() {
-    let data_dir = pets();
-    for index in 0..30 {
-        write(&data_dir, &format!("train/cat/{index}.jpg"), "");
-    }
-    let error = folder(2, images()).get().load(data_dir.path()).unwrap_err();
-    assert!(error.to_string().contains("\n  and 10 more\n"), "{error}");
-    let Error::Broken { files, total: 33, .. } = error else { panic!("{error}") };
-    assert_eq!(files.len(), 30);
 }
 
 proptest! {
@@ -308,14 +237,4 @@ proptest! {
         }
         let _ = folder(2, images()).get().load(data_dir.path());
     }
-}
-
-#[test]
-fn the_format_is_detected_by_content() {
-    let data_dir = pets();
-    let path = data_dir.path().join("pets/train/cat/a.PNG");
-    let image = image::open(&path).unwrap();
-    fs::remove_file(&path).unwrap();
-    image.save_with_format(&path, ImageFormat::WebP).unwrap();
-    assert_eq!(folder(2, images()).get().load(data_dir.path()).unwrap().train.image(0)[0], 10);
 }

@@ -64,6 +64,47 @@ fn check_reports_counts_duplicates_and_skipped_files() {
     assert_eq!(json["normalization"]["mean"].as_array().unwrap().len(), 3);
 }
 
+/// What a configuration cannot train on is where counts are needed most.
+#[test]
+fn check_counts_what_cannot_be_trained_on() {
+    let folder = folder();
+    let run = |change: &str| {
+        let arguments = ["check", "pets.toml", "-s", change];
+        let output = sd_data(folder.path(), &arguments).assert().failure().code(1);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        (text(&output.get_output().stdout), text(&output.get_output().stderr))
+    };
+    let (text, error) = run("data.validation={ fraction = 0.1, seed = 0 }");
+    assert!(text.contains("train        2") && text.contains("test         1"), "{text}");
+    assert!(error.contains("splits 2 images into 2 for training and 0"), "{error}");
+
+    let constant = image::RgbImage::from_pixel(8, 8, image::Rgb([7; 3]));
+    for name in ["train/cat/a", "train/dog/a"] {
+        constant.save(folder.path().join("data/pets").join(name).with_extension("png")).unwrap();
+    }
+    let (text, error) = run("data.pad=0");
+    assert!(text.contains("0.0000 0.0000 0.0000"), "{text}");
+    assert!(text.contains("1 repeat an earlier one, 1 of them under another label"), "{text}");
+    assert!(error.contains("the constant value 7 in channel 0"), "{error}");
+
+    let misspelt = ["check", "pets.toml", "-s", "data.pads=1"];
+    let output = sd_data(folder.path(), &misspelt).assert().failure();
+    let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(error.contains("`pads`"), "{error}");
+}
+
+#[test]
+fn check_compares_the_held_back_images() {
+    let folder = folder();
+    let pets = folder.path().join("data/pets");
+    fs::copy(pets.join("train/cat/a.png"), pets.join("train/cat/b.png")).unwrap();
+    let half = "data.validation={ fraction = 0.5, seed = 0 }";
+    let output = sd_data(folder.path(), &["check", "pets.toml", "-s", half]).assert().success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("train, valid   1 of valid are also in train"), "{text}");
+    assert!(text.contains("trains on 2 images, validates on 1"), "{text}");
+}
+
 #[test]
 fn preview_writes_a_page() {
     let folder = folder();

@@ -26,8 +26,9 @@ fn input_description(config: &DataConfig, data: &Data, resize: Resize) -> Input 
 
 /// All test images, as in a training batch.
 fn batch(data: &Data) -> Batch {
-    let config = LoaderConfig::in_order(data.test.len(), 1, data.normalization.clone());
-    Loader::new(data.test.clone(), config).unwrap().epoch(0, 0).next().unwrap()
+    let images = data.test.clone().unwrap();
+    let config = LoaderConfig::in_order(images.len(), 1, data.normalization.clone());
+    Loader::new(images, config).unwrap().epoch(0, 0).next().unwrap()
 }
 
 /// Compares an image of a batch with a preprocessed one.
@@ -52,7 +53,7 @@ fn images_of_the_training_size_are_bit_equal_to_training() {
         let data = config.open(Path::new("nowhere")).unwrap();
         let input = input_description(&config, &data, Resize::Triangle);
         let batch = batch(&data);
-        let images = config.dataset.get().load(Path::new("nowhere")).unwrap().test;
+        let images = config.dataset.get().load(Path::new("nowhere")).unwrap().test.unwrap();
         for index in 0..images.len() {
             let (width, height, bytes) =
                 (width as u32, height as u32, images.image(index).to_vec());
@@ -118,11 +119,12 @@ fn image_files_are_bit_equal_to_training() {
         ))
         .unwrap();
         let data = config.open(folder.path()).unwrap();
-        assert_eq!(data.test.len(), 15);
+        let images = data.test.as_ref().unwrap();
+        assert_eq!(images.len(), 15);
         let input = input_description(&config, &data, Resize::ShorterSide { pixels: shorter });
         let batch = batch(&data);
-        for index in 0..data.test.len() {
-            let file = data.test.file(index).unwrap();
+        for index in 0..images.len() {
+            let file = images.file(index).unwrap();
             let image = input::read(&folder.path().join("pets").join(file)).unwrap();
             let what = format!("{file}, {shorter} to {side}, border {pad}");
             assert_same(&batch, index, &prepare(&image, &input), &input, &what);

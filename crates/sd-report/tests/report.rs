@@ -318,22 +318,24 @@ fn losses_that_are_not_finite_are_reported() {
 }
 
 #[test]
-fn a_run_interrupted_before_evaluation_is_reported() {
+fn a_run_without_test_scores_is_reported() {
     let mut early = run();
     early.epochs.clear();
-    early.summary.status = Status::Interrupted;
-    early.summary.epochs = 0;
-    early.summary.best = None;
-    early.evaluation = None;
+    (early.summary.status, early.summary.epochs) = (Status::Interrupted, 0);
+    (early.summary.best, early.evaluation) = (None, None);
     early.summary.ensemble = EnsembleScore::default();
     for exit in &mut early.summary.exits {
         (exit.test_top1, exit.test_top5, exit.test_loss) = (None, None, None);
     }
-    let text = pages(&[early]).1;
+    let text = pages(std::slice::from_ref(&early)).1;
     assert!(text.contains("> **This run was interrupted after 0 epochs"), "{text}");
     assert!(text.contains("- Test top-1, deepest exit: **–**"), "{text}");
     assert!(text.contains("| stage1 | – | – | – | 52.0 k |"), "{text}");
     assert!(!text.contains("NaN") && !text.contains("](figures/"), "{text}");
+    let notice = "had no test split: validation chose, and nothing tested.";
+    assert!(!text.contains(notice), "{text}");
+    early.summary.status = Status::Finished;
+    assert!(pages(&[early]).1.contains(notice));
 }
 
 #[test]

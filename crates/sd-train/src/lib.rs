@@ -36,7 +36,8 @@
 //! let folder = tempfile::tempdir()?;
 //! let mut trainer = Trainer::new(&experiment, &RuntimeArgs::default())?;
 //! trainer.run(&mut Observer::new(folder.path(), StopSignal::default()))?;
-//! let test = trainer.evaluation(&trainer.data.test)?.scores(trainer.deployed().network)?;
+//! let images = trainer.data.test.as_ref().expect("this data set has a test split");
+//! let test = trainer.evaluation(images)?.scores(trainer.deployed().network)?;
 //! for exit in &test.exits {
 //!     println!("{}: {:.1} %", exit.name, 100.0 * exit.top1);
 //! }

@@ -3,7 +3,6 @@
 mod common;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use assert_cmd::Command;
 use common::tiny;
@@ -178,7 +177,7 @@ fn predictions(folder: &Path) -> Predictions {
     let TrainedModel { experiment, network, .. } =
         TrainedModel::open(&run, WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(&folder.join("data")).unwrap();
-    let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 64, 1, Device::Cpu);
+    let test = Evaluation::new(data.test.unwrap(), data.normalization, 64, 1, Device::Cpu);
     test.unwrap().predictions(&network).unwrap()
 }
 
@@ -206,7 +205,7 @@ fn predict_agrees_with_the_evaluation() {
     let folder = trained(TINY, |_| ());
     let folder = folder.path();
     let predictions = predictions(folder);
-    let raw = tiny(TINY).unwrap().data.dataset.get().load(folder).unwrap().test;
+    let raw = tiny(TINY).unwrap().data.dataset.get().load(folder).unwrap().test.unwrap();
     std::fs::create_dir(folder.join("images")).unwrap();
     for image in 0..6 {
         let pixels = GrayImage::from_raw(28, 28, raw.image(image).to_vec()).unwrap();

@@ -154,8 +154,8 @@ fn exported_networks_preprocess_image_files_as_the_loader_does() {
     let TrainedModel { experiment, network, .. } =
         TrainedModel::open(&folder.join("run"), WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(folder).unwrap();
-    let test =
-        Evaluation::new(Arc::clone(&data.test), data.normalization.clone(), 64, 1, Device::Cpu);
+    let images = data.test.unwrap();
+    let test = Evaluation::new(Arc::clone(&images), data.normalization.clone(), 64, 1, Device::Cpu);
     let predictions = test.unwrap().predictions(&network).unwrap();
     let mut right = 0;
     for model in ["run/deepest.onnx", "run/staged"] {
@@ -163,13 +163,13 @@ fn exported_networks_preprocess_image_files_as_the_loader_does() {
         let mut classifier = Classifier::open_with(folder.join(model), options).unwrap();
         assert_eq!(classifier.metadata().input.resize, Resize::ShorterSide { pixels: 36 });
         for (index, expected) in predictions.exits[2].iter().map(|of| of.prediction).enumerate() {
-            let file = data.test.file(index).unwrap();
+            let file = images.file(index).unwrap();
             let image = input::read(&folder.join("pets").join(file)).unwrap();
             let best = classifier.classify(&image).unwrap().labels.swap_remove(0);
             assert_eq!(best.class, expected.class, "{model}, {file}");
             let difference = (best.probability - expected.confidence).abs();
             assert!(difference < 1e-4, "{model}, {file}: {difference}");
-            right += usize::from(best.class == data.test.label(index));
+            right += usize::from(best.class == images.label(index));
         }
     }
     let score = json(folder, "eval run --json --onnx run/deepest.onnx --data-dir .");

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use sd_cli::WeightsChoice;
 use sd_report::Run;
@@ -39,7 +38,7 @@ fn each_model_has_the_exits_costs_and_accuracy_of_its_summary() {
             continue;
         }
         let data = experiment.data.open(&images).unwrap();
-        let test = Evaluation::new(Arc::clone(&data.test), data.normalization, 256, 2, Device::Cpu);
+        let test = Evaluation::new(data.test.unwrap(), data.normalization, 256, 2, Device::Cpu);
         let scores = test.unwrap().scores(&network).unwrap();
         for (exit, scored) in summary.exits.iter().zip(scores.exits) {
             let recorded = exit.test_top1.unwrap();

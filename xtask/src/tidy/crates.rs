@@ -15,7 +15,7 @@ const ALLOWED: [(&str, &[&str], bool); 15] = [
     ("sd-cli", &[], false),
     ("sd-layers", &["sd-onnx", "sd-variants"], true),
     ("sd-models", &["sd-layers", "sd-onnx", "sd-variants", "sd-weights"], true),
-    ("sd-data", &["sd-image", "sd-variants"], false),
+    ("sd-data", &["sd-image", "sd-cli", "sd-variants"], false),
     ("sd-engine", &["sd-onnx"], false),
     ("sd-infer", &["sd-engine", "sd-onnx", "sd-image"], false),
     (

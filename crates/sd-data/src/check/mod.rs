@@ -1,12 +1,16 @@
 //! Checks of a data set: counts, class balance, duplicates, mean and standard deviation.
 
+mod class_counts;
 mod text;
+
+pub use crate::split::Split;
+pub(crate) use class_counts::ClassCounts;
 
 use crate::{BrokenFile, ImageSet, ImageShape, Normalization, Splits};
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// The check of a data set as loaded, before the border and the validation split.
+/// The check of a data set, before the border.
 ///
 /// Displays as a summary; serialises in full.
 #[derive(Clone, Debug, Serialize)]
@@ -40,18 +44,6 @@ pub struct SplitCheck {
     pub deviation: Vec<f32>,
 }
 
-/// A split of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Split {
-    /// Training images.
-    Train,
-    /// Validation images.
-    Valid,
-    /// Test images.
-    Test,
-}
-
 /// The location of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Place {
@@ -79,14 +71,7 @@ pub struct Repeats {
 impl Check {
     /// Checks a data set. `dataset` is its name in records.
     pub fn new(dataset: String, splits: &Splits) -> Self {
-        let sets: Vec<(Split, &ImageSet)> = [
-            (Split::Train, Some(&splits.train)),
-            (Split::Valid, splits.valid.as_ref()),
-            (Split::Test, Some(&splits.test)),
-        ]
-        .into_iter()
-        .filter_map(|(split, set)| Some((split, set?)))
-        .collect();
+        let sets: Vec<(Split, &ImageSet)> = splits.named().collect();
         Self {
             dataset,
             shape: splits.train.shape(),
@@ -118,12 +103,8 @@ impl Check {
 
 impl SplitCheck {
     fn new(split: Split, set: &ImageSet) -> Self {
-        let mut of_class = vec![0; set.classes()];
-        for &label in set.labels() {
-            of_class[label] += 1;
-        }
         let Normalization { mean, deviation } = Normalization::of(set);
-        Self { split, images: set.len(), of_class, mean, deviation }
+        Self { split, images: set.len(), of_class: set.of_class(), mean, deviation }
     }
 }
 
@@ -164,7 +145,7 @@ mod tests {
         let splits = Splits {
             train: set(&[0, 255, 0, 0, 7], &[0, 1, 0, 1, 1]),
             valid: Some(set(&[9, 9], &[0, 0])),
-            test: set(&[0, 8, 255], &[0, 1, 1]),
+            test: Some(set(&[0, 8, 255], &[0, 1, 1])),
             skipped: Vec::new(),
         };
         Check::new("pets".to_owned(), &splits)
@@ -207,6 +188,7 @@ mod tests {
         for line in [
             "pets: 1×1×1, 2 classes",
             "2 cat … 3 dog",
+            "    train    valid     test\n         2        2        1  cat\n         3        0        2  dog",
             "train          2 repeat an earlier one, 1 of them under another label",
             "train, test    2 of test are also in train, 1 of them under another label",
             "test 0 (cat) = train 0 (cat), train 2 (cat), train 3 (dog)",

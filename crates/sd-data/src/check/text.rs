@@ -17,6 +17,7 @@ impl Display for Check {
             let SplitCheck { split, images, .. } = split;
             writeln!(f, "{split:<5} {images:>8}  {mean:<22}  {deviation:<22}  {of_class}")?;
         }
+        self.class_table(f)?;
         self.duplicates(f)?;
         if self.skipped.is_empty() {
             return write!(f, "\nskipped files: none");
@@ -42,6 +43,27 @@ impl Check {
             (Some((all, _)), _) => all.to_string(),
             _ => String::new(),
         }
+    }
+
+    /// The images of each class in each split, unless there are equally many of all.
+    fn class_table(&self, f: &mut Formatter) -> fmt::Result {
+        let balanced = |split: &SplitCheck| split.of_class.windows(2).all(|two| two[0] == two[1]);
+        if self.splits.iter().all(balanced) {
+            return Ok(());
+        }
+        write!(f, "\nimages of each class\n ")?;
+        for SplitCheck { split, .. } in &self.splits {
+            write!(f, "{split:>9}")?;
+        }
+        writeln!(f)?;
+        for (label, class) in self.classes.iter().enumerate() {
+            write!(f, " ")?;
+            for split in &self.splits {
+                write!(f, "{:>9}", split.of_class[label])?;
+            }
+            writeln!(f, "  {class}")?;
+        }
+        Ok(())
     }
 
     fn duplicates(&self, f: &mut Formatter) -> fmt::Result {
@@ -88,16 +110,6 @@ impl Check {
             Some(file) => format!("{file} ({class})"),
             None => format!("{} {} ({class})", place.split, place.index),
         }
-    }
-}
-
-impl Display for Split {
-    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        f.pad(match self {
-            Self::Train => "train",
-            Self::Valid => "valid",
-            Self::Test => "test",
-        })
     }
 }
 

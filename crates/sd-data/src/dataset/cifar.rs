@@ -3,24 +3,25 @@
 //! A record is the label bytes (CIFAR-10: the label; CIFAR-100: the coarse, then the fine label)
 //! and three planes of 32×32 bytes: red, green, blue. Files consist of records only.
 
-use super::{Dataset, Splits, class_names};
+use super::{Dataset, Splits, class_names, open_regular};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use tracing::warn;
 
 pub(super) const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
 const PLANE: usize = 32 * 32;
 
 /// The file names and sizes of CIFAR-10 or CIFAR-100.
-pub(super) struct Cifar {
-    title: &'static str,
+pub(crate) struct Cifar {
+    pub(crate) title: &'static str,
     /// The name in records and for `data fetch`.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// The folder, also the name of the folder inside the archive.
-    folder: &'static str,
-    archive: &'static str,
+    pub(crate) folder: &'static str,
+    pub(crate) archive: &'static str,
     train: &'static [&'static str],
     test: &'static str,
     names: &'static str,
@@ -31,7 +32,7 @@ pub(super) struct Cifar {
     records: (usize, usize),
 }
 
-pub(super) const CIFAR10: Cifar = Cifar {
+pub(crate) const CIFAR10: Cifar = Cifar {
     title: "CIFAR-10",
     name: "cifar10",
     folder: "cifar-10-batches-bin",
@@ -50,7 +51,7 @@ pub(super) const CIFAR10: Cifar = Cifar {
     records: (10_000, 10_000),
 };
 
-pub(super) const CIFAR100: Cifar = Cifar {
+pub(crate) const CIFAR100: Cifar = Cifar {
     title: "CIFAR-100",
     name: "cifar100",
     folder: "cifar-100-binary",
@@ -79,7 +80,7 @@ impl Dataset for Cifar {
         (SHAPE, self.classes)
     }
 
-    /// Reads the folder in `data_dir`, or else the archive.
+    /// Reads the folder in `data_dir` if it is complete, or else the archive.
     fn load(&self, data_dir: &Path) -> Result<Splits> {
         self.splits(&self.read(data_dir)?)
     }
@@ -124,29 +125,50 @@ impl Cifar {
         wanted
     }
 
-    /// Reads the wanted files from the folder, or else from the archive.
+    /// The names of the unpacked files and, if fixed, their sizes in bytes.
+    pub(crate) fn files(&self) -> Vec<(String, Option<u64>)> {
+        let fixed = |(name, bytes): (&str, u64)| {
+            (name.to_owned(), Some(bytes).filter(|_| name != self.names))
+        };
+        self.wanted().into_iter().map(fixed).collect()
+    }
+
+    /// Reads the wanted files from the folder if it is complete, or else from the archive.
     fn read(&self, data_dir: &Path) -> Result<Vec<Member>> {
         let folder = data_dir.join(self.folder);
         let archive = data_dir.join(self.archive);
-        if folder.is_dir() {
-            let read = |(name, most): (&str, u64)| {
-                let path = folder.join(name);
-                let file = File::open(&path).map_err(Error::read(&path))?;
-                let size = file.metadata().map_err(Error::read(&path))?.len();
-                read_member(file, path, size, most)
-            };
-            self.wanted().into_iter().map(read).collect()
-        } else if archive.is_file() {
+        let files = self.files();
+        let absent = absent(&folder, &files);
+        if archive.is_file()
+            && let Some(name) = absent
+        {
+            if folder.is_dir() {
+                let (folder, archive) = (folder.display(), archive.display());
+                warn!("`{folder}` has no whole `{name}`: reading `{archive}` instead");
+            }
             let file = File::open(&archive).map_err(Error::read(&archive))?;
-            self.unpack(GzDecoder::new(BufReader::new(file)), &archive)
-        } else {
-            Err(Error::Missing {
-                name: self.title.to_owned(),
-                folder: data_dir.to_owned(),
-                expected: format!("the folder `{}` or the file `{}`", self.folder, self.archive),
-                advice: format!("fetch it with `cargo xtask data fetch {}`", self.name),
-            })
+            return self.unpack(GzDecoder::new(BufReader::new(file)), &archive);
         }
+        let missing = |expected| Error::Missing {
+            name: self.title.to_owned(),
+            folder: data_dir.to_owned(),
+            expected,
+            advice: format!("fetch it with `cargo xtask data fetch {}`", self.name),
+        };
+        if !folder.is_dir() {
+            let (folder, archive) = (self.folder, self.archive);
+            return Err(missing(format!("the folder `{folder}` or the file `{archive}`")));
+        }
+        let read = |(name, most): (&str, u64)| {
+            let path = folder.join(name);
+            if !path.exists() {
+                return Err(missing(format!("the file `{}/{name}`", self.folder)));
+            }
+            let file = open_regular(&path)?;
+            let size = file.metadata().map_err(Error::read(&path))?.len();
+            read_member(file, path, size, most)
+        };
+        self.wanted().into_iter().map(read).collect()
     }
 
     /// Reads only the wanted members of a tar file, into memory: no name in an archive becomes a
@@ -242,6 +264,15 @@ impl Cifar {
         }
         Ok(())
     }
+}
+
+/// The first of `files` (names and, if fixed, sizes in bytes) that is not whole in `folder`.
+pub(crate) fn absent<'a>(folder: &Path, files: &'a [(String, Option<u64>)]) -> Option<&'a str> {
+    let is_whole = |name: &str, bytes: Option<u64>| {
+        let file = folder.join(name).metadata().ok().filter(fs::Metadata::is_file);
+        file.is_some_and(|file| bytes.is_none_or(|bytes| file.len() == bytes))
+    };
+    files.iter().find(|(name, bytes)| !is_whole(name, *bytes)).map(|(name, _)| name.as_str())
 }
 
 /// Reads a file of declared `size`, at most `most` bytes.

@@ -1,14 +1,14 @@
 //! Image files listed in a CSV file.
 
-use super::image_files::{ImageFilesConfig, ListedFile};
-use super::{Dataset, Splits};
+use super::image_files::{Files, ImageFilesConfig, ListedFile};
+use super::{Dataset, Splits, name_of, open_regular};
+use crate::split::Split;
 use crate::{Error, ImageShape, Result};
 use csv::{ErrorKind, ReaderBuilder, Trim};
 use schemars::JsonSchema;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
@@ -18,7 +18,8 @@ use std::path::{Component, Path, PathBuf};
 /// Paths are relative to the folder of the CSV file, with `/` as separator. No path or symbolic link
 /// may leave that folder, and no file may be listed twice. Labels are class names. The classes are
 /// those of the `train` lines, sorted by name, byte by byte (`10` comes before `9`). Splits are
-/// `train`, `val` (optional) and `test`. Spaces around a value are trimmed.
+/// `train` and, both optional, `val` (or `valid`, or `validation`) and `test`. Spaces around a value
+/// are trimmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvManifestConfig {
@@ -33,7 +34,14 @@ pub struct CsvManifestConfig {
 
 const KEY: &str = "data.dataset.csv_manifest";
 const COLUMNS: [&str; 3] = ["path", "label", "split"];
-const SPLITS: [&str; 3] = ["train", "val", "test"];
+/// Names of the splits. Those of the validation images are synonyms.
+const SPLITS: [(&str, Split); 5] = [
+    ("train", Split::Train),
+    ("val", Split::Valid),
+    ("valid", Split::Valid),
+    ("validation", Split::Valid),
+    ("test", Split::Test),
+];
 
 /// A line of the CSV file.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,13 +49,12 @@ pub(super) struct Row {
     line: u64,
     pub(super) path: String,
     label: String,
-    /// An index into `SPLITS`.
-    split: usize,
+    split: Split,
 }
 
 impl Dataset for CsvManifestConfig {
     fn name(&self) -> String {
-        self.file.clone()
+        name_of(&self.file, 2)
     }
 
     fn input(&self) -> (ImageShape, usize) {
@@ -65,32 +72,24 @@ impl Dataset for CsvManifestConfig {
     fn load(&self, data_dir: &Path) -> Result<Splits> {
         self.images.check(KEY)?;
         let path = data_dir.join(&self.file);
-        let file = match File::open(&path) {
-            Ok(file) if path.is_file() => file,
-            Ok(_) | Err(_) => {
-                return Err(Error::Missing {
-                    name: "manifest".to_owned(),
-                    folder: data_dir.to_owned(),
-                    expected: format!("the file `{}`", self.file),
-                    advice: "its first line is `path,label,split`".to_owned(),
-                });
-            }
-        };
+        if !path.exists() {
+            return Err(Error::Missing {
+                name: "manifest".to_owned(),
+                folder: data_dir.to_owned(),
+                expected: format!("the file `{}`", self.file),
+                advice: "its first line is `path,label,split`".to_owned(),
+            });
+        }
+        let file = open_regular(&path)?;
         let root = &self.root(data_dir)?;
         let rows = parse(file, &path)?;
-        let mut classes: Vec<String> =
-            rows.iter().filter(|row| row.split == 0).map(|row| row.label.clone()).collect();
+        let train = rows.iter().filter(|row| row.split == Split::Train);
+        let mut classes: Vec<String> = train.map(|row| row.label.clone()).collect();
         classes.sort_unstable();
         classes.dedup();
         super::check_classes(KEY, self.classes, &classes, &path)?;
-        self.images.check_memory(KEY, &path, rows.len())?;
-        let [train, valid, test] = sort(rows, &path, root, &classes)?;
-        let mut skipped = Vec::new();
-        let mut read = |files| self.images.read_split(KEY, root, files, &classes, &mut skipped);
-        let train = read(train)?;
-        let valid = if valid.is_empty() { None } else { Some(read(valid)?) };
-        let test = read(test)?;
-        Ok(Splits { train, valid, test, skipped })
+        let files = sort(rows, &path, root, &classes)?;
+        self.images.read(KEY, &path, root, files, &classes)
     }
 }
 
@@ -112,25 +111,22 @@ impl CsvManifestConfig {
 }
 
 /// The files of each split, in the order of the CSV file.
-fn sort(
-    rows: Vec<Row>,
-    path: &Path,
-    root: &Path,
-    classes: &[String],
-) -> Result<[Vec<ListedFile>; 3]> {
-    let mut splits = [const { Vec::new() }; 3];
+fn sort(rows: Vec<Row>, path: &Path, root: &Path, classes: &[String]) -> Result<Files> {
+    let (mut train, mut valid, mut test) = (Vec::new(), Vec::new(), Vec::new());
     for Row { line, path: name, label, split } in rows {
         let Ok(label) = classes.binary_search(&label) else {
             let expected = format!("one of the {} labels of `train`", classes.len());
             return Err(Error::at_line(path, line, format!("the label `{label}`"), expected));
         };
-        let path = root.join(&name);
-        splits[split].push(ListedFile { name, path, label, line: Some(line) });
+        let files = match split {
+            Split::Train => &mut train,
+            Split::Valid => &mut valid,
+            Split::Test => &mut test,
+        };
+        files.push(ListedFile { path: root.join(&name), name, label, line: Some(line) });
     }
-    if splits[2].is_empty() {
-        return Err(Error::folder(path, "no `test` lines", "test images"));
-    }
-    Ok(splits)
+    let some = |files: Vec<ListedFile>| Some(files).filter(|files| !files.is_empty());
+    Ok(Files { train, valid: some(valid), test: some(test) })
 }
 
 /// Parses and checks the lines of a CSV file.
@@ -144,10 +140,12 @@ pub(super) fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
     };
     let mut rows = Vec::new();
     let mut lines = HashMap::new();
+    let mut validation = None;
     for record in reader.records() {
         let record = record.map_err(|error| failure(error, path))?;
         let line = record.position().map_or(1, csv::Position::line);
-        let wrong = |found: String, expected| Err(Error::at_line(path, line, found, expected));
+        let wrong =
+            |found: String, expected: &str| Err(Error::at_line(path, line, found, expected));
         let value = |column: usize| record.get(column).unwrap_or_default();
         let name = value(file);
         if !is_inside(name) {
@@ -157,15 +155,18 @@ pub(super) fn parse(table: impl Read, path: &Path) -> Result<Vec<Row>> {
         if value(label).is_empty() {
             return wrong("no label".to_owned(), "the name of a class");
         }
-        let Some(split) = SPLITS.iter().position(|name| *name == value(split)) else {
-            let found = format!("the split `{}`", value(split));
+        let found = format!("the split `{}`", value(split));
+        let Some(&(split, kind)) = SPLITS.iter().find(|(name, _)| *name == value(split)) else {
             return wrong(found, "`train`, `val` or `test`");
         };
+        if kind == Split::Valid && *validation.get_or_insert(split) != split {
+            return wrong(found, "one name for the validation images, as in the lines before");
+        }
         if let Some(first) = lines.insert(name.to_owned(), line) {
             let found = format!("`{name}`, which is also in line {first}");
             return wrong(found, "each file once");
         }
-        rows.push(Row { line, path: name.to_owned(), label: value(label).to_owned(), split });
+        rows.push(Row { line, path: name.to_owned(), label: value(label).to_owned(), split: kind });
     }
     Ok(rows)
 }

@@ -3,14 +3,14 @@
 //! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), each
 //! dimension as a big-endian `u32`, and the bytes.
 
-use super::{Dataset, Splits, class_names};
+use super::{Dataset, Splits, class_names, name_of, open_regular};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use schemars::JsonSchema;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// Four files in the format of MNIST, plain or gzip (`.gz`): `train-images-idx3-ubyte`,
@@ -89,7 +89,7 @@ impl IdxConfig {
 
 impl Dataset for IdxConfig {
     fn name(&self) -> String {
-        self.folder.clone()
+        name_of(&self.folder, 1)
     }
 
     fn input(&self) -> (ImageShape, usize) {
@@ -123,16 +123,13 @@ impl Dataset for IdxConfig {
             });
         }
         let path = folder.join("class_names.txt");
-        let names = match File::open(&path) {
-            Ok(file) => {
-                let mut text = Vec::new();
-                file.take(MAX_NAMES).read_to_end(&mut text).map_err(Error::read(&path))?;
-                class_names(&text, &path, self.classes)?
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                (0..self.classes).map(|class| class.to_string()).collect()
-            }
-            Err(error) => return Err(Error::read(path)(error)),
+        let names = if path.exists() {
+            let mut text = Vec::new();
+            let file = open_regular(&path)?;
+            file.take(MAX_NAMES).read_to_end(&mut text).map_err(Error::read(&path))?;
+            class_names(&text, &path, self.classes)?
+        } else {
+            (0..self.classes).map(|class| class.to_string()).collect()
         };
         let train = self.split(&folder, "train", &names)?;
         let test = self.split(&folder, "t10k", &names)?;

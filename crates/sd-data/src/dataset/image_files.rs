@@ -1,13 +1,15 @@
 //! Image files, read as images of one size.
 
-use crate::{Error, ImageSet, ImageShape, Result};
-use rayon::prelude::*;
+mod read;
+
+pub(super) use read::{Files, ListedFile};
+
+use crate::{Error, ImageShape, Result, memory};
 use schemars::JsonSchema;
-use sd_image::{Bounds, Resizer, decode, fit};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
-use tracing::{info, warn};
+use tracing::info;
 
 /// Resizing and cropping of JPEG, PNG and WebP files to RGB images of one size.
 ///
@@ -27,9 +29,13 @@ pub struct ImageFilesConfig {
     /// only the excess of the longer side is cropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shorter_side: Option<usize>,
-    /// Skips unreadable images and logs their names. By default they are an error.
+    /// Skips files that do not decode as images and logs their names, up to a tenth of all files (10
+    /// of fewer than 100). By default they are an error. Missing files, links and pipes always are.
     #[serde(default)]
     pub skip_broken: bool,
+    /// Follows symbolic links that lead out of the data set's folder. By default they are an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follow_links: bool,
     /// Maximum memory of all images together, in GB (10⁹ bytes). Default: 16.
     #[serde(default = "sixteen")]
     pub memory_gb: usize,
@@ -40,20 +46,6 @@ fn sixteen() -> usize {
 }
 
 const MAX_SIDE: usize = 4096;
-/// Maximum bytes of a file and of its decoded image: 89 megapixels of RGB.
-const MAX_BYTES: u64 = 256 << 20;
-const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX };
-
-/// A file of a data set.
-#[derive(Debug)]
-pub(super) struct ListedFile {
-    /// Relative to the data set's folder, with `/` as separator.
-    pub(super) name: String,
-    pub(super) path: PathBuf,
-    pub(super) label: usize,
-    /// Its line in the CSV file, from 1.
-    pub(super) line: Option<u64>,
-}
 
 /// A file that cannot be read as an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -80,7 +72,13 @@ impl fmt::Display for BrokenFile {
 impl ImageFilesConfig {
     /// Images of `side`×`side` pixels, with defaults for the rest.
     pub fn new(side: usize) -> Self {
-        Self { side, shorter_side: None, skip_broken: false, memory_gb: sixteen() }
+        Self {
+            side,
+            shorter_side: None,
+            skip_broken: false,
+            follow_links: false,
+            memory_gb: sixteen(),
+        }
     }
 
     pub(super) fn shape(&self) -> ImageShape {
@@ -107,8 +105,8 @@ impl ImageFilesConfig {
         Ok(())
     }
 
-    /// Logs how much memory `files` images need and checks it against the limit.
-    pub(super) fn check_memory(&self, key: &str, folder: &Path, files: usize) -> Result<()> {
+    /// Logs how much memory `files` images need and checks it against the limit and the machine.
+    fn check_memory(&self, key: &str, folder: &Path, files: usize) -> Result<()> {
         let bytes = files.saturating_mul(self.shape().values());
         let needed = format!(
             "{files} images of {side}×{side} pixels need {:.1} MB",
@@ -122,92 +120,9 @@ impl ImageFilesConfig {
                 format!("more, or a smaller `side`: {needed}"),
             ));
         }
+        let images = format!("{files} images of {side}×{side} pixels", side = self.side);
+        memory::require(bytes, images, &format!("use a smaller `{key}.images.side`"))?;
         info!("reading `{}`: {needed} of memory", folder.display());
         Ok(())
-    }
-
-    /// Reads the images of a split. Opens no file outside of `root`, which must be canonical. Adds
-    /// skipped files to `skipped`.
-    pub(super) fn read_split(
-        &self,
-        key: &str,
-        root: &Path,
-        mut files: Vec<ListedFile>,
-        class_names: &[String],
-        skipped: &mut Vec<BrokenFile>,
-    ) -> Result<ImageSet> {
-        let values = self.shape().values();
-        let mut pixels = vec![0; files.len() * values];
-        let broken: Vec<Option<BrokenFile>> = pixels
-            .par_chunks_exact_mut(values)
-            .zip(&files)
-            .map_init(Resizer::new, |resizer, (target, file)| {
-                let read = inside(root, &file.path)
-                    .and_then(|path| self.read_into(&path, resizer, target));
-                let broken =
-                    |reason| BrokenFile { path: file.path.clone(), line: file.line, reason };
-                read.err().map(broken)
-            })
-            .collect();
-        if broken.iter().any(Option::is_some) {
-            if !self.skip_broken {
-                return Err(Error::Broken {
-                    files: broken.into_iter().flatten().collect(),
-                    total: files.len(),
-                    key: format!("{key}.images.skip_broken"),
-                });
-            }
-            let mut whole = 0;
-            for (index, broken) in broken.iter().enumerate() {
-                if broken.is_none() {
-                    pixels.copy_within(index * values..(index + 1) * values, whole * values);
-                    whole += 1;
-                }
-            }
-            pixels.truncate(whole * values);
-            let mut states = broken.iter();
-            files.retain(|_| states.next().is_some_and(Option::is_none));
-            for file in broken.into_iter().flatten() {
-                warn!("skipped {file}");
-                skipped.push(file);
-            }
-        }
-        let labels = files.iter().map(|file| file.label).collect();
-        let mut set = ImageSet::new(self.shape(), pixels, labels, class_names.to_vec())?;
-        set.files = files.into_iter().map(|file| file.name).collect();
-        Ok(set)
-    }
-
-    fn read_into(
-        &self,
-        path: &Path,
-        resizer: &mut Resizer,
-        target: &mut [u8],
-    ) -> std::result::Result<(), String> {
-        let image = decode(&read(path)?, BOUNDS).map_err(|error| error.to_string())?;
-        fit(&image.into_rgb8(), self.resized_side(), self.side, resizer, target);
-        Ok(())
-    }
-}
-
-/// Reads a regular file of bounded size: a pipe or a device might never end.
-fn read(path: &Path) -> std::result::Result<Vec<u8>, String> {
-    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    if !metadata.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    if metadata.len() > MAX_BYTES {
-        return Err(format!("{} bytes, expected at most {MAX_BYTES}", metadata.len()));
-    }
-    fs::read(path).map_err(|error| error.to_string())
-}
-
-/// The canonical form of `path`, if that is inside `root`.
-fn inside(root: &Path, path: &Path) -> std::result::Result<PathBuf, String> {
-    let real = path.canonicalize().map_err(|error| error.to_string())?;
-    if real.starts_with(root) {
-        Ok(real)
-    } else {
-        Err(format!("links to `{}`, outside of `{}`", real.display(), root.display()))
     }
 }

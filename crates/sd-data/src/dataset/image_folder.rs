@@ -1,20 +1,25 @@
 //! Image files in one folder per split and class.
 
-use super::image_files::{ImageFilesConfig, ListedFile};
-use super::{Dataset, Splits};
+use super::image_files::{Files, ImageFilesConfig, ListedFile};
+use super::{Dataset, Splits, name_of};
 use crate::{Error, ImageShape, Result};
 use schemars::JsonSchema;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
+use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
+use std::io;
 use std::path::{Path, PathBuf};
+use tracing::{info, warn};
+use walkdir::WalkDir;
 
-/// JPEG, PNG and WebP files in the folders `train/CLASS/`, `test/CLASS/` and, optionally,
-/// `val/CLASS/`.
+/// JPEG, PNG and WebP files in the folders `train/CLASS/` and, both optional, `val/CLASS/` (or
+/// `valid`, or `validation`) and `test/CLASS/`.
 ///
-/// The folders in `train` are the classes, sorted by name, byte by byte; `val` and `test` may lack
-/// some. Every file in a class folder is an image, its format detected by content. Names that begin
-/// with a dot are ignored. Symbolic links may not leave the data set's folder.
+/// The folders in `train` are the classes, sorted by name, byte by byte; the other splits may lack
+/// some. Every file in a class folder or in a folder below it is an image, its format detected by
+/// content. Names that begin with a dot and files whose names end as those of other kinds, such as
+/// `.db`, `.ini` and `.txt`, are ignored. Symbolic links may not leave the data set's folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFolderConfig {
@@ -28,10 +33,15 @@ pub struct ImageFolderConfig {
 }
 
 const KEY: &str = "data.dataset.image_folder";
+/// Names of the folder of validation images, of which a data set has at most one.
+const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
+/// Endings of files that systems and labelling programs leave between images, in lower case.
+const OTHER_KINDS: [&str; 12] =
+    ["csv", "db", "html", "ini", "json", "log", "md", "pdf", "txt", "xml", "yaml", "yml"];
 
 impl Dataset for ImageFolderConfig {
     fn name(&self) -> String {
-        self.folder.clone()
+        name_of(&self.folder, 1)
     }
 
     fn input(&self) -> (ImageShape, usize) {
@@ -50,15 +60,22 @@ impl Dataset for ImageFolderConfig {
         self.images.check(KEY)?;
         let root = self.root(data_dir)?;
         let classes = self.classes(&root)?;
-        let list = |split: &str| list(&root, split, &classes);
-        let (train, test) = (list("train")?, list("test")?);
-        let valid = if root.join("val").exists() { Some(list("val")?) } else { None };
-        let files = train.len() + test.len() + valid.as_ref().map_or(0, Vec::len);
-        self.images.check_memory(KEY, &root, files)?;
-        let mut skipped = Vec::new();
-        let mut read = |files| self.images.read_split(KEY, &root, files, &classes, &mut skipped);
-        let (train, valid, test) = (read(train)?, valid.map(&mut read).transpose()?, read(test)?);
-        Ok(Splits { train, valid, test, skipped })
+        let follow = self.images.follow_links;
+        let list = |split: &str| list(&root, split, &classes, follow);
+        // A link to nothing is there: reading it is an error.
+        let there = |split: &&str| root.join(split).symlink_metadata().is_ok();
+        let valid = VALIDATION.iter().copied().filter(there).collect::<Vec<&str>>();
+        if let [first, second, ..] = valid[..] {
+            let found = format!("both `{first}` and `{second}`");
+            return Err(Error::folder(&root, found, "one folder of validation images"));
+        }
+        warn_of_other_folders(&root)?;
+        let files = Files {
+            train: list("train")?,
+            valid: valid.first().map(|split| list(split)).transpose()?,
+            test: Some("test").filter(there).map(list).transpose()?,
+        };
+        self.images.read(KEY, &root, &root, files, &classes)
     }
 }
 
@@ -78,7 +95,9 @@ impl ImageFolderConfig {
                 name: "image folder".to_owned(),
                 folder: data_dir.to_owned(),
                 expected: format!("the folder `{}`", self.folder),
-                advice: "put images there as `train/CLASS/FILE` and `test/CLASS/FILE`".to_owned(),
+                advice: "put images there as `train/CLASS/FILE`, and as `val/CLASS/FILE` or \
+                         `test/CLASS/FILE`"
+                    .to_owned(),
             });
         }
         folder.canonicalize().map_err(Error::read(&folder))
@@ -86,7 +105,7 @@ impl ImageFolderConfig {
 
     /// The folders in `train`, sorted. Checks their number against the configuration.
     fn classes(&self, root: &Path) -> Result<Vec<String>> {
-        let train = entries(&root.join("train"))?;
+        let train = class_folders(&root.join("train"))?;
         let classes = train.iter().map(class).collect::<Result<Vec<String>>>()?;
         super::check_classes(KEY, self.classes, &classes, &root.join("train"))?;
         Ok(classes)
@@ -94,17 +113,18 @@ impl ImageFolderConfig {
 }
 
 /// Lists the files of a split, class by class.
-fn list(root: &Path, split: &str, classes: &[String]) -> Result<Vec<ListedFile>> {
+fn list(root: &Path, split: &str, classes: &[String], follow: bool) -> Result<Vec<ListedFile>> {
     let mut files = Vec::new();
-    for entry in entries(&root.join(split))? {
+    for entry in class_folders(&root.join(split))? {
         let class = class(&entry)?;
         let Ok(label) = classes.binary_search(&class) else {
             let expected = format!("one of the {} classes in `train`", classes.len());
             return Err(Error::folder(&entry.path(), format!("the class `{class}`"), expected));
         };
-        for file in entries(&entry.path())? {
-            let name = format!("{split}/{class}/{}", file.file_name().display());
-            files.push(ListedFile { name, path: file.path(), label, line: None });
+        for path in below(root, &entry.path(), follow)? {
+            let parts = path.strip_prefix(root).unwrap_or(&path).iter();
+            let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
+            files.push(ListedFile { name: parts.join("/"), path, label, line: None });
         }
     }
     if files.is_empty() {
@@ -112,6 +132,81 @@ fn list(root: &Path, split: &str, classes: &[String]) -> Result<Vec<ListedFile>>
         return Err(Error::folder(&root.join(split), "no files", expected));
     }
     Ok(files)
+}
+
+/// The files in and below a class folder, folder by folder, sorted by name. A link out of `root` is
+/// listed as a file, for reading to refuse it, unless links are followed.
+fn below(root: &Path, folder: &Path, follow: bool) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut other = Vec::new();
+    let mut walk = WalkDir::new(folder).follow_links(true).sort_by_file_name().into_iter();
+    while let Some(entry) = walk.next() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_owned();
+                match error.io_error().map(io::Error::kind) {
+                    Some(io::ErrorKind::NotFound) if path.file_name().is_some_and(is_hidden) => {}
+                    // A link to nothing. Reading names it with all other broken files.
+                    Some(io::ErrorKind::NotFound) => files.push(path),
+                    _ => return Err(Error::read(path)(error.into())),
+                }
+                continue;
+            }
+        };
+        let is_folder = entry.file_type().is_dir();
+        if entry.depth() > 0 && is_hidden(entry.file_name()) {
+            if is_folder {
+                walk.skip_current_dir();
+            }
+        } else if !is_folder && is_other_kind(entry.path()) {
+            other.push(entry.into_path());
+        } else if !is_folder {
+            files.push(entry.into_path());
+        } else if entry.path_is_symlink()
+            && !follow
+            && entry.path().canonicalize().is_ok_and(|real| !real.starts_with(root))
+        {
+            walk.skip_current_dir();
+            files.push(entry.into_path());
+        }
+    }
+    if let Some(first) = other.first() {
+        let folder = folder.display();
+        let first = first.display();
+        info!("ignored {} files of other kinds in `{folder}`, such as `{first}`", other.len());
+    }
+    Ok(files)
+}
+
+/// Whether a file is no image by the ending of its name. Files of unknown endings are read, so that
+/// an image in an unsupported format is an error.
+fn is_other_kind(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| OTHER_KINDS.contains(&ending.to_ascii_lowercase().as_str()))
+}
+
+/// Warns of folders beside the splits, which may be misspelt.
+fn warn_of_other_folders(root: &Path) -> Result<()> {
+    for entry in entries(root)? {
+        let name = entry.file_name();
+        let known = ["train", "test"].iter().chain(&VALIDATION).any(|known| name == *known);
+        if !known && entry.path().is_dir() {
+            warn!(
+                "`{}` is ignored: expected the folders `train`, `{}` and `test`",
+                entry.path().display(),
+                VALIDATION[0]
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The entries of a split's folder, which must be class folders.
+fn class_folders(folder: &Path) -> Result<Vec<DirEntry>> {
+    let mut entries = entries(folder)?;
+    entries.retain(|entry| !is_other_kind(&entry.path()) || entry.path().is_dir());
+    Ok(entries)
 }
 
 /// The class name of a folder.
@@ -129,7 +224,11 @@ fn entries(folder: &Path) -> Result<Vec<DirEntry>> {
     let entries = fs::read_dir(folder).map_err(Error::read(folder))?;
     let mut entries =
         entries.collect::<std::io::Result<Vec<DirEntry>>>().map_err(Error::read(folder))?;
-    entries.retain(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    entries.retain(|entry| !is_hidden(&entry.file_name()));
     entries.sort_by_key(DirEntry::file_name);
     Ok(entries)
+}
+
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }

@@ -2,7 +2,7 @@
 //!
 //! A new data set is one file here, its `mod` line and its line in [`DatasetConfig`].
 
-mod cifar;
+pub(crate) mod cifar;
 mod csv_manifest;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -13,11 +13,13 @@ mod synthetic;
 
 pub use image_files::{BrokenFile, ImageFilesConfig};
 
+use crate::split::Split;
 use crate::{Error, ImageSet, ImageShape, Result};
 use schemars::JsonSchema;
 use sd_variants::variants;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::path::{Component, Path, PathBuf};
 
 /// A data set.
 pub trait Dataset {
@@ -77,8 +79,8 @@ pub struct Splits {
     pub train: ImageSet,
     /// Validation images, if the data set has its own.
     pub valid: Option<ImageSet>,
-    /// Test images.
-    pub test: ImageSet,
+    /// Test images, if the data set has any.
+    pub test: Option<ImageSet>,
     /// Unreadable files that were skipped, as the configuration allows.
     pub skipped: Vec<BrokenFile>,
 }
@@ -86,8 +88,39 @@ pub struct Splits {
 impl Splits {
     /// Training and test images, none skipped.
     fn new(train: ImageSet, test: ImageSet) -> Self {
-        Self { train, valid: None, test, skipped: Vec::new() }
+        Self { train, valid: None, test: Some(test), skipped: Vec::new() }
     }
+
+    /// The splits that there are, in the order train, valid, test.
+    pub fn named(&self) -> impl Iterator<Item = (Split, &ImageSet)> {
+        let others = [(Split::Valid, &self.valid), (Split::Test, &self.test)];
+        let others = others.into_iter().filter_map(|(split, set)| Some((split, set.as_ref()?)));
+        [(Split::Train, &self.train)].into_iter().chain(others)
+    }
+}
+
+/// The name in records of a data set in `path`: an absolute path, which differs from machine to
+/// machine, is shortened to its last `parts`.
+fn name_of(path: &str, parts: usize) -> String {
+    if Path::new(path).is_relative() {
+        return path.to_owned();
+    }
+    let all: Vec<_> = Path::new(path)
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_)))
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    all[all.len().saturating_sub(parts)..].join("/")
+}
+
+/// Opens a regular file: opening a pipe might never return.
+pub(crate) fn open_regular(path: &Path) -> Result<File> {
+    let metadata = fs::metadata(path).map_err(Error::read(path))?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe or device" };
+        return Err(Error::folder(path, found, "a regular file"));
+    }
+    File::open(path).map_err(Error::read(path))
 }
 
 /// Parses a file of one class name per line, skipping blank lines. Expects `classes` names.
@@ -96,6 +129,7 @@ fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> 
         let offset = error.valid_up_to() as u64;
         Error::at_byte(path, offset, "bytes that are not UTF-8", "class names, one per line")
     })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let names: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if names.len() != classes {
@@ -152,6 +186,24 @@ mod tests {
     }
 
     #[test]
+    fn an_absolute_path_is_no_name() {
+        let name = |text: &str| {
+            let text = format!("dataset = {{ {text} }}");
+            toml::from_str::<Holder>(&text).unwrap().dataset.get().name()
+        };
+        for (folder, expected) in [("pets", "pets"), ("/home/me/pets", "pets"), ("a/b", "a/b")] {
+            let images = "classes = 2, images = { side = 8 }";
+            assert_eq!(name(&format!("idx = {{ folder = '{folder}' }}")), expected);
+            assert_eq!(
+                name(&format!("image_folder = {{ folder = '{folder}', {images} }}")),
+                expected
+            );
+            let table = name(&format!("csv_manifest = {{ file = '{folder}/all.csv', {images} }}"));
+            assert_eq!(table, format!("{expected}/all.csv"));
+        }
+    }
+
+    #[test]
     fn every_example_reads_back_from_toml() {
         for dataset in DatasetConfig::examples() {
             let table = toml::Table::from_iter([(
@@ -167,6 +219,8 @@ mod tests {
         let path = Path::new("names.txt");
         let names = class_names(b"apple\nT-shirt/top \n\n", path, 2).unwrap();
         assert_eq!(names, ["apple", "T-shirt/top"]);
+        let marked = class_names("\u{feff}apple\npear".as_bytes(), path, 2).unwrap();
+        assert_eq!(marked, ["apple", "pear"], "without the byte order mark");
         let error = class_names(b"apple\n", path, 2).unwrap_err().to_string();
         assert_eq!(error, "`names.txt` at byte 0: found 1 class names, expected 2, one per line");
         let error = class_names(b"apple\n\xff\n", path, 2).unwrap_err().to_string();

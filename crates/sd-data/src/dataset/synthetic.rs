@@ -2,7 +2,7 @@
 
 use super::{Dataset, Splits};
 use crate::random::{self, Stream};
-use crate::{Error, ImageSet, ImageShape, Result};
+use crate::{Error, ImageSet, ImageShape, Result, memory};
 use rand::{Rng, RngExt};
 use schemars::JsonSchema;
 use sd_variants::Examples;
@@ -93,7 +93,9 @@ impl SyntheticConfig {
             let expected = format!("at most {LIMIT} values per split");
             return Err(Error::value("data.dataset.synthetic", size, expected));
         }
-        Ok(())
+        let images = self.train + self.test;
+        let bytes = images.saturating_mul(self.shape().values());
+        memory::require(bytes, format!("{images} synthetic images"), "use fewer or smaller ones")
     }
 
     /// The mean image of a class, `[H, W, C]`, around zero.
@@ -157,15 +159,17 @@ mod tests {
         let both = load(&config()).unwrap();
         assert_eq!(both, load(&config()).unwrap());
         assert_ne!(both.train, load(&SyntheticConfig { seed: 4, ..config() }).unwrap().train);
-        assert_ne!(both.train.image(0), both.test.image(0));
-        assert_eq!((both.train.len(), both.test.len()), (40, 20));
-        assert_eq!(both.test.labels()[..5], [0, 1, 2, 3, 0]);
+        let test = both.test.unwrap();
+        assert_ne!(both.train.image(0), test.image(0));
+        assert_eq!((both.train.len(), test.len()), (40, 20));
+        assert_eq!(test.labels()[..5], [0, 1, 2, 3, 0]);
     }
 
     /// Nearest-mean classification is exact.
     #[test]
     fn classes_are_separable() {
         let Splits { train, test, .. } = load(&config()).unwrap();
+        let test = test.unwrap();
         let values = train.shape().values();
         let mut means = vec![vec![0.0_f32; values]; 4];
         for index in 0..train.len() {

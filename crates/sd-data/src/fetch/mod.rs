@@ -1,17 +1,22 @@
 //! Downloads of the published data sets (cargo feature `fetch`).
 //!
-//! A [`Recipe`] lists the files of a data set with their published checksums, and the [`Source`]s
-//! to try in order. A file is written with the suffix `.part`, verified, synced and renamed, so that
-//! a file under its own name is complete. Existing files are never replaced.
+//! A [`Recipe`] lists the files of a data set with their sizes and checksums, and the [`Source`]s to
+//! try in order. A file is written with the suffix `.part`, verified, synced and renamed, so that a
+//! file under its own name is complete. Existing files are never replaced, and kept parts only by a
+//! verified file: if a part cannot be resumed, the file is downloaded beside it. One process at a
+//! time downloads a data set; others wait.
 
 mod checksum;
 mod http;
 mod recipe;
 
-pub use recipe::{Recipe, RemoteFile, Source, published};
+pub use recipe::{Recipe, RemoteFile, Source, Unpacked, published};
 
+use crate::dataset::open_regular;
 use crate::{Error, Result};
-use std::fs::{self, File};
+use http::{Download, Outcome, length};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// State of a data set in the data folder.
@@ -23,7 +28,7 @@ pub enum Presence {
     Partly,
     /// All files, with correct checksums.
     Complete,
-    /// The unpacked archive, whose files have no published checksums.
+    /// The complete unpacked archive, whose files have no published checksums.
     Unpacked,
     /// A file with a wrong checksum.
     Different(PathBuf),
@@ -53,6 +58,7 @@ pub fn presence(recipe: &Recipe, data_dir: &Path) -> Result<Presence> {
 /// If every source fails (the message lists the reasons and what to do), an existing file has a wrong
 /// checksum, or a file cannot be written.
 pub fn fetch(recipe: &Recipe, data_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let _lock = lock(recipe, data_dir, progress)?;
     if recipe.is_unpacked(data_dir) {
         progress(&format!("{} is there already, unpacked", recipe.title));
         return Ok(());
@@ -83,7 +89,7 @@ pub fn fetch(recipe: &Recipe, data_dir: &Path, progress: &mut dyn FnMut(&str)) -
     for (name, text) in &recipe.texts {
         let path = folder.join(name);
         if !path.exists() {
-            let part = part(&path);
+            let part = with_suffix(&path, "part");
             fs::write(&part, text).map_err(write_error(&part))?;
             sync_and_rename(&part, &path)?;
         }
@@ -107,6 +113,22 @@ fn missing<'a>(recipe: &'a Recipe, data_dir: &Path) -> Result<Vec<&'a RemoteFile
     Ok(missing)
 }
 
+/// Keeps other processes from downloading the same data set until the file is dropped.
+fn lock(recipe: &Recipe, data_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
+    fs::create_dir_all(data_dir).map_err(write_error(data_dir))?;
+    let path = data_dir.join(format!(".{}.lock", recipe.name));
+    let file = File::create(&path).map_err(write_error(&path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            progress(&format!("waiting for another process that fetches {}", recipe.title));
+            file.lock().map_err(write_error(&path))?;
+        }
+        Err(TryLockError::Error(error)) => return Err(write_error(&path)(error)),
+    }
+    Ok(file)
+}
+
 fn fetch_from(
     source: &Source,
     folder: &Path,
@@ -115,31 +137,81 @@ fn fetch_from(
 ) -> Result<()> {
     for file in files {
         let path = folder.join(&file.name);
-        let part = part(&path);
         match source {
-            Source::Folder(origin) => copy(&origin.join(&file.name), &part, progress)?,
+            Source::Folder(origin) => {
+                let new = with_suffix(&path, "new");
+                let copied = copy(&origin.join(&file.name), &new, file.max_bytes, progress);
+                adopt(file, copied, &new, &path)?;
+            }
             Source::Http(base) => {
                 let address = format!("{}/{}", base.trim_end_matches('/'), file.name);
-                http::download(&address, &part, progress)?;
+                download(file, &address, &path, progress)?;
             }
         }
-        if let Some((found, expected)) = file.difference(&part)? {
+        let part = with_suffix(&path, "part");
+        if part.exists() {
             fs::remove_file(&part).map_err(write_error(&part))?;
-            let advice = "it was deleted".to_owned();
-            return Err(Error::Checksum { path: part, found, expected, advice });
         }
-        sync_and_rename(&part, &path)?;
     }
     Ok(())
 }
 
-fn copy(from: &Path, part: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
+/// Downloads a file, if possible from where an earlier download broke off.
+fn download(
+    file: &RemoteFile,
+    address: &str,
+    path: &Path,
+    progress: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let (part, new) = (with_suffix(path, "part"), with_suffix(path, "new"));
+    let max_bytes = file.max_bytes;
+    let kept = length(&part);
+    if kept == 0 {
+        Download { address, to: &part, max_bytes, keep: false }.run(progress)?;
+        return adopt(file, Ok(()), &part, path);
+    }
+    let outcome = Download { address, to: &part, max_bytes, keep: true }.run(progress)?;
+    if outcome == Outcome::Complete {
+        if file.difference(&part)?.is_none() {
+            return sync_and_rename(&part, path);
+        }
+        let resumed = File::options().write(true).open(&part);
+        resumed.and_then(|resumed| resumed.set_len(kept)).map_err(write_error(&part))?;
+    }
+    progress(&format!("{address}: not resumed after {kept} bytes; starting over"));
+    let whole = Download { address, to: &new, max_bytes, keep: false }.run(progress);
+    adopt(file, whole.map(|_| ()), &new, path)
+}
+
+/// Moves a written file to its place if it is the published one, and removes it otherwise.
+fn adopt(file: &RemoteFile, written: Result<()>, new: &Path, path: &Path) -> Result<()> {
+    let verified = written.and_then(|()| match file.difference(new)? {
+        None => Ok(()),
+        Some((found, expected)) => {
+            let advice = "it was deleted".to_owned();
+            Err(Error::Checksum { path: new.to_owned(), found, expected, advice })
+        }
+    });
+    if let Err(error) = verified {
+        if new.exists() {
+            fs::remove_file(new).map_err(write_error(new))?;
+        }
+        return Err(error);
+    }
+    sync_and_rename(new, path)
+}
+
+fn copy(from: &Path, to: &Path, max_bytes: u64, progress: &mut dyn FnMut(&str)) -> Result<()> {
     let origin = format!("`{}`", from.display());
     progress(&format!("copying {origin}"));
-    let mut reader =
-        File::open(from).map_err(|error| Error::Source { origin, reason: error.to_string() })?;
-    let mut writer = File::create(part).map_err(write_error(part))?;
-    std::io::copy(&mut reader, &mut writer).map_err(write_error(part))?;
+    let file = open_regular(from)?;
+    let mut writer = File::create(to).map_err(write_error(to))?;
+    let most = max_bytes.saturating_add(1);
+    let copied = io::copy(&mut file.take(most), &mut writer).map_err(write_error(to))?;
+    if copied > max_bytes {
+        let reason = format!("more than {max_bytes} bytes, so not the published file");
+        return Err(Error::Source { origin, reason });
+    }
     Ok(())
 }
 
@@ -154,13 +226,14 @@ fn sync_and_rename(part: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn part(path: &Path) -> PathBuf {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    PathBuf::from(part)
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
-    move |source| Error::Write { path, source }
+    move |cause| Error::Write { path, cause }
 }

@@ -22,6 +22,14 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     for (run, name) in runs.iter().zip(names(runs)) {
         let name = if runs.len() == 1 { "This run".to_owned() } else { name };
         let epochs = plural(run.summary.epochs, "epoch");
+        let deepest = run.summary.exits.last();
+        if run.summary.status == Status::Finished
+            && deepest.is_some_and(|deepest| deepest.test_top1.is_none())
+        {
+            elements.push(Element::Notice(format!(
+                "{name} had no test split: validation chose, and nothing tested."
+            )));
+        }
         match run.summary.status {
             Status::Finished if run.summary.stopped_early => {
                 elements.push(Element::Notice(format!(

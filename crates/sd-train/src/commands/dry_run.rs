@@ -48,12 +48,12 @@ struct Peaks {
     evaluation: Option<u64>,
 }
 
-/// Evaluates the network on the first batch of the test images.
+/// Evaluates the network on the first training images: other splits may be absent or smaller.
 fn evaluate_a_batch(trainer: &Trainer) -> Result<()> {
     let _no_grad = tch::no_grad_guard();
-    let test = trainer.evaluation(&trainer.data.test)?;
+    let images = trainer.evaluation(&trainer.data.train)?;
     let (outputs, _) =
-        test.outputs(trainer.deployed().network).next().context("the test split is empty")?;
+        images.outputs(trainer.deployed().network).next().context("no training image")?;
     let _ = outputs.ensemble();
     Ok(())
 }
@@ -69,13 +69,13 @@ fn describe(trainer: &Trainer, counted: &Count, step: &StepRecord, peaks: Peaks)
     line("experiment", format!("{}, seed {}", experiment.name, experiment.seed))?;
     line("network", experiment.model.describe())?;
     line("objective", experiment.objective_in_words())?;
-    let validated = data.valid.as_ref().map_or(0, |images| images.len());
+    let [validated, tested] =
+        [&data.valid, &data.test].map(|split| split.as_ref().map_or(0, |images| images.len()));
     line(
         "images",
         format!(
-            "{} training, {validated} validation, {} test; {} × {} × {}, {} classes",
+            "{} training, {validated} validation, {tested} test; {} × {} × {}, {} classes",
             data.train.len(),
-            data.test.len(),
             input.channels,
             input.height,
             input.width,

@@ -8,7 +8,7 @@ use super::logging;
 use super::output::print;
 use crate::data::device;
 use crate::evaluation::{Evaluation, Splits, TrainedModel, weights};
-use crate::export::score;
+use crate::export::{NO_TEST_SPLIT, score};
 
 /// Evaluates the run, or an exported file, and prints the result.
 ///
@@ -48,7 +48,8 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
     let valid = splits.valid.map(on).transpose()?;
     let mut record = match args.split {
         Split::Test => {
-            on(splits.test)?.record(network, valid.as_ref(), args.split, args.weights)?
+            let test = on(splits.test.context(NO_TEST_SPLIT)?)?;
+            test.record(network, valid.as_ref(), args.split, args.weights)?
         }
         Split::Valid => {
             let valid = valid.with_context(|| {

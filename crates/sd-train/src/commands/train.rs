@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice};
-use sd_report::{BestEpoch, Run, run_folder, write_json_atomic, write_report};
+use sd_report::{BestEpoch, Run, Status, run_folder, write_json_atomic, write_report};
 
 use super::{dry_run, logging};
 use crate::evaluation::{Evaluation, weights};
@@ -47,12 +47,12 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
     let path = folder.join(run_folder::SUMMARY);
     match outcome {
         Outcome::Interrupted(_) => {
-            write_json_atomic(path, &summary(&trainer, None)?)?;
+            write_json_atomic(path, &summary(&trainer, Status::Interrupted, None)?)?;
             tracing::info!("interrupted; `--resume` continues from {}", folder.display());
         }
         Outcome::Finished => {
             let scores = test(&trainer, &folder)?;
-            write_json_atomic(path, &summary(&trainer, Some(scores))?)?;
+            write_json_atomic(path, &summary(&trainer, Status::Finished, scores)?)?;
             write_report(&[Run::open(&folder)?], &folder)?;
             // The run is complete even if nobody reads the output.
             let _ =
@@ -93,21 +93,26 @@ fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Saves the last weights and evaluates them, and those of the best epoch, on the test split.
-fn test(trainer: &Trainer, folder: &Path) -> Result<TestScores> {
+/// Saves the last weights and evaluates them, and those of the best epoch, on the test split, if
+/// there is one.
+fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
     if trainer.stops_early() {
         tracing::info!("stopped early: validation accuracy has not improved within the patience");
     }
     let Deployed { network, variables } = trainer.deployed();
     let (path, data) = (folder.join(run_folder::MODEL), trainer.training_data());
     weights::save(&path, variables, &trainer.experiment, Some(&data))?;
-    let test = trainer.evaluation(&trainer.data.test)?;
+    let Some(images) = &trainer.data.test else {
+        tracing::warn!("the data set has no test split: validation chose, and nothing tested");
+        return Ok(None);
+    };
+    let test = trainer.evaluation(images)?;
     let valid = trainer.valid.as_ref();
     let evaluation = test.record(network, valid, Split::Test, WeightsChoice::Last)?;
     run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), &evaluation)?;
     let last = evaluation.scores();
     tracing::info!("test top-1: {}", format_accuracies(&last));
-    Ok(TestScores { last, best: test_best(trainer, folder, &test)? })
+    Ok(Some(TestScores { last, best: test_best(trainer, folder, &test)? }))
 }
 
 /// Test scores of the best epoch. The network has its last weights again afterwards.

@@ -18,8 +18,8 @@ pub struct Splits {
     /// Validation images, if there is such a split. Other images than in training are left out,
     /// because the network may have been trained on them.
     pub valid: Option<Arc<ImageSet>>,
-    /// Test images.
-    pub test: Arc<ImageSet>,
+    /// Test images, if there is such a split.
+    pub test: Option<Arc<ImageSet>>,
     /// Whether the validation or test split has other images than in training.
     pub differ: bool,
 }
@@ -37,7 +37,7 @@ impl Splits {
         allow_other: bool,
     ) -> Result<Self> {
         let data = experiment.open_data(data_dir)?;
-        let classes = data.test.class_names();
+        let classes = data.train.class_names();
         ensure!(
             classes == training.classes,
             "the classes of the data set are {}, expected those of the training: {}",

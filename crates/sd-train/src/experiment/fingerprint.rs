@@ -12,8 +12,8 @@ pub struct Fingerprint {
     pub train: Checksum,
     /// Validation images, if there is such a split.
     pub valid: Option<Checksum>,
-    /// Test images.
-    pub test: Checksum,
+    /// Test images, if there is such a split.
+    pub test: Option<Checksum>,
     /// Class names, in the order of the labels.
     pub classes: Checksum,
 }
@@ -32,7 +32,7 @@ impl From<&Data> for Fingerprint {
         Self {
             train: Checksum::images(&data.train),
             valid: data.valid.as_deref().map(Checksum::images),
-            test: Checksum::images(&data.test),
+            test: data.test.as_deref().map(Checksum::images),
             classes: Checksum::names(data.train.class_names()),
         }
     }
@@ -65,7 +65,7 @@ impl Fingerprint {
         let parts = [
             ("training images", Some(self.train), Some(now.train)),
             ("validation images", self.valid, now.valid),
-            ("test images", Some(self.test), Some(now.test)),
+            ("test images", self.test, now.test),
             ("class names", Some(self.classes), Some(now.classes)),
         ];
         let (what, then, now) = parts.into_iter().find(|(_, then, now)| then != now)?;
@@ -92,7 +92,7 @@ mod tests {
         let data = Data {
             train: train.into(),
             valid: valid.map(Into::into),
-            test: test.into(),
+            test: Some(test.into()),
             normalization,
         };
         Fingerprint::from(&data)

@@ -18,5 +18,6 @@ pub fn select(data: Data, images: usize) -> Result<Data> {
     );
     let spread: Vec<usize> = (0..images).map(|image| image * all / images).collect();
     let few = Arc::new(data.train.select(&spread));
-    Ok(Data { train: Arc::clone(&few), valid: Some(Arc::clone(&few)), test: few, ..data })
+    let (valid, test) = (Some(Arc::clone(&few)), Some(Arc::clone(&few)));
+    Ok(Data { train: few, valid, test, ..data })
 }

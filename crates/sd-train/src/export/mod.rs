@@ -4,7 +4,7 @@ mod calibrate;
 pub(crate) mod description;
 mod score;
 
-pub use score::score;
+pub use score::{NO_TEST_SPLIT, score};
 
 use std::path::PathBuf;
 

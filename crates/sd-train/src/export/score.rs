@@ -16,6 +16,10 @@ use crate::experiment::Experiment;
 use sd_cli::Engine;
 use sd_cli::{EvalArgs, Split};
 
+/// Error of an evaluation on test images if there are none.
+pub const NO_TEST_SPLIT: &str =
+    "the data set has no test split; `--split valid` evaluates the validation split";
+
 /// Images per batch.
 const BATCH: usize = 64;
 
@@ -64,7 +68,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let training = TrainingData { classes: classes.clone(), input: input.clone(), images };
     let splits = Splits::open(&experiment, &training, &args.runtime.data_dir, args.other_images)?;
     let images = match args.split {
-        Split::Test => splits.test,
+        Split::Test => splits.test.context(NO_TEST_SPLIT)?,
         Split::Valid => {
             splits.valid.context("the run has no validation split (data.validation)")?
         }

@@ -19,15 +19,15 @@ pub struct TestScores {
     pub best: Option<BestEpoch>,
 }
 
-/// The record of a run at its position; without test scores it is an interrupted one.
+/// The record of a run at its position. There are no test scores of an interrupted run, nor without
+/// a test split.
 ///
 /// # Errors
 /// If the dense original does not build.
-pub fn summary(trainer: &Trainer, test: Option<TestScores>) -> Result<RunRecord> {
+pub fn summary(trainer: &Trainer, status: Status, test: Option<TestScores>) -> Result<RunRecord> {
     let Trainer { experiment, position, state, .. } = trainer;
     let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
     let cost = |cost: sd_layers::Cost| Cost { params: cost.params, macs: cost.macs };
-    let status = if test.is_some() { Status::Finished } else { Status::Interrupted };
     let (last, best) = test.map_or((None, None), |test| (Some(test.last), test.best));
     let scored = |index: usize| last.as_ref().map(|last| &last.exits[index]);
     let exit = |(index, (name, cost)): (usize, (String, &sd_layers::Cost))| ExitScore {
