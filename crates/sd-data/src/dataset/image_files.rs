@@ -42,7 +42,7 @@ fn sixteen() -> usize {
 const MAX_SIDE: usize = 4096;
 /// Maximum bytes of a file and of its decoded image: 89 megapixels of RGB.
 const MAX_BYTES: u64 = 256 << 20;
-const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX };
+const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX, pixels: u64::MAX };
 
 /// A file of a data set.
 #[derive(Debug)]

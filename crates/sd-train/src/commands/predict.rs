@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use image::DynamicImage;
 use sd_cli::{ExitArgs, PredictArgs};
 use sd_data::Normalization;
-use sd_infer::{Classification, Prediction, Rule, input, prepare, softmax, top_k};
+use sd_infer::{Classification, Prediction, Rule, input, prepare, printable, softmax, top_k};
 use sd_models::MultiExit;
 use sd_onnx::Input;
 use sd_report::run_folder;
@@ -39,7 +39,7 @@ pub fn predict(args: &PredictArgs) -> Result<bool> {
                 writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
             }
             Err(error) => {
-                eprintln!("error: {error}");
+                eprintln!("error: {}", printable(&error.to_string()));
                 all = false;
             }
         }
