@@ -232,7 +232,7 @@ impl Operator<'_> {
         let side = |(&side, &scale): (&usize, &f32)| {
             let is_valid = scale > 0.0 && scale <= MAX_WINDOW as f32;
             // Rounded down; a runtime may round up.
-            is_valid.then(|| (side as f32 * scale) as usize)
+            is_valid.then_some((side as f32 * scale) as usize)
         };
         self.first.iter().zip(scales).map(side).collect()
     }
@@ -243,7 +243,11 @@ impl Operator<'_> {
         }
         let mut shape = self.first.to_vec();
         match self.ints("axes") {
-            Some(axes) => axes.iter().try_for_each(|&axis| Some(shape[self.axis(axis)?] = 1))?,
+            Some(axes) => {
+                for &axis in axes {
+                    shape[self.axis(axis)?] = 1;
+                }
+            }
             None => shape.fill(1),
         }
         Some(shape)
