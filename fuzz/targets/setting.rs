@@ -9,7 +9,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     let Ok(then) = text.parse::<toml::Table>() else { return };
     let mut now = then.clone();
     if config_override::apply(&mut now, change).is_ok()
-        && let Some(difference) = first_difference(&then, &now)
+        && let Some(difference) = config_first_difference(&then, &now)
     {
         let _ = difference.to_string();
     }

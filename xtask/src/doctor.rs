@@ -115,7 +115,10 @@ fn cpp() -> Row {
 
 fn pip() -> Row {
     let name = libtorch::python().display().to_string();
-    match first_line(&name, &["-m", "pip", "--version"]) {
+    let mut pip = Command::new(&name);
+    // Python imports modules from the current folder first; `/` is the administrator's.
+    pip.args(["-m", "pip", "--version"]).current_dir("/");
+    match output_line(&mut pip) {
         // `pip 24.0 from FOLDER (python 3.12)`
         Some(version) => Row::ok("pip", version.split(" from ").next().unwrap_or_default()),
         None => {
@@ -199,7 +202,11 @@ fn memory() -> Option<u64> {
 
 /// First line that a program prints; `None` if it fails.
 fn first_line(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output().ok()?;
+    output_line(Command::new(program).args(args))
+}
+
+fn output_line(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     output.status.success().then(|| text.lines().next().unwrap_or_default().to_owned())
 }

@@ -2,18 +2,27 @@
 
 use std::sync::{Mutex, PoisonError};
 
-/// Maximum number of buffers kept, and of their values: 256 MiB.
+/// Maximum number of buffers kept.
 const MAX_BUFFERS: usize = 8;
-const MAX_VALUES: usize = 1 << 26;
 
-/// Buffers of tensors that are no longer needed. New memory would be zeroed first.
+/// Buffers of tensors that are no longer needed. New memory would be zeroed first. The default keeps
+/// nothing.
 #[derive(Debug, Default)]
-pub struct BufferPool(Mutex<Vec<Vec<f32>>>);
+pub struct BufferPool {
+    kept: Mutex<Vec<Vec<f32>>>,
+    /// Maximum number of values kept.
+    max_values: usize,
+}
 
 impl BufferPool {
+    /// A pool that keeps at most this number of values.
+    pub fn new(max_values: usize) -> Self {
+        Self { kept: Mutex::default(), max_values }
+    }
+
     /// A buffer of `len` arbitrary values.
     pub fn acquire(&self, len: usize) -> Vec<f32> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         // The shortest one that is long enough, else one that must be extended.
         let fits = |buffer: &Vec<f32>| match buffer.len() >= len {
             true => Some((false, buffer.len())),
@@ -31,9 +40,9 @@ impl BufferPool {
 
     /// Takes a buffer back. If the pool is full, the smallest one is freed.
     pub fn recycle(&self, buffer: Vec<f32>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let total: usize = kept.iter().map(Vec::capacity).sum();
-        if total + buffer.capacity() > MAX_VALUES {
+        if total + buffer.capacity() > self.max_values {
             return;
         }
         kept.push(buffer);
@@ -52,14 +61,14 @@ mod tests {
 
     #[test]
     fn the_shortest_buffer_that_is_long_enough_is_reused() {
-        let pool = BufferPool::default();
+        let pool = BufferPool::new(1 << 10);
         let buffers = [40, 10, 20].map(|len| pool.acquire(len));
         let twenty = buffers[2].as_ptr();
         buffers.into_iter().for_each(|buffer| pool.recycle(buffer));
         let again = pool.acquire(12);
         assert_eq!((again.as_ptr(), again.len()), (twenty, 12));
         (0..2 * MAX_BUFFERS).for_each(|_| pool.recycle(vec![0.0]));
-        assert_eq!(pool.0.lock().unwrap().len(), MAX_BUFFERS);
+        assert_eq!(pool.kept.lock().unwrap().len(), MAX_BUFFERS);
         assert!(pool.acquire(40).capacity() >= 40, "large buffers stay");
     }
 }

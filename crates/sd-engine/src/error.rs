@@ -4,9 +4,10 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Bytes that are not an ONNX file, or a graph whose nodes are not in execution order.
+    /// Bytes that are not an ONNX file, a graph whose nodes are not in execution order, or one that
+    /// exceeds [`Options::max_memory`](crate::Options) or [`Options::max_work`](crate::Options).
     #[error(transparent)]
-    Onnx(#[from] sd_onnx::Error),
+    Onnx(sd_onnx::Error),
     /// A graph whose inputs or outputs are unsupported.
     #[error("unsupported graph: {0}")]
     Graph(&'static str),
@@ -17,12 +18,12 @@ pub enum Error {
         node: String,
     },
     /// A node that does not accept the shapes of its inputs.
-    #[error("{node}: unsupported input shapes [H, W, C] {found:?}")]
+    #[error("{node}: unsupported input shapes {found:?}")]
     Shape {
         /// Operator and name of the node.
         node: String,
-        /// Shape of each input, without the batch axis.
-        found: Vec<[usize; 3]>,
+        /// Shape of each input: `[N, C, H, W]`, `[N, C]`, or that of a weight.
+        found: Vec<Vec<usize>>,
     },
     /// A batch that is not `[N, C, H, W]`, is empty along an axis but N, or is too large.
     #[error(
@@ -32,14 +33,22 @@ pub enum Error {
         /// Shape of the batch.
         found: Vec<usize>,
     },
-    /// A network whose weights or activations exceed [`Options::memory_limit`](crate::Options).
-    #[error("{node}: exceeds the memory limit of {limit} bytes")]
-    Memory {
-        /// Operator and name of the node at which the limit was exceeded.
+    /// A run that did not end before its deadline.
+    #[error("the deadline passed before {node}")]
+    Deadline {
+        /// Operator and name of the node that was next.
         node: String,
-        /// The limit.
-        limit: usize,
     },
+}
+
+impl From<sd_onnx::Error> for Error {
+    fn from(error: sd_onnx::Error) -> Self {
+        match error {
+            sd_onnx::Error::Operator { node } => Self::Unsupported { node },
+            sd_onnx::Error::Shapes { node, found } => Self::Shape { node, found },
+            error => Self::Onnx(error),
+        }
+    }
 }
 
 /// A result with this crate's error.

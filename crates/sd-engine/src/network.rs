@@ -1,31 +1,34 @@
 //! A loaded network.
 
 use std::panic::resume_unwind;
+use std::time::Instant;
 
 use sd_onnx::proto::GraphProto;
-use sd_onnx::{check_order, read_graph};
+use sd_onnx::{Footprint, Shapes, check_order, read_model};
 
 use crate::plan::Plan;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, image_len};
 use crate::{Batch, Error, Result};
 
 /// Maximum number of images per pass. Activations of more would not stay in the processor's cache.
 const MAX_CHUNK: usize = 8;
 
-/// How a network runs.
+/// How a network runs, and what it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
     /// Threads that share the images of a batch; 0 counts as 1. A single image runs on one thread.
     pub threads: usize,
-    /// Bytes that the packed weights and, in each thread, the activations may take. It is checked
-    /// after each node, so one node's output may exceed it for a moment.
-    pub memory_limit: usize,
+    /// Bytes that the packed weights and the activations of one image may take. More images run at
+    /// once only as far as they fit too. Checked before weights are packed or a kernel runs.
+    pub max_memory: usize,
+    /// Work per image in multiply-accumulates, see [`Footprint::work`]. Checked at the same time.
+    pub max_work: u64,
 }
 
 impl Default for Options {
-    /// One thread, 1 GiB.
+    /// One thread, 512 MiB, 32 billion multiply-accumulates.
     fn default() -> Self {
-        Self { threads: 1, memory_limit: 1 << 30 }
+        Self { threads: 1, max_memory: 1 << 29, max_work: 32_000_000_000 }
     }
 }
 
@@ -33,21 +36,20 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Network {
     plan: Plan,
-    /// Maximum number of images per pass.
-    max_chunk: usize,
-    threads: usize,
+    shapes: Shapes,
+    /// Memory and work for an image of the declared shape.
+    footprint: Footprint,
+    options: Options,
 }
 
 impl Network {
     /// Loads the bytes of an ONNX file.
     ///
-    /// A black image is run as a trial, so that a graph with incompatible shapes is refused here.
-    ///
     /// # Errors
-    /// [`Error::Unsupported`] for a node without a kernel, [`Error::Memory`] beyond the memory limit,
-    /// and the other variants for a malformed file.
+    /// [`Error::Unsupported`] and [`Error::Shape`] for a node without a kernel, [`Error::Onnx`] beyond
+    /// a limit, and the other variants for a malformed file.
     pub fn load(bytes: &[u8], options: Options) -> Result<Self> {
-        Self::compile(&read_graph(bytes)?, options)
+        Self::compile(&read_model(bytes)?.graph.unwrap_or_default(), options)
     }
 
     /// Loads a graph, see [`load`](Self::load).
@@ -60,36 +62,57 @@ impl Network {
     }
 
     fn compile(graph: &GraphProto, options: Options) -> Result<Self> {
-        let plan = Plan::new(graph, options.memory_limit)?;
-        let (_, peak_bytes) = plan.run(plan.black_image()?)?;
-        let max_chunk = (options.memory_limit / peak_bytes.max(1)).clamp(1, MAX_CHUNK);
-        Ok(Self { plan, max_chunk, threads: options.threads.max(1) })
+        let options = Options { threads: options.threads.max(1), ..options };
+        let shapes = Shapes::new(graph)?;
+        check_input(shapes.input_shape())?;
+        let (map, footprint) = shapes.infer(shapes.input_shape())?;
+        options.check(&footprint)?;
+        let plan = Plan::new(graph, &map, options.spare_memory(&footprint) / 2)?;
+        Ok(Self { plan, shapes, footprint, options })
     }
 
     /// Runs a batch `[N, C, H, W]` and returns all outputs in the file's order. A feature map is
     /// [channels-last](Batch::is_channels_last), and accepted as an input in that form.
     ///
     /// # Errors
-    /// [`Error::Input`] or [`Error::Shape`] if the network does not accept the shape,
-    /// [`Error::Memory`] beyond the memory limit.
+    /// [`Error::Input`] or [`Error::Shape`] if the network does not accept the shape, [`Error::Onnx`]
+    /// if images of this shape exceed a limit.
     pub fn run(&self, batch: Batch) -> Result<Vec<Batch>> {
+        self.run_until(batch, None)
+    }
+
+    /// Runs a batch, see [`run`](Self::run), until a deadline, which is checked between the nodes.
+    ///
+    /// # Errors
+    /// See [`run`](Self::run), and [`Error::Deadline`].
+    pub fn run_until(&self, batch: Batch, deadline: Option<Instant>) -> Result<Vec<Batch>> {
+        check_input(batch.shape())?;
+        let mut footprint = self.footprint;
+        if batch.shape()[1..] != self.shapes.input_shape()[1..] {
+            let image = [&[1], &batch.shape()[1..]].concat();
+            footprint = self.shapes.infer(&image)?.1;
+            self.options.check(&footprint)?;
+        }
+        let run_chunk = |images| self.run_chunk(images, &footprint, deadline);
         // Chunks of equal size, and as many for each thread as for the others.
-        let rounds = batch.len().div_ceil(self.threads.saturating_mul(self.max_chunk)).max(1);
-        let chunk = batch.len().div_ceil(self.threads.saturating_mul(rounds)).max(1);
+        let threads = self.options.threads;
+        let max_chunk = self.options.max_chunk(&footprint);
+        let rounds = batch.len().div_ceil(threads.saturating_mul(max_chunk)).max(1);
+        let chunk = batch.len().div_ceil(threads.saturating_mul(rounds)).max(1);
         if chunk >= batch.len() {
-            return self.run_chunk(batch);
+            return run_chunk(batch);
         }
         let images: Vec<usize> = (0..batch.len()).collect();
         let chunks: Vec<&[usize]> = images.chunks(chunk).collect();
         let run = |chunks: &[&[usize]]| {
-            let run = |images: &&[usize]| self.run_chunk(batch.select(images));
+            let run = |images: &&[usize]| run_chunk(batch.select(images));
             chunks.iter().map(run).collect::<Result<Vec<_>>>()
         };
-        let outputs = if self.threads == 1 {
+        let outputs = if threads == 1 {
             run(&chunks)?
         } else {
             let run = &run;
-            let per_thread = chunks.len().div_ceil(self.threads);
+            let per_thread = chunks.len().div_ceil(threads);
             std::thread::scope(|scope| {
                 let spawn = |chunks| scope.spawn(move || run(chunks));
                 let threads: Vec<_> = chunks.chunks(per_thread).map(spawn).collect();
@@ -106,11 +129,51 @@ impl Network {
         Batch::concat(outputs).ok_or(Error::Graph("output shapes that depend on the image"))
     }
 
-    fn run_chunk(&self, images: Batch) -> Result<Vec<Batch>> {
+    fn run_chunk(
+        &self,
+        images: Batch,
+        footprint: &Footprint,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<Batch>> {
         let shape = images.shape().to_vec();
         let input = Tensor::from_batch(images).ok_or(Error::Input { found: shape })?;
-        let (outputs, _) = self.plan.run(input)?;
+        let max_excess = self.options.spare_memory(footprint) / 2 / self.options.threads;
+        let outputs = self.plan.run(input, max_excess, deadline)?;
         let batch = |output: Tensor| output.into_batch().ok_or(Error::Graph("an invalid output"));
         outputs.into_iter().map(batch).collect()
     }
+}
+
+impl Options {
+    fn check(&self, footprint: &Footprint) -> Result<()> {
+        let max_memory = self.max_memory as u64;
+        Ok(footprint.check(footprint.activations, max_memory, self.max_work)?)
+    }
+
+    /// Bytes that the weights leave, and those that an image's activations take of them.
+    fn memory(&self, footprint: &Footprint) -> (usize, usize) {
+        // Both are at most `max_memory`.
+        let weights = footprint.weights as usize;
+        (self.max_memory.saturating_sub(weights), (footprint.activations as usize).max(1))
+    }
+
+    /// Maximum number of images per pass. They may take half of the memory, since buffers are kept.
+    fn max_chunk(&self, footprint: &Footprint) -> usize {
+        let (memory, image) = self.memory(footprint);
+        (memory / 2 / image / self.threads).clamp(1, MAX_CHUNK)
+    }
+
+    /// Bytes that neither weights nor activations take.
+    fn spare_memory(&self, footprint: &Footprint) -> usize {
+        let (memory, image) = self.memory(footprint);
+        let images = self.max_chunk(footprint).saturating_mul(self.threads);
+        memory.saturating_sub(image.saturating_mul(images))
+    }
+}
+
+/// Checks a shape `[N, C, H, W]`.
+fn check_input(shape: &[usize]) -> Result<()> {
+    let is_valid = matches!(*shape, [_, channels, height, width]
+        if image_len([height, width, channels]).is_some());
+    if is_valid { Ok(()) } else { Err(Error::Input { found: shape.to_vec() }) }
 }

@@ -3,6 +3,9 @@
 mod attributes;
 mod builder;
 
+use std::time::Instant;
+
+use sd_onnx::ShapeMap;
 use sd_onnx::proto::GraphProto;
 
 use crate::buffer_pool::BufferPool;
@@ -19,13 +22,9 @@ use builder::PlanBuilder;
 /// Steps in execution order. Values are numbered: the input is 0, and step `i` computes value `i + 1`.
 #[derive(Debug)]
 pub struct Plan {
-    /// Channels, rows and columns of the input.
-    input: [usize; 3],
     steps: Vec<Step>,
     outputs: Vec<usize>,
     buffers: BufferPool,
-    /// Bytes that the packed weights and the activations of a run may take.
-    memory_limit: usize,
 }
 
 #[derive(Debug)]
@@ -57,9 +56,12 @@ enum Operation {
 }
 
 impl Plan {
-    /// Compiles a graph whose nodes are in execution order.
-    pub fn new(graph: &GraphProto, memory_limit: usize) -> Result<Self> {
-        let mut plan = PlanBuilder::new(graph, memory_limit)?.build()?;
+    /// Compiles a graph whose nodes are in execution order, and whose values have these shapes. The
+    /// plan keeps at most `max_spare` bytes of free memory for the next values.
+    pub fn new(graph: &GraphProto, shapes: &ShapeMap, max_spare: usize) -> Result<Self> {
+        let (steps, outputs) = PlanBuilder::new(graph, shapes)?.build()?;
+        let buffers = BufferPool::new(max_spare / size_of::<f32>());
+        let mut plan = Self { steps, outputs, buffers };
         plan.find_last_uses();
         Ok(plan)
     }
@@ -79,73 +81,47 @@ impl Plan {
         }
     }
 
-    /// A batch of one black image.
-    pub fn black_image(&self) -> Result<Tensor> {
-        let [channels, height, width] = self.input;
-        let too_large = || Error::Input { found: vec![1, channels, height, width] };
-        Tensor::zeros(1, [height, width, channels]).ok_or_else(too_large)
-    }
-
-    /// Returns the outputs, and the largest number of bytes that all activations took at once.
-    pub fn run(&self, input: Tensor) -> Result<(Vec<Tensor>, usize)> {
-        let mut bytes = input.bytes();
-        let mut peak = bytes;
+    /// Returns the outputs. Recycled buffers of at most `max_excess` bytes more than their values
+    /// need are in use at once.
+    pub fn run(
+        &self,
+        input: Tensor,
+        max_excess: usize,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<Tensor>> {
+        let mut excess = 0;
         let mut values: Vec<Option<Tensor>> = vec![Some(input)];
         for step in &self.steps {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::Deadline { node: step.name.clone() });
+            }
             let inputs = step.inputs.iter().map(|&input| values[input].as_ref());
             let inputs = inputs.collect::<Option<Vec<&Tensor>>>().unwrap_or_default();
             let output = step.operation.run(&inputs, step.relu, &self.buffers);
             let unsupported = || Error::Shape {
                 node: step.name.clone(),
-                found: inputs.iter().map(|input| input.shape()).collect(),
+                found: inputs.iter().map(|input| input.batch_shape()).collect(),
             };
-            let output = output.ok_or_else(unsupported)?;
-            bytes += output.bytes();
-            peak = peak.max(bytes);
-            if bytes > self.memory_limit {
-                return Err(Error::Memory { node: step.name.clone(), limit: self.memory_limit });
+            let mut output = output.ok_or_else(unsupported)?;
+            if excess + output.excess() > max_excess {
+                output.values.shrink_to_fit();
             }
+            excess += output.excess();
             values.push(Some(output));
             for &unused in &step.unused_after {
                 if let Some(tensor) = values[unused].take() {
-                    bytes -= tensor.bytes();
+                    excess = excess.saturating_sub(tensor.excess());
                     self.buffers.recycle(tensor.values);
                 }
             }
         }
         let output =
             |&output: &usize| values[output].take().ok_or(Error::Graph("a missing output"));
-        Ok((self.outputs.iter().map(output).collect::<Result<_>>()?, peak))
+        self.outputs.iter().map(output).collect()
     }
 }
 
 impl Operation {
-    /// Rows and columns of the output for inputs of these sizes; `None` if unknown.
-    fn output_size(&self, inputs: &[Option<[usize; 2]>]) -> Option<[usize; 2]> {
-        match self {
-            Self::Convolution(convolution) => convolution.window().output_size(inputs[0]?),
-            Self::Int8Convolution(convolution) => convolution.window().output_size(inputs[0]?),
-            Self::Pool(_, window) => window.output_size(inputs[0]?),
-            // Smaller inputs are broadcast.
-            Self::Relu | Self::Sigmoid | Self::Add | Self::Multiply | Self::Mean => {
-                inputs.iter().copied().flatten().max()
-            }
-            Self::Linear(_) | Self::GlobalAverage | Self::Flatten | Self::SwapChannelsAndRows => {
-                None
-            }
-        }
-    }
-
-    /// Size of the packed weights in memory.
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Convolution(convolution) => convolution.bytes(),
-            Self::Int8Convolution(convolution) => convolution.bytes(),
-            Self::Linear(matrix) => matrix.bytes(),
-            _ => 0,
-        }
-    }
-
     /// `None` if the shapes of the inputs are unsupported.
     fn run(&self, inputs: &[&Tensor], fused_relu: bool, buffers: &BufferPool) -> Option<Tensor> {
         let &first = inputs.first()?;

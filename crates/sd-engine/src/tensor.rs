@@ -63,11 +63,11 @@ impl Tensor {
 
     /// Converts to a batch `[N, C]`, or `[N, C, H, W]` in channels-last layout.
     pub fn into_batch(self) -> Option<Batch> {
-        if self.is_vector {
-            return Batch::new(vec![self.images, self.channels], self.values);
+        let shape = self.batch_shape();
+        match self.is_vector {
+            true => Batch::new(shape, self.values),
+            false => Batch::channels_last(shape, self.values),
         }
-        let shape = vec![self.images, self.channels, self.height, self.width];
-        Batch::channels_last(shape, self.values)
     }
 
     /// `[H, W, C]`.
@@ -80,9 +80,17 @@ impl Tensor {
         [self.height, self.width]
     }
 
-    /// Size of the values in memory.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&self.values[..])
+    /// `[N, C, H, W]`, or `[N, C]` of vectors.
+    pub fn batch_shape(&self) -> Vec<usize> {
+        match self.is_vector {
+            true => vec![self.images, self.channels],
+            false => vec![self.images, self.channels, self.height, self.width],
+        }
+    }
+
+    /// Bytes of the buffer beyond the values.
+    pub fn excess(&self) -> usize {
+        (self.values.capacity() - self.values.len()) * size_of::<f32>()
     }
 
     fn image_len(&self) -> usize {

@@ -12,6 +12,8 @@ pub struct Bounds {
     pub bytes: u64,
     /// Largest height and width in pixels.
     pub side: u32,
+    /// Number of pixels.
+    pub pixels: u64,
 }
 
 /// Decodes a JPEG, PNG or WebP file, its format detected by content, and applies the EXIF
@@ -37,6 +39,10 @@ pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
     let (width, height) = decoder.dimensions();
     if width.min(height) == 0 || width.max(height) > bounds.side {
         return Err(Error::Side { width, height, most: bounds.side });
+    }
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > bounds.pixels {
+        return Err(Error::Pixels { width, height, most: bounds.pixels });
     }
     if decoder.total_bytes() > bounds.bytes {
         let (bytes, most) = (decoder.total_bytes(), bounds.bytes);
@@ -75,7 +81,7 @@ mod tests {
     use image::{ExtendedColorType, ImageEncoder, RgbImage};
     use proptest::prelude::*;
 
-    const BOUNDS: Bounds = Bounds { bytes: 256 << 20, side: 100_000 };
+    const BOUNDS: Bounds = Bounds { bytes: 256 << 20, side: 100_000, pixels: u64::MAX };
 
     fn decoded(bytes: &[u8]) -> Result<RgbImage> {
         decode(bytes, BOUNDS).map(DynamicImage::into_rgb8)
@@ -166,10 +172,13 @@ mod tests {
     fn bounds_are_inclusive() {
         for format in FORMATS {
             let bytes = encoded(&DynamicImage::from(source(2, 9)), format);
-            assert!(decode(&bytes, Bounds { bytes: 54, side: 9 }).is_ok(), "{format:?}");
-            let long = decode(&bytes, Bounds { bytes: 54, side: 8 }).unwrap_err().to_string();
+            let bounds = Bounds { bytes: 54, side: 9, pixels: 18 };
+            assert!(decode(&bytes, bounds).is_ok(), "{format:?}");
+            let long = decode(&bytes, Bounds { side: 8, ..bounds }).unwrap_err().to_string();
             assert_eq!(long, "image: found 9×2 pixels, expected sides of 1 to 8");
-            let large = decode(&bytes, Bounds { bytes: 53, side: 9 }).unwrap_err().to_string();
+            let many = decode(&bytes, Bounds { pixels: 17, ..bounds }).unwrap_err().to_string();
+            assert_eq!(many, "image: found 9×2 pixels, expected at most 17 in all");
+            let large = decode(&bytes, Bounds { bytes: 53, ..bounds }).unwrap_err().to_string();
             assert!(large.ends_with("54 bytes, expected at most 53 bytes"), "{large}");
         }
     }

@@ -20,6 +20,16 @@ pub enum Error {
         /// The longest side allowed.
         most: u32,
     },
+    /// An image of too many pixels.
+    #[error("image: found {width}×{height} pixels, expected at most {most} in all")]
+    Pixels {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The most accepted.
+        most: u64,
+    },
     /// An image that needs too much memory.
     #[error("image: found {width}×{height} pixels of {bytes} bytes, expected at most {most} bytes")]
     Bytes {

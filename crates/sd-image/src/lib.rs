@@ -8,7 +8,8 @@
 //! let photograph = DynamicImage::from(RgbImage::from_pixel(60, 40, Rgb([9, 8, 7])));
 //! photograph.write_to(&mut file, ImageFormat::Png)?;
 //!
-//! let image = decode(file.get_ref(), Bounds { bytes: 1 << 20, side: 65_535 })?.into_rgb8();
+//! let bounds = Bounds { bytes: 1 << 20, side: 65_535, pixels: 1 << 18 };
+//! let image = decode(file.get_ref(), bounds)?.into_rgb8();
 //! // Resizes the shorter side to 32 pixels and crops the central 28×28.
 //! let mut square = [0; 3 * 28 * 28];
 //! fit(&image, 32, 28, &mut Resizer::new(), &mut square);
@@ -23,8 +24,10 @@
 mod decode;
 mod error;
 mod fit;
+mod stretch;
 
 pub use decode::{Bounds, decode};
 pub use error::{Error, Result};
 pub use fast_image_resize::Resizer;
 pub use fit::fit;
+pub use stretch::stretch;

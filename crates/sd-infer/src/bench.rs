@@ -81,7 +81,7 @@ fn batches(cli: &Cli, classifier: &Classifier, size: usize) -> Result<Vec<Batch>
     let input = &classifier.metadata().input;
     let mut images = Vec::new();
     for path in input::list(&cli.images)? {
-        images.push(prepare(&input::read(&path)?, input));
+        images.push(prepare(&input::read_within(&path, cli.limits.bounds())?, input));
     }
     if images.is_empty() {
         let black = image::DynamicImage::new_rgb8(input.width as u32, input.height as u32);

@@ -1,5 +1,7 @@
 //! The classification of an image.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::prediction::softmax;
@@ -18,12 +20,14 @@ pub struct Classification {
 }
 
 impl Classification {
-    /// A readable line; `image` names the image.
+    /// A readable line without control characters; `image` names the image.
     pub fn text(&self, image: &str) -> String {
         let label = |label: &Label| format!("{} {:.1} %", label.name, 100.0 * label.probability);
         let labels: Vec<String> = self.labels.iter().map(label).collect();
         let share = 100.0 * self.share;
-        format!("{image}: {} ({}, {share:.0} % of the MACs)", labels.join(", "), self.exit)
+        let line =
+            format!("{image}: {} ({}, {share:.0} % of the MACs)", labels.join(", "), self.exit);
+        printable(&line).into_owned()
     }
 
     /// A JSON document on one line; `image` names the image.
@@ -37,6 +41,27 @@ impl Classification {
         let line = Line { image, classification: self };
         serde_json::to_string(&line).expect("strings and numbers")
     }
+}
+
+/// A text on one line, in which no character controls a terminal or the direction of the text: such
+/// characters are escaped as in Rust. Names of files and classes may be anyone's.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    let is_control = |char: char| {
+        let is_direction = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+            || matches!(char, '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}');
+        char.is_control() || is_direction
+    };
+    if !text.contains(is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut printable = String::with_capacity(text.len());
+    for char in text.chars() {
+        match is_control(char) {
+            true => printable.extend(char.escape_default()),
+            false => printable.push(char),
+        }
+    }
+    Cow::Owned(printable)
 }
 
 /// A class with its probability.
@@ -69,6 +94,17 @@ pub fn top_k(logits: &[f32], names: &[String], k: usize) -> Vec<Label> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_cannot_control_a_terminal() {
+        let label = Label { class: 0, name: "\x1b[2Jcat\u{9b}".to_owned(), probability: 1.0 };
+        let exit = "deep\u{202e}est".to_owned();
+        let found = Classification { labels: vec![label], exit, macs: 1, share: 1.0 };
+        let expected =
+            r"a\r\n.png: \u{1b}[2Jcat\u{9b} 100.0 % (deep\u{202e}est, 100 % of the MACs)";
+        assert_eq!(found.text("a\r\n.png"), expected);
+        assert_eq!(printable("ein Käfer"), "ein Käfer");
+    }
 
     #[test]
     fn the_most_probable_classes_come_first() {

@@ -1,21 +1,26 @@
 //! Exported networks as classifiers.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use image::DynamicImage;
-use sd_onnx::{Metadata, read_metadata, reencode};
+use sd_onnx::proto::ModelProto;
+use sd_onnx::{Metadata, read_model};
 
 use crate::classification::{Classification, top_k};
 use crate::prediction::{Agreement, LogitCarry, Prediction};
 use crate::preprocess::prepare;
 use crate::rule::Rule;
-use crate::runtime::{Engine, Runtime};
+use crate::runtime::{self, Engine, Runtime};
 use crate::{Batch, Error, Result};
 
 /// How a classifier runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
-    /// The engine; unset: the fastest one ([`Engine::load_fastest`]).
+    /// The engine; unset: ONNX Runtime if `ORT_DYLIB_PATH` names its library and it is faster, else
+    /// the native engine if it supports the network, else rten.
     pub engine: Option<Engine>,
     /// Threads, at least 1.
     pub threads: usize,
@@ -23,12 +28,22 @@ pub struct Options {
     pub top: usize,
     /// When an image stops early in a staged network.
     pub rule: Rule,
+    /// Bytes that the files may have, and that weights and values of one image may take.
+    pub max_memory: usize,
+    /// Work per image in multiply-accumulates, see [`Footprint::work`](sd_onnx::Footprint::work).
+    pub max_work: u64,
+    /// Time for the network on a batch; unset: any. The native engine checks it between the nodes of
+    /// the graph, the others before they start.
+    pub time_limit: Option<Duration>,
 }
 
 impl Default for Options {
-    /// The fastest engine, one thread, five classes, the exits' own thresholds.
+    /// The fastest engine, one thread, five classes, the exits' own thresholds; 512 MiB and 32
+    /// billion multiply-accumulates, as in [`sd_engine::Options`].
     fn default() -> Self {
-        Self { engine: None, threads: 1, top: 5, rule: Rule::default() }
+        let sd_engine::Options { threads, max_memory, max_work } = sd_engine::Options::default();
+        let rule = Rule::default();
+        Self { engine: None, threads, top: 5, rule, max_memory, max_work, time_limit: None }
     }
 }
 
@@ -58,12 +73,7 @@ impl Classifier {
     pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
         let path = path.as_ref();
         let files = if path.is_dir() { onnx_files(path)? } else { vec![path.to_owned()] };
-        let read = |path: &PathBuf| {
-            let failed = |source| Error::File { path: path.clone(), source };
-            std::fs::read(path).map_err(failed)
-        };
-        let files = files.iter().map(read).collect::<Result<Vec<_>>>()?;
-        Self::load(files, path, options)
+        Self::load(read_files(&files, options.max_memory)?, path, options)
     }
 
     /// Loads the bytes of a file, or of all segments of a staged network in any order. `path` is
@@ -78,23 +88,18 @@ impl Classifier {
             }
         }
         options.rule.check()?;
+        let failed = |source| Error::Model { path: path.to_owned(), source };
         let read = |bytes: Vec<u8>| {
-            // rten trusts the lengths in a file: with one beyond the file, it aborts out of memory.
-            let read = read_metadata(&bytes).and_then(|metadata| Ok((metadata, reencode(&bytes)?)));
-            read.map_err(|source| Error::Model { path: path.to_owned(), source })
+            let model = read_model(&bytes)?;
+            Ok((model.metadata()?, model))
         };
-        let mut files = files.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+        let files: sd_onnx::Result<Vec<_>> = files.into_iter().map(read).collect();
+        let mut files = files.map_err(failed)?;
         files.sort_by_key(|(metadata, _)| metadata.segment);
         let metadata = common_metadata(&files, path)?;
-        let int8 = metadata.int8;
-        let files: Vec<Vec<u8>> = files.into_iter().map(|(_, bytes)| bytes).collect();
-        let (engine, segments) = match options.engine {
-            None => Engine::load_fastest(files, int8, options.threads)?,
-            Some(engine) => {
-                let load = |bytes| engine.load(bytes, int8, options.threads);
-                (engine, files.into_iter().map(load).collect::<Result<_>>()?)
-            }
-        };
+        let models = files.into_iter().map(|(_, model)| model).collect();
+        let segments = runtime::check(models, &options).map_err(failed)?;
+        let (engine, segments) = runtime::load(segments, metadata.int8, &options)?;
         Ok(Self { metadata, segments, engine, options })
     }
 
@@ -138,10 +143,11 @@ impl Classifier {
         if images.is_empty() {
             return Ok(vec![]);
         }
+        let deadline = self.deadline();
         if self.metadata.segment.is_some() {
-            return self.classify_staged(images);
+            return self.classify_staged(images, deadline);
         }
-        let logits = self.logits(images)?.pop().expect("an exit or the ensemble");
+        let logits = self.logits_until(images, deadline)?.pop().expect("an exit or the ensemble");
         let exit = self.metadata.exits.len() - 1;
         let images = 0..logits.len();
         Ok(images.map(|image| self.classification(logits.row(image), exit)).collect())
@@ -153,15 +159,24 @@ impl Classifier {
     /// # Errors
     /// See [`classify`](Self::classify).
     pub fn logits(&mut self, images: Batch) -> Result<Vec<Batch>> {
+        let deadline = self.deadline();
+        self.logits_until(images, deadline)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.options.time_limit?)
+    }
+
+    fn logits_until(&mut self, images: Batch, deadline: Option<Instant>) -> Result<Vec<Batch>> {
         let count = images.len();
         if self.metadata.segment.is_none() {
-            let outputs = self.segments[0].run(images)?;
+            let outputs = self.segments[0].run(images, deadline)?;
             let expected = self.metadata.exits.len() + usize::from(self.metadata.ensemble);
             return self.check_logits(outputs, expected, count);
         }
         let (mut map, mut all) = (images, Vec::new());
         for segment in 0..self.segments.len() {
-            let (logits, next) = self.run_segment(segment, map)?;
+            let (logits, next) = self.run_segment(segment, map, deadline)?;
             all.push(logits);
             let Some(next) = next else { break };
             map = next;
@@ -170,9 +185,14 @@ impl Classifier {
     }
 
     /// A segment's logits, and the feature map for the next segment.
-    fn run_segment(&mut self, segment: usize, map: Batch) -> Result<(Batch, Option<Batch>)> {
+    fn run_segment(
+        &mut self,
+        segment: usize,
+        map: Batch,
+        deadline: Option<Instant>,
+    ) -> Result<(Batch, Option<Batch>)> {
         let count = map.len();
-        let mut outputs = self.segments[segment].run(map)?;
+        let mut outputs = self.segments[segment].run(map, deadline)?;
         let is_last = segment + 1 == self.segments.len();
         let next = if is_last || outputs.len() < 2 { None } else { outputs.pop() };
         let mut logits = self.check_logits(outputs, 1, count)?;
@@ -213,7 +233,11 @@ impl Classifier {
     }
 
     /// Runs segment by segment, with the images that have not stopped as one batch.
-    fn classify_staged(&mut self, images: Batch) -> Result<Vec<Classification>> {
+    fn classify_staged(
+        &mut self,
+        images: Batch,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<Classification>> {
         let mut done: Vec<Option<Classification>> = vec![None; images.len()];
         // Indices of the images that have not stopped.
         let mut remaining: Vec<usize> = (0..images.len()).collect();
@@ -221,7 +245,7 @@ impl Classifier {
         let mut carries = vec![LogitCarry::default(); images.len()];
         let mut map = images;
         for exit in 0..self.segments.len() {
-            let (logits, next) = self.run_segment(exit, map)?;
+            let (logits, next) = self.run_segment(exit, map, deadline)?;
             let mut continuing = Vec::new();
             for (row, &image) in remaining.iter().enumerate() {
                 let logits = carries[image].update(logits.row(row), self.metadata.carry);
@@ -267,8 +291,25 @@ fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Reads files of at most `max` bytes in all.
+fn read_files(paths: &[PathBuf], max: usize) -> Result<Vec<Vec<u8>>> {
+    let mut left = max as u64;
+    let read = |path: &PathBuf| {
+        let failed = |source| Error::File { path: path.clone(), source };
+        let file = File::open(path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len().min(left);
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default() + 1);
+        // One more, which tells a longer file from one of this length.
+        file.take(left.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+        let too_long = || failed(io::Error::other(format!("more than {max} bytes (max_memory)")));
+        left = left.checked_sub(bytes.len() as u64).ok_or_else(too_long)?;
+        Ok(bytes)
+    };
+    paths.iter().map(read).collect()
+}
+
 /// The metadata of a network from its file, or from its segments in order.
-fn common_metadata(files: &[(Metadata, Vec<u8>)], path: &Path) -> Result<Metadata> {
+fn common_metadata(files: &[(Metadata, ModelProto)], path: &Path) -> Result<Metadata> {
     let mismatch = |found: String, expected: String| {
         Err(Error::Segments { path: path.to_owned(), found, expected })
     };

@@ -22,6 +22,9 @@ pub enum Error {
         /// The cause.
         source: sd_onnx::Error,
     },
+    /// A graph that is malformed or exceeds a limit.
+    #[error(transparent)]
+    Graph(#[from] sd_onnx::Error),
     /// Files that are not the segments of one network.
     #[error("{}: found {found}, expected {expected}", path.display())]
     Segments {

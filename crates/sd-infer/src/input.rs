@@ -1,11 +1,24 @@
-//! Image files named on a command line.
+//! Image files named on a command line, and images in memory.
+//!
+//! ```
+//! use sd_infer::input::{self, Bounds};
+//!
+//! # let mut upload = std::io::Cursor::new(Vec::new());
+//! # image::DynamicImage::new_rgb8(60, 40).write_to(&mut upload, image::ImageFormat::Png)?;
+//! # let upload = upload.into_inner();
+//! // A server may accept less than the default bounds.
+//! let bounds = Bounds { pixels: 4_000_000, ..input::BOUNDS };
+//! let image = input::decode(&upload, bounds)?;
+//! assert_eq!(image.width(), 60);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 use image::DynamicImage;
-use sd_image::{Bounds, decode};
+pub use sd_image::{Bounds, decode};
 
 /// Standard input, as written on the command line.
 const STDIN: &str = "-";
@@ -14,8 +27,8 @@ const EXTENSIONS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
 
 /// Maximum size of a file in bytes.
 const MAX_BYTES: u64 = 256 << 20;
-/// Maximum size of the decoded pixels in bytes, and of a side in pixels (that of JPEG).
-const BOUNDS: Bounds = Bounds { bytes: 512 << 20, side: 65_535 };
+/// Bounds of [`read`]: 50 megapixels of at most 4 bytes each, and sides of 65,535, as in JPEG.
+pub const BOUNDS: Bounds = Bounds { bytes: 200_000_000, side: 65_535, pixels: 50_000_000 };
 
 /// Expands folders to the JPEG, PNG and WebP files in them, sorted by name.
 ///
@@ -45,12 +58,20 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
-/// Decodes a JPEG, PNG or WebP image by its content, turned upright by its EXIF orientation; at most
-/// 512 MiB of pixels and sides of 65,535. `-` is standard input.
+/// Reads a JPEG, PNG or WebP image within [`BOUNDS`], recognised by its content and turned upright by
+/// its EXIF orientation. `-` is standard input. To read images from memory, see [`decode`].
 ///
 /// # Errors
-/// Names a file that cannot be read or is not such an image.
+/// Names a file that cannot be read, is not such an image, or exceeds a bound.
 pub fn read(path: &Path) -> Result<DynamicImage> {
+    read_within(path, BOUNDS)
+}
+
+/// Reads an image of at most 256 MiB within these bounds, see [`read`].
+///
+/// # Errors
+/// See [`read`].
+pub fn read_within(path: &Path, bounds: Bounds) -> Result<DynamicImage> {
     let failed = |source| Error::File { path: path.to_owned(), source };
     let mut bytes = Vec::new();
     let source: Box<dyn Read> = if path.as_os_str() == STDIN {
@@ -63,7 +84,7 @@ pub fn read(path: &Path) -> Result<DynamicImage> {
         return Err(failed(std::io::Error::other(format!("more than {MAX_BYTES} bytes"))));
     }
     let name = path.display().to_string();
-    decode(&bytes, BOUNDS).map_err(|source| Error::Image { name, source })
+    decode(&bytes, bounds).map_err(|source| Error::Image { name, source })
 }
 
 #[cfg(test)]

@@ -33,6 +33,9 @@
 //! An [`Engine`] runs the network: the native one, and behind a cargo feature each, `rten` (on by
 //! default) for networks that the native one does not support, and `ort`, which loads ONNX Runtime's
 //! library. The fastest one available is chosen unless [`Options`] names another.
+//!
+//! Networks and images may be a stranger's: [`Options`] bound the memory and the work of a network,
+//! which are computed before an engine loads it, and [`input::BOUNDS`] the size of an image.
 
 mod classification;
 mod classifier;
@@ -43,7 +46,7 @@ mod preprocess;
 mod rule;
 pub mod runtime;
 
-pub use classification::{Classification, Label, top_k};
+pub use classification::{Classification, Label, printable, top_k};
 pub use classifier::{Classifier, Options};
 pub use error::{Error, Result};
 pub use prediction::{Agreement, LogitCarry, Prediction};

@@ -5,10 +5,12 @@ mod bench;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use sd_infer::{Classifier, Engine, Options, Rule, input};
+use sd_infer::input::{self, Bounds};
+use sd_infer::{Batch, Classifier, Engine, Options, Rule, prepare, printable};
 
 /// Classifies images with a network that `cargo xtask export` wrote.
 #[derive(Debug, Parser)]
@@ -46,6 +48,9 @@ struct Cli {
     #[command(flatten)]
     rule: RuleArgs,
 
+    #[command(flatten)]
+    limits: LimitArgs,
+
     /// Measure latency for about this many seconds instead; without images, on black ones
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "5", require_equals = true)]
     bench: Option<f64>,
@@ -72,6 +77,33 @@ struct RuleArgs {
     never: bool,
 }
 
+/// Limits, for networks and images of others.
+#[derive(Debug, clap::Args)]
+struct LimitArgs {
+    /// Memory for the network's files, and for its weights and values, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    max_memory: u32,
+
+    /// Work per image, in billions of multiply-accumulates
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    max_work: u32,
+
+    /// Size of an image, in megapixels
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    max_pixels: u32,
+
+    /// Time for the network on a batch; checked between the nodes of its graph
+    #[arg(long, value_name = "SECONDS")]
+    time_limit: Option<f64>,
+}
+
+impl LimitArgs {
+    fn bounds(&self) -> Bounds {
+        let pixels = u64::from(self.max_pixels) * 1_000_000;
+        Bounds { pixels, bytes: 4 * pixels, ..input::BOUNDS }
+    }
+}
+
 impl RuleArgs {
     fn rule(&self) -> Rule {
         match (self.entropy, self.patience, self.never) {
@@ -87,39 +119,53 @@ fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
-    let options =
-        Options { engine: cli.engine, threads: cli.threads, top: cli.top, rule: cli.rule.rule() };
+    let LimitArgs { max_memory, max_work, time_limit, .. } = cli.limits;
+    let time_limit = time_limit.map(Duration::try_from_secs_f64).transpose();
+    let options = Options {
+        engine: cli.engine,
+        threads: cli.threads,
+        top: cli.top,
+        rule: cli.rule.rule(),
+        max_memory: usize::try_from(u64::from(max_memory) << 20).unwrap_or(usize::MAX),
+        max_work: u64::from(max_work) * 1_000_000_000,
+        time_limit: time_limit.context("--time-limit")?,
+    };
     if let Some(seconds) = cli.bench {
         let record = bench::bench(cli, options, seconds)?;
         println!("{}", if cli.json { serde_json::to_string(&record)? } else { record.to_string() });
         return Ok(ExitCode::SUCCESS);
     }
     let mut classifier = Classifier::open_with(&cli.model, options)?;
+    let input = classifier.metadata().input.clone();
     let mut failed = false;
     let paths = input::list(&cli.images)?;
     for paths in paths.chunks(cli.batch.into()) {
         let (mut names, mut images) = (Vec::new(), Vec::new());
         for path in paths {
-            match input::read(path) {
+            match input::read_within(path, cli.limits.bounds()) {
                 Ok(image) => {
                     names.push(path.display().to_string());
-                    images.push(image);
+                    // Only the network's input is kept of each image of a batch.
+                    images.extend(prepare(&image, &input));
                 }
                 // The other images are still classified.
                 Err(error) => {
-                    eprintln!("error: {error}");
+                    eprintln!("error: {}", printable(&error.to_string()));
                     failed = true;
                 }
             }
         }
-        for (name, found) in names.iter().zip(classifier.classify_batch(&images)?) {
+        let shape = vec![names.len(), input.channels, input.height, input.width];
+        let batch =
+            Batch::new(shape, images).context("an image has another size than the input")?;
+        for (name, found) in names.iter().zip(classifier.classify_prepared(batch)?) {
             let line = if cli.json { found.json(name) } else { found.text(name) };
             writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
         }

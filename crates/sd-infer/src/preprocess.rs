@@ -1,8 +1,9 @@
 //! Preprocessing of images as in training.
 
-use image::imageops::{self, FilterType};
-use image::{DynamicImage, ImageBuffer, Pixel};
-use sd_image::{Resizer, fit};
+use std::borrow::Cow;
+
+use image::{DynamicImage, RgbImage};
+use sd_image::{Resizer, fit, stretch};
 use sd_onnx::{Input, Layout, Resize};
 
 /// Returns the network's input `[C, H, W]`: the image converted to the input's channels, resized by
@@ -18,13 +19,16 @@ use sd_onnx::{Input, Layout, Resize};
 pub fn prepare(image: &DynamicImage, input: &Input) -> Vec<f32> {
     let both = 2 * input.border;
     let (inner_width, inner_height) = (input.width - both, input.height - both);
-    let size = (inner_width as u32, inner_height as u32);
+    let size = [inner_width as u32, inner_height as u32];
     let pixels = match (input.resize, input.channels) {
-        (Resize::Triangle, 1) => stretch(&image.to_luma8(), size),
-        (Resize::Triangle, _) => stretch(&image.to_rgb8(), size),
+        (Resize::Triangle, 1) => match image.as_luma8() {
+            Some(grey) => stretch(grey, size),
+            None => stretch(&image.to_luma8(), size),
+        },
+        (Resize::Triangle, _) => stretch(&*rgb(image), size),
         (Resize::ShorterSide { pixels }, _) => {
             let mut square = vec![0; input.channels * inner_height * inner_width];
-            fit(&image.to_rgb8(), pixels, inner_height, &mut Resizer::new(), &mut square);
+            fit(&rgb(image), pixels, inner_height, &mut Resizer::new(), &mut square);
             square
         }
     };
@@ -49,15 +53,9 @@ pub fn prepare(image: &DynamicImage, input: &Input) -> Vec<f32> {
     prepared
 }
 
-/// Resizes to this width and height, ignoring proportions; `[H, W, C]`.
-fn stretch<P>(image: &ImageBuffer<P, Vec<u8>>, size: (u32, u32)) -> Vec<u8>
-where
-    P: Pixel<Subpixel = u8> + 'static,
-{
-    if image.dimensions() == size {
-        return image.as_raw().clone();
-    }
-    imageops::resize(image, size.0, size.1, FilterType::Triangle).into_raw()
+/// The image in 8-bit RGB, copied only if it is not.
+fn rgb(image: &DynamicImage) -> Cow<'_, RgbImage> {
+    image.as_rgb8().map_or_else(|| Cow::Owned(image.to_rgb8()), Cow::Borrowed)
 }
 
 #[cfg(test)]

@@ -47,6 +47,58 @@ pub enum Error {
         /// What was found.
         found: String,
     },
+    /// A graph without exactly one input of known shape.
+    #[error("the graph: found {found}, expected one input [N, …] of known sides")]
+    Input {
+        /// What was found.
+        found: String,
+    },
+    /// A graph of too many nodes.
+    #[error("the graph: found {found} nodes, expected at most {limit}")]
+    Nodes {
+        /// Number of nodes.
+        found: usize,
+        /// The most accepted.
+        limit: usize,
+    },
+    /// A file of too many nodes, attributes and other fields.
+    #[error("the file has more than {limit} fields")]
+    Fields {
+        /// The most accepted.
+        limit: usize,
+    },
+    /// A node whose output shape cannot be computed in advance.
+    #[error("{node}: the shape of its output is unknown before it runs")]
+    Operator {
+        /// Operator and name of the node.
+        node: String,
+    },
+    /// A node that does not accept the shapes of its inputs.
+    #[error("{node}: unsupported input shapes {found:?}")]
+    Shapes {
+        /// Operator and name of the node.
+        node: String,
+        /// Shape of each input, for one image.
+        found: Vec<Vec<usize>>,
+    },
+    /// A graph whose weights and values take too much memory.
+    #[error("the graph needs {found} bytes, expected at most {limit} (max_memory)")]
+    Memory {
+        /// Bytes that it needs.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A graph that takes too much work.
+    #[error(
+        "the graph needs the work of {found} multiply-accumulates, expected at most {limit} (max_work)"
+    )]
+    Work {
+        /// Work that it needs.
+        found: u64,
+        /// The limit.
+        limit: u64,
+    },
     /// A value without a calibrated range.
     #[error("no range was measured for {0}")]
     Range(String),

@@ -18,11 +18,13 @@
 //! A network adds itself to a [`Graph`] node by node. [`fold_batch_norms`] and
 //! [`quantize`](quantize::quantize) rewrite the finished graph. [`encode`] writes it together with its
 //! [`Metadata`], which hold everything else that inference needs: preprocessing, class names, exits.
-//! [`read_metadata`] and [`read_graph`] read a file, and [`reencode`] makes an untrusted one safe for
-//! other readers.
+//! [`read_metadata`] and [`read_model`] read a file, also an untrusted one. [`Shapes`] computes the
+//! memory and the work that a graph needs before anything runs it.
 
 mod error;
+mod fields;
 mod fold;
+mod footprint;
 mod graph;
 mod metadata;
 mod model;
@@ -32,6 +34,7 @@ mod tensor;
 
 pub use error::{Error, Result};
 pub use fold::fold_batch_norms;
+pub use footprint::{Footprint, ShapeMap, Shapes};
 pub use graph::{Graph, Value, float, int, ints, string};
 pub use metadata::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
-pub use model::{OPSET, check_order, encode, read_graph, read_metadata, reencode};
+pub use model::{OPSET, check_order, encode, read_metadata, read_model};

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use prost::Message;
 
+use crate::fields::check_count;
 use crate::proto::{
     GraphProto, MetadataOnly, ModelProto, OperatorSetIdProto, StringStringEntryProto,
 };
@@ -36,32 +37,37 @@ pub fn encode(graph: GraphProto, metadata: &Metadata) -> Vec<u8> {
 /// # Errors
 /// If the bytes are not an ONNX file with this project's metadata.
 pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
-    let model = MetadataOnly::decode(bytes)?;
-    let entry = model.metadata_props.iter().find(|entry| entry.key == Metadata::KEY);
-    Metadata::parse(&entry.ok_or(Error::NoMetadata { key: Metadata::KEY })?.value)
+    check_count(bytes)?;
+    parse_metadata(&MetadataOnly::decode(bytes)?.metadata_props)
 }
 
-/// Reads the graph of a file.
+/// Reads a file. Encoded again, it is safe for less careful readers: only the fields in
+/// [`proto`](crate::proto) remain, all lengths are within bounds, and the graph has no cycle.
 ///
 /// # Errors
-/// If the bytes are not an ONNX file, or as in [`check_order`].
-pub fn read_graph(bytes: &[u8]) -> Result<GraphProto> {
-    let graph = ModelProto::decode(bytes)?.graph.unwrap_or_default();
-    check_order(&graph)?;
-    Ok(graph)
-}
-
-/// Decodes a file and encodes it again, which makes it safe for less careful readers: only the fields
-/// in [`proto`](crate::proto) remain, all lengths are within bounds, and the graph has no cycle.
-///
-/// # Errors
-/// If the bytes are not an ONNX file, or as in [`check_order`].
-pub fn reencode(bytes: &[u8]) -> Result<Vec<u8>> {
+/// If the bytes are not an ONNX file, have too many fields, or as in [`check_order`].
+pub fn read_model(bytes: &[u8]) -> Result<ModelProto> {
+    check_count(bytes)?;
     let model = ModelProto::decode(bytes)?;
     if let Some(graph) = &model.graph {
         check_order(graph)?;
     }
-    Ok(model.encode_to_vec())
+    Ok(model)
+}
+
+impl ModelProto {
+    /// Parses the metadata.
+    ///
+    /// # Errors
+    /// If they are not this project's.
+    pub fn metadata(&self) -> Result<Metadata> {
+        parse_metadata(&self.metadata_props)
+    }
+}
+
+fn parse_metadata(entries: &[StringStringEntryProto]) -> Result<Metadata> {
+    let entry = entries.iter().find(|entry| entry.key == Metadata::KEY);
+    Metadata::parse(&entry.ok_or(Error::NoMetadata { key: Metadata::KEY })?.value)
 }
 
 /// Checks that every value is defined once and before its uses, so that the graph has no cycle.
@@ -113,7 +119,8 @@ mod tests {
         assert_eq!(read_metadata(&file()).unwrap(), metadata());
         let model = ModelProto::decode(&*file()).unwrap();
         assert_eq!((model.ir_version, model.opset_import[0].version), (8, 17));
-        assert_eq!(reencode(&file()).unwrap(), file());
+        assert_eq!(read_model(&file()).unwrap().encode_to_vec(), file());
+        assert_eq!(read_model(&file()).unwrap().metadata().unwrap(), metadata());
     }
 
     #[test]
@@ -121,7 +128,7 @@ mod tests {
         let changed = |change: fn(&mut GraphProto)| {
             let mut model = ModelProto::decode(&*file()).unwrap();
             change(model.graph.as_mut().unwrap());
-            reencode(&model.encode_to_vec()).unwrap_err().to_string()
+            read_model(&model.encode_to_vec()).unwrap_err().to_string()
         };
         let own_output = changed(|graph| graph.node[0].input[0] = graph.node[0].output[0].clone());
         assert!(own_output.contains("is used before it is defined"), "{own_output}");

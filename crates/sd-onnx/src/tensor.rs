@@ -49,8 +49,14 @@ impl TensorProto {
         if *data_type == element as i32 && bytes == Some(raw_data.len() as i64) {
             return Ok(raw_data);
         }
+        Err(self.wrong_size())
+    }
+
+    /// The error of a tensor whose type or size contradicts its shape.
+    pub(crate) fn wrong_size(&self) -> Error {
+        let Self { data_type, dims, raw_data, .. } = self;
         let found = format!("type {data_type}, shape {dims:?}, {} bytes", raw_data.len());
-        Err(Error::Tensor { name: self.name.clone(), found })
+        Error::Tensor { name: self.name.clone(), found }
     }
 }
 

@@ -41,10 +41,13 @@ fn environment(setup: &Setup) -> Result<PathBuf> {
         return Ok(python);
     }
     eprintln!("installing PyTorch {VERSION} into {}: several GB", folder.display());
-    run(Command::new(&setup.python).args(["-m", "venv", "--clear"]).arg(&folder))?;
+    // Python imports modules from the current folder first, `venv.py` and `pip.py` too.
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let venv = ["-m", "venv", "--clear"];
+    run(Command::new(&setup.python).args(venv).arg(&folder).current_dir(&folder))?;
     let pip =
         ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement"];
-    run(Command::new(&python).args(pip).arg(&requirements))?;
+    run(Command::new(&python).args(pip).arg(&requirements).current_dir(&folder))?;
     fs::write(&marker, required).with_context(|| marker.display().to_string())?;
     Ok(python)
 }

@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::io::Write;
 
 const PAGE: &str = include_str!("page.html");
@@ -58,12 +59,27 @@ impl Page {
         });
         // A class name must not end the script element.
         let embedded = embedded.to_string().replace('<', "\\u003c");
-        let parts = [("style", STYLE), ("embedded", &embedded), ("script", &SCRIPT.join("\n"))];
+        let script = SCRIPT.join("\n");
+        let policy = policy(&script);
+        let parts =
+            [("policy", &*policy), ("style", STYLE), ("embedded", &embedded), ("script", &script)];
         let insert = |page: String, (name, text): (&str, &str)| {
             page.replacen(&format!("{{{{ {name} }}}}"), text, 1)
         };
         Ok(parts.into_iter().fold(PAGE.to_owned(), insert))
     }
+}
+
+/// The page's Content Security Policy: it runs its own script and style, and ONNX Runtime, which the
+/// script unpacks to a blob; it shows images, and connects to nowhere.
+fn policy(script: &str) -> String {
+    // With the line breaks of the elements in the page.
+    let hash = |text: &str| BASE64_STANDARD.encode(Sha256::digest(format!("\n{text}\n")));
+    let (script, style) = (hash(script), hash(STYLE));
+    format!(
+        "default-src 'none'; script-src 'sha256-{script}' blob: 'wasm-unsafe-eval'; \
+         style-src 'sha256-{style}'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
 }
 
 /// Returns gzip data in base64.
@@ -96,6 +112,12 @@ mod tests {
         assert_eq!(embedded["samples"][0], expected);
         assert_eq!(embedded["wasm"], compress(b"wasm").unwrap());
         assert_eq!(embedded["segments"].as_array().unwrap().len(), 1);
+        // Of the elements' text, as browsers compute them.
+        for (start, end) in [("<style>", "</style>"), ("<script type=\"module\">", "</script>")] {
+            let text = html.split_once(start).unwrap().1.split_once(end).unwrap().0;
+            let hash = BASE64_STANDARD.encode(Sha256::digest(text));
+            assert!(html.contains(&format!("'sha256-{hash}'")), "{start}");
+        }
         for address in ["http://", "https://", "src=\"", "url("] {
             assert!(!PAGE.contains(address) && !STYLE.contains(address), "{address}");
         }

@@ -10,7 +10,10 @@ use std::process::{Command, Stdio};
 /// The Python whose pip downloads libtorch: `PYTHON`, or `python3` if that is not set.
 pub fn python() -> PathBuf {
     let name = std::env::var_os("PYTHON").filter(|name| !name.is_empty());
-    name.map_or_else(|| PathBuf::from("python3"), PathBuf::from)
+    let name = name.map_or_else(|| PathBuf::from("python3"), PathBuf::from);
+    // Not a name to search for, but a path, which must hold in another folder too.
+    let is_path = name.components().count() > 1;
+    std::path::absolute(&name).ok().filter(|_| is_path).unwrap_or(name)
 }
 
 /// Downloads the wheels of a flavour into `folder` and returns their paths.
@@ -58,10 +61,12 @@ fn pip_download(
     for tag in platform.tags() {
         pip.arg("--platform").arg(tag);
     }
-    if flavour == Flavour::Cpu {
-        pip.arg("--no-deps");
-    }
-    pip.arg("--dest").arg(folder).args(platform.requirements(flavour)?);
+    let requirements = folder.join("requirements.txt");
+    std::fs::write(&requirements, platform.requirements(flavour)?)?;
+    pip.args(["--no-deps", "--require-hashes", "--requirement"]).arg(requirements);
+    pip.arg("--dest").arg(folder);
+    // Python imports modules from the current folder first, `pip.py` too.
+    pip.current_dir(folder);
     // pip downloads to its temporary folder first, which may be too small elsewhere.
     pip.env("TMPDIR", folder);
     Ok(pip)

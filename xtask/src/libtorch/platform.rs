@@ -2,7 +2,7 @@
 
 use super::VERSION;
 use anyhow::{Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Devices that a libtorch supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,22 +75,23 @@ impl Platform {
         }
     }
 
-    /// Requirements for pip; for CUDA, pip adds their dependencies.
-    pub fn requirements(self, flavour: Flavour) -> Result<Vec<String>> {
-        let mut wheels = vec![format!("torch=={VERSION}")];
+    /// Requirements for pip: every wheel with its SHA-256.
+    pub fn requirements(self, flavour: Flavour) -> Result<&'static str> {
         match (self, flavour) {
-            // libtorch_cpu.so of the CUDA build does not load without these two.
-            (Self::Linux(_), Flavour::Cpu) => wheels.extend(
-                ["nvidia-cuda-cupti==13.0.85", "nvidia-cuda-runtime==13.0.96"].map(str::to_owned),
-            ),
+            (_, Flavour::Cpu) => Ok(include_str!("requirements/cpu.txt")),
+            (Self::Linux(_), Flavour::Cuda) => Ok(include_str!("requirements/cuda.txt")),
             (Self::AppleSilicon, Flavour::Cuda) => bail!("macOS has no CUDA; omit --cuda"),
-            _ => {}
         }
-        Ok(wheels)
     }
 
     /// Path inside the libtorch folder of a wheel's file; `None` if it is not required.
-    pub fn destination(self, entry: &str, flavour: Flavour) -> Option<PathBuf> {
+    pub fn destination(self, entry: &Path, flavour: Flavour) -> Option<PathBuf> {
+        // Joined with the folder, a path from the root, as after the `//` in `a//b`, would replace it.
+        let name = |part: Component| match part {
+            Component::Normal(name) => name.to_str().map(str::to_owned),
+            _ => None,
+        };
+        let entry = &*entry.components().map(name).collect::<Option<Vec<_>>>()?.join("/");
         if let Some(header) = entry.strip_prefix("torch/include/") {
             return Some(Path::new("include").join(header));
         }
@@ -152,6 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn every_requirement_has_a_version_and_a_hash_for_each_platform() {
+        for (flavour, wheels) in [(Flavour::Cpu, 3), (Flavour::Cuda, 16)] {
+            let text = LINUX.requirements(flavour).unwrap().replace("\\\n", "");
+            let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+            assert!(lines[0].starts_with(&format!("torch=={VERSION} ")), "{text}");
+            assert_eq!(lines.len(), wheels);
+            for line in lines {
+                let hashes = line.split("--hash=sha256:").skip(1).map(str::trim);
+                let hashes: Vec<_> = hashes.filter(|hash| hash.len() == 64).collect();
+                assert!(line.contains("==") && hashes.len() >= 2, "{line}");
+            }
+        }
+    }
+
+    #[test]
     fn each_flavour_keeps_its_files_of_the_wheels() {
         // The destination, and whether the CPU flavour keeps the file too.
         let kept = [
@@ -168,8 +184,8 @@ mod tests {
         ];
         for (entry, path, on_cpu) in kept {
             let path = Some(PathBuf::from(path));
-            assert_eq!(LINUX.destination(entry, Flavour::Cuda), path);
-            assert_eq!(LINUX.destination(entry, Flavour::Cpu), path.filter(|_| on_cpu));
+            assert_eq!(LINUX.destination(entry.as_ref(), Flavour::Cuda), path);
+            assert_eq!(LINUX.destination(entry.as_ref(), Flavour::Cpu), path.filter(|_| on_cpu));
         }
         for entry in [
             "torch/lib/libtorch.so",
@@ -177,10 +193,14 @@ mod tests {
             "torch/_C.cpython-311-x86_64-linux-gnu.so",
             "torch/version.py",
             "README.md",
+            "torch/include/../../escaped.h",
+            "/torch/include/a.h",
         ] {
-            assert_eq!(LINUX.destination(entry, Flavour::Cuda), None, "{entry}");
+            assert_eq!(LINUX.destination(entry.as_ref(), Flavour::Cuda), None, "{entry}");
         }
-        let apple = |entry: &str| Platform::AppleSilicon.destination(entry, Flavour::Cpu);
+        let within = LINUX.destination(Path::new("torch/include//tmp/x"), Flavour::Cpu);
+        assert_eq!(within, Some("include/tmp/x".into()));
+        let apple = |entry: &str| Platform::AppleSilicon.destination(entry.as_ref(), Flavour::Cpu);
         assert_eq!(apple("torch/lib/libtorch.dylib"), Some("lib/libtorch.dylib".into()));
         assert_eq!(apple("torch/lib/libtorch_python.dylib"), None);
     }

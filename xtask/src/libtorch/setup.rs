@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Prefix of the folders in which a setup works; one that was killed leaves them behind.
 const WORK: &str = "setup-";
 
-/// What pip prints if a download was cut short or has another hash than the index states.
+/// What pip prints if a download was cut short or has another hash than required.
 const BROKEN_DOWNLOAD: [&str; 3] =
     ["DO NOT MATCH THE HASHES", "IncompleteRead", "Connection broken"];
 
@@ -125,8 +125,9 @@ impl Setup {
         let (wheels, staged) = (work.path().join("wheels"), work.path().join("libtorch"));
         fs::create_dir(&wheels)?;
         fs::create_dir_all(staged.join("lib"))?;
+        let mut left = flavour.gigabytes() * 1_000_000_000;
         for wheel in download::download(&self.python, platform, flavour, &wheels)? {
-            unpack(&wheel, platform, flavour, &staged)?;
+            unpack(&wheel, platform, flavour, &staged, &mut left)?;
             // Keeping all wheels beside their contents would need twice the disk space.
             fs::remove_file(&wheel)?;
         }

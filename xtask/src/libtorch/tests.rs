@@ -42,9 +42,12 @@ impl Machine {
              for dest; do [ \"$last\" = --dest ] && break; last=$dest; done
              calls=$(cat {root}/calls 2>/dev/null | wc -l); echo download >> {root}/calls
              index={root}/index
-             for tag in torch==2.11.0 manylinux_2_28_x86_64; do
+             for tag in --require-hashes --no-deps manylinux_2_28_x86_64; do
                  case \"$*\" in *$tag*) ;; *) echo \"no $tag\" >&2; exit 2 ;; esac
              done
+             # In its own folder, which has no module pip.
+             [ \"$PWD\" = \"$dest\" ] && [ \"$(ls)\" = requirements.txt ] || exit 3
+             grep -q '^torch==2.11.0 ' requirements.txt || exit 4
              {download}",
             root = machine.folder.path().display(),
         );
@@ -120,7 +123,7 @@ fn libtorch_is_downloaded_once_and_linked_into_each_clone() {
 #[test]
 fn a_linked_cuda_flavour_stays_until_the_cpu_flavour_is_requested() {
     let machine = Machine::new(
-        "cp $index/*.whl \"$dest\"; case \"$*\" in *--no-deps*) ;; *) cp $index/cuda/*.whl \"$dest\";; esac",
+        "cp $index/*.whl \"$dest\"; ! grep -q cublas requirements.txt || cp $index/cuda/*.whl \"$dest\"",
     );
     fs::create_dir(machine.path("index/cuda")).unwrap();
     wheel(&machine.path("index/cuda/c10.whl"), &[("torch/lib/libc10_cuda.so", "")]);

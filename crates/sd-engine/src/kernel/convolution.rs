@@ -56,20 +56,6 @@ impl Convolution {
         Some(Self { window, inputs: group_inputs.checked_mul(groups)?, algorithm })
     }
 
-    /// The sliding window.
-    pub fn window(&self) -> &Window {
-        &self.window
-    }
-
-    /// Size of the packed weights in memory.
-    pub fn bytes(&self) -> usize {
-        match &self.algorithm {
-            Algorithm::Depthwise(depthwise) => depthwise.bytes(),
-            Algorithm::Winograd(winograd) => winograd.bytes(),
-            Algorithm::Gemm(groups) => groups.iter().map(PackedMatrix::bytes).sum(),
-        }
-    }
-
     /// Convolves, followed by a ReLU if `relu`; `None` if the input's shape does not fit.
     pub fn run(&self, input: &Tensor, relu: bool, buffers: &BufferPool) -> Option<Tensor> {
         if input.channels != self.inputs {

@@ -23,11 +23,6 @@ impl Depthwise {
         });
         Self { weights: vectors.collect(), taps, bias: to_lanes(bias) }
     }
-
-    /// Size in memory.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&self.weights[..]) + size_of_val(&self.bias[..])
-    }
 }
 
 impl ChannelwiseKernel for Depthwise {

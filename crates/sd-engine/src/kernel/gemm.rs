@@ -48,11 +48,6 @@ impl<Lane: Copy + Default, Init: Copy + Default> PackedMatrix<Lane, Init> {
         Self { depth, outputs, weights, init: to_lanes(init) }
     }
 
-    /// Size in memory.
-    pub fn bytes(&self) -> usize {
-        size_of_val(&self.weights[..]) + size_of_val(&self.init[..])
-    }
-
     /// Length of a row of the left matrix.
     pub fn depth(&self) -> usize {
         self.depth

@@ -94,16 +94,6 @@ impl Int8Convolution {
         })
     }
 
-    /// The sliding window.
-    pub fn window(&self) -> &Window {
-        &self.window
-    }
-
-    /// Size of the packed weights in memory.
-    pub fn bytes(&self) -> usize {
-        self.weights.bytes() + 2 * size_of_val(&self.factor[..])
-    }
-
     /// Convolves, followed by a ReLU if `relu`; `None` if the input's shape does not fit.
     pub fn run(&self, input: &Tensor, relu: bool, buffers: &BufferPool) -> Option<Tensor> {
         let size = self.window.output_size(input.size());

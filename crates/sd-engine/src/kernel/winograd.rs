@@ -62,11 +62,6 @@ impl Winograd {
         Self { window, inputs, outputs, filters, bias: to_lanes(bias) }
     }
 
-    /// Size of the transformed weights in memory.
-    pub fn bytes(&self) -> usize {
-        self.filters.iter().map(PackedMatrix::bytes).sum()
-    }
-
     /// Convolves, followed by a ReLU if `relu`; `None` if the input's shape does not fit.
     pub fn run(&self, input: &Tensor, relu: bool, buffers: &BufferPool) -> Option<Tensor> {
         let size = self.window.output_size(input.size());

@@ -2,15 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sd_onnx::proto::{Dimension, ElementType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use sd_onnx::ShapeMap;
+use sd_onnx::proto::{ElementType, GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
 use super::attributes::Attributes;
-use super::{Operation, Plan, Step};
-use crate::buffer_pool::BufferPool;
+use super::{Operation, Step};
 use crate::kernel::convolution::Convolution;
 use crate::kernel::gemm::PackedMatrix;
 use crate::kernel::int8_convolution::{Int8Convolution, Quantization};
 use crate::kernel::pool::Pool;
+use crate::tensor::image_len;
 use crate::{Error, Result};
 
 /// The nodes after a `ConvInteger`, which scale its sums back to floats and are fused with it: a
@@ -28,12 +29,10 @@ pub struct PlanBuilder<'a> {
     quantized: HashMap<&'a str, (usize, Quantization)>,
     /// 8-bit weights and their scales, by the name of the dequantised weights.
     dequantized: HashMap<&'a str, [&'a TensorProto; 2]>,
+    weights: HashMap<&'a str, &'a TensorProto>,
+    /// Shapes of all values, for one image.
+    shapes: &'a ShapeMap<'a>,
     steps: Vec<Step>,
-    /// Rows and columns of each value, if known.
-    sizes: Vec<Option<[usize; 2]>>,
-    /// Bytes of the weights packed so far.
-    packed: usize,
-    memory_limit: usize,
 }
 
 struct Weight {
@@ -43,7 +42,7 @@ struct Weight {
 
 impl<'a> PlanBuilder<'a> {
     /// Starts with a graph of one input.
-    pub fn new(graph: &'a GraphProto, memory_limit: usize) -> Result<Self> {
+    pub fn new(graph: &'a GraphProto, shapes: &'a ShapeMap<'a>) -> Result<Self> {
         let [input] = &graph.input[..] else {
             return Err(Error::Graph("not exactly one input"));
         };
@@ -58,19 +57,22 @@ impl<'a> PlanBuilder<'a> {
             values: HashMap::from([(input.name.as_str(), 0)]),
             quantized: HashMap::new(),
             dequantized: HashMap::new(),
+            weights: graph.initializer.iter().map(|weight| (&*weight.name, weight)).collect(),
+            shapes,
             steps: Vec::new(),
-            sizes: vec![image_shape(input).map(|[_, height, width]| [height, width])],
-            packed: 0,
-            memory_limit,
         })
     }
 
-    /// Compiles all nodes.
-    pub fn build(mut self) -> Result<Plan> {
+    /// Compiles all nodes, and returns the steps and the numbers of the outputs.
+    pub fn build(mut self) -> Result<(Vec<Step>, Vec<usize>)> {
         let graph = self.graph;
         let mut nodes = graph.node.iter();
         while let Some(node) = nodes.next() {
             let name = format!("{} {}", node.op_type, node.name);
+            if !self.fits(node) {
+                let found = node.input.iter().map(|input| self.shape(input).to_vec()).collect();
+                return Err(Error::Shape { node: name, found });
+            }
             let added = match node.op_type.as_str() {
                 "QuantizeLinear" => self.add_quantization(node),
                 "DequantizeLinear" => self.add_dequantized_weight(node),
@@ -85,9 +87,6 @@ impl<'a> PlanBuilder<'a> {
             if added.is_none() {
                 return Err(Error::Unsupported { node: name });
             }
-            if self.packed > self.memory_limit {
-                return Err(Error::Memory { node: name, limit: self.memory_limit });
-            }
         }
         let output = |output: &ValueInfoProto| self.values.get(output.name.as_str()).copied();
         let outputs = graph.output.iter().map(output).collect::<Option<Vec<_>>>();
@@ -95,20 +94,48 @@ impl<'a> PlanBuilder<'a> {
         if outputs.iter().collect::<HashSet<_>>().len() < outputs.len() {
             return Err(Error::Graph("the same value as two outputs"));
         }
-        Ok(Plan {
-            input: image_shape(&graph.input[0]).ok_or(Error::Graph("an input of unknown shape"))?,
-            outputs,
-            steps: self.steps,
-            buffers: BufferPool::default(),
-            memory_limit: self.memory_limit,
-        })
+        Ok((self.steps, outputs))
+    }
+
+    /// The shape of a value or weight, empty if it is omitted.
+    fn shape(&self, name: &str) -> &'a [usize] {
+        self.shapes.get(name).map_or(&[], |shape| &shape[..])
+    }
+
+    /// Whether the kernels accept the shapes of a node: feature maps `[1, C, H, W]`, vectors `[1, C]`,
+    /// and an input of element-wise operators to which the others are broadcast.
+    fn fits(&self, node: &NodeProto) -> bool {
+        let inputs: Vec<&[usize]> = node.input.iter().map(|input| self.shape(input)).collect();
+        let output = node.output.first().map_or(&[][..], |output| self.shape(output));
+        let is_map = |shape: &[usize]| match *shape {
+            [1, channels, height, width] => image_len([height, width, channels]).is_some(),
+            _ => false,
+        };
+        let is_value = |shape: &[usize]| {
+            is_map(shape)
+                || matches!(*shape, [1, channels] if image_len([1, 1, channels]).is_some())
+        };
+        match (node.op_type.as_str(), &inputs[..]) {
+            (
+                "Conv" | "ConvInteger" | "MaxPool" | "AveragePool" | "GlobalAveragePool",
+                [input, ..],
+            ) => is_map(input) && is_map(output),
+            ("Flatten", [input]) => is_value(input) && is_value(output),
+            // Other weights are refused as unsupported.
+            ("Add" | "Mul" | "Mean", [first, others @ ..])
+                if node.input.iter().all(|name| !self.weights.contains_key(name.as_str())) =>
+            {
+                let is_target = |shape: &&[usize]| *shape == output;
+                let is_commutative = node.op_type != "Mean" && others.iter().any(is_target);
+                others.iter().all(|other| other.len() == first.len())
+                    && (is_target(first) || is_commutative)
+                    && is_value(output)
+            }
+            _ => true,
+        }
     }
 
     fn push(&mut self, output: &'a str, name: &str, operation: Operation, inputs: Vec<usize>) {
-        // Nodes that share a weight pack it once each.
-        self.packed = self.packed.saturating_add(operation.bytes());
-        let sizes: Vec<_> = inputs.iter().map(|&input| self.sizes[input]).collect();
-        self.sizes.push(operation.output_size(&sizes));
         let (name, unused_after) = (name.to_owned(), Vec::new());
         self.steps.push(Step { name, operation, inputs, relu: false, unused_after });
         self.values.insert(output, self.steps.len());
@@ -123,7 +150,7 @@ impl<'a> PlanBuilder<'a> {
         let inputs = node.input.iter().take(activations);
         let inputs: Vec<usize> =
             inputs.map(|name| self.values.get(name.as_str()).copied()).collect::<Option<_>>()?;
-        let operation = self.operation(node, *inputs.first()?)?;
+        let operation = self.operation(node)?;
         self.push(only_output(node)?, name, operation, inputs);
         Some(())
     }
@@ -229,7 +256,7 @@ impl<'a> PlanBuilder<'a> {
     }
 
     fn initializer(&self, name: &str) -> Option<&'a TensorProto> {
-        self.graph.initializer.iter().find(|weight| weight.name == name)
+        self.weights.get(name).copied()
     }
 
     /// A weight in floats, dequantised if need be.
@@ -259,10 +286,10 @@ impl<'a> PlanBuilder<'a> {
     }
 
     /// The operation of a node; `None` if it is unsupported.
-    fn operation(&self, node: &NodeProto, input: usize) -> Option<Operation> {
+    fn operation(&self, node: &NodeProto) -> Option<Operation> {
         let attributes = Attributes(&node.attribute);
         Some(match node.op_type.as_str() {
-            "Conv" => self.convolution(node, input)?,
+            "Conv" => self.convolution(node)?,
             "Gemm" => self.linear(node)?,
             "MaxPool" => Operation::Pool(Pool::Max, attributes.pooling_window()?),
             "AveragePool" => {
@@ -285,14 +312,15 @@ impl<'a> PlanBuilder<'a> {
         })
     }
 
-    fn convolution(&self, node: &NodeProto, input: usize) -> Option<Operation> {
+    fn convolution(&self, node: &NodeProto) -> Option<Operation> {
         let attributes = Attributes(&node.attribute);
         let Weight { shape, values } = self.weight(node.input.get(1)?)?;
         let &[outputs, group_inputs, rows, columns] = &shape[..] else { return None };
         let window = attributes.window([rows, columns])?;
         let groups = usize::try_from(attributes.int("group", 1)).ok()?;
         let bias = self.bias(node, outputs)?;
-        let output_size = self.sizes[input].and_then(|size| window.output_size(size));
+        let &[_, _, height, width] = self.shape(only_output(node)?) else { return None };
+        let output_size = Some([height, width]);
         let shape = [outputs, group_inputs];
         let convolution = Convolution::new(window, groups, &values, shape, &bias, output_size)?;
         Some(Operation::Convolution(Box::new(convolution)))
@@ -321,14 +349,6 @@ impl<'a> PlanBuilder<'a> {
 fn only_output(node: &NodeProto) -> Option<&str> {
     let [output] = &node.output[..] else { return None };
     Some(output)
-}
-
-/// Channels, rows and columns of an input `[N, C, H, W]`, if the file has them.
-fn image_shape(input: &ValueInfoProto) -> Option<[usize; 3]> {
-    let dims = &input.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim;
-    let [_, sizes @ ..] = &dims[..] else { return None };
-    let size = |dim: &Dimension| usize::try_from(dim.dim_value?).ok();
-    sizes.iter().map(size).collect::<Option<Vec<_>>>()?.try_into().ok()
 }
 
 /// A shape without empty axes.

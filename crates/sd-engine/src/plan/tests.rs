@@ -1,19 +1,32 @@
 //! Refused graphs, fused ReLUs, 8-bit networks and the choice of convolution.
 
 use super::*;
+use crate::{Batch, Network, Options};
 use sd_onnx::proto::AttributeProto;
 use sd_onnx::quantize::{KERNEL, QuantFormat, Range, quantize, values_to_calibrate};
-use sd_onnx::{Graph, float, int, ints};
+use sd_onnx::{Graph, Shapes, float, int, ints};
 
 fn compile(graph: &GraphProto) -> Result<Plan> {
-    Plan::new(graph, 1 << 30)
+    let shapes = Shapes::new(graph)?;
+    let (map, _) = shapes.infer(shapes.input_shape())?;
+    Plan::new(graph, &map, 1 << 20)
+}
+
+fn load(graph: &GraphProto) -> Result<Network> {
+    Network::from_graph(graph, Options::default())
+}
+
+fn run(plan: &Plan, shape: [usize; 3], values: Vec<f32>) -> Vec<Tensor> {
+    let mut image = Tensor::zeros(1, shape).unwrap();
+    image.values = values;
+    plan.run(image, 0, None).unwrap()
 }
 
 fn message<T>(result: Result<T>) -> String {
     result.err().map(|error| error.to_string()).unwrap_or_default()
 }
 
-/// Error message for a graph of one node on images `[2, 4, 4]`; empty if it compiles and runs.
+/// Error message for a graph of one node on images `[2, 4, 4]`; empty if it loads and runs.
 fn refusal(operator: &str, weights: &[&[i64]], attributes: Vec<AttributeProto>) -> String {
     let mut graph = Graph::new("one");
     let images = graph.input("images", &[2, 4, 4]);
@@ -27,7 +40,9 @@ fn refusal(operator: &str, weights: &[&[i64]], attributes: Vec<AttributeProto>) 
     let inputs: Vec<_> = [&images].into_iter().chain(&weights).collect();
     let output = graph.node(operator, &inputs, attributes);
     graph.output(&output, "output", &[1]);
-    message(compile(&graph.finish()).and_then(|plan| plan.run(plan.black_image()?)))
+    let network = load(&graph.finish());
+    let image = Batch::new(vec![1, 2, 4, 4], vec![0.0; 32]).unwrap();
+    message(network.map(|network| network.run(image).unwrap()))
 }
 
 #[test]
@@ -41,7 +56,6 @@ fn unsupported_nodes_are_refused() {
         ("Conv", conv, vec![kernel(), int("auto_pad", 1)]),
         ("MaxPool", &[], vec![kernel(), int("ceil_mode", 1)]),
         ("AveragePool", &[], vec![kernel(), ints("pads", &[1; 4])]),
-        ("Gemm", &[&[3, 2]], vec![float("alpha", 0.5)]),
         ("Softmax", &[], vec![]),
         ("Add", &[&[1]], vec![]),
         ("Transpose", &[], vec![ints("perm", &[0, 1, 3, 2])]),
@@ -49,8 +63,16 @@ fn unsupported_nodes_are_refused() {
         let error = refusal(operator, weights, attributes);
         assert!(error.starts_with(operator) && error.ends_with("no native kernel"), "{error}");
     }
+    let mut graph = Graph::new("scaled");
+    let images = graph.input("images", &[2, 4, 4]);
+    let rows = graph.node("Flatten", &[&images], vec![int("axis", 1)]);
+    let weight = graph.weight("weight", &[32, 3], &[0.5; 96]);
+    let logits = graph.node("Gemm", &[&rows, &weight], vec![float("alpha", 0.5)]);
+    graph.output(&logits, "logits", &[3]);
+    let error = message(load(&graph.finish()));
+    assert_eq!(error, "Gemm gemm_1_node: no native kernel");
     let error = refusal("Gemm", &[&[2, 3]], vec![]);
-    assert!(error.ends_with("unsupported input shapes [H, W, C] [[4, 4, 2]]"), "{error}");
+    assert!(error.ends_with("unsupported input shapes [[1, 2, 4, 4], [2, 3]]"), "{error}");
 }
 
 /// Outputs of `relu(1 - images)`, and of `1 - images` too if `both`.
@@ -68,9 +90,7 @@ fn relu_outputs(both: bool) -> Vec<Vec<f32>> {
     graph.output(&above, "above", &[1, 1, 2]);
     let plan = compile(&graph.finish()).unwrap();
     assert_eq!(plan.steps.len(), if both { 2 } else { 1 });
-    let mut image = plan.black_image().unwrap();
-    image.values = vec![0.5, 3.0];
-    plan.run(image).unwrap().0.into_iter().map(|tensor| tensor.values).collect()
+    run(&plan, [1, 2, 1], vec![0.5, 3.0]).into_iter().map(|tensor| tensor.values).collect()
 }
 
 #[test]
@@ -119,9 +139,8 @@ fn network(format: Option<QuantFormat>) -> GraphProto {
 }
 
 fn logits(plan: &Plan) -> Vec<f32> {
-    let mut image = plan.black_image().unwrap();
-    image.values = (0..32).map(|at| (at * 31 % 17) as f32 / 8.0 - 1.0).collect();
-    plan.run(image).unwrap().0[0].values.clone()
+    let values = (0..32).map(|at| (at * 31 % 17) as f32 / 8.0 - 1.0).collect();
+    run(plan, [4, 4, 2], values).swap_remove(0).values
 }
 
 #[test]
@@ -168,7 +187,7 @@ fn empty_inputs_are_refused() {
         let images = graph.input("images", &sides);
         let output = graph.node(operator, &[&images], attributes);
         graph.output(&output, "output", &[1]);
-        message(compile(&graph.finish()).and_then(|plan| plan.black_image()))
+        message(load(&graph.finish()))
     };
     let window = vec![ints("kernel_shape", &[1, 1])];
     for (operator, sides, attributes) in
@@ -211,18 +230,71 @@ fn winograd_is_chosen_for_dense_convolutions_of_large_maps() {
     assert!(is_winograd(16) && !is_winograd(8));
 }
 
+/// Before a weight is packed or a kernel runs.
 #[test]
-fn weights_and_activations_stay_within_the_memory_limit() {
-    let graph = network(None);
-    let error = message(Plan::new(&graph, 1 << 10));
-    assert!(error.ends_with("exceeds the memory limit of 1024 bytes"), "{error}");
+fn weights_activations_and_work_stay_within_their_limits() {
+    let with = |graph: &GraphProto, max_memory: usize, max_work: u64| {
+        let options = Options { max_memory, max_work, ..Options::default() };
+        message(Network::from_graph(graph, options))
+    };
+    let error = with(&network(None), 1 << 10, 1 << 35);
+    assert!(error.ends_with("bytes, expected at most 1024 (max_memory)"), "{error}");
+    let error = with(&network(None), 1 << 20, 1000);
+    assert!(error.ends_with("expected at most 1000 (max_work)"), "{error}");
     let mut graph = Graph::new("sum");
     let images = graph.input("images", &[1, 64, 64]);
     let sum = graph.node("Add", &[&images, &images], vec![]);
     graph.output(&sum, "sum", &[1, 64, 64]);
     let graph = graph.finish();
-    let run = |limit| Plan::new(&graph, limit).and_then(|plan| plan.run(plan.black_image()?));
-    assert!(run(1 << 15).is_ok());
-    let error = message(run((1 << 15) - 1));
-    assert!(error.starts_with("Add"), "{error}");
+    assert_eq!(with(&graph, 1 << 15, 1 << 35), "");
+    assert!(with(&graph, (1 << 15) - 1, 1 << 35).contains("max_memory"));
+    // Larger images than the declared ones count as such.
+    let options = Options { max_memory: 1 << 15, ..Options::default() };
+    let network = Network::from_graph(&graph, options).unwrap();
+    let sized = |side: usize| {
+        message(network.run(Batch::new(vec![1, 1, side, 64], vec![1.0; side * 64]).unwrap()))
+    };
+    assert_eq!(sized(32), "");
+    assert!(sized(65).contains("max_memory"), "{}", sized(65));
+}
+
+#[test]
+fn a_run_beyond_its_deadline_names_the_next_node() {
+    let network = load(&network(None)).unwrap();
+    let image = Batch::new(vec![1, 2, 4, 4], vec![0.0; 32]).unwrap();
+    let error = message(network.run_until(image, Some(Instant::now())));
+    assert_eq!(error, "the deadline passed before Conv conv_1_node");
+}
+
+/// What other engines may support is refused when the file is loaded, not when it runs.
+#[test]
+fn shapes_without_a_kernel_are_refused_at_load() {
+    let refused =
+        |operator: &str, build: fn(&mut Graph, &sd_onnx::Value) -> [sd_onnx::Value; 2]| {
+            let mut graph = Graph::new("shapes");
+            let images = graph.input("images", &[2, 4, 4]);
+            let [a, b] = build(&mut graph, &images);
+            let output = graph.node(operator, &[&a, &b], vec![]);
+            graph.output(&output, "output", &[1]);
+            matches!(load(&graph.finish()), Err(Error::Shape { .. }))
+        };
+    // [2, 1, 4] and [2, 4, 1] are each broadcast to the other.
+    assert!(refused("Add", |graph, images| {
+        [(4, 1), (1, 4)].map(|(rows, columns)| {
+            let window = vec![ints("kernel_shape", &[rows, columns])];
+            graph.node("MaxPool", &[images], window)
+        })
+    }));
+    // A vector is aligned with the last axes.
+    assert!(refused("Mul", |graph, images| {
+        let mean = graph.node("GlobalAveragePool", &[images], vec![]);
+        let vector = graph.node("Flatten", &[&mean], vec![int("axis", 1)]);
+        [mean, vector]
+    }));
+    assert!(refused("Mean", |graph, images| {
+        [graph.node("GlobalAveragePool", &[images], vec![]), images.clone()]
+    }));
+    assert!(!refused("Add", |graph, images| {
+        [graph.node("GlobalAveragePool", &[images], vec![]), images.clone()]
+    }));
 }

@@ -1,5 +1,7 @@
 //! Batches run one image at a time.
 
+use std::time::Instant;
+
 use super::{Engine, Runtime, failed};
 use crate::{Batch, Result};
 
@@ -11,9 +13,9 @@ use crate::{Batch, Result};
 pub struct ImageByImage(pub Box<dyn Runtime>);
 
 impl Runtime for ImageByImage {
-    fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
+    fn run(&mut self, batch: Batch, deadline: Option<Instant>) -> Result<Vec<Batch>> {
         let images = 0..batch.len();
-        let outputs = images.map(|image| self.0.run(batch.select(&[image])));
+        let outputs = images.map(|image| self.0.run(batch.select(&[image]), deadline));
         let unfit = || failed(Engine::Rten, "output shapes depend on the image");
         Batch::concat(outputs.collect::<Result<_>>()?).ok_or_else(unfit)
     }

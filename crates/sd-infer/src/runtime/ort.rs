@@ -1,6 +1,8 @@
 //! ONNX Runtime (<https://onnxruntime.ai>), through the ort crate. Its library is loaded at run time
 //! from `ORT_DYLIB_PATH`, such as the one in PyPI's wheel `onnxruntime`.
 
+use std::time::Instant;
+
 use ort::session::Session;
 use ort::value::Tensor;
 
@@ -36,7 +38,7 @@ impl Ort {
 }
 
 impl Runtime for Ort {
-    fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
+    fn run(&mut self, batch: Batch, _: Option<Instant>) -> Result<Vec<Batch>> {
         let batches = || -> ort::Result<Option<Vec<Batch>>> {
             let input = Tensor::from_array(batch.into_parts())?;
             let outputs = self.0.run(ort::inputs![input])?;

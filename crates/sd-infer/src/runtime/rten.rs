@@ -1,6 +1,7 @@
 //! rten (<https://github.com/robertknight/rten>): pure Rust.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use rten::{Model, ModelOptions, RunOptions, ThreadPool, op_registry};
 use rten_tensor::prelude::*;
@@ -62,14 +63,14 @@ impl Rten {
         let mut options = ModelOptions::with_ops(operators);
         let load = || options.prepack_weights(true).load(bytes);
         Ok(Self {
-            model: catch_panic(Engine::Rten, load)?,
+            model: catch_panic(Engine::Rten, load)?.map_err(|error| failed(Engine::Rten, error))?,
             threads: Arc::new(ThreadPool::with_num_threads(threads)),
         })
     }
 }
 
 impl Runtime for Rten {
-    fn run(&mut self, batch: Batch) -> Result<Vec<Batch>> {
+    fn run(&mut self, batch: Batch, _: Option<Instant>) -> Result<Vec<Batch>> {
         let unfit = |what: &str| failed(Engine::Rten, what);
         let &[input] = self.model.input_ids() else {
             return Err(unfit("expected a network with one input"));
@@ -80,6 +81,7 @@ impl Runtime for Rten {
         let model = &self.model;
         let run = || model.run(vec![(input, tensor.into())], model.output_ids(), Some(options));
         let outputs = catch_panic(Engine::Rten, run)?;
+        let outputs = outputs.map_err(|error| failed(Engine::Rten, error))?;
         let batch = |value: &rten::Value| {
             let view: TensorView<f32> = value.as_tensor_view()?;
             Batch::new(view.shape().to_vec(), view.to_vec())

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use image::DynamicImage;
 use sd_cli::{ExitArgs, PredictArgs};
-use sd_infer::{Classification, Prediction, Rule, input, prepare, top_k};
+use sd_infer::{Classification, Prediction, Rule, input, prepare, printable, top_k};
 use sd_models::MultiExit;
 use sd_onnx::Input;
 use std::io::Write;
@@ -35,7 +35,7 @@ pub fn predict(args: &PredictArgs) -> Result<bool> {
                 writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
             }
             Err(error) => {
-                eprintln!("error: {error}");
+                eprintln!("error: {}", printable(&error.to_string()));
                 all = false;
             }
         }

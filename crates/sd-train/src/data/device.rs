@@ -47,8 +47,8 @@ pub(crate) fn put(tensor: Tensor, device: Device) -> Tensor {
     tensor.pin_memory(device).to_device_(device, tensor.kind(), true, false)
 }
 
-/// Loads `libtorch_cuda.so` from the folder of the libtorch in use or from `LD_LIBRARY_PATH`, if it
-/// exists. It registers its kernels with libtorch, so it is loaded before the first use of CUDA and
+/// Loads `libtorch_cuda.so` from the folder of the libtorch in use or from an absolute folder in
+/// `LD_LIBRARY_PATH`, if it exists. It registers its kernels with libtorch, so it is loaded before the first use of CUDA and
 /// stays loaded.
 #[cfg(target_os = "linux")]
 fn load_cuda() {
@@ -56,7 +56,9 @@ fn load_cuda() {
 
     let loaded = loaded_libtorch();
     let searched = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let folders = loaded.into_iter().chain(std::env::split_paths(&searched));
+    // A relative folder, or an empty one, is the current folder's, which may be anyone's.
+    let searched = std::env::split_paths(&searched).filter(|folder| folder.is_absolute());
+    let folders = loaded.into_iter().chain(searched);
     let Some(library) =
         folders.map(|folder| folder.join("libtorch_cuda.so")).find(|path| path.is_file())
     else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use sd_data::{ImageSet, Loader, LoaderConfig, Order};
-use sd_infer::{Engine, input, prepare};
+use sd_infer::{Engine, Options, input, prepare};
 use sd_onnx::proto::GraphProto;
 use sd_onnx::quantize::{QuantFormat, Range, Ranges, quantize, values_to_calibrate, with_outputs};
 use sd_onnx::{Input, Metadata, encode};
@@ -76,14 +76,15 @@ impl Calibrator {
         let outside: Vec<_> =
             graph.input.iter().filter_map(|input| outputs.take(&input.name)).collect();
         let file = encode(with_outputs(&graph, &outputs), metadata);
-        let mut runtime = Engine::Rten.load(file, None, 1)?;
+        let any = Options { max_memory: usize::MAX, max_work: u64::MAX, ..Options::default() };
+        let mut runtime = Engine::Rten.load(&file, None, &any)?;
         let mut of_batches = BTreeMap::<&String, Vec<Range>>::new();
         for batch in &mut self.batches {
             for name in &outside {
                 let range = range(batch.values(), self.calibration);
                 of_batches.entry(name).or_default().push(range);
             }
-            for (name, values) in outputs.iter().zip(runtime.run(batch.clone())?) {
+            for (name, values) in outputs.iter().zip(runtime.run(batch.clone(), None)?) {
                 if measured.contains(name) {
                     let range = range(values.values(), self.calibration);
                     of_batches.entry(name).or_default().push(range);

@@ -12,7 +12,7 @@ use tracing::warn;
 
 /// Maximum bytes of a file and of its decoded image: 89 megapixels of RGB.
 const MAX_BYTES: u64 = 256 << 20;
-const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX };
+const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX, pixels: u64::MAX };
 
 /// Broken images that `skip_broken` skips: a share of all files, or a few of a small data set.
 const SKIPPED_SHARE: usize = 10;
