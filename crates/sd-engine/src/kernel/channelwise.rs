@@ -152,7 +152,8 @@ impl<K: ChannelwiseKernel> Slide<'_, K> {
             let position = start.wrapping_add(tap.offset);
             for p in 0..P {
                 let from = position + p * step;
-                // SAFETY: taps are in order, and the first and last lie within the values.
+                // SAFETY: the offsets of the taps increase, so that each position lies between `first`
+                // and `last`; the assertion above keeps the P windows of both within the values.
                 let input = load_partial(unsafe { values.get_unchecked(from..from + width) });
                 sums[p] = K::accumulate(params, sums[p], tap.index, &input);
             }

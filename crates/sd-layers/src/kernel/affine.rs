@@ -6,7 +6,7 @@
 
 use tch::Tensor;
 
-use super::bridge::{part_of, values, values_mut};
+use super::bridge::{cells, part_of, values};
 use super::channel_sums::ChannelSums;
 use super::element::Element;
 
@@ -60,9 +60,8 @@ impl Norm {
         let momentum = self.momentum as f32;
         let averages = [(&self.running_mean, mean, 1.0), (&self.running_var, variance, unbiased)];
         for (average, batch, factor) in averages {
-            let mut average = average.shallow_clone();
-            for (average, batch) in values_mut::<f32>(&mut average).iter_mut().zip(batch) {
-                *average += momentum * (batch * factor - *average);
+            for (average, batch) in cells::<f32>(average).iter().zip(batch) {
+                average.set(average.get() + momentum * (batch * factor - average.get()));
             }
         }
     }

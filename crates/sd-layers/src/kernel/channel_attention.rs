@@ -1,9 +1,11 @@
 //! Global average pooling, and channels scaled by a weight per image: the two operations of channel
 //! attention. libtorch's backward passes of both write a map in another order than it has in memory.
 
+use std::mem::MaybeUninit;
+
 use tch::{Device, Kind, Tensor};
 
-use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, is_channels_last, record, uninit, values};
 use super::element::{Bf16, Element};
 
 /// The mean of each channel over the positions of `map` `[N, C, H, W]`: `[N, C]` in its type.
@@ -41,7 +43,7 @@ fn mean_in<T: Element>(map: &Tensor) -> Tensor {
         let gradient = gradient.to_kind(T::KIND).contiguous();
         let mut result = Tensor::empty([n, h, w, c], (T::KIND, Device::Cpu)).permute([0, 3, 1, 2]);
         for_each(
-            images.parts_of::<T>(&gradient).zip(values_mut(&mut result).chunks_mut(images.part())),
+            images.parts_of::<T>(&gradient).zip(uninit(&mut result).chunks_mut(images.part())),
             #[inline(always)]
             |(gradient, result)| images.spread(gradient, share, result),
         );
@@ -111,8 +113,8 @@ impl Images {
     fn parts_of_mut<'a, T: Element>(
         &self,
         tensor: &'a mut Tensor,
-    ) -> impl Iterator<Item = &'a mut [T]> {
-        values_mut::<T>(tensor).chunks_mut(self.images_of_part * self.channels)
+    ) -> impl Iterator<Item = &'a mut [MaybeUninit<T>]> {
+        uninit::<T>(tensor).chunks_mut(self.images_of_part * self.channels)
     }
 
     /// Length of an image.
@@ -124,7 +126,7 @@ impl Images {
         let mut output = map.detach().empty_like();
         let maps = values::<T>(map).chunks(self.part()).zip(self.parts_of::<T>(weights));
         for_each(
-            maps.zip(values_mut::<T>(&mut output).chunks_mut(self.part())),
+            maps.zip(uninit::<T>(&mut output).chunks_mut(self.part())),
             #[inline(always)]
             |((map, weights), output)| self.scale_part(map, weights, output),
         );
@@ -132,14 +134,14 @@ impl Images {
     }
 
     #[inline(always)]
-    fn scale_part<T: Element>(&self, map: &[T], weights: &[T], output: &mut [T]) {
+    fn scale_part<T: Element>(&self, map: &[T], weights: &[T], output: &mut [MaybeUninit<T>]) {
         let channels = self.channels;
         let images = map.chunks_exact(self.image()).zip(output.chunks_exact_mut(self.image()));
         for ((map, output), weights) in images.zip(weights.chunks_exact(channels)) {
             let rows = map.chunks_exact(channels);
             for (x, y) in rows.zip(output.chunks_exact_mut(channels)) {
                 for c in 0..channels {
-                    y[c] = T::of(x[c].get() * weights[c].get());
+                    y[c].write(T::of(x[c].get() * weights[c].get()));
                 }
             }
         }
@@ -147,7 +149,7 @@ impl Images {
 
     /// The sum of each channel times `share`.
     #[inline(always)]
-    fn means<T: Element>(&self, map: &[T], share: f32, means: &mut [T]) {
+    fn means<T: Element>(&self, map: &[T], share: f32, means: &mut [MaybeUninit<T>]) {
         let channels = self.channels;
         let mut sums = vec![0.0; channels];
         let images = map.chunks_exact(self.image());
@@ -159,14 +161,19 @@ impl Images {
                 }
             }
             for c in 0..channels {
-                means[c] = T::of(sums[c] * share);
+                means[c].write(T::of(sums[c] * share));
             }
         }
     }
 
     /// Σ x g of each channel.
     #[inline(always)]
-    fn sum_of_products<T: Element>(&self, map: &[T], gradient: &[T], output: &mut [T]) {
+    fn sum_of_products<T: Element>(
+        &self,
+        map: &[T],
+        gradient: &[T],
+        output: &mut [MaybeUninit<T>],
+    ) {
         let channels = self.channels;
         let mut sums = vec![0.0; channels];
         let images = map.chunks_exact(self.image()).zip(gradient.chunks_exact(self.image()));
@@ -179,14 +186,14 @@ impl Images {
                 }
             }
             for c in 0..channels {
-                output[c] = T::of(sums[c]);
+                output[c].write(T::of(sums[c]));
             }
         }
     }
 
     /// Each channel's value of an image, times `share`, at every position.
     #[inline(always)]
-    fn spread<T: Element>(&self, values: &[T], share: f32, map: &mut [T]) {
+    fn spread<T: Element>(&self, values: &[T], share: f32, map: &mut [MaybeUninit<T>]) {
         let channels = self.channels;
         let mut row = vec![T::of(0.0); channels];
         let images = map.chunks_exact_mut(self.image());
@@ -195,7 +202,7 @@ impl Images {
                 row[c] = T::of(values[c].get() * share);
             }
             for position in map.chunks_exact_mut(channels) {
-                position.copy_from_slice(&row);
+                position.write_copy_of_slice(&row);
             }
         }
     }

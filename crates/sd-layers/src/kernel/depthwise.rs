@@ -3,9 +3,11 @@
 //! libtorch has fast CPU loops for some sizes only: without AVX-512, the weights' gradient on a 2×2 map
 //! takes a hundred times as long as its multiplications.
 
+use std::mem::MaybeUninit;
+
 use tch::{Kind, Tensor};
 
-use super::bridge::{for_each, gradient_as, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, record, uninit, values};
 use super::element::{Bf16, Element};
 use super::geometry::Geometry;
 use crate::shape::Window;
@@ -29,19 +31,15 @@ fn depthwise_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Te
     let geometry = Geometry::of(map, window);
     let taps = geometry.taps_of(weight);
     let mut output = geometry.empty(geometry.output, geometry.channels, map.kind());
-    geometry.gather(
-        values::<T>(map),
-        &taps,
-        values_mut::<T>(&mut output),
-        geometry.output,
-        |at, k| geometry.input_of(at, k),
-    );
+    geometry.gather(values::<T>(map), &taps, uninit::<T>(&mut output), geometry.output, |at, k| {
+        geometry.input_of(at, k)
+    });
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
         let gradient = gradient_as(saved.kind(), gradient);
         let gradient = values::<T>(&gradient);
         let mut input = saved.detach().empty_like();
-        let outputs = values_mut::<T>(&mut input);
+        let outputs = uninit::<T>(&mut input);
         geometry
             .gather(gradient, &taps, outputs, geometry.input, |at, k| geometry.output_of(at, k));
         let weight = geometry.weight_gradient(values::<T>(&saved), gradient);
@@ -65,7 +63,7 @@ impl Geometry {
         &self,
         from: &[T],
         taps: &[f32],
-        to: &mut [T],
+        to: &mut [MaybeUninit<T>],
         size: [usize; 2],
         source: impl Fn([usize; 2], usize) -> Option<usize> + Sync,
     ) {
@@ -173,7 +171,12 @@ impl Geometry {
 
 /// to = Σ over reads (from, tap) of from · tap, by channel.
 #[inline(always)]
-fn weighted_sum<T: Element>(from: &[T], taps: &[f32], reads: &[(usize, usize)], to: &mut [T]) {
+fn weighted_sum<T: Element>(
+    from: &[T],
+    taps: &[f32],
+    reads: &[(usize, usize)],
+    to: &mut [MaybeUninit<T>],
+) {
     for (block, to) in to.chunks_mut(LANES).enumerate() {
         let c = block * LANES;
         let mut sum = [0.0f32; LANES];
@@ -193,7 +196,7 @@ fn weighted_sum<T: Element>(from: &[T], taps: &[f32], reads: &[(usize, usize)], 
             }
         }
         for (to, sum) in to.iter_mut().zip(sum) {
-            *to = T::of(sum);
+            to.write(T::of(sum));
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, is_channels_last, record, uninit, values};
 use super::element::{Bf16, Element};
 use super::geometry::Geometry;
 use crate::shape::Window;
@@ -54,13 +54,13 @@ fn matrix_of<T: Element>(weight: &Tensor) -> Tensor {
     let mut matrix = Tensor::empty([outputs, size as i64], (T::KIND, weight.device()));
     let rows = values::<f32>(weight).chunks(size);
     for_each(
-        rows.zip(values_mut::<T>(&mut matrix).chunks_mut(size)),
+        rows.zip(uninit::<T>(&mut matrix).chunks_mut(size)),
         #[inline(always)]
         |(weight, row)| {
             let taps = (kernel * kernel) as usize;
             for (k, row) in row.chunks_exact_mut(channels as usize).enumerate() {
                 for (c, number) in row.iter_mut().enumerate() {
-                    *number = T::of(weight[c * taps + k]);
+                    number.write(T::of(weight[c * taps + k]));
                 }
             }
         },
@@ -74,13 +74,13 @@ fn weight_of<T: Element>(matrix: &Tensor, size: [i64; 4]) -> Tensor {
     let mut weight = Tensor::empty(size, (Kind::Float, matrix.device()));
     let row = channels * kernel * kernel;
     for_each(
-        values::<T>(matrix).chunks(row).zip(values_mut::<f32>(&mut weight).chunks_mut(row)),
+        values::<T>(matrix).chunks(row).zip(uninit::<f32>(&mut weight).chunks_mut(row)),
         #[inline(always)]
         |(row, weight)| {
             let taps = kernel * kernel;
             for (k, row) in row.chunks_exact(channels).enumerate() {
                 for (c, number) in row.iter().enumerate() {
-                    weight[c * taps + k] = number.get();
+                    weight[c * taps + k].write(number.get());
                 }
             }
         },
@@ -95,21 +95,22 @@ impl Geometry {
         let positions = self.images * self.output[0] * self.output[1];
         let row = kernel * kernel * channels;
         let mut windows = Tensor::empty([positions as i64, row as i64], (T::KIND, map.device()));
-        let from = values::<T>(map);
+        let (from, padding) = (values::<T>(map), vec![T::of(0.0); channels]);
         for_each(
-            values_mut::<T>(&mut windows).chunks_mut(row * self.output[1]).enumerate(),
+            uninit::<T>(&mut windows).chunks_mut(row * self.output[1]).enumerate(),
             #[inline(always)]
             |(line, windows)| {
                 let (image, y) = (line / self.output[0], line % self.output[0]);
                 for (x, window) in windows.chunks_exact_mut(row).enumerate() {
                     for (k, tap) in window.chunks_exact_mut(channels).enumerate() {
-                        match self.input_of([y, x], k) {
+                        let values = match self.input_of([y, x], k) {
                             Some(position) => {
                                 let at = image * self.input[0] * self.input[1] + position;
-                                tap.copy_from_slice(&from[at * channels..][..channels]);
+                                &from[at * channels..][..channels]
                             }
-                            None => tap.fill(T::of(0.0)),
-                        }
+                            None => &padding,
+                        };
+                        tap.write_copy_of_slice(values);
                     }
                 }
             },
@@ -123,7 +124,7 @@ impl Geometry {
         let mut map = self.empty(self.input, channels, T::KIND);
         let windows = values::<T>(windows);
         for_each(
-            values_mut::<T>(&mut map).chunks_mut(channels * self.input[1]).enumerate(),
+            uninit::<T>(&mut map).chunks_mut(channels * self.input[1]).enumerate(),
             #[inline(always)]
             |(line, map)| {
                 let (image, y) = (line / self.input[0], line % self.input[0]);
@@ -139,7 +140,7 @@ impl Geometry {
                         }
                     }
                     for c in 0..channels {
-                        position[c] = T::of(sums[c]);
+                        position[c].write(T::of(sums[c]));
                     }
                 }
             },

@@ -2,11 +2,13 @@
 //! forward and one backward. With g the gradient where y is positive and 0 elsewhere, ∂r = g and
 //! [`Affine::gradients`] the rest.
 
+use std::mem::MaybeUninit;
+
 use tch::{Kind, Tensor};
 
 use super::affine::{Affine, InputGradient, Norm, relu};
 use super::bridge::{
-    for_each, grad_enabled, gradient_as, is_channels_last, part_of, record, values, values_mut,
+    for_each, grad_enabled, gradient_as, is_channels_last, part_of, record, uninit, values,
 };
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
@@ -67,7 +69,7 @@ impl Affine {
         let channels = self.scale.len();
         let part = part_of(map, channels);
         let inputs = values::<T>(map).chunks(part);
-        let outputs = values_mut::<T>(&mut output).chunks_mut(part);
+        let outputs = uninit::<T>(&mut output).chunks_mut(part);
         let parts = inputs.zip(values::<T>(residual.unwrap_or(map)).chunks(part)).zip(outputs);
         if residual.is_some() {
             for_each(
@@ -87,14 +89,14 @@ impl Affine {
 
     /// y = relu(x · scale + shift), of the sum with r if SUM.
     #[inline(always)]
-    fn relu_part<T: Element, const SUM: bool>(&self, x: &[T], r: &[T], y: &mut [T]) {
+    fn relu_part<T: Element, const SUM: bool>(&self, x: &[T], r: &[T], y: &mut [MaybeUninit<T>]) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
         let rows = x.chunks_exact(channels).zip(r.chunks_exact(channels));
         for ((x, r), y) in rows.zip(y.chunks_exact_mut(channels)) {
             for c in 0..channels {
                 let normed = x[c].get() * scale[c] + shift[c];
-                y[c] = T::of(relu(if SUM { normed + r[c].get() } else { normed }));
+                y[c].write(T::of(relu(if SUM { normed + r[c].get() } else { normed })));
             }
         }
     }
@@ -123,7 +125,7 @@ impl Affine {
         let outputs = values::<T>(sum).chunks(part);
         let parts = inputs.zip(outputs).zip(gradients);
         let sums = ChannelSums::over(
-            parts.zip(values_mut::<T>(&mut passed).chunks_mut(part)),
+            parts.zip(uninit::<T>(&mut passed).chunks_mut(part)),
             channels,
             #[inline(always)]
             |(((x, y), g), passed), sums| self.add_through_sum(x, y, g, passed, sums),
@@ -144,7 +146,7 @@ impl Affine {
         let mut result = map.detach().empty_like();
         let parts = values::<T>(map).chunks(part).zip(values::<T>(gradient).chunks(part));
         for_each(
-            parts.zip(values_mut::<T>(&mut result).chunks_mut(part)),
+            parts.zip(uninit::<T>(&mut result).chunks_mut(part)),
             #[inline(always)]
             |((x, g), dx)| self.input_gradient::<T, RELU>(&coefficients, x, g, dx),
         );
@@ -182,7 +184,7 @@ impl Affine {
         x: &[T],
         y: &[T],
         gradient: &[T],
-        passed: &mut [T],
+        passed: &mut [MaybeUninit<T>],
         sums: &mut ChannelSums,
     ) {
         let channels = self.scale.len();
@@ -199,7 +201,7 @@ impl Affine {
                 for c in 0..channels {
                     let g = g[c].get();
                     let g = if y[c].get() <= 0.0 { 0.0 } else { g };
-                    passed[c] = T::of(g);
+                    passed[c].write(T::of(g));
                     first[c] += g;
                     second[c] += g * (x[c].get() - mean[c]);
                 }
@@ -213,7 +215,7 @@ impl Affine {
         InputGradient { constant, linear }: &InputGradient,
         x: &[T],
         gradient: &[T],
-        result: &mut [T],
+        result: &mut [MaybeUninit<T>],
     ) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
@@ -225,7 +227,7 @@ impl Affine {
                 let x = x[c].get();
                 let g = g[c].get();
                 let g = if RELU && x * scale[c] + shift[c] <= 0.0 { 0.0 } else { g };
-                dx[c] = T::of(scale[c] * g + constant[c] + linear[c] * (x - mean[c]));
+                dx[c].write(T::of(scale[c] * g + constant[c] + linear[c] * (x - mean[c])));
             }
         }
     }

@@ -1,10 +1,12 @@
 //! Batch norm, ReLU and a 2×2 max pool in one kernel forward and one backward, without writing the map
 //! between them, which is four times the result.
 
+use std::mem::MaybeUninit;
+
 use tch::{Device, Kind, Tensor};
 
 use super::affine::{Affine, InputGradient, Norm, relu};
-use super::bridge::{for_each, gradient_as, is_channels_last, record, values, values_mut};
+use super::bridge::{for_each, gradient_as, is_channels_last, record, uninit, values};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
 use super::norm_relu::norm_relu;
@@ -75,10 +77,10 @@ impl Affine {
             (empty(map.kind()), empty(map.kind()), empty(Kind::Uint8));
         let pair = (2 * w * c) as usize;
         let part = pairs_of(map, pair);
-        let results = values_mut::<T>(&mut output)
+        let results = uninit::<T>(&mut output)
             .chunks_mut(part / 4)
-            .zip(values_mut::<T>(&mut value).chunks_mut(part / 4))
-            .zip(values_mut::<u8>(&mut index).chunks_mut(part / 4));
+            .zip(uninit::<T>(&mut value).chunks_mut(part / 4))
+            .zip(uninit::<u8>(&mut index).chunks_mut(part / 4));
         for_each(
             values::<T>(map).chunks(part).zip(results),
             #[inline(always)]
@@ -92,9 +94,9 @@ impl Affine {
         &self,
         pair: usize,
         x: &[T],
-        y: &mut [T],
-        value: &mut [T],
-        index: &mut [u8],
+        y: &mut [MaybeUninit<T>],
+        value: &mut [MaybeUninit<T>],
+        index: &mut [MaybeUninit<u8>],
     ) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
@@ -116,9 +118,9 @@ impl Affine {
                             (largest, chosen, which) = (candidate_value, x, candidate);
                         }
                     }
-                    y[c] = T::of(relu(largest));
-                    value[c] = T::of(chosen);
-                    index[c] = which;
+                    y[c].write(T::of(relu(largest)));
+                    value[c].write(T::of(chosen));
+                    index[c].write(which);
                 }
             }
         }
@@ -145,7 +147,7 @@ impl Affine {
         );
         let (coefficients, weight, bias) = self.gradients(sums, map);
         let mut result = map.detach().empty_like();
-        let results = values_mut::<T>(&mut result).chunks_mut(part);
+        let results = uninit::<T>(&mut result).chunks_mut(part);
         let pooled = pooled().zip(values::<u8>(&chosen.index).chunks(part / 4));
         for_each(
             values::<T>(map).chunks(part).zip(pooled).zip(results),
@@ -164,7 +166,7 @@ impl Affine {
         pair: usize,
         x: &[T],
         (value, gradient, index): (&[T], &[T], &[u8]),
-        result: &mut [T],
+        result: &mut [MaybeUninit<T>],
     ) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
@@ -185,7 +187,8 @@ impl Affine {
                     let blocked = index[c] != here || value[c].get() * scale[c] + shift[c] <= 0.0;
                     let g = gradient[c].get();
                     let g = if blocked { 0.0 } else { g };
-                    dx[c] = T::of(scale[c] * g + constant[c] + linear[c] * (x[c].get() - mean[c]));
+                    let slope = linear[c] * (x[c].get() - mean[c]);
+                    dx[c].write(T::of(scale[c] * g + constant[c] + slope));
                 }
             }
         }

@@ -1,8 +1,5 @@
 //! Kernels compared with libtorch's operations, forward and backward.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use tch::{Device, Kind, Tensor};
 
 use super::bridge::is_channels_last;
@@ -290,34 +287,4 @@ fn denormals_are_flushed_to_zero() {
     assert!(kept > 0.0, "{kept}");
     assert!(can && flushed == 0.0 || !can && flushed == kept, "can {can}, {flushed}");
     assert!(can || !cfg!(target_arch = "x86_64"), "every x86-64 processor can");
-}
-
-/// Memory that counts its drops.
-struct Watched(Vec<f32>, Arc<AtomicUsize>);
-
-impl AsMut<[f32]> for Watched {
-    fn as_mut(&mut self) -> &mut [f32] {
-        &mut self.0
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.1.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-#[test]
-fn a_tensor_over_memory_keeps_it_until_its_last_view_is_dropped() {
-    let drops = Arc::new(AtomicUsize::new(0));
-    let values = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-    let address = values.as_ptr();
-    let tensor = tensor_over(Watched(values, Arc::clone(&drops)), &[2, 3]);
-    assert_eq!((tensor.size(), tensor.data_ptr().cast_const().cast()), (vec![2, 3], address));
-    let view = tensor.tr().get(2);
-    drop(tensor);
-    assert_eq!(Vec::<f32>::try_from(&view).unwrap(), [3.0, 6.0]);
-    assert_eq!(drops.load(Ordering::Relaxed), 0);
-    drop(view);
-    assert_eq!(drops.load(Ordering::Relaxed), 1);
 }

@@ -7,18 +7,20 @@ use std::ffi::c_void;
 
 use tch::{Kind, Tensor};
 
+use super::bridge::Status;
+
 /// Tensors in the order of the parameters.
 type Pointers = *const *mut c_void;
 
 unsafe extern "C" {
-    fn sd_zero_grad(variable: *mut c_void);
+    fn sd_zero_grad(variable: *mut c_void) -> Status;
     fn sd_fused_sgd(
         values: Pointers,
         gradients: Pointers,
         momenta: Pointers,
         count: usize,
         update: SgdUpdate,
-    );
+    ) -> Status;
     fn sd_fused_adamw(
         values: Pointers,
         gradients: Pointers,
@@ -27,14 +29,14 @@ unsafe extern "C" {
         steps: Pointers,
         count: usize,
         update: AdamWUpdate,
-    );
+    ) -> Status;
 }
 
 /// Drops a variable's gradient, as PyTorch's `zero_grad(set_to_none=True)` does: the next backward
 /// pass stores its own instead of adding it to zeros.
 pub fn zero_grad(variable: &Tensor) {
     // SAFETY: the pointer is a live tensor's.
-    unsafe { sd_zero_grad(variable.as_ptr().cast_mut().cast()) }
+    unsafe { sd_zero_grad(variable.as_ptr().cast_mut().cast()) }.check();
 }
 
 /// One update of SGD as `torch.optim.SGD` defines it:
@@ -55,18 +57,19 @@ pub struct SgdUpdate {
 
 impl SgdUpdate {
     /// Updates parameters and their momenta in place. A row is a parameter, its gradient and its
-    /// momentum: `f32`, of one shape and memory layout.
+    /// momentum: `f32`, of one shape and memory layout without gaps or overlaps.
     ///
     /// # Panics
-    /// If the tensors of a row differ in memory layout.
+    /// If a row differs from this, or if libtorch fails.
     pub fn apply(self, rows: &[[&Tensor; 3]]) {
         rows.iter().for_each(|tensors| assert_same_layout(tensors));
         let [values, gradients, momenta] = &columns(rows);
-        // SAFETY: each column has `rows.len()` live tensors, and those of a row have the same layout,
-        // which libtorch's kernel relies on.
+        // SAFETY: each column has `rows.len()` live tensors, and those of a row have the same layout
+        // without gaps or overlaps, which libtorch's kernel relies on.
         unsafe {
-            sd_fused_sgd(values.as_ptr(), gradients.as_ptr(), momenta.as_ptr(), rows.len(), self);
+            sd_fused_sgd(values.as_ptr(), gradients.as_ptr(), momenta.as_ptr(), rows.len(), self)
         }
+        .check();
     }
 }
 
@@ -89,10 +92,10 @@ pub struct AdamWUpdate {
 
 impl AdamWUpdate {
     /// Updates parameters and their state in place. A row is a parameter, its gradient g, m, v (`f32`,
-    /// of one shape and memory layout), and t (`[]`, `f32`).
+    /// of one shape and memory layout without gaps or overlaps), and t (`[]`, `f32`).
     ///
     /// # Panics
-    /// If the tensors of a row differ in memory layout.
+    /// If a row differs from this, or if libtorch fails.
     pub fn apply(self, rows: &[[&Tensor; 5]]) {
         for [tensors @ .., steps] in rows {
             assert_same_layout(tensors);
@@ -109,24 +112,73 @@ impl AdamWUpdate {
                 steps.as_ptr(),
                 rows.len(),
                 self,
-            );
+            )
         }
+        .check();
     }
 }
 
 fn assert_same_layout(tensors: &[&Tensor]) {
-    for other in tensors {
-        assert_eq!((other.kind(), other.device()), (Kind::Float, tensors[0].device()));
-        assert_eq!(layout(other), layout(tensors[0]));
+    let first = layout(tensors[0]);
+    for tensor in tensors {
+        assert_eq!((tensor.kind(), tensor.device()), (Kind::Float, tensors[0].device()));
+        assert_eq!(layout(tensor), first);
     }
+    assert!(is_dense(first), "gaps or overlaps: strides {:?}", tensors[0].stride());
 }
 
-/// Size and stride of each dimension of size above 1.
+/// Size and stride of each dimension of size other than 1.
 fn layout(tensor: &Tensor) -> Vec<(i64, i64)> {
     let dimensions = tensor.size().into_iter().zip(tensor.stride());
-    dimensions.filter(|(size, _)| *size > 1).collect()
+    dimensions.filter(|(size, _)| *size != 1).collect()
+}
+
+/// Whether elements fill a range of memory without gaps or overlaps.
+fn is_dense(mut layout: Vec<(i64, i64)>) -> bool {
+    layout.sort_by_key(|&(_, stride)| stride);
+    let mut elements = 1;
+    let is_next = |&(size, stride): &(i64, i64)| {
+        let fits = stride == elements;
+        elements *= size;
+        fits
+    };
+    layout.iter().any(|&(size, _)| size == 0) || layout.iter().all(is_next)
 }
 
 fn columns<const N: usize>(rows: &[[&Tensor; N]]) -> [Vec<*mut c_void>; N] {
     from_fn(|column| rows.iter().map(|row| row[column].as_ptr().cast_mut().cast()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bridge::tests::panic_of;
+    use super::*;
+    use crate::channels_last;
+    use tch::Device;
+
+    const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
+
+    #[test]
+    fn updates_refuse_tensors_with_gaps_overlaps_or_other_layouts() {
+        let update = SgdUpdate { weight_decay: 0.0, momentum: 0.9, rate: 0.1, nesterov: false };
+        let three = |of: &dyn Fn() -> Tensor| [of(), of(), of()];
+        let apply = |[value, gradient, momentum]: &[Tensor; 3]| {
+            update.apply(&[[value, gradient, momentum]]);
+        };
+        for refused in [
+            three(&|| Tensor::zeros([1], CPU).expand([4], false)),
+            three(&|| Tensor::zeros([2, 4], CPU).narrow(1, 0, 2)),
+            three(&|| Tensor::zeros([4], CPU).as_strided([2, 2], [1, 1], None)),
+        ] {
+            let message = panic_of(|| apply(&refused));
+            assert!(message.starts_with("gaps or overlaps: strides "), "{message}");
+        }
+        let zeros = |size: &[i64]| Tensor::zeros(size, CPU);
+        for [first, other] in [[&[2, 3][..], &[3, 2]], [&[0], &[1]], [&[4], &[2, 2]]] {
+            let _ = panic_of(|| apply(&[zeros(first), zeros(first), zeros(other)]));
+        }
+        apply(&three(&|| zeros(&[0, 3])));
+        apply(&three(&|| zeros(&[1, 2, 1, 3])));
+        apply(&three(&|| channels_last(&zeros(&[2, 3, 4, 5]))));
+    }
 }
