@@ -150,9 +150,8 @@ impl DataConfig {
                 ),
             ));
         }
-        let valid = train.select(&held_back);
-        splits.train = train.select(&remain);
-        splits.valid = Some(valid);
+        splits.valid = Some(train.select(&held_back));
+        splits.train.keep(&remain);
         Ok(())
     }
 

@@ -199,6 +199,22 @@ impl ImageSet {
         }
     }
 
+    /// Drops all images but those at `indices`, which must ascend, without a copy of the set.
+    pub(crate) fn keep(&mut self, indices: &[usize]) {
+        let values = self.shape.values();
+        let has_files = !self.files.is_empty();
+        for (to, &from) in indices.iter().enumerate().filter(|&(to, &from)| from > to) {
+            self.pixels.copy_within(from * values..(from + 1) * values, to * values);
+            self.labels[to] = self.labels[from];
+            if has_files {
+                self.files.swap(to, from);
+            }
+        }
+        self.pixels.truncate(indices.len() * values);
+        self.labels.truncate(indices.len());
+        self.files.truncate(indices.len());
+    }
+
     /// A copy of up to `count` images that alternate between the classes and are spread evenly over
     /// the set. With more classes than `count`, the classes are spread evenly as well.
     #[must_use]
@@ -279,6 +295,12 @@ mod tests {
         let shape = ImageShape::new(1, 1, 2);
         let set =
             ImageSet::new(shape, vec![0, 1, 10, 11, 20, 21], vec![2, 0, 1], names(3)).unwrap();
+        for indices in [&[0, 2][..], &[1, 2], &[], &[0, 1, 2]] {
+            let mut kept = ImageSet { files: names(3), ..set.clone() };
+            let selected = kept.select(indices);
+            kept.keep(indices);
+            assert_eq!(kept, selected);
+        }
         let two = set.select(&[2, 0]);
         assert_eq!(two.pixels(), [20, 21, 0, 1]);
         assert_eq!(two.labels(), [1, 2]);

@@ -15,13 +15,13 @@ pub enum NormalizeConfig {
     Given(GivenNormalization),
 }
 
-/// Mean and standard deviation per channel, for pixel values between 0 and 1. Both are at most 1.
+/// Mean and standard deviation per channel, for pixel values between 0 and 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GivenNormalization {
-    /// Mean per channel.
+    /// Mean per channel, 0 to 1.
     pub mean: Vec<f32>,
-    /// Standard deviation per channel, above zero.
+    /// Standard deviation per channel, above 0, at most 1.
     pub deviation: Vec<f32>,
 }
 

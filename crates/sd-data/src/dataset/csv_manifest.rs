@@ -15,11 +15,11 @@ use std::path::{Component, Path, PathBuf};
 /// JPEG, PNG and WebP files listed in a CSV file (RFC 4180, UTF-8) with the columns `path`, `label`
 /// and `split`, in any order. Other columns are ignored.
 ///
-/// Paths are relative to the folder of the CSV file, with `/` as separator. No path or symbolic link
-/// may leave that folder, and no file may be listed twice. Labels are class names. The classes are
-/// those of the `train` lines, sorted by name, byte by byte (`10` comes before `9`). Splits are
-/// `train` and, both optional, `val` (or `valid`, or `validation`) and `test`. Spaces around a value
-/// are trimmed.
+/// Paths are relative to the folder of the CSV file, with `/` as separator. No path may leave that
+/// folder, nor a symbolic link unless `follow_links` is set, and no file may be listed twice. Labels
+/// are class names. The classes are those of the `train` lines, sorted by name, byte by byte (`10`
+/// comes before `9`). Splits are `train` and, both optional, `val` (or `valid`, or `validation`) and
+/// `test`. Spaces around a value are trimmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvManifestConfig {

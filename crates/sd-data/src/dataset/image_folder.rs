@@ -19,7 +19,8 @@ use walkdir::WalkDir;
 /// The folders in `train` are the classes, sorted by name, byte by byte; the other splits may lack
 /// some. Every file in a class folder or in a folder below it is an image, its format detected by
 /// content. Names that begin with a dot and files whose names end as those of other kinds, such as
-/// `.db`, `.ini` and `.txt`, are ignored. Symbolic links may not leave the data set's folder.
+/// `.db`, `.ini` and `.txt`, are ignored. Symbolic links may not leave the data set's folder, unless
+/// `follow_links` is set, and no file may be in it twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFolderConfig {

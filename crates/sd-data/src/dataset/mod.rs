@@ -191,7 +191,7 @@ mod tests {
             let text = format!("dataset = {{ {text} }}");
             toml::from_str::<Holder>(&text).unwrap().dataset.get().name()
         };
-        for (folder, expected) in [("pets", "pets"), ("/home/me/pets", "pets"), ("a/b", "a/b")] {
+        for (folder, expected) in [("pets", "pets"), ("/mnt/disk/pets", "pets"), ("a/b", "a/b")] {
             let images = "classes = 2, images = { side = 8 }";
             assert_eq!(name(&format!("idx = {{ folder = '{folder}' }}")), expected);
             assert_eq!(

@@ -154,21 +154,12 @@ impl ImageFilesConfig {
 
     /// The images that were read, in order.
     fn set(&self, reading: Reading, class_names: &[String]) -> Result<ImageSet> {
-        let Reading { mut files, mut pixels, failures } = reading;
-        let values = self.shape().values();
-        let mut whole = 0;
-        for (index, _) in failures.iter().enumerate().filter(|(_, failure)| failure.is_none()) {
-            if index > whole {
-                pixels.copy_within(index * values..(index + 1) * values, whole * values);
-            }
-            whole += 1;
-        }
-        pixels.truncate(whole * values);
-        let mut states = failures.iter();
-        files.retain(|_| states.next().is_some_and(Option::is_none));
+        let Reading { files, pixels, failures } = reading;
         let labels = files.iter().map(|file| file.label).collect();
         let mut set = ImageSet::new(self.shape(), pixels, labels, class_names.to_vec())?;
         set.files = files.into_iter().map(|file| file.name).collect();
+        let whole = (0..set.len()).filter(|&index| failures[index].is_none());
+        set.keep(&whole.collect::<Vec<usize>>());
         Ok(set)
     }
 
