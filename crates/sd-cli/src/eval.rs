@@ -78,4 +78,6 @@ pub enum WeightsChoice {
     Last,
     /// After the epoch with the best validation accuracy
     Best,
+    /// Last checkpoint, of an interrupted run
+    Checkpoint,
 }

@@ -9,7 +9,8 @@ pub struct ExperimentArgs {
     #[arg(value_name = "CONFIG", default_value = "configs/quickstart.toml")]
     pub config: PathBuf,
 
-    /// Set a value of the configuration, e.g. `-s train.epochs=5` (may be repeated)
+    /// Set a value of the configuration, e.g. `-s train.epochs=5`, or remove one, e.g. `-s ~train.ema`
+    /// (may be repeated)
     #[arg(short = 's', long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 

@@ -15,7 +15,7 @@ pub struct RuntimeArgs {
     pub device: DeviceChoice,
 
     /// Number of threads that compute; as many load images [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
 }
 

@@ -88,7 +88,7 @@ impl Classifier {
             }
         }
         options.rule.check()?;
-        let failed = |source| Error::Model { path: path.to_owned(), source };
+        let failed = |cause| Error::Model { path: path.to_owned(), cause };
         let read = |bytes: Vec<u8>| {
             let model = read_model(&bytes)?;
             Ok((model.metadata()?, model))
@@ -282,7 +282,7 @@ impl Classifier {
 
 /// The `*.onnx` files of a folder.
 fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::File { path: folder.to_owned(), source };
+    let failed = |cause| Error::File { path: folder.to_owned(), cause };
     let entries = std::fs::read_dir(folder).map_err(failed)?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut paths = paths.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
@@ -295,7 +295,7 @@ fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>> {
 fn read_files(paths: &[PathBuf], max: usize) -> Result<Vec<Vec<u8>>> {
     let mut left = max as u64;
     let read = |path: &PathBuf| {
-        let failed = |source| Error::File { path: path.clone(), source };
+        let failed = |cause| Error::File { path: path.clone(), cause };
         let file = File::open(path).map_err(failed)?;
         let len = file.metadata().map_err(failed)?.len().min(left);
         let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default() + 1);

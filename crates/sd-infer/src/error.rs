@@ -7,20 +7,20 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     File {
         /// The file or folder.
         path: PathBuf,
         /// The cause.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file that is not an exported network.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Model {
         /// The file or folder.
         path: PathBuf,
         /// The cause.
-        source: sd_onnx::Error,
+        cause: sd_onnx::Error,
     },
     /// A graph that is malformed or exceeds a limit.
     #[error(transparent)]
@@ -69,12 +69,12 @@ pub enum Error {
         folder: PathBuf,
     },
     /// A file that is not a supported image.
-    #[error("{name}: {source}")]
+    #[error("{name}: {cause}")]
     Image {
         /// Name of the file.
         name: String,
         /// The cause.
-        source: sd_image::Error,
+        cause: sd_image::Error,
     },
     /// An option outside its range.
     #[error("{key} is {found}, expected {expected}")]

@@ -41,7 +41,7 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             all.push(path.clone());
             continue;
         }
-        let failed = |source| Error::File { path: path.clone(), source };
+        let failed = |cause| Error::File { path: path.clone(), cause };
         let entries = std::fs::read_dir(path).map_err(failed)?;
         let entries = entries.map(|entry| entry.map(|entry| entry.path()));
         let mut inside = entries.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
@@ -72,7 +72,7 @@ pub fn read(path: &Path) -> Result<DynamicImage> {
 /// # Errors
 /// See [`read`].
 pub fn read_within(path: &Path, bounds: Bounds) -> Result<DynamicImage> {
-    let failed = |source| Error::File { path: path.to_owned(), source };
+    let failed = |cause| Error::File { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
     let source: Box<dyn Read> = if path.as_os_str() == STDIN {
         Box::new(std::io::stdin())
@@ -84,7 +84,7 @@ pub fn read_within(path: &Path, bounds: Bounds) -> Result<DynamicImage> {
         return Err(failed(std::io::Error::other(format!("more than {MAX_BYTES} bytes"))));
     }
     let name = path.display().to_string();
-    decode(&bytes, bounds).map_err(|source| Error::Image { name, source })
+    decode(&bytes, bounds).map_err(|cause| Error::Image { name, cause })
 }
 
 #[cfg(test)]

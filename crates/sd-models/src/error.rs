@@ -7,12 +7,12 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A layer with an invalid configuration.
-    #[error("{place}: {source}")]
+    #[error("{place}: {cause}")]
     Layer {
         /// The stage or exit.
         place: String,
         /// The error of the layer.
-        source: sd_layers::Error,
+        cause: sd_layers::Error,
     },
     /// An unsupported depth.
     #[error("{family} has no depth {found}, expected one of {expected:?}")]
@@ -79,12 +79,12 @@ pub enum Error {
         reason: String,
     },
     /// A file that cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// The error of the operating system.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// An invalid safetensors file.
     #[error("{}: not a whole safetensors file: {reason}", path.display())]
@@ -127,6 +127,6 @@ pub(crate) trait At<T> {
 
 impl<T> At<T> for sd_layers::Result<T> {
     fn at(self, place: impl Into<String>) -> Result<T> {
-        self.map_err(|source| Error::Layer { place: place.into(), source })
+        self.map_err(|cause| Error::Layer { place: place.into(), cause })
     }
 }

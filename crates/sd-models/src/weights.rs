@@ -30,7 +30,7 @@ impl TensorFile {
     /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is damaged.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes =
-            std::fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+            std::fs::read(path).map_err(|cause| Error::File { path: path.to_owned(), cause })?;
         let damaged = |reason: String| Error::Format { path: path.to_owned(), reason };
         let file = WeightFile::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
         let mut tensors = BTreeMap::new();

@@ -14,12 +14,12 @@ pub enum Error {
         key: &'static str,
     },
     /// Metadata that cannot be read.
-    #[error("the file's metadata `{key}`: {source}")]
+    #[error("the file's metadata `{key}`: {cause}")]
     Metadata {
         /// The key.
         key: &'static str,
         /// The cause.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// Metadata whose values contradict each other.
     #[error("the file's metadata: {key} is {found}, expected {expected}")]

@@ -127,7 +127,7 @@ impl Metadata {
     /// [`Error::Metadata`] for malformed text, [`Error::Value`] for contradictory values.
     pub fn parse(text: &str) -> Result<Self> {
         let metadata: Self = serde_json::from_str(text)
-            .map_err(|source| Error::Metadata { key: Self::KEY, source })?;
+            .map_err(|cause| Error::Metadata { key: Self::KEY, cause })?;
         metadata.check()?;
         Ok(metadata)
     }

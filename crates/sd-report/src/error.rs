@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum Error {
     /// A file or folder could not be read or written.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: {cause}", path = path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// The error of the system.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The folder does not hold a run.
     #[error("{folder} is not a run: it has no {missing}", folder = folder.display())]
@@ -55,12 +55,12 @@ pub enum Error {
         what: String,
     },
     /// A record cannot be encoded as JSON.
-    #[error("{path}: cannot be written as JSON: {source}", path = path.display())]
+    #[error("{path}: cannot be written as JSON: {cause}", path = path.display())]
     Encode {
         /// The file to write.
         path: PathBuf,
         /// The error of the encoder.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// A report without runs was requested.
     #[error("a report needs at least one run")]
@@ -88,6 +88,6 @@ impl Error {
     /// An I/O error for `path`, for `map_err`.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { path, source }
+        move |cause| Self::Io { path, cause }
     }
 }

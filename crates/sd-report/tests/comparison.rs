@@ -172,6 +172,7 @@ fn environment(precision: &str) -> Environment {
         device: unknown(),
         precision: precision.to_owned(),
         libtorch: unknown(),
+        earlier: vec![],
     }
 }
 

@@ -99,6 +99,7 @@ fn run() -> Run {
         device: "cpu".to_owned(),
         precision: "f32".to_owned(),
         libtorch: "2.0".to_owned(),
+        earlier: vec![],
     };
     Run {
         folder: "runs/small".into(),

@@ -211,10 +211,70 @@ fn a_step_too_large_for_the_machine_is_an_error() {
 }
 
 #[test]
+fn a_resumed_run_keeps_its_earlier_environments_and_a_finished_one_its_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = || {
+        let run = folder.path().join("run/environment.json");
+        sd_report::run_folder::read_environment(run).unwrap().unwrap()
+    };
+    train(folder.path(), &["--out", "run", "--max-steps", "3"]).code(130);
+    let first = environment();
+    train(folder.path(), &["--out", "run", "--resume"]).success();
+    let both = environment();
+    assert_eq!((both.earlier.as_slice(), first.earlier.len()), (&[first.clone()][..], 0));
+    train(folder.path(), &["--out", "run", "--resume"]).success();
+    assert_eq!(environment(), both);
+}
+
+#[test]
+fn an_interrupted_run_can_be_evaluated_and_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    for (run, ema) in [("plain", &[][..]), ("average", &["-s", "train.ema={ decay = 0.5 }"][..])] {
+        let whole = [&["--out", run, "--max-steps", "12"], ema].concat();
+        train(folder.path(), &whole).success();
+        train(folder.path(), &[&["--out", "part", "--max-steps", "3"], ema].concat()).code(130);
+        let printed = |line: &str| {
+            let line: Vec<&str> = line.split(' ').collect();
+            let output = sd_train(folder.path(), &line).assert().success();
+            String::from_utf8(output.get_output().stdout.clone()).unwrap()
+        };
+        let eval = |run: &str| printed(&format!("eval {run} --device cpu --threads 1 --json"));
+        let last = eval(run).replace("model.safetensors", "last.ckpt.safetensors");
+        assert_eq!(eval(&format!("{run} --weights checkpoint")), last);
+        eval("part --weights checkpoint");
+        assert!(!folder.path().join("part/evaluation.json").exists());
+        printed("export part --weights checkpoint --staged");
+        std::fs::remove_dir_all(folder.path().join("part")).unwrap();
+    }
+}
+
+#[test]
+fn a_missing_file_is_named_once() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in [
+        "train nowhere.toml",
+        "count nowhere.toml",
+        "eval nowhere",
+        "export nowhere",
+        "predict nowhere image.png",
+        "weights export nowhere.safetensors --to timm --out out.safetensors",
+    ] {
+        let line: Vec<&str> = line.split(' ').collect();
+        let output = sd_train(folder.path(), &line).assert().code(1);
+        let text = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        assert_eq!(text.matches("No such file").count(), 1, "{text}");
+    }
+}
+
+#[test]
 fn errors_name_what_is_wrong_and_what_was_expected() {
     let folder = tempfile::tempdir().unwrap();
     let try_with = |arguments: &[&str]| train(folder.path(), arguments).code(1);
     stderr_contains(&try_with(&["-s", "train.epoch=5"]), &["tiny.toml", "epoch", "unknown field"]);
+    let second = ["-s", "train.schedule.cosine={ rate = 0.1, warmup_epochs = 0 }"];
+    stderr_contains(&try_with(&second), &["two choices", "train.schedule"]);
+    let one_cycle = ["-s", "~train.sgd", "-s", "train.adamw={ weight_decay = 0.05 }", "--dry-run"];
+    train(folder.path(), &one_cycle).success();
     let factor = "train.schedule={ step = { rate = 0.1, milestones = [1], factor = -0.1, warmup_epochs = 0 } }";
     stderr_contains(&try_with(&["-s", factor]), &["factor is -0.1, expected a number above 0"]);
     let seed = train(folder.path(), &["--seed", "9223372036854775808"]).code(2);

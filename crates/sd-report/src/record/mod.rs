@@ -231,6 +231,19 @@ pub struct Environment {
     pub precision: String,
     /// Version of libtorch.
     pub libtorch: String,
+    /// Environments of the processes before, if the run was resumed, the first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Self>,
+}
+
+impl Environment {
+    /// Adds the environment that this process continues, if there was one.
+    pub fn follow(&mut self, before: Option<Self>) {
+        if let Some(mut before) = before {
+            self.earlier = std::mem::take(&mut before.earlier);
+            self.earlier.push(before);
+        }
+    }
 }
 
 pub(crate) fn null_is_nan<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {

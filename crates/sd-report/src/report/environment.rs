@@ -42,6 +42,15 @@ fn side_by_side(runs: &[Run]) -> Option<Table> {
     Some(table)
 }
 
+/// Start of the last process, and of the earlier ones if the run was resumed.
+fn started(environment: &Environment) -> String {
+    let mut text = environment.started.clone();
+    for earlier in environment.earlier.iter().rev() {
+        text += &format!("; before that {} on {}", earlier.started, earlier.cpu);
+    }
+    text
+}
+
 fn facts(environment: &Environment) -> Vec<(&'static str, Cell)> {
     vec![
         ("Device", environment.device.clone()),
@@ -54,7 +63,7 @@ fn facts(environment: &Environment) -> Vec<(&'static str, Cell)> {
         ("libtorch", environment.libtorch.clone()),
         ("Version", environment.version.clone()),
         ("Commit", or_none(environment.commit.clone(), |commit| commit)),
-        ("Started", environment.started.clone()),
+        ("Started", started(environment)),
         ("Command", environment.command.clone()),
     ]
 }

@@ -5,7 +5,7 @@ mod read;
 mod write;
 
 pub use names::*;
-pub use read::{Run, read_epochs, read_evaluation};
+pub use read::{Run, read_environment, read_epochs, read_evaluation};
 #[cfg(fuzzing)]
 pub(crate) use read::{
     parse_deployment, parse_epochs, parse_evaluation, parse_latency, parse_summary,

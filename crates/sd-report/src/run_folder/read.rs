@@ -60,7 +60,7 @@ impl Run {
         Ok(Self {
             folder: folder.to_owned(),
             config,
-            environment: optional(&folder.join(ENVIRONMENT), from_json)?,
+            environment: read_environment(&folder.join(ENVIRONMENT))?,
             epochs,
             epochs_truncated,
             evaluation: read_evaluation(folder.join(EVALUATION))?,
@@ -69,6 +69,14 @@ impl Run {
             summary,
         })
     }
+}
+
+/// Reads an `environment.json`; `None` without the file.
+///
+/// # Errors
+/// If it cannot be read or parsed.
+pub fn read_environment(path: impl AsRef<Path>) -> Result<Option<Environment>> {
+    optional(path.as_ref(), from_json)
 }
 
 /// Reads an `evaluation.json`; `None` without the file.

@@ -50,7 +50,7 @@ pub fn write_line_atomic(path: impl AsRef<Path>, value: &impl Serialize) -> Resu
 }
 
 fn write_text(path: &Path, text: serde_json::Result<Vec<u8>>) -> Result<()> {
-    let mut text = text.map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+    let mut text = text.map_err(|cause| Error::Encode { path: path.to_owned(), cause })?;
     text.push(b'\n');
     write_atomic(path, &text)
 }
@@ -104,7 +104,7 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 pub fn append_line(path: impl AsRef<Path>, value: &impl Serialize) -> Result<()> {
     let path = path.as_ref();
     let mut line = serde_json::to_vec(value)
-        .map_err(|source| Error::Encode { path: path.to_owned(), source })?;
+        .map_err(|cause| Error::Encode { path: path.to_owned(), cause })?;
     line.push(b'\n');
     let append = || -> std::io::Result<()> {
         let mut options = OpenOptions::new();

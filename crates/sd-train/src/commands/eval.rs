@@ -60,8 +60,10 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
         }
     };
     record.other_images = splits.differ;
-    let path = args.run.join(weights::evaluation_file(args.weights));
-    if args.split == Split::Test && !record.other_images && !path.exists() {
+    let path = weights::evaluation_file(args.weights).map(|file| args.run.join(file));
+    if let Some(path) = path.filter(|path| args.split == Split::Test && !path.exists())
+        && !record.other_images
+    {
         run_folder::write_line_atomic(path, &record)?;
     }
     Ok(record)

@@ -39,7 +39,9 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
     } else {
         trainer.load_pretrained()?;
     }
-    record_start(&trainer, &folder)?;
+    if !trainer.has_ended() {
+        record_start(&trainer, &folder)?;
+    }
 
     let stop = StopSignal::install(args.time_limit, args.max_steps)?;
     let mut observer = Observer::new(&folder, stop).checkpoint_every(args.checkpoint_every);
@@ -79,8 +81,12 @@ fn resume(trainer: &mut Trainer, folder: &Path) -> Result<()> {
 fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
     let Trainer { experiment, position, state, data, device, .. } = trainer;
     run_folder::write_atomic(folder.join(run_folder::CONFIG), position.config.as_bytes())?;
-    let environment = environment(*device, state.precision);
-    write_json_atomic(folder.join(run_folder::ENVIRONMENT), &environment)?;
+    let path = folder.join(run_folder::ENVIRONMENT);
+    let mut environment = environment(*device, state.precision);
+    if trainer.steps_taken() > 0 {
+        environment.follow(run_folder::read_environment(&path)?);
+    }
+    write_json_atomic(path, &environment)?;
     let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
     let (deployed, original) = (costs.deployed().params as f64, costs.dense_original.params as f64);
     tracing::info!(
@@ -100,8 +106,8 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
         tracing::info!("stopped early: validation accuracy has not improved within the patience");
     }
     let Deployed { network, variables } = trainer.deployed();
-    let (path, data) = (folder.join(run_folder::MODEL), trainer.training_data());
-    weights::save(&path, variables, &trainer.experiment, Some(&data))?;
+    let (path, data) = (folder.join(run_folder::MODEL), trainer.position.data.as_ref());
+    weights::save(&path, variables, &trainer.experiment, data)?;
     let Some(images) = &trainer.data.test else {
         tracing::warn!("the data set has no test split: validation chose, and nothing tested");
         return Ok(None);

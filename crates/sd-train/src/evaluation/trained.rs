@@ -48,8 +48,9 @@ impl TrainedModel {
         let path = run.join(weights::file(weights));
         ensure!(
             path.exists(),
-            "{}: no such file; the last weights are written at the end of a run, the best ones \
-             require a validation split (data.validation)",
+            "{}: no such file; the last weights are written at the end of a run (`--weights \
+             checkpoint` reads those of an interrupted one), the best ones require a validation \
+             split (data.validation)",
             path.display()
         );
         let vs = nn::VarStore::new(device);

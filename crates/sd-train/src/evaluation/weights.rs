@@ -8,7 +8,8 @@ use sd_cli::WeightsChoice;
 use sd_cli::config_difference::first_difference;
 use sd_models::{TensorFile, variables};
 use sd_report::run_folder::{self, write_atomic};
-use tch::nn;
+use serde::Deserialize;
+use tch::{Tensor, nn};
 use toml::Table;
 
 use super::TrainingData;
@@ -24,14 +25,17 @@ pub const fn file(weights: WeightsChoice) -> &'static str {
     match weights {
         WeightsChoice::Last => run_folder::MODEL,
         WeightsChoice::Best => run_folder::BEST_MODEL,
+        WeightsChoice::Checkpoint => run_folder::LAST_CHECKPOINT,
     }
 }
 
-/// Name of the file with the test evaluation of the weights, in the folder of a run.
-pub const fn evaluation_file(weights: WeightsChoice) -> &'static str {
+/// Name of the file with the test evaluation of the weights, in the folder of a run; `None` for a
+/// checkpoint, which the next one replaces.
+pub const fn evaluation_file(weights: WeightsChoice) -> Option<&'static str> {
     match weights {
-        WeightsChoice::Last => run_folder::EVALUATION,
-        WeightsChoice::Best => run_folder::BEST_EVALUATION,
+        WeightsChoice::Last => Some(run_folder::EVALUATION),
+        WeightsChoice::Best => Some(run_folder::BEST_EVALUATION),
+        WeightsChoice::Checkpoint => None,
     }
 }
 
@@ -66,7 +70,7 @@ pub fn load(
     vs: &nn::VarStore,
     experiment: &Experiment,
 ) -> Result<Option<TrainingData>> {
-    let file = TensorFile::read(path)?;
+    let file = read(path)?;
     // Parsed as an experiment, so that omitted keys have their defaults on both sides.
     let saved = self::experiment(&file, path)?;
     if let Some(difference) =
@@ -78,12 +82,42 @@ pub fn load(
     parse_data(&file, path, experiment)
 }
 
+/// Reads a weights file, or the network of a checkpoint that would be evaluated: the moving average
+/// if there is one.
+fn read(path: &Path) -> Result<TensorFile> {
+    let file = TensorFile::read(path)?;
+    let Some(position) = file.metadata.get("position") else { return Ok(file) };
+    let failed = || format!("{}: the position cannot be read", path.display());
+    let Position { config, data } = serde_json::from_str(position).with_context(failed)?;
+    let mut metadata: BTreeMap<_, _> = [(EXPERIMENT.to_owned(), config)].into();
+    if let Some(data) = data {
+        metadata.insert(DATA.to_owned(), serde_json::to_string(&data)?);
+    }
+    let group = |prefix: &str| -> BTreeMap<_, _> {
+        let named = |(name, tensor): (&String, &Tensor)| {
+            Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
+        };
+        file.tensors.iter().filter_map(named).collect()
+    };
+    let average = group("average.");
+    let tensors = if average.is_empty() { group("weights.") } else { average };
+    Ok(TensorFile { tensors, metadata: metadata.into_iter().collect() })
+}
+
+/// What the weights in a checkpoint need of its position.
+#[derive(Deserialize)]
+struct Position {
+    config: String,
+    #[serde(default)]
+    data: Option<TrainingData>,
+}
+
 /// The data of the training that a weights file records, if any.
 ///
 /// # Errors
 /// If the file cannot be read, or its data are not those of `experiment`.
 pub fn data(path: &Path, experiment: &Experiment) -> Result<Option<TrainingData>> {
-    parse_data(&TensorFile::read(path)?, path, experiment)
+    parse_data(&read(path)?, path, experiment)
 }
 
 fn parse_data(

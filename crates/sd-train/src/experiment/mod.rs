@@ -150,7 +150,7 @@ impl Experiment {
                 config_override::apply(&mut table, change)
                     .with_context(|| format!("-s {change}"))?;
             }
-            table.try_into()?
+            table.try_into().map_err(explain)?
         };
         experiment.check()?;
         Ok(experiment)
@@ -241,4 +241,14 @@ impl Experiment {
         self.mix.as_ref().map_or(Ok(()), |mix| mix.get().check())?;
         self.train.check()
     }
+}
+
+/// A second choice beside the first, such as `train.schedule.cosine` beside `one_cycle`.
+fn explain(error: toml::de::Error) -> anyhow::Error {
+    let is_second_choice = error.to_string().contains("more than 1 element");
+    let error = anyhow::Error::from(error);
+    if !is_second_choice {
+        return error;
+    }
+    error.context("two choices where one is expected; `-s 'KEY={ CHOICE = … }'` replaces the first")
 }

@@ -11,7 +11,7 @@ const HEAD: &str = "# Configuration
 Every key of an experiment's TOML file, written by `cargo xtask config reference` from the types
 that read it. A key that is not here, and a value of another kind, are refused with the line they
 stand in. `-s KEY=VALUE` sets one on the command line: `-s train.epochs=5`,
-`-s 'train.ema={ decay = 0.999 }'`.
+`-s 'train.ema={ decay = 0.999 }'`; `-s '~train.ema'` removes one.
 
 A choice is written as its name where it has no values of its own (`attention = \"none\"`), else as a
 table with its name as the only key (`attention = { eca = { kernel = 3 } }`, or a section of that

@@ -88,9 +88,12 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
 /// The early-exit policy: the one that the run recorded, or one chosen on its validation split.
 fn policy(args: &ExportArgs, trained: &TrainedModel, data: &TrainingData) -> Result<ExitPolicy> {
     let TrainedModel { experiment, network, .. } = trained;
-    if args.budget.is_none() && args.tolerance.is_none() {
-        let evaluation = args.run.join(weights::evaluation_file(args.weights));
-        let recorded = run_folder::read_evaluation(evaluation)?.and_then(|found| found.early_exit);
+    if args.budget.is_none()
+        && args.tolerance.is_none()
+        && let Some(evaluation) = weights::evaluation_file(args.weights)
+    {
+        let recorded = run_folder::read_evaluation(args.run.join(evaluation))?;
+        let recorded = recorded.and_then(|found| found.early_exit);
         if let Some(policy) = recorded.and_then(|early| early.policy) {
             return Ok(policy);
         }

@@ -11,6 +11,7 @@ use sd_report::run_folder::{LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, write_atomic};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::evaluation::TrainingData;
 use crate::evaluation::meter::Counts;
 use crate::experiment::fingerprint::Fingerprint;
 
@@ -26,6 +27,10 @@ pub struct Position {
     pub config: String,
     /// The images and their classes.
     pub images: Fingerprint,
+    /// The data of the training, as its weights record it; `None` in checkpoints of versions that
+    /// did not.
+    #[serde(default)]
+    pub data: Option<TrainingData>,
     /// Finished epochs.
     pub epoch: u64,
     /// Steps taken within the current epoch.
@@ -67,6 +72,7 @@ impl Position {
             version: VERSION,
             config,
             images,
+            data: None,
             epoch: 0,
             step_in_epoch: 0,
             counts: Counts::default(),
@@ -180,7 +186,7 @@ pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Res
         path.display(),
         version.version
     );
-    let position: Position = serde_json::from_str(text)
+    let mut position: Position = serde_json::from_str(text)
         .with_context(|| format!("{}: the position cannot be read", path.display()))?;
     let then = position.config.parse().with_context(|| path.display().to_string())?;
     let now = start.config.parse()?;
@@ -190,6 +196,7 @@ pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Res
     if let Some(difference) = position.images.difference(&start.images) {
         bail!("{}: checkpoint of another data set: {difference}", path.display());
     }
+    position.data.clone_from(&start.data);
     file.copy_into(&tensors.0, &path)?;
     let last = folder.join(LAST_CHECKPOINT);
     if path != last {

@@ -25,5 +25,6 @@ pub fn environment(device: Device, precision: Precision) -> Environment {
         device: device::name(device),
         precision: format!("{precision:?}").to_lowercase(),
         libtorch: sd_layers::libtorch_version().to_owned(),
+        earlier: Vec::new(),
     }
 }

@@ -212,9 +212,9 @@ impl Observer {
         &self,
         vs: &nn::VarStore,
         experiment: &Experiment,
-        data: &TrainingData,
+        data: Option<&TrainingData>,
     ) -> Result<()> {
-        weights::save(&self.folder.join(run_folder::BEST_MODEL), vs, experiment, Some(data))
+        weights::save(&self.folder.join(run_folder::BEST_MODEL), vs, experiment, data)
     }
 }
 

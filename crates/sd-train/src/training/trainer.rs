@@ -16,6 +16,7 @@ use super::{Observer, ShadowModel, StepObserver, TrainState};
 use crate::data::{TrainBatch, device};
 use crate::evaluation::{Evaluation, TrainingData};
 use crate::experiment::Experiment;
+use crate::experiment::fingerprint::Fingerprint;
 
 /// An experiment in training: its images, its network and its position.
 #[derive(Debug)]
@@ -93,7 +94,9 @@ impl Trainer {
             train.early_stopping.is_none() || data.valid.is_some(),
             "train.early_stopping requires a validation split: data.validation"
         );
-        let position = Position::start(experiment.to_toml()?, (&data).into());
+        let images = Fingerprint::from(&data);
+        let mut position = Position::start(experiment.to_toml()?, images);
+        position.data = Some(TrainingData::new(experiment, &data, images));
         let experiment = experiment.clone();
         let mut trainer =
             Self { experiment, data, state, position, loader, valid: None, device, threads };
@@ -231,7 +234,7 @@ impl Trainer {
         });
         if now.is_some_and(|now| best.is_none_or(|best| now.is_better_than(&best))) {
             best = now;
-            observer.save_best(variables, &self.experiment, &self.training_data())?;
+            observer.save_best(variables, &self.experiment, position.data.as_ref())?;
         }
         observer.epoch_ends(&record, self.experiment.train.epochs)?;
         if let Some(previous) = &self.state.previous {
@@ -258,7 +261,8 @@ impl Trainer {
         }
     }
 
-    fn has_ended(&self) -> bool {
+    /// Whether all epochs are done, or the run has stopped early.
+    pub fn has_ended(&self) -> bool {
         self.position.epoch >= self.experiment.train.epochs || self.stops_early()
     }
 
@@ -317,11 +321,6 @@ impl Trainer {
             .with("weights", variables(weights))
             .with("average", shadow(average))
             .with("previous", shadow(previous))
-    }
-
-    /// The data of this training, as its weights record it.
-    pub fn training_data(&self) -> TrainingData {
-        TrainingData::new(&self.experiment, &self.data, self.position.images)
     }
 
     /// An evaluation on `images`, with the normalisation of the experiment.
