@@ -9,6 +9,7 @@ use sd_onnx::ShapeMap;
 use sd_onnx::proto::GraphProto;
 
 use crate::buffer_pool::BufferPool;
+use crate::kernel::banded::BandedMatrix;
 use crate::kernel::convolution::Convolution;
 use crate::kernel::elementwise::{broadcast, mean, relu, sigmoid};
 use crate::kernel::gemm::{FloatMatrix, Rows};
@@ -44,14 +45,19 @@ enum Operation {
     Convolution(Box<Convolution>),
     Int8Convolution(Box<Int8Convolution>),
     Linear(FloatMatrix),
+    Banded(BandedMatrix),
     Pool(Pool, Window),
     GlobalAverage,
     Flatten,
+    /// Vectors as maps of one position.
+    Unflatten,
     SwapChannelsAndRows,
     Relu,
     Sigmoid,
     Add,
     Multiply,
+    /// Multiplies by a constant.
+    Scale(f32),
     Mean,
 }
 
@@ -134,9 +140,11 @@ impl Operation {
                 return convolution.run(first, fused_relu, buffers);
             }
             Self::Linear(matrix) => return run_linear(matrix, first, fused_relu),
+            Self::Banded(matrix) => matrix.run(first, buffers)?,
             Self::Pool(pool, window) => pool.run(window, first, buffers)?,
             Self::GlobalAverage => global_average(first),
             Self::Flatten => first.flatten(),
+            Self::Unflatten => first.unflatten()?,
             Self::SwapChannelsAndRows => first.swap_channels_and_rows(),
             Self::Relu => {
                 let mut output = first.clone();
@@ -146,6 +154,11 @@ impl Operation {
             Self::Sigmoid => sigmoid(first),
             Self::Add => broadcast(first, inputs.get(1)?, |a, b| a + b, buffers)?,
             Self::Multiply => broadcast(first, inputs.get(1)?, |a, b| a * b, buffers)?,
+            Self::Scale(factor) => {
+                let mut output = first.clone();
+                output.values.iter_mut().for_each(|value| *value *= factor);
+                output
+            }
             Self::Mean => mean(inputs, buffers)?,
         };
         if fused_relu {

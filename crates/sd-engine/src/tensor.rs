@@ -106,6 +106,11 @@ impl Tensor {
         Self { height: 1, width: 1, channels: len, values, is_vector: true, ..*self }
     }
 
+    /// Maps `[N, C, 1, 1]` of vectors `[N, C]`; `None` of maps.
+    pub fn unflatten(&self) -> Option<Self> {
+        self.is_vector.then(|| Self { is_vector: false, ..self.clone() })
+    }
+
     /// Swaps channels and rows: `[N, C, H, W]` to `[N, H, C, W]`.
     pub fn swap_channels_and_rows(&self) -> Self {
         let [height, width, channels] = self.shape();

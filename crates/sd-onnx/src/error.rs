@@ -47,6 +47,28 @@ pub enum Error {
         /// What was found.
         found: String,
     },
+    /// A tensor whose values are in another file.
+    #[error(
+        "the tensor {name}: found its values in the file `{file}`, expected one file with all values"
+    )]
+    External {
+        /// Its name.
+        name: String,
+        /// The other file.
+        file: String,
+    },
+    /// An attribute of a type that is not read.
+    #[error(
+        "{node}: the attribute {name} has type {found}, expected FLOAT, INT, STRING, FLOATS or INTS"
+    )]
+    Attribute {
+        /// Operator and name of the node.
+        node: String,
+        /// Name of the attribute.
+        name: String,
+        /// Number of its type.
+        found: i32,
+    },
     /// A graph without exactly one input of known shape.
     #[error("the graph: found {found}, expected one input [N, …] of known sides")]
     Input {

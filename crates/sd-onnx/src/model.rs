@@ -6,7 +6,8 @@ use prost::Message;
 
 use crate::fields::check_count;
 use crate::proto::{
-    GraphProto, MetadataOnly, ModelProto, OperatorSetIdProto, StringStringEntryProto,
+    AttributeProto, GraphProto, MetadataOnly, ModelProto, NodeProto, OperatorSetIdProto,
+    StringStringEntryProto, TensorProto,
 };
 use crate::{Error, Metadata, Result};
 
@@ -42,17 +43,41 @@ pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
 }
 
 /// Reads a file. Encoded again, it is safe for less careful readers: only the fields in
-/// [`proto`](crate::proto) remain, all lengths are within bounds, and the graph has no cycle.
+/// [`proto`](crate::proto) remain, all lengths are within bounds, and the graph has no cycle. The
+/// values of all weights are in `raw_data`.
 ///
 /// # Errors
-/// If the bytes are not an ONNX file, have too many fields, or as in [`check_order`].
+/// If the bytes are not an ONNX file, have too many fields, have weights in another file or attributes
+/// that are not read, or as in [`check_order`].
 pub fn read_model(bytes: &[u8]) -> Result<ModelProto> {
     check_count(bytes)?;
-    let model = ModelProto::decode(bytes)?;
-    if let Some(graph) = &model.graph {
+    let mut model = ModelProto::decode(bytes)?;
+    if let Some(graph) = &mut model.graph {
+        graph.initializer.iter_mut().try_for_each(TensorProto::make_raw)?;
+        graph.node.iter().try_for_each(check_attributes)?;
         check_order(graph)?;
     }
     Ok(model)
+}
+
+/// Refuses attributes of other types, such as tensors and graphs, which decoding has skipped.
+fn check_attributes(node: &NodeProto) -> Result<()> {
+    let known = [
+        AttributeProto::UNDEFINED,
+        AttributeProto::FLOAT,
+        AttributeProto::INT,
+        AttributeProto::STRING,
+        AttributeProto::FLOATS,
+        AttributeProto::INTS,
+    ];
+    match node.attribute.iter().find(|attribute| !known.contains(&attribute.r#type)) {
+        None => Ok(()),
+        Some(attribute) => Err(Error::Attribute {
+            node: format!("{} {}", node.op_type, node.name),
+            name: attribute.name.clone(),
+            found: attribute.r#type,
+        }),
+    }
 }
 
 impl ModelProto {
@@ -136,6 +161,23 @@ mod tests {
         assert_eq!(
             twice,
             "the graph's value images is defined twice, expected one definition before its uses"
+        );
+    }
+
+    #[test]
+    fn attributes_that_are_not_read_are_named() {
+        let read = |r#type: i32, floats: &[f32]| {
+            let mut model = ModelProto::decode(&*file()).unwrap();
+            let (name, floats) = ("value".to_owned(), floats.to_vec());
+            let attribute = AttributeProto { name, r#type, floats, ..AttributeProto::default() };
+            model.graph.as_mut().unwrap().node[0].attribute.push(attribute);
+            read_model(&model.encode_to_vec())
+        };
+        let floats = read(AttributeProto::FLOATS, &[1.0, 2.5]).unwrap().graph.unwrap();
+        assert_eq!(floats.node[0].attribute[0].floats, [1.0, 2.5]);
+        assert_eq!(
+            read(4, &[]).unwrap_err().to_string(),
+            "Relu relu_1_node: the attribute value has type 4, expected FLOAT, INT, STRING, FLOATS or INTS"
         );
     }
 

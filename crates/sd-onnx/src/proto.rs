@@ -113,27 +113,35 @@ pub struct AttributeProto {
     /// A string.
     #[prost(string, optional, tag = "4")]
     pub s: Option<String>,
+    /// A list of floats.
+    #[prost(float, repeated, packed = "false", tag = "7")]
+    pub floats: Vec<f32>,
     /// A list of integers.
     #[prost(int64, repeated, packed = "false", tag = "8")]
     pub ints: Vec<i64>,
     /// Which of the fields holds the value: [`FLOAT`](Self::FLOAT), [`INT`](Self::INT),
-    /// [`STRING`](Self::STRING) or [`INTS`](Self::INTS).
+    /// [`STRING`](Self::STRING), [`FLOATS`](Self::FLOATS) or [`INTS`](Self::INTS). 0 in old files.
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
 
 impl AttributeProto {
+    /// Old files leave the type out.
+    pub const UNDEFINED: i32 = 0;
     /// The value is in `f`.
     pub const FLOAT: i32 = 1;
     /// The value is in `i`.
     pub const INT: i32 = 2;
     /// The value is in `s`.
     pub const STRING: i32 = 3;
+    /// The value is in `floats`.
+    pub const FLOATS: i32 = 6;
     /// The value is in `ints`.
     pub const INTS: i32 = 7;
 }
 
-/// A tensor with its values.
+/// A tensor with its values, in `raw_data` or in the field of their type.
+/// [`read_model`](crate::read_model) moves them to `raw_data`.
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorProto {
     /// Its shape.
@@ -142,12 +150,32 @@ pub struct TensorProto {
     /// Element type, an [`ElementType`].
     #[prost(enumeration = "ElementType", tag = "2")]
     pub data_type: i32,
+    /// 32-bit floats in row-major order.
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
+    /// Integers of at most 32 bits.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    /// 64-bit integers.
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     /// Its name.
     #[prost(string, tag = "8")]
     pub name: String,
     /// The elements in row-major order, little endian.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    /// File and position of values outside the file, which are not read.
+    #[prost(message, repeated, tag = "13")]
+    pub external_data: Vec<StringStringEntryProto>,
+    /// [`EXTERNAL`](Self::EXTERNAL) if the values are outside the file.
+    #[prost(int32, tag = "14")]
+    pub data_location: i32,
+}
+
+impl TensorProto {
+    /// The values are in another file.
+    pub const EXTERNAL: i32 = 1;
 }
 
 /// Element types.

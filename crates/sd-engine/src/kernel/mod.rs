@@ -1,5 +1,6 @@
 //! Kernels over channels-last tensors.
 
+pub mod banded;
 mod channelwise;
 pub mod convolution;
 mod depthwise;

@@ -7,6 +7,7 @@ use sd_onnx::proto::{ElementType, GraphProto, NodeProto, TensorProto, ValueInfoP
 
 use super::attributes::Attributes;
 use super::{Operation, Step};
+use crate::kernel::banded::BandedMatrix;
 use crate::kernel::convolution::Convolution;
 use crate::kernel::gemm::PackedMatrix;
 use crate::kernel::int8_convolution::{Int8Convolution, Quantization};
@@ -144,7 +145,8 @@ impl<'a> PlanBuilder<'a> {
     /// Adds a node as a step of its own.
     fn add_step(&mut self, node: &'a NodeProto, name: &str) -> Option<()> {
         let activations = match node.op_type.as_str() {
-            "Conv" | "Gemm" => 1,
+            "Conv" | "Gemm" | "MatMul" | "Reshape" => 1,
+            "Mul" if self.factor(node).is_some() => 1,
             _ => node.input.len(),
         };
         let inputs = node.input.iter().take(activations);
@@ -291,6 +293,8 @@ impl<'a> PlanBuilder<'a> {
         Some(match node.op_type.as_str() {
             "Conv" => self.convolution(node)?,
             "Gemm" => self.linear(node)?,
+            "MatMul" => self.product(node)?,
+            "Reshape" => self.unflatten(node)?,
             "MaxPool" => Operation::Pool(Pool::Max, attributes.pooling_window()?),
             "AveragePool" => {
                 let window = attributes.pooling_window()?;
@@ -306,7 +310,9 @@ impl<'a> PlanBuilder<'a> {
             "Relu" => Operation::Relu,
             "Sigmoid" => Operation::Sigmoid,
             "Add" if node.input.len() == 2 => Operation::Add,
-            "Mul" if node.input.len() == 2 => Operation::Multiply,
+            "Mul" if node.input.len() == 2 => {
+                self.factor(node).map_or(Operation::Multiply, Operation::Scale)
+            }
             "Mean" => Operation::Mean,
             _ => return None,
         })
@@ -342,6 +348,38 @@ impl<'a> PlanBuilder<'a> {
             row.iter_mut().enumerate().for_each(|(k, weight)| *weight = values[index(output, k)]);
         };
         Some(Operation::Linear(PackedMatrix::new(&bias, depth, fill)))
+    }
+
+    /// The product with a constant matrix.
+    fn product(&self, node: &NodeProto) -> Option<Operation> {
+        let Weight { shape, values } = self.weight(node.input.get(1)?)?;
+        let &[depth, outputs] = &shape[..] else { return None };
+        if depth == outputs
+            && let Some(matrix) = BandedMatrix::new(&values, depth)
+        {
+            return Some(Operation::Banded(matrix));
+        }
+        let fill = |output: usize, row: &mut [f32]| {
+            let column = values[output..].iter().step_by(outputs);
+            row.iter_mut().zip(column).for_each(|(to, weight)| *to = *weight);
+        };
+        Some(Operation::Linear(PackedMatrix::new(&vec![0.0; outputs], depth, fill)))
+    }
+
+    /// `Reshape` of vectors `[N, C]` to `[0, C, 1, 1]`.
+    fn unflatten(&self, node: &NodeProto) -> Option<Operation> {
+        let [input, sides] = &node.input[..] else { return None };
+        let &[1, channels] = self.shape(input) else { return None };
+        let keeps_batch = self.initializer(sides)?.raw_data.starts_with(&0i64.to_le_bytes());
+        let is_unit_map = self.shape(only_output(node)?) == [1, channels, 1, 1];
+        (keeps_batch && is_unit_map && node.attribute.is_empty()).then_some(Operation::Unflatten)
+    }
+
+    /// The constant scalar by which a node multiplies a value.
+    fn factor(&self, node: &NodeProto) -> Option<f32> {
+        let [value, factor] = &node.input[..] else { return None };
+        let &[factor] = &self.initializer(factor)?.to_floats().ok()?[..] else { return None };
+        (self.shape(value) == self.shape(only_output(node)?)).then_some(factor)
     }
 }
 

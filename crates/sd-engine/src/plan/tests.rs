@@ -298,3 +298,60 @@ fn shapes_without_a_kernel_are_refused_at_load() {
         [graph.node("GlobalAveragePool", &[images], vec![]), images.clone()]
     }));
 }
+
+/// Efficient channel attention on images `[16, 4, 4]`, as a product with a banded matrix or, as older
+/// files have it, as a convolution of a map of one column.
+fn channel_attention(is_product: bool) -> Plan {
+    let (kernel, channels) = ([0.5, -1.0, 2.0], 16);
+    let mut graph = Graph::new("attention");
+    let images = graph.input("images", &[16, 4, 4]);
+    let means = graph.node("GlobalAveragePool", &[&images], vec![]);
+    let mixed = if is_product {
+        let means = graph.node("Flatten", &[&means], vec![int("axis", 1)]);
+        let tap = |place: i64| *kernel.get((place / 16 - place % 16 + 1) as usize).unwrap_or(&0.0);
+        let values: Vec<f32> = (0..channels * channels).map(tap).collect();
+        let bands = graph.weight("bands", &[channels; 2], &values);
+        let mixed = graph.node("MatMul", &[&means, &bands], vec![]);
+        let sides = graph.longs("sides", &[0, channels, 1, 1]);
+        graph.node("Reshape", &[&mixed, &sides], vec![])
+    } else {
+        let turned = || vec![ints("perm", &[0, 2, 1, 3])];
+        let column = graph.node("Transpose", &[&means], turned());
+        let weight = graph.weight("weight", &[1, 1, 3, 1], &kernel);
+        let window = vec![ints("kernel_shape", &[3, 1]), ints("pads", &[1, 0, 1, 0])];
+        let mixed = graph.node("Conv", &[&column, &weight], window);
+        graph.node("Transpose", &[&mixed], turned())
+    };
+    let weights = graph.node("Sigmoid", &[&mixed], vec![]);
+    let map = graph.node("Mul", &[&images, &weights], vec![]);
+    graph.output(&map, "map", &[16, 4, 4]);
+    compile(&graph.finish()).unwrap()
+}
+
+#[test]
+fn both_forms_of_channel_attention_are_equal() {
+    let values: Vec<f32> = (0..256).map(|at| (at * 31 % 17) as f32 / 8.0 - 1.0).collect();
+    let [old, new] = [false, true].map(|is_product| {
+        let plan = channel_attention(is_product);
+        assert_eq!(plan.steps.len(), 6);
+        run(&plan, [4, 4, 16], values.clone()).swap_remove(0)
+    });
+    assert_eq!(new.shape(), old.shape());
+    for (new, old) in new.values.iter().zip(&old.values) {
+        assert!((new - old).abs() < 1e-6, "{new} {old}");
+    }
+}
+
+#[test]
+fn a_dense_product_and_a_constant_factor_are_computed() {
+    let mut graph = Graph::new("product");
+    let images = graph.input("images", &[2, 1, 1]);
+    let vectors = graph.node("Flatten", &[&images], vec![int("axis", 1)]);
+    let matrix = graph.weight("matrix", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let product = graph.node("MatMul", &[&vectors, &matrix], vec![]);
+    let half = graph.weight("half", &[], &[0.5]);
+    let mean = graph.node("Mul", &[&product, &half], vec![]);
+    graph.output(&mean, "mean", &[3]);
+    let plan = compile(&graph.finish()).unwrap();
+    assert_eq!(run(&plan, [1, 1, 2], vec![1.0, 10.0])[0].values, [20.5, 26.0, 31.5]);
+}

@@ -69,7 +69,7 @@ impl Cost {
                 cost.weights = product(&[elements(inputs.get(1)?), 4, LANES]);
                 cost.scratch = product(&[products, 4]);
             }
-            "Gemm" => {
+            "Gemm" | "MatMul" => {
                 let [rows, depth] = sides(inputs.first()?)?;
                 let [_, outputs] = sides(outputs.first()?)?;
                 let padded = outputs.next_multiple_of(LANES);

@@ -46,7 +46,7 @@ pub fn infer(
             }
             _ => None,
         },
-        "Gemm" => operator.product(),
+        "Gemm" | "MatMul" => operator.product(),
         "Flatten" => operator.flatten(),
         "Transpose" => operator.transpose(),
         "Reshape" => operator.reshape(),

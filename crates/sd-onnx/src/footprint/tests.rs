@@ -74,6 +74,16 @@ fn shapes_of_every_operator_are_inferred() {
         assert_eq!(weights(operator, &[&[3, 2, 1, 4]], vec![]), [3, 2, 6, 4]);
         assert_eq!(weights(operator, &[&[3, 1, 1]], vec![]), [0; 0]);
     }
+    let mut graph = Graph::new("multiplied");
+    let images = graph.input("images", &[2, 6, 4]);
+    let rows = graph.node("Flatten", &[&images], vec![int("axis", 1)]);
+    let matrix = graph.weight("matrix", &[48, 3], &[1.0; 144]);
+    let product = graph.node("MatMul", &[&rows, &matrix], vec![]);
+    let graph = graph.finish();
+    let shapes = Shapes::new(&graph).unwrap();
+    let (shapes, footprint) = shapes.infer(shapes.input_shape()).unwrap();
+    assert_eq!(shapes[product.name()], [1, 3]);
+    assert_eq!(footprint.weights, 48 * 16 * 4);
     let mut graph = Graph::new("resized");
     let scales = graph.weight("scales", &[4], &[1.0, 1.0, 2.0, 1.5]);
     let resized = output("Resize", &[Value::none(), scales], vec![], graph).unwrap();
@@ -166,7 +176,7 @@ fn contradictory_inputs_and_weights_are_refused() {
     let mut graph = graph.finish();
     let message = |graph: &GraphProto| Shapes::new(graph).unwrap_err().to_string();
     graph.initializer.push(TensorProto::new("short", &[2], ElementType::Float, vec![0; 4]));
-    assert!(message(&graph).starts_with("the tensor short: found type 1, shape [2], 4 bytes"));
+    assert!(message(&graph).starts_with("the tensor short: found type FLOAT, shape [2], 4 bytes"));
     graph.initializer[0].dims = vec![1; 9];
     assert!(message(&graph).contains("shape [1, 1, 1, 1, 1, 1, 1, 1, 1]"));
     graph.initializer.clear();

@@ -62,8 +62,13 @@ pub(super) struct QuantizedKernel {
     pub scales: Vec<f32>,
 }
 
-/// Quantises the weights of each output channel to its own scale, with a magnitude of at most `max`.
-pub(super) fn quantize_kernel(weight: &TensorProto, max: f32) -> Result<QuantizedKernel> {
+/// Quantises the weights of each output channel to its own scale, which is at least
+/// `min_scale(channel)`, with a magnitude of at most `max`.
+pub(super) fn quantize_kernel(
+    weight: &TensorProto,
+    max: f32,
+    min_scale: impl Fn(usize) -> f32,
+) -> Result<QuantizedKernel> {
     let floats = weight.to_floats()?;
     let channels = weight.dims.first().map_or(0, |&channels| channels as usize);
     if channels == 0 || floats.is_empty() {
@@ -71,10 +76,12 @@ pub(super) fn quantize_kernel(weight: &TensorProto, max: f32) -> Result<Quantize
         return Err(Error::Tensor { name: weight.name.clone(), found });
     }
     let (mut bytes, mut scales) = (Vec::with_capacity(floats.len()), Vec::new());
-    for channel in floats.chunks_exact(floats.len() / channels) {
-        let largest = channel.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        let scale = if largest > 0.0 { largest / max } else { 1.0 };
-        bytes.extend(channel.iter().map(|value| (value / scale).round() as i8 as u8));
+    for (channel, values) in floats.chunks_exact(floats.len() / channels).enumerate() {
+        let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+        let scale = (largest / max).max(min_scale(channel));
+        // Weights of 0, or so small that they have no normal scale, are 0.
+        let scale = if scale >= f32::MIN_POSITIVE { scale } else { 1.0 };
+        bytes.extend(values.iter().map(|value| (value / scale).round() as i8 as u8));
         scales.push(scale);
     }
     let name = format!("{}_int8", weight.name);
@@ -103,9 +110,20 @@ mod tests {
     #[test]
     fn each_output_channel_has_its_own_scale() {
         let weight = TensorProto::floats("w", &[3, 2], &[0.5, -1.0, 8.0, 64.0, 0.0, 0.0]);
-        let kernel = quantize_kernel(&weight, MAX_MULTIPLIED).unwrap();
+        let kernel = quantize_kernel(&weight, MAX_MULTIPLIED, |_| 0.0).unwrap();
         assert_eq!(kernel.scales, [1.0 / 64.0, 1.0, 1.0]);
-        let values: Vec<i8> = kernel.values.raw_data.iter().map(|&byte| byte as i8).collect();
-        assert_eq!(values, [32, -64, 8, 64, 0, 0]);
+        let values = |kernel: &QuantizedKernel| -> Vec<i8> {
+            kernel.values.raw_data.iter().map(|&byte| byte as i8).collect()
+        };
+        assert_eq!(values(&kernel), [32, -64, 8, 64, 0, 0]);
+        let kernel = quantize_kernel(&weight, MAX_MULTIPLIED, |_| 0.5).unwrap();
+        assert_eq!(
+            (&kernel.scales[..], &values(&kernel)[..2]),
+            (&[0.5, 1.0, 0.5][..], &[1, -2][..])
+        );
+        // The scale of 1e-44 / 64 would be 0.
+        let tiny = TensorProto::floats("w", &[1, 1], &[1e-44]);
+        let kernel = quantize_kernel(&tiny, MAX_MULTIPLIED, |_| 0.0).unwrap();
+        assert_eq!((&kernel.scales[..], values(&kernel)), (&[1.0][..], vec![0]));
     }
 }

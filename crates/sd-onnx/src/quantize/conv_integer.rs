@@ -21,7 +21,7 @@ pub(super) fn rewrite<'a>(graph: &'a GraphProto, ranges: &'a Ranges) -> Result<R
         if !chosen.contains(&index) {
             let mut new = old.clone();
             if has_8_bit_weights(graph, old) {
-                (new.input[1], _) = rewrite.store_kernel(old, affine::MAX_STORED)?;
+                (new.input[1], _) = rewrite.store_kernel(old, affine::MAX_STORED, |_| 0.0)?;
             }
             rewrite.nodes.push(new);
             continue;
@@ -31,7 +31,8 @@ pub(super) fn rewrite<'a>(graph: &'a GraphProto, ranges: &'a Ranges) -> Result<R
         if done.insert(input) {
             rewrite.quantize(input, input, range);
         }
-        let kernel = affine::quantize_kernel(find(graph, &old.input[1])?, affine::MAX_MULTIPLIED)?;
+        let kernel = find(graph, &old.input[1])?;
+        let kernel = affine::quantize_kernel(kernel, affine::MAX_MULTIPLIED, |_| 0.0)?;
         let channels = kernel.scales.len() as i64;
         let scales: Vec<f32> = kernel.scales.iter().map(|scale| scale * range.scale()).collect();
         let bias = match old.input.get(2) {

@@ -125,7 +125,7 @@ mod tests {
     use crate::{Graph, ints};
 
     /// images → conv → relu → conv → relu → map.
-    pub fn graph() -> GraphProto {
+    pub(super) fn graph() -> GraphProto {
         let mut graph = Graph::new("two");
         let images = graph.input("images", &[1, 1, 1]);
         let convolution = |graph: &mut Graph, input: &crate::Value| {
@@ -141,7 +141,7 @@ mod tests {
         graph.finish()
     }
 
-    pub fn ranges() -> Ranges {
+    pub(super) fn ranges() -> Ranges {
         [("relu_1".to_owned(), Range::new(0.0, 2.55)), ("map".to_owned(), Range::new(0.0, 5.1))]
             .into()
     }

@@ -59,13 +59,22 @@ fn round(rewrite: &mut Rewrite, name: &str, exact: &str, rounded: &str) -> Resul
     Ok(())
 }
 
-/// Quantises weights and biases of a convolution.
+/// Largest magnitude of 32-bit biases: half of the range, and the sums of the products, at most
+/// 255 · 64 each, have the other half.
+const MAX_BIAS: f32 = (1u32 << 30) as f32;
+
+/// Quantises weights and biases of a convolution. A bias has the scale of the channel's products, so
+/// the scale of small weights is raised until their bias fits 32 bits.
 fn quantize_weights(rewrite: &mut Rewrite, convolution: &mut NodeProto) -> Result<()> {
     let scale = rewrite.range(&convolution.input[0])?.scale();
-    let (kernel, scales) = rewrite.store_kernel(convolution, affine::MAX_MULTIPLIED)?;
-    if let Some(name) = convolution.input.get(2) {
+    let bias = convolution.input.get(2).map(|name| rewrite.floats(name)).transpose()?;
+    let min_scale = |channel: usize| match bias.as_ref().and_then(|bias| bias.get(channel)) {
+        Some(&bias) if bias != 0.0 => (bias.abs() / MAX_BIAS).max(f32::MIN_POSITIVE) / scale,
+        _ => 0.0,
+    };
+    let (kernel, scales) = rewrite.store_kernel(convolution, affine::MAX_MULTIPLIED, min_scale)?;
+    if let Some(bias) = bias {
         let scales: Vec<f32> = scales.iter().map(|kernel| kernel * scale).collect();
-        let bias = rewrite.floats(name)?;
         let whole = bias.iter().zip(&scales).map(|(bias, scale)| (bias / scale).round() as i32);
         let bytes: Vec<u8> = whole.flat_map(i32::to_le_bytes).collect();
         let name = format!("{}_bias", convolution.output[0]);
@@ -76,4 +85,46 @@ fn quantize_weights(rewrite: &mut Rewrite, convolution: &mut NodeProto) -> Resul
     }
     convolution.input[1] = kernel;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::quantize;
+    use super::super::tests::{graph, ranges};
+    use super::*;
+    use crate::fold::find;
+
+    /// The biases of the quantised convolution, as `DequantizeLinear` returns them.
+    fn biases(kernel: [f32; 2], bias: [f32; 2]) -> Vec<f32> {
+        let mut graph = graph();
+        for (name, dims, values) in
+            [("conv_weight_2", &[2, 1, 1, 1][..], kernel), ("bias_2", &[2], bias)]
+        {
+            let place = graph.initializer.iter().position(|weight| weight.name == name).unwrap();
+            graph.initializer[place] = TensorProto::floats(name, dims, &values);
+        }
+        quantize(&mut graph, &ranges(), QuantFormat::Qdq).unwrap();
+        let named = |part: &str| {
+            graph.initializer.iter().find(|weight| weight.name.ends_with(part)).unwrap()
+        };
+        let scales = find(&graph, &named("_bias_scales").name).unwrap().to_floats().unwrap();
+        let (whole, _) = named("_bias_int32").raw_data.as_chunks();
+        whole.iter().zip(scales).map(|(&w, scale)| i32::from_le_bytes(w) as f32 * scale).collect()
+    }
+
+    #[test]
+    fn the_biases_of_dead_filters_are_kept() {
+        for kernel in [[1e-30, 0.0], [0.0, -1e-44], [0.5, 1e-12]] {
+            for bias in [[0.5, -3.0], [1e-3, 1e4], [0.0, 0.25]] {
+                for (found, expected) in biases(kernel, bias).iter().zip(bias) {
+                    // A weight's own scale bounds the resolution: 0.5 / 64 · 0.01.
+                    let resolution = (expected.abs() * 1e-6).max(0.5 / 64.0 * 0.01 / 2.0);
+                    assert!(
+                        (found - expected).abs() <= resolution,
+                        "{kernel:?}: {found} {expected}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -48,10 +48,16 @@ impl<'a> Rewrite<'a> {
         self.weights.push(TensorProto::new(&zero, &[], ElementType::Uint8, zero_point));
     }
 
-    /// Stores the weights of a node in 8 bits, with a magnitude of at most `max`, and dequantises
-    /// them. Returns the name of the dequantised weights, and their scales.
-    pub fn store_kernel(&mut self, node: &NodeProto, max: f32) -> Result<(String, Vec<f32>)> {
-        let kernel = quantize_kernel(find(self.graph, &node.input[1])?, max)?;
+    /// Stores the weights of a node in 8 bits, with a magnitude of at most `max` and a scale of at
+    /// least `min_scale(channel)`, and dequantises them. Returns the name of the dequantised weights,
+    /// and their scales.
+    pub fn store_kernel(
+        &mut self,
+        node: &NodeProto,
+        max: f32,
+        min_scale: impl Fn(usize) -> f32,
+    ) -> Result<(String, Vec<f32>)> {
+        let kernel = quantize_kernel(find(self.graph, &node.input[1])?, max, min_scale)?;
         let floats = format!("{}_kernel", node.output[0]);
         self.dequantize(kernel.values, &kernel.scales, &floats);
         Ok((floats, kernel.scales))
