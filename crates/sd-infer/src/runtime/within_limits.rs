@@ -34,16 +34,16 @@ pub fn check(models: Vec<ModelProto>, options: &Options) -> sd_onnx::Result<Vec<
         segments.iter().fold(0, |sum: u64, segment| sum.saturating_add(of(&segment.footprint)))
     };
     let (weights, work) = (sum(|footprint| footprint.weights), sum(|footprint| footprint.work));
-    let max_memory = options.max_memory as u64;
-    Footprint { weights, ..Footprint::default() }.check(0, max_memory, options.max_work)?;
+    let (max_memory, max_work) = (options.max_memory as u64, options.max_work);
+    Footprint { weights, ..Footprint::default() }.check(0, max_memory, max_work)?;
     let count = segments.len().max(1) as u64;
-    for segment in &mut segments {
-        let Footprint { weights: own, activations, .. } = segment.footprint;
-        segment.max_memory = own + (max_memory - weights) / count;
-        segment.max_work = options.max_work;
-        segment.footprint.check(activations, segment.max_memory, segment.max_work)?;
+    for Segment { footprint, max_memory: memory, max_work: work_limit, .. } in &mut segments {
+        // A segment may run on other shapes than it declares.
+        *memory = footprint.weights + (max_memory - weights) / count;
+        *work_limit = footprint.work + max_work.saturating_sub(work) / count;
+        footprint.check(footprint.activations, *memory, *work_limit)?;
     }
-    Footprint { work, ..Footprint::default() }.check(0, max_memory, options.max_work)?;
+    Footprint { work, ..Footprint::default() }.check(0, max_memory, max_work)?;
     Ok(segments)
 }
 
