@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Feeds every parser of strangers' files with bytes that follow its branches (libFuzzer), and stops
-# at the first that panics, takes more than 2 GB or 20 s.
+# Feeds every parser of strangers' files, and the native engine, with bytes that follow their branches
+# (libFuzzer), and stops at the first that panics, takes more than 2 GB or 20 s.
 #
 #     RUNS=10000000 scripts/faults/fuzz.sh [TARGET…]
+#     RUNS=1000000 SANITIZER=address scripts/faults/fuzz.sh engine onnx_network image
+#
+# With a sanitizer, exported networks run in the native engine alone.
 #
 # Needs `rustup toolchain install nightly` and `cargo install cargo-fuzz`; no libtorch. What is
 # printed for each target is the number of executions and the branches that they reached.
@@ -11,15 +14,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../../fuzz"
 
 # No file needs to be longer than this to reach every branch.
 declare -A longest=(
-    [cifar]=6200 [cifar_archive]=3600 [csv_manifest]=200 [data_config]=500 [idx]=100 [image]=700
+    [cifar]=6200 [cifar_archive]=3600 [csv_manifest]=200 [data_config]=500 [engine]=400 [idx]=100 [image]=700
     [onnx_metadata]=1200 [onnx_network]=1200 [record]=1800 [safetensors]=300 [setting]=200
 )
+sanitizer=${SANITIZER:-none}
+[[ $sanitizer == none ]] && features=rten || features=network
 targets=("$@")
 [[ $# -gt 0 ]] || mapfile -t targets < <(printf '%s\n' "${!longest[@]}" | sort)
 for target in "${targets[@]}"; do
     mkdir -p "corpus/$target"
-    # Without a sanitizer: our parsers have no `unsafe`. Overflows and assertions are checked.
-    cargo +nightly fuzz run --features network --sanitizer none "$target" "corpus/$target" "seeds/$target" -- \
+    # Most parsers have no `unsafe` and need no sanitizer. Overflows and assertions are checked.
+    cargo +nightly fuzz run --features "$features" --sanitizer "$sanitizer" "$target" "corpus/$target" "seeds/$target" -- \
         -runs="${RUNS:-10000000}" -max_len="${longest[$target]}" -rss_limit_mb=2048 -timeout=20 \
         -print_final_stats=1 -verbosity=1 > "corpus/$target.log" 2>&1 ||
         { tail -40 "corpus/$target.log"; echo "FAILED: $target"; exit 1; }

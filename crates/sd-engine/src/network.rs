@@ -26,9 +26,9 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// One thread, 512 MiB, 32 billion multiply-accumulates.
+    /// One thread, 384 MiB, 32 billion multiply-accumulates.
     fn default() -> Self {
-        Self { threads: 1, max_memory: 1 << 29, max_work: 32_000_000_000 }
+        Self { threads: 1, max_memory: 384 << 20, max_work: 32_000_000_000 }
     }
 }
 

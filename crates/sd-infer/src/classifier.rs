@@ -38,7 +38,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// The fastest engine, one thread, five classes, the exits' own thresholds; 512 MiB and 32
+    /// The fastest engine, one thread, five classes, the exits' own thresholds; 384 MiB and 32
     /// billion multiply-accumulates, as in [`sd_engine::Options`].
     fn default() -> Self {
         let sd_engine::Options { threads, max_memory, max_work } = sd_engine::Options::default();

@@ -43,6 +43,9 @@ pub enum Error {
         /// Its message.
         reason: String,
     },
+    /// A thread that cannot be started.
+    #[error("cannot start a thread for the network: {0}")]
+    Thread(std::io::Error),
     /// An engine that this build does not include.
     #[error("this build has no engine {0}; enable the feature {0} of the crate sd-infer")]
     NoRuntime(&'static str),

@@ -81,7 +81,7 @@ struct RuleArgs {
 #[derive(Debug, clap::Args)]
 struct LimitArgs {
     /// Memory for the network's files, and for its weights and values, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    #[arg(long, value_name = "MIB", default_value_t = 384)]
     max_memory: u32,
 
     /// Work per image, in billions of multiply-accumulates

@@ -1,11 +1,13 @@
 //! Small files that ask for much memory or work, classified by the command within 1 GB of address
-//! space and 5 s of one core.
+//! space. On the figures in docs/reliability.md they take at most 3 s of one core; the bound here is only
+//! against endless work.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
 use std::process::{Command, Output};
 
 use image::GrayImage;
+use sd_infer::{Classifier, Engine, Options};
 use sd_onnx::proto::{ElementType, GraphProto, NodeProto, TensorProto};
 use sd_onnx::{
     Exit, Graph, Input, Layout, METADATA_VERSION, Metadata, Resize, Value, encode, int, ints,
@@ -13,7 +15,7 @@ use sd_onnx::{
 
 /// Bytes and seconds.
 const MEMORY: u64 = 1_000_000_000;
-const SECONDS: u64 = 5;
+const SECONDS: u64 = 60;
 
 /// A file of a graph with two classes on grey images of this side.
 fn file(graph: GraphProto, side: usize) -> Vec<u8> {
@@ -174,15 +176,18 @@ fn files_of_too_many_messages_are_refused() {
     assert_eq!(classify(&many, &[], &[]).status.code(), Some(1));
 }
 
-/// A chain as long as is accepted. rten plans it recursively.
+/// A chain as long as is accepted, on the small stack of a test's thread. rten plans it recursively.
 #[test]
 fn long_chains_do_not_exhaust_the_stack() {
     let chain = graph(2, 1, |graph, images| {
         (0..8_000).fold(images.clone(), |value, _| graph.node("HardSwish", &[&value], vec![]))
     });
-    let found = classify(&file(chain, 2), &png(GrayImage::new(2, 2)), &[]);
-    let error = String::from_utf8_lossy(&found.stderr);
-    assert_eq!(found.status.code(), Some(0), "{error}");
+    let options = Options { engine: Some(Engine::Rten), ..Options::default() };
+    let chain = vec![file(chain, 2)];
+    let load = move || Classifier::load(chain, Path::new("chain.onnx"), options).unwrap();
+    let classify = move || load().classify(&GrayImage::new(2, 2).into()).unwrap();
+    let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(classify).unwrap();
+    assert_eq!(thread.join().unwrap().labels[0].name, "a");
 }
 
 #[test]

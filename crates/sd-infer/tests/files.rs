@@ -217,6 +217,43 @@ fn rten_runs_what_the_native_engine_does_not_support() {
     assert_eq!(other.classify(&pixels(&[255])[0]).unwrap().labels[0].name, "dark");
 }
 
+#[test]
+fn a_batch_that_takes_longer_than_the_time_limit_is_an_error() {
+    for engine in [Engine::Native, Engine::Rten] {
+        let time_limit = Some(std::time::Duration::ZERO);
+        let options = Options { engine: Some(engine), time_limit, ..Options::default() };
+        let mut network = Classifier::load(vec![whole()], Path::new("m.onnx"), options).unwrap();
+        let error = network.classify(&pixels(&[0])[0]).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: the deadline passed", engine.name())), "{error}");
+    }
+}
+
+/// The segments share the memory; rten runs as many images at once as fit.
+#[test]
+fn memory_bounds_all_segments_and_a_batch() {
+    let images = pixels(&[0, 20, 200, 255]);
+    let classes = |engine, max_memory| {
+        let options = Options { engine: Some(engine), max_memory, ..Options::default() };
+        let mut network = Classifier::load(files(), Path::new("m.onnx"), options)?;
+        let found = network.classify_batch(&images)?.into_iter();
+        Ok(found.map(|found| (found.exit, found.labels[0].class)).collect::<Vec<_>>())
+    };
+    for engine in [Engine::Native, Engine::Rten] {
+        let all = classes(engine, 1 << 29).unwrap();
+        // Tiles of the working memory are counted for any convolution.
+        let (mut enough, mut step) = (1 << 20, 1 << 19);
+        while step > 0 {
+            if classes(engine, enough - step).is_ok() {
+                enough -= step;
+            }
+            step /= 2;
+        }
+        assert_eq!(classes(engine, enough).unwrap(), all, "{enough}");
+        let error: sd_infer::Error = classes(engine, enough - 1).unwrap_err();
+        assert!(error.to_string().ends_with("(max_memory)"), "{error}");
+    }
+}
+
 /// With more images than a pass takes, and unequal numbers per thread.
 #[test]
 fn threads_share_the_images_of_a_batch() {

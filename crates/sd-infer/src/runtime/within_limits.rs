@@ -1,5 +1,6 @@
 //! Limits on the memory and work of a network, checked before an engine loads or runs it.
 
+use std::panic::resume_unwind;
 use std::time::Instant;
 
 use prost::Message;
@@ -7,7 +8,7 @@ use sd_onnx::proto::{GraphProto, ModelProto};
 use sd_onnx::{Footprint, Shapes};
 
 use super::{Engine, Runtime, failed};
-use crate::{Batch, Options, Result};
+use crate::{Batch, Error, Options, Result};
 
 /// A network or segment within its limits.
 #[derive(Debug)]
@@ -33,16 +34,16 @@ pub fn check(models: Vec<ModelProto>, options: &Options) -> sd_onnx::Result<Vec<
         segments.iter().fold(0, |sum: u64, segment| sum.saturating_add(of(&segment.footprint)))
     };
     let (weights, work) = (sum(|footprint| footprint.weights), sum(|footprint| footprint.work));
-    let max_memory = options.max_memory as u64;
-    Footprint { weights, ..Footprint::default() }.check(0, max_memory, options.max_work)?;
+    let (max_memory, max_work) = (options.max_memory as u64, options.max_work);
+    Footprint { weights, ..Footprint::default() }.check(0, max_memory, max_work)?;
     let count = segments.len().max(1) as u64;
-    for segment in &mut segments {
-        let Footprint { weights: own, activations, .. } = segment.footprint;
-        segment.max_memory = own + (max_memory - weights) / count;
-        segment.max_work = options.max_work;
-        segment.footprint.check(activations, segment.max_memory, segment.max_work)?;
+    for Segment { footprint, max_memory: memory, max_work: work_limit, .. } in &mut segments {
+        // A segment may run on other shapes than it declares.
+        *memory = footprint.weights + (max_memory - weights) / count;
+        *work_limit = footprint.work + max_work.saturating_sub(work) / count;
+        footprint.check(footprint.activations, *memory, *work_limit)?;
     }
-    Footprint { work, ..Footprint::default() }.check(0, max_memory, options.max_work)?;
+    Footprint { work, ..Footprint::default() }.check(0, max_memory, max_work)?;
     Ok(segments)
 }
 
@@ -62,6 +63,24 @@ pub struct WithinLimits {
     max_work: u64,
     /// The shape of the last batch that is within the limits.
     checked: Vec<usize>,
+    /// Number of nodes.
+    nodes: usize,
+}
+
+/// Bytes of stack for each node, and number of nodes from which on the caller's may be too small.
+const NODE_STACK: usize = 4_096;
+const MANY_NODES: usize = 512;
+
+/// Does what needs a stack in proportion to the number of nodes: rten plans a chain recursively.
+fn with_stack<T: Send>(nodes: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    if nodes < MANY_NODES {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(nodes * NODE_STACK);
+        let thread = builder.spawn_scoped(scope, work).map_err(Error::Thread)?;
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
 }
 
 impl WithinLimits {
@@ -69,14 +88,17 @@ impl WithinLimits {
     pub fn load(
         engine: Engine,
         segment: Segment,
-        load: impl FnOnce(Vec<u8>) -> Result<Box<dyn Runtime>>,
+        load: impl FnOnce(Vec<u8>) -> Result<Box<dyn Runtime>> + Send,
     ) -> Result<Self> {
         let Segment { model, shapes, footprint, max_memory, max_work } = segment;
         let checked = footprint.check(footprint.all_values, max_memory, max_work);
         checked.map_err(|error| failed(engine, error))?;
-        let runtime = load(model.encode_to_vec())?;
+        let nodes = model.graph.as_ref().map_or(0, |graph| graph.node.len());
+        let bytes = model.encode_to_vec();
+        drop(model);
+        let runtime = with_stack(nodes, || load(bytes))?;
         let checked = shapes.input_shape().to_vec();
-        Ok(Self { engine, runtime, shapes, max_memory, max_work, checked })
+        Ok(Self { engine, runtime, shapes, max_memory, max_work, checked, nodes })
     }
 
     /// Checks as many images of this shape `[N, …]`.
@@ -108,18 +130,20 @@ impl Runtime for WithinLimits {
             return self.runtime.run(batch, deadline);
         }
         let images = self.max_images(batch.shape()).map_err(|error| failed(self.engine, error))?;
+        let Self { engine, ref mut runtime, nodes, .. } = *self;
+        let mut run = |batch| with_stack(nodes, || runtime.run(batch, deadline));
         let all: Vec<usize> = (0..batch.len()).collect();
         let mut outputs = Vec::new();
         for chunk in all.chunks(images) {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(failed(self.engine, "the deadline passed"));
+                return Err(failed(engine, "the deadline passed"));
             }
             if chunk.len() == batch.len() {
-                return self.runtime.run(batch, deadline);
+                return run(batch);
             }
-            outputs.push(self.runtime.run(batch.select(chunk), deadline)?);
+            outputs.push(run(batch.select(chunk))?);
         }
-        let unfit = || failed(self.engine, "output shapes depend on the image");
+        let unfit = || failed(engine, "output shapes depend on the image");
         Batch::concat(outputs).ok_or_else(unfit)
     }
 }

@@ -52,7 +52,8 @@ impl Cost {
                 cost.add(macs);
                 cost.add(product(&[groups, GROUP]));
                 // A fast algorithm for 3×3 has 16 weights instead of 9.
-                cost.weights = product(&[padded, depth, taps, 4, 16]) / 9;
+                let weights = if [rows, columns] == [3; 2] { 16 } else { taps };
+                cost.weights = product(&[padded, depth, weights, 4]);
                 // A padded copy of the input, the place of each window, and tiles of that algorithm.
                 let [top, left, bottom, right] = Window::of(node)?.pads;
                 let padded_size = [height + top + bottom, width + left + right];
