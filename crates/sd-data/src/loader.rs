@@ -126,8 +126,9 @@ impl Loader {
         }
         if config.drop_last && config.batch_size > images.len() {
             let count = images.len();
-            let expected =
-                format!("at most {count}, the number of images, because `drop_last` is set");
+            let expected = format!(
+                "at most {count}, the number of images, because an incomplete batch is left out"
+            );
             return Err(Error::value("batch_size", config.batch_size, expected));
         }
         config.normalization.check(images.shape().channels)?;

@@ -277,6 +277,8 @@ fn errors_name_what_is_wrong_and_what_was_expected() {
     train(folder.path(), &one_cycle).success();
     let factor = "train.schedule={ step = { rate = 0.1, milestones = [1], factor = -0.1, warmup_epochs = 0 } }";
     stderr_contains(&try_with(&["-s", factor]), &["factor is -0.1, expected a number above 0"]);
+    let classes = "data.dataset={ synthetic = { classes = 1, train = 96, test = 32, channels = 1, height = 32, width = 32, seed = 0 } }";
+    stderr_contains(&try_with(&["-s", classes]), &["1 class, expected at least 2"]);
     let seed = train(folder.path(), &["--seed", "9223372036854775808"]).code(2);
     stderr_contains(&seed, &["9223372036854775808", "--seed"]);
     let groups = "model.backbone.vgg.conv={ grouped = { groups = 7 } }";

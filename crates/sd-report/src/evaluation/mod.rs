@@ -57,7 +57,7 @@ pub struct ExitEvaluation {
     pub name: String,
     /// Top-1 accuracy, 0 to 1.
     pub top1: f64,
-    /// Top-5 accuracy, 0 to 1.
+    /// Top-5 accuracy, 0 to 1; always 1 with at most five classes.
     pub top5: f64,
     /// Mean negative log-likelihood of the labels in nats: the mean cross-entropy.
     #[serde(deserialize_with = "null_is_nan")]

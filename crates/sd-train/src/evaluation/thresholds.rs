@@ -16,11 +16,11 @@ pub const TOLERANCE: f64 = 0.5;
 
 /// Shares of carried logits ([`LogitCarry`](sd_infer::LogitCarry)) to try. The first carries nothing.
 pub const CARRIES: [f32; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
-/// Number of prices to try. The price is the cost of the deepest exit's multiply-accumulates, in
-/// misclassified images.
-const PRICES: usize = 200;
+/// Number of prices to try. The price, a Lagrange multiplier, is the cost of the deepest exit's
+/// multiply-accumulates, in misclassified images.
+const PRICE_COUNT: usize = 200;
 /// Exponents of the lowest and the highest price, to base ten.
-const POWERS: (f64, f64) = (-3.0, 4.0);
+const PRICE_EXPONENTS: (f64, f64) = (-3.0, 4.0);
 /// Maximum rounds of coordinate descent per price; most converge in two or three.
 const ROUNDS: usize = 10;
 
@@ -131,9 +131,9 @@ impl<'a> Search<'a> {
         for (exit, thresholds) in starts.iter_mut().take(self.order.len()).enumerate() {
             thresholds[exit] = Some(0.0);
         }
-        (0..PRICES).flat_map(move |step| {
-            let (least, most) = POWERS;
-            let power = least + (most - least) * step as f64 / (PRICES - 1) as f64;
+        (0..PRICE_COUNT).flat_map(move |step| {
+            let (least, most) = PRICE_EXPONENTS;
+            let power = least + (most - least) * step as f64 / (PRICE_COUNT - 1) as f64;
             let tried = |start: &Thresholds| {
                 let thresholds = self.at_price(10_f64.powf(power), start.clone());
                 let outcome = self.outcome(&thresholds);

@@ -237,6 +237,8 @@ impl Experiment {
             self.name
         );
         self.data.check()?;
+        let (_, classes) = self.data.input();
+        ensure!(classes > 1, "data.dataset has {classes} class, expected at least 2");
         self.objective.check(&self.model)?;
         self.mix.as_ref().map_or(Ok(()), |mix| mix.get().check())?;
         self.train.check()
