@@ -22,9 +22,9 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 18, value_parser = clap::value_parser!(u16).range(1..=200))]
     samples: u16,
 
-    /// Validation accuracy that early exit may cost, in points
-    #[arg(long, value_name = "POINTS", default_value_t = 0.5)]
-    tolerance: f64,
+    /// Validation accuracy that early exit may cost, in points [default: as chosen in training]
+    #[arg(long, value_name = "POINTS")]
+    tolerance: Option<f64>,
 
     /// Folder that holds the data sets
     #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
@@ -36,7 +36,7 @@ pub struct DemoArgs {
 }
 
 /// Exports the staged network of a run and writes it with test images and ONNX Runtime to one page,
-/// which needs no server and no internet.
+/// which needs no server and no internet. Without the data set the page has no test images.
 pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let setup = Setup::from_environment()?;
     let libtorch = setup.ensure()?;
@@ -46,13 +46,16 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
 
     let mut export = Command::new(run::build(&run::SD_TRAIN, Some(&libtorch))?);
     export.arg("export").arg(&args.run).arg("--staged").arg("--out").arg(&staged);
-    export.args(["--tolerance", &args.tolerance.to_string()]);
+    export.args(args.tolerance.map(|points| format!("--tolerance={points}")));
     run::finish(export.arg("--data-dir").arg(&args.data_dir))?;
 
     let mut data = Command::new(run::build(&run::SD_DATA, None)?);
     data.arg("samples").arg(args.run.join("config.toml")).arg("--out").arg(&samples);
     data.args(["--images", &args.samples.to_string()]);
-    run::finish(data.arg("--data-dir").arg(&args.data_dir))?;
+    fs::create_dir(&samples)?;
+    if let Err(error) = run::finish(data.arg("--data-dir").arg(&args.data_dir)) {
+        eprintln!("the page has no test images: {error:#}");
+    }
 
     let segments = files(&staged)?.iter().map(fs::read).collect::<Result<_, _>>()?;
     let samples = files(&samples)?.iter().map(|path| sample(path)).collect::<Result<_>>()?;

@@ -134,7 +134,7 @@ function showSamples(network) {
     const saved = results.reduce((sum, result) => sum + result.saved, 0) / results.length;
     element("score").textContent = `${right} of ${results.length} correct, ${percent(saved)} of the multiply–accumulates saved on average`;
   }));
-  return { first: () => take(samples[0]), none: () => press(null) };
+  return { first: async () => samples.length > 0 && take(samples[0]), none: () => press(null) };
 }
 
 function acceptImages(network, samples) {
