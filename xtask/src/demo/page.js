@@ -127,6 +127,7 @@ function showSamples(network) {
     return result;
   };
   element("samples").replaceChildren(...samples.map(({ button }) => button));
+  element("all").hidden = samples.length === 0;
   element("all").addEventListener("click", () => oneAtATime(async () => {
     const results = [];
     for (const sample of samples) results.push(await take(sample));
