@@ -45,7 +45,12 @@ fn compare(bytes: &mut Unstructured) -> Result<()> {
         for (index, &value) in found.values().iter().enumerate() {
             let at = if found.is_channels_last() { expected.channels_first(index) } else { index };
             let difference = (f64::from(value) - expected.values[at]).abs();
-            assert!(difference <= expected.error, "{value} {} {}", expected.values[at], expected.error);
+            assert!(
+                difference <= expected.error,
+                "{value} {} {}",
+                expected.values[at],
+                expected.error
+            );
         }
     }
     Ok(())

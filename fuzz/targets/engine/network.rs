@@ -18,7 +18,13 @@ pub struct Window {
 }
 
 pub enum Operation {
-    Convolution { window: Window, outputs: usize, groups: usize, weights: Vec<f32>, bias: Vec<f32> },
+    Convolution {
+        window: Window,
+        outputs: usize,
+        groups: usize,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    },
     Int8Convolution {
         window: Window,
         outputs: usize,
@@ -38,7 +44,11 @@ pub enum Operation {
     Mean,
     Transpose,
     Flatten,
-    Linear { outputs: usize, weights: Vec<f32>, bias: Vec<f32> },
+    Linear {
+        outputs: usize,
+        weights: Vec<f32>,
+        bias: Vec<f32>,
+    },
 }
 
 pub struct Generator {
@@ -234,7 +244,15 @@ impl Operation {
                 inputs.push(weight("b", floats(&[bias.len() as i64], bias)));
                 ("Conv", [window.attributes(), vec![int("group", *groups as i64)]].concat())
             }
-            Self::Int8Convolution { window, outputs, scale, zero_point, weights, factor, offset } => {
+            Self::Int8Convolution {
+                window,
+                outputs,
+                scale,
+                zero_point,
+                weights,
+                factor,
+                offset,
+            } => {
                 let bytes = weights.iter().map(|&weight| weight as i8 as u8).collect();
                 let dims = kernel(window, *outputs, weights);
                 let channels = [1, *outputs as i64, 1, 1];

@@ -71,7 +71,15 @@ impl Operation {
             Self::Convolution { window, outputs, groups, weights, bias } => {
                 slide(first, window, *outputs, *groups, weights, bias)?
             }
-            Self::Int8Convolution { window, outputs, scale, zero_point, weights, factor, offset } => {
+            Self::Int8Convolution {
+                window,
+                outputs,
+                scale,
+                zero_point,
+                weights,
+                factor,
+                offset,
+            } => {
                 let zero = f64::from(*zero_point);
                 let quantized = |&value: &f64| {
                     let steps = (value as f32 / scale).round_ties_even();

@@ -86,11 +86,12 @@ impl Convolution {
         let (segment_offsets, segment_len) = padded.segments(group_inputs);
         let (mut from, mut to) = (0, 0);
         for matrix in groups {
-            // Empty for a batch without images.
+            // Both are empty for a batch without images.
             let values = padded.values.get(from..).unwrap_or_default();
+            let output = output.values.get_mut(to..).unwrap_or_default();
             let (row_offsets, segment_offsets) = (&row_offsets[..], &segment_offsets[..]);
             let rows = Rows { values, row_offsets, segment_offsets, segment_len };
-            matrix.multiply_into(&rows, relu, &mut output.values[to..], channels);
+            matrix.multiply_into(&rows, relu, output, channels);
             from += group_inputs;
             to += matrix.outputs();
         }

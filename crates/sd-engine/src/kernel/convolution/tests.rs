@@ -151,3 +151,19 @@ fn contradictory_numbers_are_refused() {
     let window = Window { kernel: [2, 2], ..window };
     assert!(Pool::Max.run(&window, &tensor([1, 2, 1, 1]), &BufferPool::default()).is_none());
 }
+
+/// Found by the fuzz target `engine`: the outputs of the second group start beyond an empty buffer.
+#[test]
+fn a_batch_without_images_stays_empty() {
+    let window = windows()[2];
+    for (groups, shape) in [(1, [16, 16]), (2, [16, 8]), (16, [16, 1])] {
+        let weights = values(shape[0] * shape[1] * 9, 3);
+        for size in [None, Some([8, 8])] {
+            let convolution =
+                Convolution::new(window, groups, &weights, shape, &[0.5; 16], size).unwrap();
+            let found = convolution.run(&tensor([0, 16, 8, 8]), true, &BufferPool::default());
+            let found = found.unwrap();
+            assert_eq!((found.batch_shape(), found.values.len()), (vec![0, 16, 8, 8], 0));
+        }
+    }
+}
