@@ -38,7 +38,7 @@ pub fn bench(cli: &Cli, options: Options, seconds: f64) -> Result<Record> {
         "--bench: found {seconds}, expected seconds from 0 to 86400"
     );
     let begun = Instant::now();
-    let mut classifier = Classifier::open_with(&cli.model, options)?;
+    let mut classifier = crate::open(cli, options)?;
     let load_seconds = begun.elapsed().as_secs_f64();
     let batch = usize::from(cli.batch);
     let batches = batches(cli, &classifier, batch)?;

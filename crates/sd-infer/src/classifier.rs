@@ -320,13 +320,18 @@ fn common_metadata(files: &[(Metadata, ModelProto)], path: &Path) -> Result<Meta
         return Ok(first.clone());
     }
     let numbers: Vec<Option<usize>> = files.iter().map(|(metadata, _)| metadata.segment).collect();
+    let whole = numbers.iter().filter(|number| number.is_none()).count();
+    if whole > 0 {
+        let found = format!("{} .onnx files, {whole} of them a whole network", files.len());
+        return mismatch(
+            found,
+            "one file, or a folder with the segments of one network".to_owned(),
+        );
+    }
     if !numbers.iter().copied().eq((0..first.exits.len()).map(Some)) {
-        let numbers: Vec<String> = numbers
-            .into_iter()
-            .map(|number| number.map_or("a whole network".to_owned(), |n| (n + 1).to_string()))
-            .collect();
-        let expected = format!("segments 1 to {} of a network", first.exits.len());
-        return mismatch(format!("segments {}", numbers.join(", ")), expected);
+        let numbers = numbers.into_iter().flatten().map(|number| (number + 1).to_string());
+        let found = format!("segments {}", numbers.collect::<Vec<_>>().join(", "));
+        return mismatch(found, format!("segments 1 to {} of a network", first.exits.len()));
     }
     let is_same =
         |metadata: &Metadata| Metadata { segment: first.segment, ..metadata.clone() } == *first;

@@ -2,15 +2,17 @@
 
 mod bench;
 
-use std::io::Write;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use sd_infer::input::{self, Bounds};
 use sd_infer::{Batch, Classifier, Engine, Options, Rule, prepare, printable};
+use sd_onnx::Metadata;
 
 /// Classifies images with a network that `cargo xtask export` wrote.
 #[derive(Debug, Parser)]
@@ -105,6 +107,18 @@ impl LimitArgs {
 }
 
 impl RuleArgs {
+    /// The option that was given, if any.
+    fn option(&self) -> Option<&'static str> {
+        [
+            ("--confidence", self.confidence.is_some()),
+            ("--entropy", self.entropy.is_some()),
+            ("--patience", self.patience.is_some()),
+            ("--never", self.never),
+        ]
+        .into_iter()
+        .find_map(|(option, is_given)| is_given.then_some(option))
+    }
+
     fn rule(&self) -> Rule {
         match (self.entropy, self.patience, self.never) {
             (Some(max), _, _) => Rule::Entropy(max),
@@ -125,6 +139,28 @@ fn main() -> ExitCode {
     }
 }
 
+/// Opens the network.
+fn open(cli: &Cli, options: Options) -> Result<Classifier> {
+    let classifier = Classifier::open_with(&cli.model, options)?;
+    let Metadata { segment, exits, .. } = classifier.metadata();
+    if let Some(option) = cli.rule.option()
+        && (segment.is_none() || exits.len() < 2)
+    {
+        let (model, exits) = (cli.model.display(), exits.len());
+        let found = if exits == 1 { "a network with one exit" } else { "one file for all exits" };
+        bail!("{option}: {model} is {found}, expected a folder of `export --staged`");
+    }
+    Ok(classifier)
+}
+
+/// Prints a line. False if nobody reads the output: the pipe is closed, as with `head`.
+fn print(line: impl Display) -> Result<bool> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true).context("cannot write to standard output"),
+    }
+}
+
 fn run(cli: &Cli) -> Result<ExitCode> {
     let LimitArgs { max_memory, max_work, time_limit, .. } = cli.limits;
     let time_limit = time_limit.map(Duration::try_from_secs_f64).transpose();
@@ -139,10 +175,10 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     };
     if let Some(seconds) = cli.bench {
         let record = bench::bench(cli, options, seconds)?;
-        println!("{}", if cli.json { serde_json::to_string(&record)? } else { record.to_string() });
+        print(if cli.json { serde_json::to_string(&record)? } else { record.to_string() })?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut classifier = Classifier::open_with(&cli.model, options)?;
+    let mut classifier = open(cli, options)?;
     let input = classifier.metadata().input.clone();
     let mut failed = false;
     let paths = input::list(&cli.images)?;
@@ -166,8 +202,9 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         let batch =
             Batch::new(shape, images).context("an image has another size than the input")?;
         for (name, found) in names.iter().zip(classifier.classify_prepared(batch)?) {
-            let line = if cli.json { found.json(name) } else { found.text(name) };
-            writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
+            if !print(if cli.json { found.json(name) } else { found.text(name) })? {
+                return Ok(ExitCode::SUCCESS);
+            }
         }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

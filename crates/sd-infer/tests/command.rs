@@ -119,3 +119,44 @@ fn bench_uses_the_given_batch_size_and_the_default_engine() {
     assert_eq!((&record["batch"], &record["engine"]), (&2.into(), &"native".into()));
     assert_eq!(record["raw_seconds"].as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn early_exit_rules_are_refused_for_a_network_with_one_exit() {
+    let folder = folder();
+    for option in [&["--confidence", "0.9"][..], &["--entropy", "0.1"], &["--never"]] {
+        for model in [&["mean.onnx", "images"][..], &["mean.onnx", "--bench=0"]] {
+            let done = sd_infer(folder.path(), &[model, option].concat()).code(1);
+            let (out, error) = (text(&done.get_output().stdout), text(&done.get_output().stderr));
+            let expected =
+                format!("error: {}: mean.onnx is a network with one exit, expected", option[0]);
+            assert!(out.is_empty() && error.starts_with(&expected), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_several_networks_is_described_once() {
+    let folder = folder();
+    for name in ["exit1.onnx", "exit2.onnx"] {
+        std::fs::copy(folder.path().join("mean.onnx"), folder.path().join(name)).unwrap();
+    }
+    let done = sd_infer(folder.path(), &[".", "images/a.png"]).code(1);
+    assert_eq!(
+        text(&done.get_output().stderr),
+        "error: .: found 3 .onnx files, 3 of them a whole network, expected one file, or a folder \
+         with the segments of one network\n"
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn a_closed_pipe_ends_the_command_silently() {
+    use std::process::Stdio;
+    let folder = folder();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sd-infer"));
+    command.current_dir(folder.path()).args(["mean.onnx", "images"]).stdout(writer);
+    let done = command.stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()));
+}

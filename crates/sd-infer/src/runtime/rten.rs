@@ -43,6 +43,7 @@ impl Rten {
             Gemm,
             GlobalAveragePool,
             HardSwish,
+            MatMul,
             MaxPool,
             Mean,
             Mul,
