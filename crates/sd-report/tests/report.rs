@@ -291,6 +291,7 @@ fn a_report_is_written_to_the_given_folder() {
         "accuracy.svg",
         "confusion.svg",
         "early-exit.svg",
+        "findings.svg",
         "learning-rate.svg",
         "loss.svg",
         "reliability.svg",

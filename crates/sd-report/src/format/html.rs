@@ -7,6 +7,9 @@ use crate::document::{Align, Document, Element};
 use crate::error::Result;
 use crate::figure::PALETTE;
 
+/// Time between two reloads of the page of a run that is still training.
+const RELOAD_SECONDS: u32 = 10;
+
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {

@@ -19,6 +19,7 @@ mod environment;
 mod exact_table;
 mod exits;
 mod experiment;
+mod findings;
 mod frontier;
 mod latency;
 mod model_labels;
@@ -32,17 +33,20 @@ mod section;
 use std::collections::BTreeSet;
 
 pub use exact_table::exact_table;
+pub use findings::findings;
 pub use section::Section;
 
 use crate::document::{Block, Document};
 use crate::error::{Error, Result};
 use crate::evaluation::EvaluationRecord;
 use crate::format::terminal;
+use crate::record::Status;
 use crate::run_folder::Run;
 use run_names::names;
 
 /// The sections of a report, in order.
 pub const SECTIONS: &[Section] = &[
+    findings::SECTION,
     overview::SECTION,
     deploy_choice::SECTION,
     comparison::SECTION,
@@ -89,7 +93,8 @@ pub fn document(runs: &[Run]) -> Result<Document> {
             blocks.push(Block { id: section.id, title: section.title, elements });
         }
     }
-    Ok(Document { title, lead, blocks })
+    let running = runs.iter().any(|run| run.summary.status == Status::Running);
+    Ok(Document { title, lead, running, blocks })
 }
 
 fn datasets(runs: &[Run]) -> String {
