@@ -4,7 +4,7 @@
 mod sample_runs;
 
 use sample_runs::{BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, run};
-use sd_report::report::findings;
+use sd_report::report::{end_of_training, findings};
 use sd_report::{EpochRecord, ExitAccuracy, Run, SplitScore, Status};
 
 /// The run with these validation accuracies after its only epoch.
@@ -93,4 +93,24 @@ fn runs_without_a_result_say_so() {
     assert_eq!(texts[1..], [latest]);
     let texts = findings(&[running.clone(), running]);
     assert_eq!(texts, ["None of these runs has finished: there is nothing to compare yet."]);
+}
+
+#[test]
+fn training_ends_with_the_exits_and_what_to_do_next() {
+    let text = end_of_training(&validated(light(0, 0.6), &[0.7, 0.6]));
+    let table = "\
+Exit     Test top-1  Parameters    MACs
+exit1        50.0 %       100 k  1.00 M
+deepest      60.0 %      1.00 M  10.0 M
+
+Deploy exit1, which validation chose.";
+    assert!(text.starts_with(table), "{text}");
+    let next = "
+
+report   runs/light-seed0/report.html
+export   cargo xtask export runs/light-seed0 --exit exit1
+predict  cargo xtask predict runs/light-seed0 IMAGE --exit exit1";
+    assert!(text.ends_with(next), "{text}");
+    let deepest = end_of_training(&light(0, 0.6));
+    assert!(deepest.ends_with("predict runs/light-seed0 IMAGE"), "{deepest}");
 }

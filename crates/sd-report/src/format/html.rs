@@ -46,3 +46,10 @@ fn class(align: &Align) -> &'static str {
         Align::Right => "number",
     }
 }
+
+/// The text without line breaks between a number and its unit.
+fn unbroken(text: &str) -> String {
+    [" %", " k ", " M ", " G "]
+        .iter()
+        .fold(text.to_owned(), |text, unit| text.replace(unit, &unit.replacen(' ', "\u{a0}", 1)))
+}

@@ -15,6 +15,7 @@ mod curves;
 mod deploy_choice;
 mod deployment;
 mod early_exit;
+mod end_of_training;
 mod environment;
 mod exact_table;
 mod exits;
@@ -32,6 +33,7 @@ mod section;
 
 use std::collections::BTreeSet;
 
+pub use end_of_training::end_of_training;
 pub use exact_table::exact_table;
 pub use findings::findings;
 pub use section::Section;
