@@ -10,6 +10,8 @@ pub struct Document {
     pub title: String,
     /// One line under the title.
     pub lead: String,
+    /// Whether a run is still training, so that a page reloads itself.
+    pub running: bool,
     /// The sections.
     pub blocks: Vec<Block>,
 }

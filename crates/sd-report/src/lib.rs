@@ -58,6 +58,6 @@ pub use record::{
     ExitAccuracy, ExitScore, ExitsSummary, MixingSummary, ModelSummary, ObjectiveSummary,
     RunRecord, SCHEMA_VERSION, SplitScore, Status,
 };
-pub use report_files::{ReportFiles, write_report};
+pub use report_files::{ReportFiles, write_page, write_report};
 pub use run_folder::{Run, append_line, write_json_atomic};
 pub use timing::Timing;

@@ -84,6 +84,9 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
         (None, _) => PathBuf::from("report"),
     };
     let files = sd_report::write_report(&runs, &out).context("the report was not written")?;
+    for paragraph in sd_report::report::findings(&runs) {
+        writeln!(stdout, "{paragraph}\n").context("standard output")?;
+    }
     for path in files.paths() {
         writeln!(stdout, "{}", path.display()).context("standard output")?;
     }

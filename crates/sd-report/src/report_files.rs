@@ -29,6 +29,17 @@ impl ReportFiles {
     }
 }
 
+/// Writes only the page of the report of `runs` into the folder `out`, which exists, and returns its
+/// path. The page of a run that is [training](crate::Status::Running) reloads itself.
+///
+/// # Errors
+/// If there is no run, a figure cannot be drawn, or the file cannot be written.
+pub fn write_page(runs: &[Run], out: &Path) -> Result<PathBuf> {
+    let path = out.join(run_folder::REPORT_HTML);
+    run_folder::write_atomic(&path, html::render(&document(runs)?)?.as_bytes())?;
+    Ok(path)
+}
+
 /// Writes the report of `runs` into the folder `out`: `report.html`, `report.md` with its figures,
 /// and `report.csv`. Creates the folder if needed and replaces an older report.
 ///

@@ -37,12 +37,16 @@ fn one_run_is_reported_in_its_folder_and_several_in_report() {
     write_run(&folder.path().join("b"));
     let one = sd_report(&["report", "a"], folder.path()).success();
     let page = Path::new("a").join("report.html");
-    assert_eq!(text(&one.get_output().stdout).lines().next(), page.to_str());
+    let lines: Vec<_> = text(&one.get_output().stdout).lines().collect();
+    let finding = "The network reaches 50.0 % test accuracy on d with 10 parameters and 100 MACs.";
+    assert_eq!(lines[..3], [finding, "", page.to_str().unwrap()]);
     for (arguments, out) in
         [(vec!["report", "a", "b"], "report"), (vec!["report", "a", "b", "--out", "c"], "c")]
     {
         let several = sd_report(&arguments, folder.path()).success();
-        for line in text(&several.get_output().stdout).lines() {
+        let mut lines = text(&several.get_output().stdout).lines();
+        assert_eq!(lines.next(), Some("No exit can be chosen without a validation split."));
+        for line in lines.skip(1) {
             assert!(line.starts_with(out) && folder.path().join(line).is_file(), "{line}");
         }
         let page = folder.path().join(out).join("report.html");
@@ -66,7 +70,7 @@ fn a_section_is_printed_and_nothing_written() {
             .contains("the section comparison is empty for these runs")
     );
     let unknown = sd_report(&["report", "a", "--section", "x"], folder.path()).code(2);
-    assert!(text(&unknown.get_output().stderr).contains("expected one of overview, "));
+    assert!(text(&unknown.get_output().stderr).contains("expected one of findings, overview, "));
 }
 
 #[test]

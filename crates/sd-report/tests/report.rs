@@ -16,7 +16,7 @@ use sd_report::report::{self, SECTIONS};
 use sd_report::{
     BestEpoch, Cost, EnsembleScore, Environment, EpochRecord, Error, ExitAccuracy, ExitScore, Run,
     RunRecord, SCHEMA_VERSION, SplitScore, Status, append_line, run_folder, write_json_atomic,
-    write_report,
+    write_page, write_report,
 };
 use well_formed::assert_well_formed;
 
@@ -291,6 +291,7 @@ fn a_report_is_written_to_the_given_folder() {
         "accuracy.svg",
         "confusion.svg",
         "early-exit.svg",
+        "findings.svg",
         "learning-rate.svg",
         "loss.svg",
         "reliability.svg",
@@ -299,6 +300,25 @@ fn a_report_is_written_to_the_given_folder() {
     let text = fs::read_to_string(files.markdown).unwrap();
     assert!(figures.iter().all(|figure| text.contains(&format!("](figures/{figure})"))));
     assert!(matches!(write_report(&[], &out), Err(Error::NoRuns)));
+}
+
+#[test]
+fn the_page_of_a_running_training_reloads_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&run(), folder.path());
+    fs::remove_file(folder.path().join(run_folder::SUMMARY)).unwrap();
+    let page = |status| {
+        let summary = RunRecord { status, ..run().summary };
+        let running = Run::open_with(folder.path(), summary).unwrap();
+        fs::read_to_string(write_page(&[running], folder.path()).unwrap()).unwrap()
+    };
+    let running = page(Status::Running);
+    assert_well_formed(&running);
+    assert!(running.contains("<meta http-equiv=\"refresh\""));
+    assert!(running.contains("This run is training: 3 epochs finished, nothing tested yet."));
+    for ended in [Status::Finished, Status::Interrupted, Status::Failed] {
+        assert!(!page(ended).contains("http-equiv=\"refresh\""));
+    }
 }
 
 #[test]

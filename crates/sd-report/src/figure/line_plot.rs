@@ -4,6 +4,7 @@ use plotters::style::RGBColor;
 
 use super::axis::{Axis, Range, Ticks};
 use super::canvas::{self, Anchor, Canvas, DrawResult, Figure, WIDTH};
+use super::mark_labels::{Area, Obstacles};
 use super::palette::PALETTE;
 use super::text::{NAME_GAP, spread_out, truncate, width};
 use crate::error::Result;
@@ -13,6 +14,9 @@ const HEIGHT: f64 = 280.0;
 /// Space above the plot, and below it for the horizontal axis.
 const TOP: f64 = 10.0;
 const BELOW: f64 = 42.0;
+
+/// Maximum number of lines whose names are connected to their ends.
+const CONNECTED: usize = 8;
 
 /// A line plot to draw.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +48,8 @@ pub struct Mark {
     pub name: String,
     /// Position; both numbers finite.
     pub point: (f64, f64),
-    /// Whether the label is below the point instead of at its right. A label that would cover that of
-    /// an earlier mark is at the left.
+    /// Whether the label is below the point rather than at its right. It is elsewhere around the point
+    /// if it would cover a line, a dot, or the label of an earlier mark.
     pub below: bool,
 }
 
@@ -122,30 +126,54 @@ impl Plot {
         let middle = (frame.left + frame.right) / 2.0;
         canvas.text(self.x_label, PALETTE.muted(), (middle, base + 25.0), Anchor::Below)?;
 
-        let places: Vec<_> = self.marks.iter().map(|mark| frame.at(x, y, mark.point)).collect();
-        for (index, (mark, &at)) in self.marks.iter().zip(&places).enumerate() {
-            canvas.ring(at, PALETTE.muted(), 2.5, 1.0)?;
-            let close = |before: &(f64, f64)| {
-                (before.0 - at.0).abs() < NAME_GAP && (before.1 - at.1).abs() < NAME_GAP
-            };
-            let (name, anchor) = if mark.below {
-                ((at.0, at.1 + 5.0), Anchor::Below)
-            } else if places[..index].iter().any(close) {
-                ((at.0 - 5.0, at.1), Anchor::End)
-            } else {
-                ((at.0 + 5.0, at.1), Anchor::Start)
-            };
-            canvas.text(&mark.name, PALETTE.muted(), name, anchor)?;
+        let ends: Vec<_> = lines.iter().map(|line| frame.y(y, line.end.1)).collect();
+        let ends = spread_out(&ends, NAME_GAP, frame.top, frame.bottom);
+        let names = || lines.iter().zip(&ends).filter(|(line, _)| !line.name.is_empty());
+        // More of them would look like lines.
+        let connected = names().filter(|_| lines.len() <= CONNECTED);
+        let connectors: Vec<_> = connected
+            .map(|(line, &at)| vec![frame.at(x, y, line.end), (frame.right + 6.0, at)])
+            .collect();
+        for connector in &connectors {
+            canvas.segment(connector, PALETTE.muted(), 0.5)?;
         }
+        self.paint_marks(canvas, lines, connectors, |point| frame.at(x, y, point), frame)?;
 
         // Highlighted lines last, on top of the others.
         let weak = lines.iter().filter(|line| !line.strong);
         for line in weak.chain(lines.iter().filter(|line| line.strong)) {
             line.paint(canvas, |point| frame.at(x, y, point))?;
         }
-        let ends: Vec<_> = lines.iter().map(|line| frame.y(y, line.end.1)).collect();
-        for (line, at) in lines.iter().zip(spread_out(&ends, NAME_GAP, frame.top, frame.bottom)) {
+        for (line, &at) in names() {
             canvas.text(&line.name, line.colour, (frame.right + 8.0, at), Anchor::Start)?;
+        }
+        Ok(())
+    }
+
+    /// Draws the marks, with labels that avoid the lines and `others`; `place` maps a point to pixels.
+    fn paint_marks(
+        &self,
+        canvas: &Canvas,
+        lines: &[Drawn],
+        others: Vec<Vec<(f64, f64)>>,
+        place: impl Fn((f64, f64)) -> (f64, f64),
+        frame: &Frame,
+    ) -> DrawResult {
+        let runs = lines.iter().flat_map(|line| &line.runs);
+        let runs = runs.map(|run| run.iter().copied().map(&place).collect());
+        let runs: Vec<Vec<_>> = runs.chain(others).collect();
+        let dots = lines.iter().flat_map(|line| &line.dots).copied();
+        let dots = dots.chain(self.marks.iter().map(|mark| mark.point)).map(&place);
+        let &Frame { left, right, top, bottom } = frame;
+        let plot = Area { left, right: right + 8.0, top: top - 6.0, bottom };
+        let mut obstacles = Obstacles::new(plot, &runs, dots);
+        for mark in &self.marks {
+            let at = place(mark.point);
+            canvas.ring(at, PALETTE.muted(), 2.5, 1.0)?;
+            if !mark.name.is_empty() {
+                let (label, anchor) = obstacles.place(&mark.name, at, mark.below);
+                canvas.text(&mark.name, PALETTE.muted(), label, anchor)?;
+            }
         }
         Ok(())
     }
@@ -317,9 +345,9 @@ mod tests {
             let RGBColor(red, green, blue) = PALETTE.series(index);
             svg.matches(&format!("stroke=\"#{red:02X}{green:02X}{blue:02X}\"")).count()
         };
-        // The first colour is of lines 0, 8 and 16, of which two are dashed.
+        // The first colour is of lines 0, 6, 12 and 18, of which three are dashed.
         assert!(colour(0) > 10, "{}", colour(0));
-        assert!(svg.contains("\n- - 8\n") && svg.contains("\n· · 16\n"), "{svg}");
+        assert!(svg.contains("\n- - 6\n") && svg.contains("\n· · 12\n"), "{svg}");
     }
 
     #[test]
@@ -335,7 +363,7 @@ mod tests {
 
     #[test]
     fn the_label_of_a_mark_avoids_that_of_another_mark() {
-        let mut marked = plot(vec![(1.0, 0.1), (2.0, 0.9)]);
+        let mut marked = plot(vec![(1.0, 0.1), (2.0, 0.1), (3.0, 0.9)]);
         let mark = |name: &str, y| Mark { name: name.to_owned(), point: (1.5, y), below: false };
         marked.marks = vec![mark("A", 0.5), mark("B", 0.51), mark("C", 0.7)];
         let svg = marked.draw().unwrap().unwrap().svg;
@@ -343,6 +371,18 @@ mod tests {
             let before = &svg[..svg.find(&format!("\n{name}\n")).unwrap()];
             before.rsplit("text-anchor=\"").next().unwrap().split('"').next().unwrap().to_owned()
         };
-        assert_eq!(["A", "B", "C"].map(anchor), ["start", "end", "start"]);
+        assert_eq!(["A", "C"].map(anchor), ["start", "start"]);
+        assert_ne!(anchor("B"), "start");
+    }
+
+    #[test]
+    fn a_name_is_connected_with_the_end_of_its_line() {
+        let short = plot(vec![(1.0, 0.5), (2.0, 0.6)]);
+        let thin =
+            |plot: &Plot| plot.draw().unwrap().unwrap().svg.matches("stroke-width=\"4\"").count();
+        assert_eq!(thin(&short), 1);
+        let mut many = short.clone();
+        many.lines = vec![short.lines[0].clone(); CONNECTED + 1];
+        assert_eq!(thin(&many), 0);
     }
 }

@@ -6,6 +6,7 @@ mod axis;
 mod canvas;
 pub(crate) mod confusion_matrix;
 mod line_plot;
+mod mark_labels;
 mod palette;
 pub(crate) mod reliability_diagram;
 mod text;

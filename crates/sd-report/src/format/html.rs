@@ -7,6 +7,9 @@ use crate::document::{Align, Document, Element};
 use crate::error::Result;
 use crate::figure::PALETTE;
 
+/// Time between two reloads of the page of a run that is still training.
+const RELOAD_SECONDS: u32 = 10;
+
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Page<'a> {
@@ -42,4 +45,11 @@ fn class(align: &Align) -> &'static str {
         Align::Left => "text",
         Align::Right => "number",
     }
+}
+
+/// The text without line breaks between a number and its unit.
+fn unbroken(text: &str) -> String {
+    [" %", " k ", " M ", " G "]
+        .iter()
+        .fold(text.to_owned(), |text, unit| text.replace(unit, &unit.replacen(' ', "\u{a0}", 1)))
 }

@@ -32,6 +32,8 @@ pub struct Cost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
+    /// Training goes on. Never in `summary.json`, which is written at the end.
+    Running,
     /// Trained and evaluated completely.
     Finished,
     /// Stopped before its last epoch, on request or by a limit; can be resumed.

@@ -55,7 +55,8 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
+/// Accuracy of each exit and the ensemble over the epochs.
+pub(super) fn accuracy(epochs: &[EpochRecord]) -> Plot {
     let (split, accuracies) = accuracies(epochs);
     let latest = accuracies.last().map(|(_, exits)| exits.as_slice()).unwrap_or_default();
     let mut accuracy: Vec<_> = (0..latest.len())
@@ -81,7 +82,10 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
             strong: false,
         });
     }
+    over_epochs("accuracy", format!("{split} top-1"), Ticks::Percent, accuracy)
+}
 
+fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
     let mut loss = vec![Line {
         name: "loss".to_owned(),
         points: points(epochs, |epoch| epoch.loss),
@@ -105,7 +109,7 @@ fn of_one(epochs: &[EpochRecord]) -> Vec<Plot> {
         strong: true,
     };
     vec![
-        over_epochs("accuracy", format!("{split} top-1"), Ticks::Percent, accuracy),
+        accuracy(epochs),
         over_epochs("loss", "Training loss and its weighted terms".to_owned(), Ticks::Number, loss),
         over_epochs("learning-rate", "Learning rate".to_owned(), Ticks::Number, vec![rate]),
     ]

@@ -78,12 +78,18 @@ fn choices(experiments: &[Experiment]) -> Table {
 }
 
 /// The best exit and, if it is too large for a compressed network, the best small enough one.
-fn worth_deploying<'a>(experiment: &Experiment<'a>) -> Vec<(&'a ExitScore, Vec<f64>)> {
+pub(super) fn worth_deploying<'a>(experiment: &Experiment<'a>) -> Vec<(&'a ExitScore, Vec<f64>)> {
     let best = chosen(experiment, u64::MAX);
     let most = experiment.record().dense_original.map(|dense| dense.params / COMPRESSION);
     let too_large = |most: &u64| best.as_ref().is_some_and(|(exit, _)| exit.params > *most);
     let small = most.filter(too_large).and_then(|most| chosen(experiment, most));
     best.into_iter().chain(small).collect()
+}
+
+/// Whether the network that ends at the exit has at most a fifth of the dense original's parameters.
+pub(super) fn is_small(experiment: &Experiment, exit: &ExitScore) -> bool {
+    let dense = experiment.record().dense_original;
+    dense.is_some_and(|dense| exit.params <= dense.params / COMPRESSION)
 }
 
 /// The exit with the highest mean validation top-1 among those with at most `most` parameters, the

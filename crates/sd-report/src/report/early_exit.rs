@@ -54,7 +54,7 @@ fn alone<'a>(
     evaluation.exits.iter().map(|exit| exit.name.as_str()).zip(settings)
 }
 
-fn plot(evaluation: &EvaluationRecord, early: &EarlyExit) -> Plot {
+pub(super) fn plot(evaluation: &EvaluationRecord, early: &EarlyExit) -> Plot {
     let point = |setting: &OperatingPoint| (early.share(setting.test.macs), setting.test.top1);
     let rules = early.curves.iter().filter(|curve| curve.rule != ExitRule::Alone);
     let lines = rules.map(|curve| Line {

@@ -58,6 +58,7 @@ fn row(
     best_top1: Option<f64>,
 ) -> impl Iterator<Item = String> {
     let status = match record.status {
+        Status::Running => "running",
         Status::Finished => "finished",
         Status::Interrupted => "interrupted",
         Status::Failed => "failed",

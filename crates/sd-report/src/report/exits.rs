@@ -20,9 +20,10 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         cut off at that exit, without the other exits; shares are relative to the deployed network. \
         The ensemble is the mean of all exits' logits and costs the whole framework.";
     elements.push(Element::Paragraph(explanation.to_owned()));
-    // For several runs, see the section “Accuracy against cost”.
+    // Its figure is among the findings, without early exit.
     if let [run] = runs
         && run.summary.exits.len() > 1
+        && run.evaluation.as_ref().is_some_and(|evaluation| evaluation.early_exit.is_some())
     {
         elements.extend(Element::drawn([plot(&run.summary.exits)])?);
     }
@@ -88,7 +89,7 @@ fn test_loss(top1: Option<f64>, test_loss: Option<f64>) -> String {
 }
 
 /// Each exit has its own line, in the same colour as in the curves.
-fn plot(exits: &[ExitScore]) -> Plot {
+pub(super) fn plot(exits: &[ExitScore]) -> Plot {
     let line = |(index, exit): (usize, &ExitScore)| Line {
         name: exit.name.clone(),
         points: vec![(exit.macs as f64, exit.test_top1.unwrap_or(f64::NAN))],

@@ -9,7 +9,7 @@ use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::figure::{Line, Mark, Plot, Range, Ticks};
 use crate::format::number::{count, or_none, percent};
-use crate::record::Cost;
+use crate::record::{Cost, ExitScore};
 use crate::run_folder::Run;
 use crate::stats::mean;
 
@@ -25,18 +25,19 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         return Ok(elements);
     }
     let groups = Recipe::finished(runs);
-    let mut with_published = false;
+    let mut any_published = false;
     for (index, recipe) in groups.iter().enumerate() {
         let number = figure_suffix(index);
         let published = of(recipe);
-        with_published |= !published.is_empty();
-        let plots = [PARAMETERS, MACS].map(|cost| plot(recipe, published, &cost, &number));
+        any_published |= !published.is_empty();
+        let plots =
+            [PARAMETERS, MACS].map(|cost| with_published(recipe, published, &cost, &number));
         if let Some(figures) = Element::drawn(plots)? {
             elements.push(Element::Heading(recipe.title.clone()));
             elements.push(figures);
         }
     }
-    if with_published {
+    if any_published {
         elements.push(Element::Paragraph(PUBLISHED_HERE.to_owned()));
         elements.push(Element::Table(sources()));
     }
@@ -71,7 +72,7 @@ fn of(recipe: &Recipe) -> &'static [Published] {
     if known { &PUBLISHED } else { &[] }
 }
 
-fn plot(recipe: &Recipe, published: &[Published], axis: &Axis, number: &str) -> Plot {
+fn with_published(recipe: &Recipe, published: &[Published], axis: &Axis, number: &str) -> Plot {
     let names = recipe.experiments.iter().map(|experiment| experiment.name.clone()).collect();
     let lines = recipe.experiments.iter().zip(shortened(names)).map(|(experiment, name)| {
         let points = points(experiment, axis);
@@ -84,14 +85,52 @@ fn plot(recipe: &Recipe, published: &[Published], axis: &Axis, number: &str) -> 
     });
     Plot {
         name: format!("{}{number}", axis.name),
+        lines: lines.collect(),
+        marks: marks.collect(),
+        ..plot(axis)
+    }
+}
+
+/// The plot without lines.
+fn plot(axis: &Axis) -> Plot {
+    Plot {
+        name: axis.name.to_owned(),
         caption: format!("Test top-1 against {} of each exit", axis.label),
         x_label: axis.label,
         x: Ticks::Count,
         y: Ticks::Percent,
         x_range: Range::Logarithmic,
         y_from_zero: false,
-        lines: lines.collect(),
-        marks: marks.collect(),
+        lines: Vec::new(),
+        marks: Vec::new(),
+    }
+}
+
+/// The `shown` experiments, the first highlighted with its exit to deploy, against
+/// parameters. Every other experiment of `all` is a number of unnamed points.
+pub(super) fn highlight(all: &[Experiment], shown: &[&Experiment], deployed: &ExitScore) -> Plot {
+    let names = shortened(shown.iter().map(|experiment| experiment.name.clone()).collect());
+    let lines = shown.iter().zip(names).enumerate().map(|(index, (experiment, name))| {
+        let points = points(experiment, &PARAMETERS);
+        let dots = points.iter().copied().filter(|point| point.1.is_finite()).collect();
+        Line { name, points, dots, strong: index == 0 }
+    });
+    let lines: Vec<_> = lines.collect();
+    let is_shown = |other: &Experiment| shown.iter().any(|shown| std::ptr::eq(*shown, other));
+    let others = all.iter().filter(|experiment| !is_shown(experiment));
+    let rings = others.flat_map(|experiment| points(experiment, &PARAMETERS));
+    let rings = rings.filter(|point| point.1.is_finite());
+    let mut marks: Vec<_> =
+        rings.map(|point| Mark { name: String::new(), point, below: false }).collect();
+    let at = lines[0].points.iter().find(|point| point.0 == deployed.params as f64);
+    let named = |&point: &(f64, f64)| Mark { name: deployed.name.clone(), point, below: true };
+    marks.extend(at.filter(|point| point.1.is_finite()).map(named));
+    let rings = if marks.len() > 1 { "; rings: the other networks" } else { "" };
+    Plot {
+        caption: format!("Test top-1 against parameters of each exit{rings}"),
+        lines,
+        marks,
+        ..plot(&PARAMETERS)
     }
 }
 

@@ -15,10 +15,12 @@ mod curves;
 mod deploy_choice;
 mod deployment;
 mod early_exit;
+mod end_of_training;
 mod environment;
 mod exact_table;
 mod exits;
 mod experiment;
+mod findings;
 mod frontier;
 mod latency;
 mod model_labels;
@@ -31,18 +33,22 @@ mod section;
 
 use std::collections::BTreeSet;
 
+pub use end_of_training::end_of_training;
 pub use exact_table::exact_table;
+pub use findings::findings;
 pub use section::Section;
 
 use crate::document::{Block, Document};
 use crate::error::{Error, Result};
 use crate::evaluation::EvaluationRecord;
 use crate::format::terminal;
+use crate::record::Status;
 use crate::run_folder::Run;
 use run_names::names;
 
 /// The sections of a report, in order.
 pub const SECTIONS: &[Section] = &[
+    findings::SECTION,
     overview::SECTION,
     deploy_choice::SECTION,
     comparison::SECTION,
@@ -89,7 +95,8 @@ pub fn document(runs: &[Run]) -> Result<Document> {
             blocks.push(Block { id: section.id, title: section.title, elements });
         }
     }
-    Ok(Document { title, lead, blocks })
+    let running = runs.iter().any(|run| run.summary.status == Status::Running);
+    Ok(Document { title, lead, running, blocks })
 }
 
 fn datasets(runs: &[Run]) -> String {

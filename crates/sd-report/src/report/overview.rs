@@ -19,6 +19,16 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         ],
         runs => vec![Element::Table(table(runs))],
     };
+    // Those of a single run come first in the report, with its findings.
+    if runs.len() > 1 {
+        elements.extend(notices(runs).map(Element::Notice));
+    }
+    Ok(elements)
+}
+
+/// What limits the result of each run.
+pub(super) fn notices(runs: &[Run]) -> impl Iterator<Item = String> {
+    let mut notices = Vec::new();
     for (run, name) in runs.iter().zip(names(runs)) {
         let name = if runs.len() == 1 { "This run".to_owned() } else { name };
         let epochs = plural(run.summary.epochs, "epoch");
@@ -26,26 +36,25 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         if run.summary.status == Status::Finished
             && deepest.is_some_and(|deepest| deepest.test_top1.is_none())
         {
-            elements.push(Element::Notice(format!(
-                "{name} had no test split: validation chose, and nothing tested."
-            )));
+            notices
+                .push(format!("{name} had no test split: validation chose, and nothing tested."));
         }
         match run.summary.status {
-            Status::Finished if run.summary.stopped_early => {
-                elements.push(Element::Notice(format!(
-                    "{name} stopped after {epochs} because validation accuracy no longer improved."
-                )))
-            }
+            Status::Finished if run.summary.stopped_early => notices.push(format!(
+                "{name} stopped after {epochs} because validation accuracy no longer improved."
+            )),
             Status::Finished => {}
-            Status::Interrupted => elements.push(Element::Notice(format!(
-                "{name} was interrupted after {epochs}: its numbers are not final."
-            ))),
-            Status::Failed => elements.push(Element::Notice(format!(
-                "{name} failed after {epochs}: its numbers are not results."
-            ))),
+            Status::Running => {
+                notices.push(format!("{name} is training: {epochs} finished, nothing tested yet."));
+            }
+            Status::Interrupted => notices
+                .push(format!("{name} was interrupted after {epochs}: its numbers are not final.")),
+            Status::Failed => {
+                notices.push(format!("{name} failed after {epochs}: its numbers are not results."))
+            }
         }
     }
-    Ok(elements)
+    notices.into_iter()
 }
 
 fn highlights(run: &Run) -> Vec<Highlight> {
@@ -145,7 +154,7 @@ fn table(runs: &[Run]) -> Table {
 }
 
 /// The exit with the highest validation top-1 after the last epoch; among equals, the shallowest.
-fn chosen_exit(run: &Run) -> Option<&ExitScore> {
+pub(super) fn chosen_exit(run: &Run) -> Option<&ExitScore> {
     let exits = run.summary.exits.iter();
     let scored = exits.filter_map(|exit| Some((exit, valid_top1(run, &exit.name)?)));
     scored.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(exit, _)| exit)

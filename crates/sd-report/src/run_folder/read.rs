@@ -45,16 +45,30 @@ impl Run {
     /// has another schema version. Names the file and line.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
+        Self::read(folder, || {
+            let path = folder.join(SUMMARY);
+            let missing = || Error::NotFinished { folder: folder.to_owned(), missing: SUMMARY };
+            parse_summary(&path, &read(&path)?.ok_or_else(missing)?)
+        })
+    }
+
+    /// Reads the run in `folder` with this summary instead of that in the folder, which a run that is
+    /// still training does not have.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), apart from the summary.
+    pub fn open_with(folder: impl AsRef<Path>, summary: RunRecord) -> Result<Self> {
+        Self::read(folder.as_ref(), || Ok(summary))
+    }
+
+    fn read(folder: &Path, summary: impl FnOnce() -> Result<RunRecord>) -> Result<Self> {
         // First, so that a wrong path is reported as such and not as a missing file.
         fs::read_dir(folder).map_err(Error::io(folder))?;
         let path = folder.join(CONFIG);
         let config = read(&path)?
             .ok_or_else(|| Error::NotARun { folder: folder.to_owned(), missing: CONFIG })?;
-        let summary = folder.join(SUMMARY);
-        let text = read(&summary)?
-            .ok_or_else(|| Error::NotFinished { folder: folder.to_owned(), missing: SUMMARY })?;
+        let mut summary = summary()?;
         let config = parse_config(&path, &config)?;
-        let mut summary = parse_summary(&summary, &text)?;
         legacy::complete(&mut summary, config.settings());
         let (epochs, epochs_truncated) = read_epochs(folder.join(EPOCHS))?;
         Ok(Self {

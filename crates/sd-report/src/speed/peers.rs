@@ -79,7 +79,7 @@ pub fn document(peers: &Peers) -> Document {
             elements,
         });
     }
-    Document { title: "Speed compared with PyTorch".to_owned(), lead, blocks }
+    Document { title: "Speed compared with PyTorch".to_owned(), lead, running: false, blocks }
 }
 
 fn how(peers: &Peers) -> Block {
