@@ -168,12 +168,14 @@ impl Plot {
         let plot = Area { left, right: right + 8.0, top: top - 6.0, bottom };
         let mut obstacles = Obstacles::new(plot, &runs, dots);
         for mark in &self.marks {
-            let at = place(mark.point);
-            canvas.ring(at, PALETTE.muted(), 2.5, 1.0)?;
-            if !mark.name.is_empty() {
-                let (label, anchor) = obstacles.place(&mark.name, at, mark.below);
-                canvas.text(&mark.name, PALETTE.muted(), label, anchor)?;
-            }
+            canvas.ring(place(mark.point), PALETTE.muted(), 2.5, 1.0)?;
+        }
+        // Long labels first, which have fewer places.
+        let mut named: Vec<_> = self.marks.iter().filter(|mark| !mark.name.is_empty()).collect();
+        named.sort_by_key(|mark| std::cmp::Reverse(mark.name.chars().count()));
+        for mark in named {
+            let (label, anchor) = obstacles.place(&mark.name, place(mark.point), mark.below);
+            canvas.text(&mark.name, PALETTE.muted(), label, anchor)?;
         }
         Ok(())
     }

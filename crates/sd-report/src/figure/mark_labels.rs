@@ -26,8 +26,9 @@ pub(super) struct Obstacles {
     within: Area,
     /// Line segments.
     segments: Vec<[Point; 2]>,
-    /// Dots and the labels so far.
-    areas: Vec<Area>,
+    dots: Vec<Area>,
+    /// The labels so far.
+    labels: Vec<Area>,
 }
 
 impl Obstacles {
@@ -40,7 +41,7 @@ impl Obstacles {
         let segments = lines.iter().flat_map(|line| line.windows(2));
         let segments = segments.map(|pair| [pair[0], pair[1]]).collect();
         let dot = |(x, y): Point| Area::new((x - DOT, y - DOT), (x + DOT, y + DOT));
-        Self { within, segments, areas: dots.map(dot).collect() }
+        Self { within, segments, dots: dots.map(dot).collect(), labels: Vec::new() }
     }
 
     /// The place of a label that covers the least, below its point or at its right if that is as good,
@@ -60,7 +61,7 @@ impl Obstacles {
         ];
         let covered = |&(at, anchor): &(Point, Anchor)| self.covered(&Area::of(name, at, anchor));
         let best = first.into_iter().chain(others).min_by_key(covered).unwrap_or(right);
-        self.areas.push(Area::of(name, best.0, best.1));
+        self.labels.push(Area::of(name, best.0, best.1));
         best
     }
 
@@ -71,10 +72,13 @@ impl Obstacles {
             && label.top >= top
             && label.right <= right
             && label.bottom <= bottom;
-        let areas = self.areas.iter().filter(|area| area.overlaps(label)).count();
+        let overlaps = |areas: &[Area]| areas.iter().filter(|area| area.overlaps(label)).count();
         let segments = self.segments.iter().filter(|segment| label.meets(**segment)).count();
-        // A label over an axis or the name of a line is worse than any other.
-        areas + segments + if inside { 0 } else { 1000 }
+        // Two labels over each other cannot be read, nor can one over an axis or the name of a line.
+        segments
+            + overlaps(&self.dots)
+            + 10 * overlaps(&self.labels)
+            + if inside { 0 } else { 1000 }
     }
 }
 
