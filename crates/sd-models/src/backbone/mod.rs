@@ -34,6 +34,16 @@ pub trait BackboneFamily {
     /// The network before compression: dense convolutions, and a halved map in each stage.
     fn dense_original(&self) -> BackboneConfig;
 
+    /// Whether every convolution is dense and every stage halves the map.
+    fn is_dense(&self) -> bool {
+        false
+    }
+
+    /// Whether a block has attention.
+    fn has_attention(&self) -> bool {
+        false
+    }
+
     /// What `library` has instead of this network; `None` if it has this one.
     fn missing_from(&self, _library: Library) -> Option<&'static str> {
         Some("ResNet, VGG or MobileNetV2")
@@ -110,9 +120,16 @@ fn only_plain(
     conv: &PerStage<ConvConfig>,
     attention: &PerStage<AttentionConfig>,
 ) -> Option<&'static str> {
-    let plain = conv.choices().iter().all(|conv| *conv == ConvConfig::Dense)
-        && attention.choices().iter().all(|attention| *attention == AttentionConfig::None);
+    let plain = all_dense(conv) && !any_attention(attention);
     (!plain).then_some("dense convolutions and no attention")
+}
+
+fn all_dense(conv: &PerStage<ConvConfig>) -> bool {
+    conv.choices().iter().all(|conv| *conv == ConvConfig::Dense)
+}
+
+fn any_attention(attention: &PerStage<AttentionConfig>) -> bool {
+    attention.choices().iter().any(|attention| *attention != AttentionConfig::None)
 }
 
 /// The default width multiplier.

@@ -12,8 +12,8 @@ use tch::nn;
 
 use super::residual::{BlockStyle, Residual};
 use super::{
-    Backbone, BackboneConfig, BackboneFamily, Stage, checked_output_stride, description,
-    only_plain, scaled,
+    Backbone, BackboneConfig, BackboneFamily, Stage, all_dense, any_attention,
+    checked_output_stride, description, only_plain, scaled,
 };
 use crate::error::At;
 use crate::exit::Head;
@@ -94,6 +94,14 @@ impl BackboneFamily for ResnetConfig {
     fn dense_original(&self) -> BackboneConfig {
         let conv = PerStage::All(ConvConfig::Dense);
         BackboneConfig::Resnet(Self { output_stride: None, conv, ..self.clone() })
+    }
+
+    fn is_dense(&self) -> bool {
+        all_dense(&self.conv) && self.output_stride.is_none()
+    }
+
+    fn has_attention(&self) -> bool {
+        any_attention(&self.attention)
     }
 
     fn missing_from(&self, _: Library) -> Option<&'static str> {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::{
-    Backbone, BackboneConfig, BackboneFamily, Stage, checked_output_stride, description,
-    only_plain, scaled,
+    Backbone, BackboneConfig, BackboneFamily, Stage, all_dense, any_attention,
+    checked_output_stride, description, only_plain, scaled,
 };
 use crate::error::At;
 use crate::exit::Head;
@@ -124,6 +124,14 @@ impl BackboneFamily for VggConfig {
     fn dense_original(&self) -> BackboneConfig {
         let conv = PerStage::All(ConvConfig::Dense);
         BackboneConfig::Vgg(Self { output_stride: None, conv, ..self.clone() })
+    }
+
+    fn is_dense(&self) -> bool {
+        all_dense(&self.conv) && self.output_stride.is_none()
+    }
+
+    fn has_attention(&self) -> bool {
+        any_attention(&self.attention)
     }
 
     fn missing_from(&self, library: Library) -> Option<&'static str> {

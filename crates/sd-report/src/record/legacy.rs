@@ -1,6 +1,6 @@
 //! Records of runs that were made before `summary.json` described model and objective as data.
 
-use toml::Value;
+use toml::{Table, Value};
 
 use super::RunRecord;
 use super::model::{Choice, ModelSummary, number};
@@ -15,10 +15,30 @@ const DISTILLING: [&str; 4] = ["self_distillation", "byot", "scan", "tpami"];
 pub(crate) fn complete(record: &mut RunRecord, settings: &Settings) {
     if record.model_summary.is_none() {
         let model = settings.at(&["model"]).and_then(Value::as_table);
-        record.model_summary = model.and_then(ModelSummary::from_config);
+        record.model_summary = model.and_then(ModelSummary::from_config_names);
     }
     if record.objective_summary.is_none() {
         record.objective_summary = objective(&record.objective, settings);
+    }
+}
+
+impl ModelSummary {
+    /// Reads the `model` section of a configuration as [`from_config`](Self::from_config), and what the
+    /// names of its variants mean.
+    pub fn from_config_names(model: &Table) -> Option<Self> {
+        let mut summary = Self::from_config(model)?;
+        let named = |choices: &[Choice], name: &str| choices.iter().all(|all| all.name == name);
+        let backbone = &mut summary.backbone;
+        backbone.is_dense = !backbone.convolutions.is_empty()
+            && named(&backbone.convolutions, "dense")
+            && backbone.output_stride.is_none();
+        if named(&backbone.attentions, "none") {
+            backbone.attentions.clear();
+        }
+        if let Some(exits) = &mut summary.exits {
+            exits.is_byot = exits.kind.name == "byot";
+        }
+        Some(summary)
     }
 }
 
@@ -39,7 +59,7 @@ fn objective(text: &str, settings: &Settings) -> Option<ObjectiveSummary> {
 mod tests {
     use super::*;
     use crate::configuration::Configuration;
-    use crate::record::{Cost, EnsembleScore, SCHEMA_VERSION, Status};
+    use crate::record::{Cost, EnsembleScore, SCHEMA_VERSION, Status, Teacher};
 
     fn record(objective: &str) -> RunRecord {
         let cost = Cost { params: 1, macs: 1 };
@@ -80,14 +100,14 @@ mod tests {
         let mut record = record("self-distillation, mixup 1");
         complete(&mut record, config.settings());
         let ModelSummary { backbone, exits } = record.model_summary.as_ref().unwrap();
-        assert_eq!((backbone.depth, backbone.width, backbone.is_dense()), (Some(11), 1.0, false));
+        assert_eq!((backbone.depth, backbone.width, backbone.is_dense), (Some(11), 1.0, false));
         let names = backbone.convolutions.iter().map(|choice| choice.name.as_str());
         assert_eq!(names.collect::<Vec<_>>(), ["dense", "depthwise_separable"]);
         let exits = exits.as_ref().unwrap();
         assert_eq!(exits.kind.to_string(), "light (side = 4)");
-        assert_eq!((&exits.after[..], exits.is_byot()), (&[3][..], false));
+        assert_eq!((&exits.after[..], exits.is_byot), (&[3][..], false));
         let objective = record.objective_summary.as_ref().unwrap();
-        assert!(objective.distils && objective.teacher.as_deref() == Some("mean"));
+        assert!(objective.distils && objective.teacher == Some(Teacher::Mean));
         assert_eq!(objective.name, "self-distillation");
         let mixing = MixingSummary { name: "mixup".to_owned(), alpha: 1.0 };
         assert_eq!(objective.mixing, Some(mixing));

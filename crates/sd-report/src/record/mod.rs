@@ -9,7 +9,7 @@ mod model;
 mod objective;
 
 pub use model::{BackboneSummary, Choice, ExitsSummary, ModelSummary};
-pub use objective::{MixingSummary, ObjectiveSummary};
+pub use objective::{MixingSummary, ObjectiveSummary, Teacher};
 
 use std::collections::BTreeMap;
 

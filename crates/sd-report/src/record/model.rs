@@ -33,6 +33,9 @@ pub struct BackboneSummary {
     /// Kind of head after the last stage, for families with several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
+    /// Whether every convolution is dense and every stage halves the map.
+    #[serde(default)]
+    pub is_dense: bool,
     /// The convolution of all stages, or one per stage; empty for families with only one kind.
     #[serde(default)]
     pub convolutions: Vec<Choice>,
@@ -52,6 +55,9 @@ pub struct BackboneSummary {
 pub struct ExitsSummary {
     /// Kind of the exits, with its values apart from the attention.
     pub kind: Choice,
+    /// Whether these are the exits of Be Your Own Teacher, the baseline of comparisons.
+    #[serde(default)]
+    pub is_byot: bool,
     /// The attention of the exits, for kinds with a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<Choice>,
@@ -70,7 +76,8 @@ pub struct Choice {
 }
 
 impl ModelSummary {
-    /// Reads the `model` section of a configuration; `None` without a backbone.
+    /// Reads the `model` section of a configuration; `None` without a backbone. What the names of
+    /// variants mean is left to the caller: `is_dense`, `is_byot`, and attentions without effect.
     ///
     /// ```
     /// use sd_report::ModelSummary;
@@ -93,7 +100,7 @@ impl ModelSummary {
     /// Whether it has dense convolutions and neither exits nor attention: an original that
     /// compressed networks are compared with.
     pub fn is_plain_dense(&self) -> bool {
-        self.exits.is_none() && self.backbone.is_dense() && self.backbone.attentions.is_empty()
+        self.exits.is_none() && self.backbone.is_dense && self.backbone.attentions.is_empty()
     }
 }
 
@@ -108,21 +115,12 @@ impl BackboneSummary {
             width: take("width").as_ref().and_then(number).unwrap_or(1.0),
             stem: text(take("stem")),
             head: text(take("head")),
+            is_dense: false,
             convolutions: choices(take("conv")),
-            attentions: match choices(take("attention")) {
-                all if all.iter().all(|attention| attention.name == "none") => Vec::new(),
-                some => some,
-            },
+            attentions: choices(take("attention")),
             output_stride: integer(take("output_stride")),
             other,
         }
-    }
-
-    /// Whether every convolution is dense and every stage halves the map.
-    pub fn is_dense(&self) -> bool {
-        !self.convolutions.is_empty()
-            && self.convolutions.iter().all(|convolution| convolution.name == "dense")
-            && self.output_stride.is_none()
     }
 }
 
@@ -133,14 +131,10 @@ impl ExitsSummary {
         let stages = value.get("after").and_then(Value::as_array).into_iter().flatten();
         Some(Self {
             kind,
+            is_byot: false,
             attention: attention.as_ref().and_then(Choice::from_value),
             after: stages.filter_map(|stage| stage.as_integer()?.try_into().ok()).collect(),
         })
-    }
-
-    /// Whether these are the exits of Be Your Own Teacher, the baseline of comparisons.
-    pub fn is_byot(&self) -> bool {
-        self.kind.name == "byot"
     }
 }
 

@@ -1,7 +1,7 @@
 //! The objective of a run as data.
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 
 use super::model::number;
 
@@ -14,7 +14,7 @@ pub struct ObjectiveSummary {
     pub distils: bool,
     /// Which exits teach, for objectives with a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub teacher: Option<String>,
+    pub teacher: Option<Teacher>,
     /// Share of the targets that is spread over all classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_smoothing: Option<f64>,
@@ -27,6 +27,18 @@ pub struct ObjectiveSummary {
     /// Mixing of training images, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixing: Option<MixingSummary>,
+}
+
+/// The teacher of the exits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Teacher {
+    /// The deepest exit.
+    Deepest,
+    /// The mean of all exits.
+    Mean,
+    /// Every other exit.
+    AllPairs,
 }
 
 /// How training images are mixed.
@@ -47,7 +59,7 @@ impl ObjectiveSummary {
         Self {
             name: name.to_owned(),
             distils,
-            teacher: value("teacher").and_then(Value::as_str).map(str::to_owned),
+            teacher: value("teacher").and_then(|teacher| teacher.clone().try_into().ok()),
             label_smoothing: real("label_smoothing"),
             alpha: real("alpha"),
             temperature: real("temperature"),

@@ -7,7 +7,7 @@ use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::format::number::{count, or_none, share};
-use crate::record::{Cost, ExitsSummary};
+use crate::record::Cost;
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "comparison", title: "Comparison", build };
@@ -77,7 +77,7 @@ fn byot<'t, 'a>(experiment: &Experiment, all: &'t [Experiment<'a>]) -> Option<&'
 fn is_byot(experiment: &Experiment) -> bool {
     let exits = experiment.model().and_then(|model| model.exits.as_ref());
     let objective = experiment.record().objective_summary.as_ref();
-    exits.is_some_and(ExitsSummary::is_byot) && objective.is_some_and(|objective| objective.distils)
+    exits.is_some_and(|exits| exits.is_byot) && objective.is_some_and(|objective| objective.distils)
 }
 
 fn costs(experiments: &[Experiment], labels: RowLabels) -> Table {

@@ -2,7 +2,7 @@
 
 use crate::configuration::short_text;
 use crate::format::number::{NONE, or_none};
-use crate::record::{BackboneSummary, Choice, ExitsSummary, ObjectiveSummary, RunRecord};
+use crate::record::{BackboneSummary, Choice, ExitsSummary, ObjectiveSummary, RunRecord, Teacher};
 
 /// What tells two networks in a table apart; [`NONE`] for what the record does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +52,10 @@ impl ModelLabels {
 pub(super) fn sort_key(record: &RunRecord) -> (String, bool, String, u8, String) {
     let ModelLabels { network, convolution, objective, .. } = ModelLabels::new(record);
     let model = record.model_summary.as_ref();
-    let is_dense = model.is_some_and(|model| model.backbone.is_dense());
+    let is_dense = model.is_some_and(|model| model.backbone.is_dense);
     let exits = match model.and_then(|model| model.exits.as_ref()) {
         None => 0,
-        Some(exits) if exits.is_byot() => 1,
+        Some(exits) if exits.is_byot => 1,
         Some(_) => 2,
     };
     (network, !is_dense, convolution, exits, objective)
@@ -94,7 +94,7 @@ fn convolution(choice: &Choice) -> String {
 /// `BYOT exits`, `light exits, side 4`, `chain exits after 1 and 3`.
 fn framework(exits: &ExitsSummary) -> String {
     let Choice { name, values } = &exits.kind;
-    let mut text = format!("{} exits", if exits.is_byot() { "BYOT" } else { name });
+    let mut text = format!("{} exits", if exits.is_byot { "BYOT" } else { name });
     // On the first stages, the number of an exit is that of its stage.
     if !(1..).zip(&exits.after).all(|(number, stage)| number == *stage) {
         let stages: Vec<_> = exits.after.iter().map(u64::to_string).collect();
@@ -121,10 +121,14 @@ fn attention(backbone: Option<&BackboneSummary>, exits: Option<&ExitsSummary>) -
 /// `self-distillation, smoothing 0.1, mixup 0.2`: the teacher if it is not the deepest exit, and
 /// the label smoothing if there is any.
 fn objective(objective: &ObjectiveSummary) -> String {
-    let teacher = objective.teacher.as_ref().filter(|teacher| *teacher != "deepest");
+    let teacher = match objective.teacher {
+        None | Some(Teacher::Deepest) => None,
+        Some(Teacher::Mean) => Some("mean"),
+        Some(Teacher::AllPairs) => Some("all pairs"),
+    };
     let smoothing = objective.label_smoothing.filter(|smoothing| *smoothing != 0.0);
     let mut text = objective.name.clone();
-    text.extend(teacher.map(|teacher| format!(", teacher {}", teacher.replace('_', " "))));
+    text.extend(teacher.map(|teacher| format!(", teacher {teacher}")));
     text.extend(smoothing.map(|smoothing| format!(", smoothing {smoothing}")));
     text.extend(objective.mixing.iter().map(|mix| format!(", {} {}", mix.name, mix.alpha)));
     text

@@ -85,7 +85,7 @@ pub fn configure(run: &mut Run, config: &str) {
     let table: TomlTable = config.parse().unwrap();
     let section = |key: &str| table.get(key).and_then(Value::as_table);
     let variant = |key: &str| section(key)?.iter().next();
-    run.summary.model_summary = section("model").and_then(ModelSummary::from_config);
+    run.summary.model_summary = section("model").and_then(ModelSummary::from_config_names);
     run.summary.objective_summary = variant("objective").map(|(key, _)| {
         let (name, distils) = match key.as_str() {
             "self_distillation" => ("self-distillation", true),

@@ -1,6 +1,7 @@
 //! The summary of a run.
 
 use anyhow::Result;
+use sd_models::{ExitConfig, ModelConfig};
 use sd_report::{
     BestEpoch, Cost, EnsembleScore, ExitScore, MixingSummary, ModelSummary, ObjectiveSummary,
     RunRecord, SCHEMA_VERSION, SplitScore, Status,
@@ -48,7 +49,7 @@ pub fn summary(trainer: &Trainer, status: Status, test: Option<TestScores>) -> R
         status,
         name: experiment.name.clone(),
         model: experiment.model.describe(),
-        model_summary: ModelSummary::from_config(&Table::try_from(&experiment.model)?),
+        model_summary: model(&experiment.model)?,
         dataset: experiment.data.dataset.get().name(),
         objective: experiment.objective_in_words(),
         objective_summary: Some(objective(experiment)?),
@@ -69,6 +70,22 @@ pub fn summary(trainer: &Trainer, status: Status, test: Option<TestScores>) -> R
         images_per_second: if seconds > 0.0 { images / seconds } else { 0.0 },
         seconds,
     })
+}
+
+/// The network as data.
+fn model(model: &ModelConfig) -> Result<Option<ModelSummary>> {
+    let Some(mut summary) = ModelSummary::from_config(&Table::try_from(model)?) else {
+        return Ok(None);
+    };
+    let backbone = model.backbone.get();
+    summary.backbone.is_dense = backbone.is_dense();
+    if !backbone.has_attention() {
+        summary.backbone.attentions.clear();
+    }
+    if let (Some(summary), Some(exits)) = (&mut summary.exits, &model.exits) {
+        summary.is_byot = exits.kind == ExitConfig::Byot;
+    }
+    Ok(Some(summary))
 }
 
 /// The objective and the mixing of images as data.
