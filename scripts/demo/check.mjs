@@ -10,7 +10,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import puppeteer from "puppeteer-core";
 
@@ -37,6 +37,27 @@ function predicted(picture, rule) {
   const line = execFileSync(sd_infer, [staged, picture, "--json", "--top", "1", ...rule], { encoding: "utf8" });
   const { exit, labels } = JSON.parse(line);
   return { class: labels[0].name, exit, probability: labels[0].probability };
+}
+
+// A WebP file with an EXIF chunk that holds its orientation.
+function oriented(webp, orientation, width, height) {
+  const chunk = (name, content) => {
+    const head = Buffer.alloc(8);
+    head.write(name);
+    head.writeUInt32LE(content.length, 4);
+    return Buffer.concat([head, content, Buffer.alloc(content.length % 2)]);
+  };
+  const size = Buffer.alloc(10);
+  size[0] = 8; // an EXIF chunk
+  size.writeUIntLE(width - 1, 4, 3);
+  size.writeUIntLE(height - 1, 7, 3);
+  const exif = Buffer.from("49492a0008000000010012010300010000000000000000000000", "hex");
+  exif[18] = orientation;
+  let at = 12;
+  while (!/^VP8[ L]/.test(webp.toString("latin1", at, at + 4))) at += 8 + 2 * Math.ceil(webp.readUInt32LE(at + 4) / 2);
+  const image = webp.subarray(at + 8, at + 8 + webp.readUInt32LE(at + 4));
+  const chunks = [chunk("VP8X", size), chunk(webp.toString("latin1", at, at + 4), image), chunk("EXIF", exif)];
+  return chunk("RIFF", Buffer.concat([Buffer.from("WEBP"), ...chunks]));
 }
 
 const settled = (page) => page.waitForFunction(() => document.querySelector("main").dataset.state === "ready");
@@ -94,7 +115,12 @@ try {
   });
   const rules = [["own", []], ["never", ["--never"]], ["same", ["--confidence", "0.8"]]];
   for (const [value, rule] of rules) {
+    // The shown image is classified again by the new rule.
     await page.click(`input[value=${value}]`);
+    if (compared > 0) {
+      same(await shown(page), predicted(pictures.at(-1), rule), `last sample again, ${value}`, tolerance(samples.at(-1)));
+      compared += 1;
+    }
     for (const [index, button] of (await page.$$("#samples button")).entries()) {
       await button.click();
       same(await shown(page), predicted(pictures[index], rule), `sample ${index}, ${value}`, tolerance(samples[index]));
@@ -102,8 +128,19 @@ try {
     }
   }
 
+  // Classifies an image file in the page and in sd-infer.
+  async function compareFile(path, what, tolerance) {
+    await (await page.$("#file")).uploadFile(path);
+    const name = basename(path);
+    await page.waitForFunction((name) => document.getElementById("file").files[0]?.name === name, {}, name);
+    await new Promise((later) => setTimeout(later, 300));
+    same(await shown(page), predicted(path, ["--never"]), what, tolerance);
+    compared += 1;
+  }
+
   // Colour images of other sizes, as a user may drop them.
   await page.click("input[value=never]");
+  await settled(page);
   for (const [width, height] of [[301, 200], [17, 9]]) {
     const base64 = await page.evaluate((width, height) => {
       const canvas = Object.assign(document.createElement("canvas"), { width, height });
@@ -119,11 +156,23 @@ try {
     }, width, height);
     const path = join(work, `${width}.png`);
     writeFileSync(path, Buffer.from(base64, "base64"));
-    await (await page.$("#file")).uploadFile(path);
-    await page.waitForFunction((width) => document.getElementById("file").files[0]?.name === `${width}.png`, {}, width);
-    await new Promise((later) => setTimeout(later, 300));
-    same(await shown(page), predicted(path, ["--never"]), `a picture of ${width}×${height}`, tolerance("data:image/png"));
-    compared += 1;
+    await compareFile(path, `a picture of ${width}×${height}`, tolerance("data:image/png"));
+  }
+
+  // A lossless WebP file in every orientation.
+  const base64 = await page.evaluate(() => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 40, height: 24 });
+    const context = canvas.getContext("2d");
+    [["#204080", 0, 0, 40, 24], ["#f0c030", 0, 0, 20, 6], ["#b01010", 30, 10, 8, 14]].forEach(([color, ...place]) => {
+      context.fillStyle = color;
+      context.fillRect(...place);
+    });
+    return canvas.toDataURL("image/webp", 1).split(",")[1];
+  });
+  for (let orientation = 1; orientation <= 8; orientation++) {
+    const path = join(work, `${orientation}.webp`);
+    writeFileSync(path, oriented(Buffer.from(base64, "base64"), orientation, 40, 24));
+    await compareFile(path, `WebP of orientation ${orientation}`, tolerance("data:image/webp"));
   }
 
   await page.click("#all");

@@ -3,6 +3,7 @@
 use crate::libtorch::{self, Flavour, Setup};
 use crate::workspace;
 use anyhow::Result;
+use sd_cli::print;
 use serde::Serialize;
 use serde_json::json;
 use std::env;
@@ -27,7 +28,7 @@ pub fn doctor(as_json: bool) -> Result<ExitCode> {
     let healthy = rows.iter().all(|row| row.state != State::Missing);
     let text =
         if as_json { json!({"ok": healthy, "rows": rows}).to_string() } else { table(&rows) };
-    writeln!(io::stdout(), "{text}")?;
+    print(text)?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

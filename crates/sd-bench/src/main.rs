@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use sd_cli::bench::Bench;
 
@@ -43,5 +43,5 @@ fn main() -> ExitCode {
 fn measure(bench: &Bench) -> Result<()> {
     let (record, json) = sd_bench::bench(bench)?;
     let text = if json { serde_json::to_string(&record)? } else { sd_report::speed::text(&record) };
-    writeln!(std::io::stdout(), "{text}").context("cannot write to standard output")
+    sd_cli::print(text)
 }

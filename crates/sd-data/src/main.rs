@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use atomic_write_file::AtomicWriteFile;
 use clap::{Args, Parser, Subcommand};
-use sd_cli::config_override;
+use sd_cli::{config_override, print};
 use sd_data::check::Check;
 use sd_data::fetch::{self, Presence, Recipe, Source};
 use sd_data::preview::{PreviewConfig, preview};
@@ -159,7 +159,7 @@ fn list(data_dir: &Path) -> Result<()> {
                 format!("`{}` is not the published file", path.display())
             }
         };
-        println!("{name:<14} {state}");
+        print(format_args!("{name:<14} {state}"))?;
     }
     Ok(())
 }
@@ -244,8 +244,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         file.commit()
     };
     write().with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}", path.display());
-    Ok(())
+    print(path.display())
 }
 
 /// Counts first and judges after: what a configuration cannot train on is shown too.
@@ -261,14 +260,14 @@ fn check(args: &ConfigArgs, json: bool, data_dir: &Path) -> Result<()> {
     let normalization = data.as_ref().ok().map(|data| &data.normalization);
     if json {
         let checked = Checked { data_set: &check, trained_on, validated_on, normalization };
-        println!("{}", serde_json::to_string_pretty(&checked)?);
+        print(serde_json::to_string_pretty(&checked)?)?;
     } else {
-        println!("{check}");
+        print(&check)?;
         if let Some(Normalization { mean, deviation }) = normalization {
-            println!(
+            print(format_args!(
                 "\nthis configuration trains on {trained_on} images, validates on {validated_on}, \
                  and normalises by\n  mean {mean:?}\n  standard deviation {deviation:?}"
-            );
+            ))?;
         }
     }
     data.map(|_| ()).context("this configuration cannot train on the data set")

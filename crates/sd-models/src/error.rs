@@ -102,6 +102,18 @@ pub enum Error {
         /// The differing tensors.
         difference: String,
     },
+    /// Weights with which no network can compute.
+    #[error("{}: {name} has {found}, expected {expected}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What was found.
+        found: &'static str,
+        /// What was expected.
+        expected: &'static str,
+    },
     /// A network that the library does not have.
     #[error("{library} has no {network}: expected {expected}")]
     NoCounterpart {

@@ -9,6 +9,9 @@ use tch::{Device, Kind, TchError, Tensor, nn};
 
 use crate::{Error, Result};
 
+/// Prefixes of names in the state dicts of `DataParallel`, of Lightning and of `torch.compile`.
+const WRAPPERS: [&str; 3] = ["module.", "model.", "_orig_mod."];
+
 /// Named tensors, and the file's metadata.
 #[derive(Debug)]
 pub struct TensorFile {
@@ -29,19 +32,76 @@ impl TensorFile {
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is damaged.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_with(path, |bytes| WeightFile::parse(bytes))
+    }
+
+    /// Reads a state dict of PyTorch. F16, BF16 and F64 become F32. Also returns the prefix, empty if
+    /// there is none, that a wrapper put before the names of all tensors, and that is removed.
+    ///
+    /// # Errors
+    /// See [`read`](Self::read).
+    pub fn read_state_dict(path: &Path) -> Result<(Self, String)> {
+        let mut file = Self::read_with(path, |bytes| WeightFile::parse_state_dict(bytes))?;
+        let mut removed = String::new();
+        while let Some(prefix) = WRAPPERS.iter().find(|&&prefix| file.all_start_with(prefix)) {
+            let names = file.tensors.into_iter();
+            file.tensors =
+                names.map(|(name, tensor)| (name[prefix.len()..].to_owned(), tensor)).collect();
+            removed.push_str(prefix);
+        }
+        Ok((file, removed))
+    }
+
+    fn all_start_with(&self, prefix: &str) -> bool {
+        !self.tensors.is_empty() && self.tensors.keys().all(|name| name.starts_with(prefix))
+    }
+
+    fn read_with(
+        path: &Path,
+        parse: impl for<'a> Fn(&'a [u8]) -> std::result::Result<WeightFile<'a>, sd_weights::Error>,
+    ) -> Result<Self> {
         let bytes =
             std::fs::read(path).map_err(|cause| Error::File { path: path.to_owned(), cause })?;
         let damaged = |reason: String| Error::Format { path: path.to_owned(), reason };
-        let file = WeightFile::parse(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let file = parse(&bytes).map_err(|error| damaged(error.to_string()))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors.tensors() {
-            let kind = if view.dtype() == Dtype::I64 { Kind::Int64 } else { Kind::Float };
+            let kind = match view.dtype() {
+                Dtype::I64 => Kind::Int64,
+                Dtype::F16 => Kind::Half,
+                Dtype::BF16 => Kind::BFloat16,
+                Dtype::F64 => Kind::Double,
+                _ => Kind::Float,
+            };
             let size: Vec<i64> = view.shape().iter().map(|&side| side as i64).collect();
             let tensor = Tensor::f_from_data_size(view.data(), &size, kind)
                 .map_err(|error| damaged(format!("{name}: {error}")))?;
+            let tensor = if kind == Kind::Int64 { tensor } else { tensor.to_kind(Kind::Float) };
             tensors.insert(name, tensor);
         }
         Ok(Self { tensors, metadata: file.metadata })
+    }
+
+    /// Checks that all values are finite, and that no running variance is negative. `path` is for the
+    /// message.
+    ///
+    /// # Errors
+    /// [`Error::Value`] names the first tensor for which this does not hold.
+    pub fn check_values(&self, path: &Path) -> Result<()> {
+        for (name, tensor) in &self.tensors {
+            let wrong = |found, expected| {
+                let (path, name) = (path.to_owned(), name.clone());
+                Err(Error::Value { path, name, found, expected })
+            };
+            if tensor.isfinite().all().int64_value(&[]) == 0 {
+                return wrong("NaN or infinite values", "finite ones");
+            }
+            let is_variance = name.ends_with("running_var");
+            if is_variance && tensor.numel() > 0 && tensor.min().double_value(&[]) < 0.0 {
+                return wrong("negative values", "variances of at least 0");
+            }
+        }
+        Ok(())
     }
 
     /// Returns the bytes of the file, with a checksum in its metadata. Equal contents are equal

@@ -9,8 +9,9 @@ use sd_models::{
     BackboneConfig, Library, MobilenetV2Config, ModelConfig, MultiExit, PerStage, ResnetConfig,
     Stem, Task, TensorFile, VggConfig, VggHead, variables,
 };
+use sd_weights::{Dtype, TensorView};
 use tch::nn::ModuleT;
-use tch::{Device, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn};
 
 const CLASSES: i64 = 10;
 
@@ -245,4 +246,64 @@ fn a_network_that_a_library_does_not_have_is_refused() {
         let error = message(Library::Torchvision, BackboneConfig::Vgg(config)).unwrap_err();
         assert!(error.ends_with("expected dense convolutions and no attention"), "{error}");
     }
+}
+
+/// The bytes of a safetensors file of one tensor.
+fn file_of(name: &str, kind: Kind, values: &Tensor) -> Vec<u8> {
+    let dtype = match kind {
+        Kind::Half => Dtype::F16,
+        Kind::BFloat16 => Dtype::BF16,
+        Kind::Double => Dtype::F64,
+        _ => Dtype::F32,
+    };
+    let values = values.to_kind(kind);
+    let mut bytes = vec![0; values.numel() * kind.elt_size_in_bytes()];
+    values.copy_data_u8(&mut bytes, values.numel());
+    let shape = values.size().iter().map(|&side| side as usize).collect();
+    let view = TensorView::new(dtype, shape, &bytes).unwrap();
+    sd_weights::serialize(vec![(name, view)], HashMap::new()).unwrap()
+}
+
+#[test]
+fn other_number_formats_and_the_prefixes_of_wrappers_are_converted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("theirs.safetensors");
+    let values = Tensor::from_slice(&[0.5f32, -1.25, 3.0]);
+    for (kind, name, prefix) in [
+        (Kind::Half, "module.fc.bias", "module."),
+        (Kind::BFloat16, "_orig_mod.module.fc.bias", "_orig_mod.module."),
+        (Kind::Double, "model.fc.bias", "model."),
+        (Kind::Float, "fc.bias", ""),
+    ] {
+        std::fs::write(&path, file_of(name, kind, &values)).unwrap();
+        let (found, removed) = TensorFile::read_state_dict(&path).unwrap();
+        assert_eq!((found.tensors["fc.bias"].kind(), &*removed), (Kind::Float, prefix));
+        assert_eq!(found.tensors["fc.bias"], values);
+        assert_eq!(TensorFile::read(&path).is_ok(), kind == Kind::Float, "a run has F32 alone");
+    }
+    for start in [&b"PK\x03\x04\0\0\x08\x08"[..], b"\x80\x02\x8a\x0al\xfc\x9cF"] {
+        std::fs::write(&path, [start, &[0; 64]].concat()).unwrap();
+        let error = TensorFile::read_state_dict(&path).unwrap_err().to_string();
+        assert!(error.contains("pickle of PyTorch") && error.contains("save_file"), "{error}");
+    }
+}
+
+#[test]
+fn values_that_no_network_can_have_are_named() {
+    let check = |name: &str, values: &[f32]| {
+        let tensors = BTreeMap::from([(name.to_owned(), Tensor::from_slice(values))]);
+        let file = TensorFile { tensors, metadata: HashMap::new() };
+        file.check_values(Path::new("file")).err().map_or(String::new(), |error| error.to_string())
+    };
+    assert_eq!(check("fc.bias", &[-1.0, 2.0]), "");
+    assert_eq!(
+        check("fc.bias", &[1.0, f32::NAN]),
+        "file: fc.bias has NaN or infinite values, expected finite ones"
+    );
+    assert!(check("fc.bias", &[f32::INFINITY]).contains("infinite"));
+    assert_eq!(check("norm.running_var", &[0.0]), "");
+    assert!(
+        check("norm.running_var", &[1.0, -0.1]).contains("norm.running_var has negative values")
+    );
+    assert_eq!(check("norm.running_mean", &[-0.1]), "");
 }

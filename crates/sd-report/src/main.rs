@@ -1,6 +1,7 @@
 //! The binary behind `cargo xtask report` and the page of `cargo xtask bench peers`.
 
-use std::io::Write as _;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,12 +72,11 @@ fn main() -> ExitCode {
 
 fn report(arguments: &Report) -> anyhow::Result<()> {
     let runs = open(&arguments.runs)?;
-    let mut stdout = std::io::stdout().lock();
     if let Some(section) = arguments.section {
         let elements = (section.build)(&runs)?;
         anyhow::ensure!(!elements.is_empty(), "the section {} is empty for these runs", section.id);
         let text = sd_report::format::markdown::render_elements(&elements);
-        return write!(stdout, "{text}").context("standard output");
+        return print(text);
     }
     let out = match (&arguments.out, arguments.runs.as_slice()) {
         (Some(out), _) => out.clone(),
@@ -88,7 +88,7 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
         writeln!(stdout, "{paragraph}\n").context("standard output")?;
     }
     for path in files.paths() {
-        writeln!(stdout, "{}", path.display()).context("standard output")?;
+        print(format_args!("{}\n", path.display()))?;
     }
     Ok(())
 }
@@ -119,5 +119,13 @@ fn speed(arguments: &Speed) -> anyhow::Result<()> {
     let page = file.with_extension("md");
     let text = sd_report::format::markdown::render(&sd_report::speed::document(&peers));
     sd_report::run_folder::write_atomic(&page, text.as_bytes())?;
-    writeln!(std::io::stdout(), "{}", page.display()).context("standard output")
+    print(format_args!("{}\n", page.display()))
+}
+
+/// Writes `text` to standard output. A closed pipe, as with `head`, is not an error.
+fn print(text: impl Display) -> anyhow::Result<()> {
+    match write!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("standard output"),
+    }
 }

@@ -85,6 +85,36 @@ fn from_torchvision_to_timm_is_the_same_network() {
 }
 
 #[test]
+fn wrapped_state_dicts_are_imported_and_damaged_ones_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("theirs.safetensors");
+    state_dict(Library::Torchvision, &path);
+    let mut file = TensorFile::read(&path).unwrap();
+    let write = |prefix: &str, file: &TensorFile| {
+        let tensors = file.tensors.iter();
+        let tensors = tensors.map(|(name, value)| (format!("{prefix}{name}"), value.copy()));
+        let file = TensorFile { tensors: tensors.collect(), metadata: file.metadata.clone() };
+        std::fs::write(&path, file.to_bytes().unwrap()).unwrap();
+    };
+    let import = ["weights", "import", "dense.toml", "theirs.safetensors"];
+    let import = [&import[..], &["--from", "torchvision", "--out", "ours.safetensors"]].concat();
+    write("module.", &file);
+    let imported = sd_train(folder.path(), &import).success();
+    let printed = String::from_utf8_lossy(&imported.get_output().stdout).into_owned();
+    assert!(printed.contains("without the prefix `module.` of their names"), "{printed}");
+
+    let name = "features.1.running_var";
+    for (value, problem) in [(f64::NAN, "NaN"), (-1.0, "negative")] {
+        let _ = file.tensors.get_mut(name).unwrap().fill_(value);
+        write("", &file);
+        std::fs::remove_file(folder.path().join("ours.safetensors")).unwrap_or_default();
+        let refused = sd_train(folder.path(), &import).code(1);
+        stderr_contains(&refused, &["theirs.safetensors", name, problem]);
+        assert!(!folder.path().join("ours.safetensors").exists());
+    }
+}
+
+#[test]
 fn pretrained_weights_load_all_parts_but_the_exits_and_the_excepted() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("theirs.safetensors");

@@ -13,6 +13,7 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 use prost::Message;
 use sd_cli::WeightsChoice;
 use sd_infer::{Classifier, Options, Rule, input};
+use sd_models::TensorFile;
 use sd_onnx::proto::ModelProto;
 use sd_onnx::{Exit, Input, Resize, read_metadata};
 use sd_train::evaluation::Evaluation;
@@ -194,4 +195,25 @@ fn exported_networks_preprocess_image_files_as_the_loader_does() {
         panic!("{:?}", metadata.exits)
     };
     assert_eq!((&**name, *params, *macs, *threshold), ("deepest", cost.params, cost.macs, None));
+}
+
+#[test]
+fn weights_that_are_not_finite_are_neither_exported_nor_evaluated() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let changes = [TINY, &["train.epochs=1"]].concat();
+    std::fs::write(folder.join("tiny.toml"), tiny(&changes).unwrap().to_toml().unwrap()).unwrap();
+    printed(folder, "train tiny.toml --out run --device cpu --threads 1");
+    let path = folder.join("run/model.safetensors");
+    let file = TensorFile::read(&path).unwrap();
+    let name = file.tensors.keys().find(|name| name.ends_with("conv.weight")).unwrap().clone();
+    let _ = file.tensors[&name].view([-1]).get(0).fill_(f64::NAN);
+    std::fs::write(&path, file.to_bytes().unwrap()).unwrap();
+    for line in ["export run", "export run --staged", "eval run --device cpu"] {
+        let refused = sd_train(folder, line).assert().code(1);
+        let error = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+        let expected = format!("run/model.safetensors: {name} has NaN or infinite values");
+        assert!(error.contains(&expected), "{line}: {error}");
+    }
+    assert!(!folder.join("run/deepest.onnx").exists() && !folder.join("run/staged").exists());
 }

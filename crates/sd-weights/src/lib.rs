@@ -41,13 +41,21 @@ pub enum Error {
     #[error("header: {0}")]
     Header(#[from] serde_json::Error),
     /// A number format that this project does not use.
-    #[error("{name} has type {found:?}, expected F32 or I64")]
+    #[error("{name} has type {found:?}, expected {expected}")]
     Type {
         /// The tensor.
         name: String,
         /// Its type.
         found: Dtype,
+        /// The accepted types.
+        expected: String,
     },
+    /// A file of `torch.save`.
+    #[error(
+        "a pickle of PyTorch, expected safetensors; convert it in Python: \
+             `safetensors.torch.save_file(torch.load(\"FILE.pth\", weights_only=True), \"FILE.safetensors\")`"
+    )]
+    Pickle,
     /// A side beyond the range of `i64`.
     #[error("{name} has shape {shape:?}, expected sides below 2^63")]
     Shape {
@@ -75,20 +83,40 @@ pub struct WeightFile<'a> {
     pub metadata: HashMap<String, String>,
 }
 
+/// First bytes of files of `torch.save`: a zip archive, and before PyTorch 1.6 a pickle.
+const PICKLES: [&[u8]; 2] = [b"PK\x03\x04", b"\x80\x02\x8a\x0a"];
+
 impl<'a> WeightFile<'a> {
-    /// Checks the bytes of a file. Without a checksum, as other programs write it, the contents are
-    /// accepted as they are.
+    /// Checks the bytes of a file of this project, whose tensors are F32 or I64. Without a checksum,
+    /// as other programs write it, the contents are accepted as they are.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        Self::parse_types(bytes, &[Dtype::F32, Dtype::I64])
+    }
+
+    /// Checks the bytes of a state dict, whose tensors may also be F16, BF16 or F64.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn parse_state_dict(bytes: &'a [u8]) -> Result<Self, Error> {
+        let types = [Dtype::F32, Dtype::I64, Dtype::F16, Dtype::BF16, Dtype::F64];
+        Self::parse_types(bytes, &types)
+    }
+
+    fn parse_types(bytes: &'a [u8], types: &[Dtype]) -> Result<Self, Error> {
+        if PICKLES.iter().any(|start| bytes.starts_with(start)) {
+            return Err(Error::Pickle);
+        }
         let (_, header) = SafeTensors::read_metadata(bytes)?;
         let mut metadata = header.metadata().clone().unwrap_or_default();
         let tensors = SafeTensors::deserialize(bytes)?;
         for (name, view) in tensors.iter() {
             let (name, found) = (name.to_owned(), view.dtype());
-            if !matches!(found, Dtype::F32 | Dtype::I64) {
-                return Err(Error::Type { name, found });
+            if !types.contains(&found) {
+                let expected = types.iter().map(|known| format!("{known:?}")).collect::<Vec<_>>();
+                return Err(Error::Type { name, found, expected: expected.join(", ") });
             }
             // The length of the file bounds the other sides only if none of them is 0.
             if view.shape().iter().any(|&side| i64::try_from(side).is_err()) {

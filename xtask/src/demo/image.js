@@ -1,16 +1,14 @@
 // Preprocessing of an image, as in preprocess.rs of sd-infer.
 
-// Pixels of the upright image: `channels` values each, RGB or grey (Rec. 709).
+// Pixels of the upright image: `channels` values each, RGB or grey (Rec. 709, rounded).
 async function pixelsOf(blob, channels) {
-  const picture = await createImageBitmap(blob, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
-  const canvas = new OffscreenCanvas(picture.width, picture.height);
-  const context = canvas.getContext("2d");
-  context.drawImage(picture, 0, 0);
-  const { width, height, data } = context.getImageData(0, 0, picture.width, picture.height);
+  const { blob: plain, orientation } = await withoutOrientation(blob);
+  const picture = await createImageBitmap(plain, { premultiplyAlpha: "none", colorSpaceConversion: "none" });
+  const { width, height, data } = uprightPixels(picture, orientation);
   const values = new Float32Array(width * height * channels);
   for (let pixel = 0; pixel < width * height; pixel++) {
     const [red, green, blue] = [data[4 * pixel], data[4 * pixel + 1], data[4 * pixel + 2]];
-    if (channels === 1) values[pixel] = Math.floor((2126 * red + 7152 * green + 722 * blue) / 10000);
+    if (channels === 1) values[pixel] = Math.round(0.212639 * red + 0.715169 * green + 0.072192 * blue);
     else values.set([red, green, blue], 3 * pixel);
   }
   return { values, width, height, channels };

@@ -7,6 +7,7 @@ use crate::libtorch::Setup;
 use crate::{atomic_write, run};
 use anyhow::{Context, Result};
 use page::{Page, Sample};
+use sd_cli::print;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -61,7 +62,7 @@ pub fn demo(args: &DemoArgs) -> Result<ExitCode> {
     let samples = files(&samples)?.iter().map(|path| sample(path)).collect::<Result<_>>()?;
     let out = args.out.clone().unwrap_or_else(|| args.run.join("demo.html"));
     atomic_write::write(&out, Page { runtime, segments, samples }.html()?.as_bytes())?;
-    println!("{}", out.display());
+    print(out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 

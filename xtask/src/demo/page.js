@@ -55,14 +55,18 @@ function showPrediction({ index, probabilities, leaves }, classes) {
   ]));
 }
 
+// The cost of an image that ran through all exits is above that of the network without exits.
+const describeSaved = (saved) => saved >= 0
+  ? `${percent(saved)} of the multiply–accumulates saved`
+  : `${percent(-saved)} more multiply–accumulates than without exits`;
+
 function showVerdict({ label, probability, exit, milliseconds, saved }, classes, truth) {
-  const cost = saved >= 0 ? `${percent(saved)} of the multiply–accumulates saved` : `${percent(-saved)} more multiply–accumulates than without exits`;
   const verdict = element("verdict");
   const wrong = truth !== null && truth !== classes[label];
   verdict.classList.toggle("wrong", wrong);
   verdict.replaceChildren(make("strong", { textContent: classes[label] }), ` ${percent(probability)}`,
     wrong ? ` (correct: ${truth})` : "",
-    make("small", { textContent: `stopped at ${exit.name}, ${cost}, ${milliseconds.toFixed(1)} ms` }));
+    make("small", { textContent: `stopped at ${exit.name}, ${describeSaved(saved)}, ${milliseconds.toFixed(1)} ms` }));
 }
 
 // Classifies an image and shows the prediction of each exit as soon as it is known.
@@ -94,12 +98,21 @@ async function classify(network, blob, truth) {
   return { ...result, right: truth === classes[label] };
 }
 
-// Classifies one image at a time: input during a classification is ignored.
+// Classifies the shown image again.
+let again = null;
+// Whether the rule has changed since the shown image was classified.
+let stale = false;
+
+// Classifies one image at a time: input during a classification is ignored, except a change of the rule.
 async function oneAtATime(work) {
   if (main.dataset.state !== "ready") return;
   main.dataset.state = "running";
   try {
     await work();
+    while (stale && again) {
+      stale = false;
+      await again();
+    }
   } catch (error) {
     element("verdict").textContent = `Error: ${error.message}`;
   }
@@ -119,7 +132,9 @@ function showSamples(network) {
     return sample;
   });
   const press = (chosen) => samples.forEach(({ button }) => (button.ariaPressed = String(button === chosen)));
-  const take = async ({ truth, blob, button }) => {
+  const take = async (sample) => {
+    const { truth, blob, button } = sample;
+    again = () => take(sample);
     press(button);
     const result = await classify(network, blob, truth);
     button.dataset.mark = result.exit.name;
@@ -133,7 +148,7 @@ function showSamples(network) {
     for (const sample of samples) results.push(await take(sample));
     const right = results.filter((result) => result.right).length;
     const saved = results.reduce((sum, result) => sum + result.saved, 0) / results.length;
-    element("score").textContent = `${right} of ${results.length} correct, ${percent(saved)} of the multiply–accumulates saved on average`;
+    element("score").textContent = `${right} of ${results.length} correct, ${describeSaved(saved)} on average`;
   }));
   return { first: async () => samples.length > 0 && take(samples[0]), none: () => press(null) };
 }
@@ -141,7 +156,8 @@ function showSamples(network) {
 function acceptImages(network, samples) {
   const take = (file) => file && oneAtATime(() => {
     samples.none();
-    return classify(network, file, null);
+    again = () => classify(network, file, null);
+    return again();
   });
   element("file").addEventListener("change", (event) => take(event.target.files[0]));
   const drop = element("drop");
@@ -152,9 +168,19 @@ function acceptImages(network, samples) {
       if (type === "drop") take(event.dataTransfer.files[0]);
     });
   }
+}
+
+// A change of the rule classifies the shown image again.
+function acceptRules() {
+  const change = () => {
+    stale = true;
+    return oneAtATime(() => {});
+  };
+  document.querySelectorAll("input[name=rule]").forEach((input) => input.addEventListener("change", change));
   element("least").addEventListener("input", ({ target }) => {
     target.nextElementSibling.textContent = percent(target.value);
     document.querySelector("input[value=same]").checked = true;
+    change();
   });
 }
 
@@ -163,6 +189,7 @@ try {
   showNetwork(network);
   const samples = showSamples(network);
   acceptImages(network, samples);
+  acceptRules();
   main.dataset.state = "ready";
   await oneAtATime(samples.first);
 } catch (error) {

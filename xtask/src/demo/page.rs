@@ -13,8 +13,9 @@ use std::io::Write;
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 /// Parts of one JavaScript module; later ones use earlier ones.
-const SCRIPT: [&str; 4] = [
+const SCRIPT: [&str; 5] = [
     include_str!("embedded.js"),
+    include_str!("orientation.js"),
     include_str!("image.js"),
     include_str!("network.js"),
     include_str!("page.js"),

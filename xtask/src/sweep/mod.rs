@@ -20,7 +20,7 @@ use clap::Args;
 use interrupt::Interrupts;
 use plan::Sweep;
 use queue::{Outcome, Queue};
-use sd_cli::RuntimeArgs;
+use sd_cli::{RuntimeArgs, print};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,7 +60,7 @@ pub struct SweepArgs {
 pub fn sweep(args: &SweepArgs) -> Result<ExitCode> {
     let sweep = Sweep::read(&args.sweep)?;
     if args.dry_run {
-        print!("{}", queue::listing(&sweep)?);
+        print(queue::listing(&sweep)?.trim_end())?;
         return Ok(ExitCode::SUCCESS);
     }
     let queue = Queue::open(&sweep)?;

@@ -1,7 +1,7 @@
 //! Efficient channel attention (Wang et al. 2020, <https://arxiv.org/abs/1910.03151>).
 
 use schemars::JsonSchema;
-use sd_onnx::{Graph, Value, ints};
+use sd_onnx::{Graph, Value, int};
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
@@ -62,19 +62,26 @@ impl Block for Eca {
         Ok(Cost { params, macs: params * self.channels as u64 })
     }
 
-    /// The channels' means `[N, C, 1, 1]`, transposed to `[N, 1, C, 1]`, are a map of one column.
+    /// The convolution is a product of the channels' means `[N, C]` with a banded matrix `[C, C]`:
+    /// converters to TFLite and Core ML mistake a map of one column for an image.
     fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
-        let kernel = self.weight.size()[2];
-        let turned = || vec![ints("perm", &[0, 2, 1, 3])];
         let means = graph.node("GlobalAveragePool", &[input], vec![]);
-        let column = graph.node("Transpose", &[&means], turned());
-        let weight = onnx::weight(graph, "eca_weight", &[1, 1, kernel, 1], &self.weight);
-        let column_window =
-            vec![ints("kernel_shape", &[kernel, 1]), ints("pads", &[kernel / 2, 0, kernel / 2, 0])];
-        let mixed = graph.node("Conv", &[&column, &weight], column_window);
-        let channels = graph.node("Transpose", &[&mixed], turned());
-        Ok(onnx::scaled_by_sigmoid(graph, input, &channels))
+        let means = graph.node("Flatten", &[&means], vec![int("axis", 1)]);
+        let channels = self.channels;
+        let bands =
+            onnx::weight(graph, "eca_bands", &[channels; 2], &banded(&self.weight, channels));
+        let mixed = graph.node("MatMul", &[&means, &bands], vec![]);
+        let mixed = onnx::reshaped(graph, &mixed, &[0, channels, 1, 1]);
+        Ok(onnx::scaled_by_sigmoid(graph, input, &mixed))
     }
+}
+
+/// The matrix `[C, C]` that convolves a row of C values with a kernel `[1, 1, k]`: column j has the
+/// kernel around row j, cut at the edges.
+fn banded(kernel: &Tensor, channels: i64) -> Tensor {
+    let rows = Tensor::eye(channels, (kernel.kind(), kernel.device())).unsqueeze(1);
+    // Row i of the product is the convolution of the unit vector i.
+    rows.conv1d(kernel, None::<Tensor>, 1, kernel.size()[2] / 2, 1, 1).squeeze_dim(1)
 }
 
 #[cfg(test)]
@@ -85,5 +92,13 @@ mod tests {
     fn the_kernel_grows_with_the_channels_as_in_the_paper() {
         let kernels = [16, 64, 128, 256, 512, 2048].map(adaptive_kernel);
         assert_eq!(kernels, [3, 3, 5, 5, 5, 7]);
+    }
+
+    #[test]
+    fn the_kernel_stands_around_the_diagonal_of_each_column() {
+        let kernel = Tensor::from_slice(&[1f32, 2.0, 3.0]).view([1, 1, 3]);
+        let matrix = Vec::<f32>::try_from(banded(&kernel, 4).view([-1])).unwrap();
+        let expected = [[2., 1., 0., 0.], [3., 2., 1., 0.], [0., 3., 2., 1.], [0., 0., 3., 2.]];
+        assert_eq!(matrix, expected.concat());
     }
 }

@@ -61,7 +61,11 @@ impl MultiExit {
             logits.push(self.write_exit(&mut graph, &segment, &map)?);
         }
         if logits.len() > 1 {
-            let mean = graph.node("Mean", &logits.iter().collect::<Vec<_>>(), vec![]);
+            // Converters lack `Mean`, or round it in 16 bits.
+            let share = graph.weight("share", &[], &[1.0 / logits.len() as f32]);
+            let add = |sum, exit: &Value| graph.node("Add", &[&sum, exit], vec![]);
+            let sum = logits[1..].iter().fold(logits[0].clone(), add);
+            let mean = graph.node("Mul", &[&sum, &share], vec![]);
             graph.output(&mean, ENSEMBLE, &[self.task.classes]);
         }
         Ok(graph.finish())

@@ -21,7 +21,12 @@ pub(super) fn rewrite<'a>(graph: &'a GraphProto, ranges: &'a Ranges) -> Result<R
         if !chosen.contains(&index) {
             let mut new = old.clone();
             if has_8_bit_weights(graph, old) {
-                (new.input[1], _) = rewrite.store_kernel(old, affine::MAX_STORED, |_| 0.0)?;
+                // One scale for a whole matrix, so that a banded one keeps equal diagonals.
+                let scale = match &*old.op_type {
+                    "MatMul" => largest(&rewrite.floats(&old.input[1])?) / affine::MAX_STORED,
+                    _ => 0.0,
+                };
+                (new.input[1], _) = rewrite.store_kernel(old, affine::MAX_STORED, |_| scale)?;
             }
             rewrite.nodes.push(new);
             continue;
@@ -52,8 +57,12 @@ pub(super) fn rewrite<'a>(graph: &'a GraphProto, ranges: &'a Ranges) -> Result<R
     Ok(rewrite)
 }
 
-/// Whether a node is computed in `f32` from weights stored in 8 bits: depthwise convolutions and
-/// classifiers.
+fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
+/// Whether a node is computed in `f32` from weights stored in 8 bits: depthwise convolutions,
+/// classifiers and products with a constant matrix.
 fn has_8_bit_weights(graph: &GraphProto, node: &NodeProto) -> bool {
     let by_output =
         |attribute: &AttributeProto| attribute.name == "transB" && attribute.i == Some(1);
@@ -61,6 +70,7 @@ fn has_8_bit_weights(graph: &GraphProto, node: &NodeProto) -> bool {
     match &*node.op_type {
         "Conv" => weight.starts_with(KERNEL) && is_depthwise(graph, node),
         "Gemm" => node.attribute.iter().any(by_output) && find(graph, weight).is_ok(),
+        "MatMul" => find(graph, weight).is_ok(),
         _ => false,
     }
 }

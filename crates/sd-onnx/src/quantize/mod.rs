@@ -162,6 +162,21 @@ mod tests {
     }
 
     #[test]
+    fn a_banded_matrix_is_stored_in_bytes_of_one_scale() {
+        let mut graph = Graph::new("banded");
+        let vectors = graph.input("vectors", &[3]);
+        let bands =
+            graph.weight("bands", &[3, 3], &[2.0, -1.0, 0.0, 0.5, 2.0, -1.0, 0.0, 0.5, 2.0]);
+        let product = graph.node("MatMul", &[&vectors, &bands], vec![]);
+        graph.output(&product, "product", &[3]);
+        let mut graph = graph.finish();
+        quantize(&mut graph, &Ranges::new(), QuantFormat::ConvInteger).unwrap();
+        assert_eq!(operators(&graph), ["DequantizeLinear", "MatMul"]);
+        let scales = find(&graph, &graph.node[0].input[1]).unwrap().to_floats().unwrap();
+        assert_eq!(scales, [2.0 / 127.0; 3]);
+    }
+
+    #[test]
     fn all_convolutions_but_the_first_are_quantised() {
         let mut integer = graph();
         quantize(&mut integer, &ranges(), QuantFormat::ConvInteger).unwrap();

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use sd_cli::ConfigCommand;
 
-use super::output::print;
 use crate::experiment::{reference, schema};
+use sd_cli::print;
 
 /// Prints the JSON schema or the reference.
 ///

@@ -10,9 +10,9 @@ use serde::Serialize;
 use tch::{Device, nn};
 
 use super::exit_kinds;
-use super::output::print;
 use crate::experiment::Experiment;
 use crate::experiment::costs::NetworkCosts;
+use sd_cli::print;
 
 /// Counts the configurations and prints their costs.
 ///

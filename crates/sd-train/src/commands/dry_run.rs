@@ -9,11 +9,11 @@ use tch::{Device, Tensor};
 
 use super::count::{Count, count_experiment, table};
 use super::logging;
-use super::output::print;
 use crate::data::device;
 use crate::experiment::Experiment;
 use crate::training::non_finite::NonFiniteValue;
 use crate::training::{StepRecord, Trainer};
+use sd_cli::print;
 
 /// Opens the images, takes one step and prints a description of the run.
 ///

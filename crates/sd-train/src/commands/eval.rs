@@ -5,10 +5,10 @@ use sd_cli::{EvalArgs, Split};
 use sd_report::{EvaluationRecord, run_folder};
 
 use super::logging;
-use super::output::print;
 use crate::data::device;
 use crate::evaluation::{Evaluation, Splits, TrainedModel, weights};
 use crate::export::{NO_TEST_SPLIT, score};
+use sd_cli::print;
 
 /// Evaluates the run, or an exported file, and prints the result.
 ///

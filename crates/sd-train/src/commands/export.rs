@@ -4,7 +4,7 @@ use anyhow::Result;
 use sd_cli::ExportArgs;
 
 use super::logging;
-use super::output::print;
+use sd_cli::print;
 
 /// Writes the files and prints their names.
 ///

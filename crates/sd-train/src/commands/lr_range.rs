@@ -11,9 +11,9 @@ use sd_report::write_json_atomic;
 use serde::Serialize;
 
 use super::logging;
-use super::output::print;
 use crate::experiment::Experiment;
 use crate::training::Trainer;
+use sd_cli::print;
 
 /// Decay of the smoothed loss per step: it lags by ten steps.
 const SMOOTHING: f64 = 0.9;

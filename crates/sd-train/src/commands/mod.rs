@@ -8,7 +8,6 @@ pub mod exit_kinds;
 mod export;
 pub mod logging;
 mod lr_range;
-mod output;
 mod predict;
 mod train;
 mod weights;

@@ -1,12 +1,12 @@
 //! `predict`: classifies images with the weights of a run, preprocessed as in training.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use image::DynamicImage;
 use sd_cli::{ExitArgs, PredictArgs};
 use sd_infer::{Classification, Prediction, Rule, input, prepare, printable, top_k};
 use sd_models::MultiExit;
 use sd_onnx::Input;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use tch::{Device, Tensor};
 
 use super::logging;
@@ -32,7 +32,11 @@ pub fn predict(args: &PredictArgs) -> Result<bool> {
             Ok(image) => {
                 let (name, answer) = (path.display().to_string(), predictor.classify(&image));
                 let line = if args.json { answer.json(&name) } else { answer.text(&name) };
-                writeln!(std::io::stdout(), "{line}").context("cannot write to standard output")?;
+                match writeln!(std::io::stdout(), "{line}") {
+                    // Nobody reads the other predictions.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(true),
+                    written => written.context("cannot write to standard output")?,
+                }
             }
             Err(error) => {
                 eprintln!("error: {}", printable(&error.to_string()));
@@ -118,10 +122,10 @@ impl<'a> Predictor<'a> {
 }
 
 fn exit_choice(args: &ExitArgs, names: &[String]) -> Result<ExitChoice> {
-    let rule = match (args.confidence, args.entropy, args.patience) {
-        (Some(least), _, _) => Rule::Confidence(Some(least)),
-        (_, Some(most), _) => Rule::Entropy(most),
-        (_, _, Some(exits)) => Rule::Patience(exits),
+    let (option, rule) = match (args.confidence, args.entropy, args.patience) {
+        (Some(least), _, _) => ("--confidence", Rule::Confidence(Some(least))),
+        (_, Some(most), _) => ("--entropy", Rule::Entropy(most)),
+        (_, _, Some(exits)) => ("--patience", Rule::Patience(exits)),
         _ => {
             let asked = args.exit.as_deref().unwrap_or("deepest");
             let Some(exit) = names.iter().position(|name| name == asked) else {
@@ -131,5 +135,23 @@ fn exit_choice(args: &ExitArgs, names: &[String]) -> Result<ExitChoice> {
         }
     };
     rule.check()?;
+    // The ensemble is the last name.
+    ensure!(names.len() > 2, "{option}: the network has one exit, expected several for early exit");
     Ok(ExitChoice::By(rule))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_refused_for_a_network_with_one_exit() {
+        let rule = ExitArgs { exit: None, confidence: Some(0.5), entropy: None, patience: None };
+        let choice = |names: &[&str]| {
+            exit_choice(&rule, &names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+        };
+        assert!(choice(&["exit1", "deepest", "ensemble"]).is_ok());
+        let error = choice(&["deepest", "ensemble"]).unwrap_err().to_string();
+        assert!(error.starts_with("--confidence: the network has one exit"), "{error}");
+    }
 }

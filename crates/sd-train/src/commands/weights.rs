@@ -7,9 +7,9 @@ use sd_models::{Library, MultiExit, TensorFile, variables};
 use sd_report::run_folder::write_atomic;
 use tch::{Device, nn};
 
-use super::output::print;
 use crate::evaluation::weights;
 use crate::experiment::Experiment;
+use sd_cli::print;
 
 /// Converts weights, and prints the file and its number of tensors.
 ///
@@ -17,34 +17,44 @@ use crate::experiment::Experiment;
 /// If the library does not have the network; names each tensor that is missing, left over or of
 /// another shape.
 pub fn weights(command: &WeightsCommand) -> Result<()> {
-    let (tensors, file) = match command {
-        WeightsCommand::Import(args) => (import(args)?, &args.out),
-        WeightsCommand::Export(args) => (export(args)?, &args.out),
+    let (tensors, prefix, file) = match command {
+        WeightsCommand::Import(args) => {
+            let (tensors, prefix) = import(args)?;
+            (tensors, prefix, &args.out)
+        }
+        WeightsCommand::Export(args) => (export(args)?, String::new(), &args.out),
     };
-    print(format!("{}: {tensors} tensors", file.display()))
+    let removed = match &*prefix {
+        "" => String::new(),
+        prefix => format!("; without the prefix `{prefix}` of their names"),
+    };
+    print(format!("{}: {tensors} tensors{removed}", file.display()))
 }
 
 /// Converts a library's state dict to weights of the configuration's network, without its exits.
-/// Returns the number of tensors.
-fn import(args: &WeightsImportArgs) -> Result<usize> {
+/// Returns the number of tensors, and the prefix of their names that was removed.
+fn import(args: &WeightsImportArgs) -> Result<(usize, String)> {
     let mut experiment = Experiment::read(&args.config, &args.set, None)?;
     experiment.model.exits = None;
     let library = library(args.from);
     let backbone = &experiment.model.backbone;
     let file = &args.file;
     library.check(backbone).with_context(|| args.config.display().to_string())?;
-    let found = library.import(backbone, TensorFile::read(file)?, file)?;
+    let (state_dict, prefix) = TensorFile::read_state_dict(file)?;
+    state_dict.check_values(file)?;
+    let found = library.import(backbone, state_dict, file)?;
     let vs = built(&experiment)?;
     let network = variables(&vs);
     found.copy_into(&network, file)?;
     weights::save(&args.out, &vs, &experiment, None)?;
-    Ok(network.len())
+    Ok((network.len(), prefix))
 }
 
 /// Converts the weights of a run to a state dict that the library loads strictly, without its exits.
 /// Returns the number of tensors.
 fn export(args: &WeightsExportArgs) -> Result<usize> {
     let file = TensorFile::read(&args.file)?;
+    file.check_values(&args.file)?;
     let experiment = weights::experiment(&file, &args.file)?;
     let library = library(args.to);
     let backbone = &experiment.model.backbone;

@@ -63,8 +63,8 @@ pub fn save(
 /// the file records it.
 ///
 /// # Errors
-/// If the file cannot be read, or its experiment has another network or other images: two
-/// configurations can have the same shapes and yet be different networks.
+/// If the file cannot be read, a tensor is not finite, or its experiment has another network or other
+/// images: two configurations can have the same shapes and yet be different networks.
 pub fn load(
     path: &Path,
     vs: &nn::VarStore,
@@ -78,6 +78,7 @@ pub fn load(
     {
         bail!("{}: weights of another configuration: {difference}", path.display());
     }
+    file.check_values(path)?;
     file.copy_into(&variables(vs), path)?;
     parse_data(&file, path, experiment)
 }

@@ -43,6 +43,8 @@ pub struct LoadedParts {
     pub parts: Vec<(String, usize)>,
     /// Parts that kept their initialisation.
     pub kept: Vec<String>,
+    /// Prefix of the names in the file that was removed, or empty.
+    pub prefix: String,
 }
 
 impl PretrainedConfig {
@@ -68,13 +70,20 @@ impl PretrainedConfig {
         }
         let keeps = |part: &str| is_exit(part) || self.except.iter().any(|kept| kept == part);
 
-        let file = TensorFile::read(&self.file)?;
-        let mut file = match self.from {
-            Source::Run => file,
-            Source::Torchvision => Library::Torchvision.import(backbone, file, &self.file)?,
-            Source::Timm => Library::Timm.import(backbone, file, &self.file)?,
+        let library = match self.from {
+            Source::Run => None,
+            Source::Torchvision => Some(Library::Torchvision),
+            Source::Timm => Some(Library::Timm),
+        };
+        let (mut file, prefix) = match library {
+            None => (TensorFile::read(&self.file)?, String::new()),
+            Some(library) => {
+                let (state_dict, prefix) = TensorFile::read_state_dict(&self.file)?;
+                (library.import(backbone, state_dict, &self.file)?, prefix)
+            }
         };
         file.tensors.retain(|name, _| !keeps(part(name)));
+        file.check_values(&self.file)?;
         let wanted = variables.iter().filter(|(name, _)| !keeps(part(name)));
         let wanted = wanted.map(|(name, value)| (name.clone(), value.shallow_clone())).collect();
         file.copy_into(&wanted, &self.file)?;
@@ -84,6 +93,7 @@ impl PretrainedConfig {
         Ok(LoadedParts {
             parts: taken.into_iter().map(|part| (part.to_owned(), tensors(part))).collect(),
             kept: kept.into_iter().map(str::to_owned).collect(),
+            prefix,
         })
     }
 }
@@ -92,10 +102,13 @@ impl std::fmt::Display for LoadedParts {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         let parts = self.parts.iter().map(|(part, tensors)| format!("{part} ({tensors} tensors)"));
         write!(f, "took {}", parts.collect::<Vec<_>>().join(", "))?;
-        if self.kept.is_empty() {
-            return Ok(());
+        if !self.kept.is_empty() {
+            write!(f, "; {} kept their initialisation", self.kept.join(", "))?;
         }
-        write!(f, "; {} kept their initialisation", self.kept.join(", "))
+        if !self.prefix.is_empty() {
+            write!(f, "; without the prefix `{}` of their names", self.prefix)?;
+        }
+        Ok(())
     }
 }
 

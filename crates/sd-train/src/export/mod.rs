@@ -3,6 +3,7 @@
 mod calibrate;
 pub(crate) mod description;
 mod score;
+mod staged;
 
 pub use score::{NO_TEST_SPLIT, score};
 
@@ -22,12 +23,13 @@ use crate::experiment::Experiment;
 use calibrate::Calibrator;
 use description::Describe;
 use sd_cli::{ExportArgs, Int8};
+use staged::StagedFolder;
 
 /// Writes the requested files and returns their paths.
 ///
 /// # Errors
-/// If the folder is not a run, its weights have another configuration, the exit does not exist, or a
-/// layer has no ONNX form.
+/// If the folder is not a run, its weights are not finite or have another configuration, the exit does
+/// not exist, a layer has no ONNX form, or the folder of `--staged` has other files.
 pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
     let config = args.run.join(run_folder::CONFIG);
     let experiment = Experiment::read(&config, &[], None)?;
@@ -42,11 +44,11 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         ExitPolicy::default()
     };
     let describe = Describe { experiment, network, data: &data };
+    let mut staged = None;
     let files: Vec<(PathBuf, GraphProto, Metadata)> = if args.staged {
         let folder =
             args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "staged")));
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create the folder {}", folder.display()))?;
+        staged = Some(StagedFolder::create(&folder)?);
         let metadata = describe.exits(&policy)?;
         let segments = network.onnx_segments()?.into_iter().enumerate();
         let file = |(segment, graph): (usize, GraphProto)| {
@@ -79,8 +81,15 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
             graph = calibration.quantise(graph, &metadata)?;
             metadata.int8 = Some(calibration.form);
         }
-        run_folder::write_atomic(&path, &encode(graph, &metadata))?;
+        let file = encode(graph, &metadata);
+        match (&staged, path.file_name().and_then(|name| name.to_str())) {
+            (Some(folder), Some(name)) => run_folder::write_atomic(folder.path(name), &file)?,
+            _ => run_folder::write_atomic(&path, &file)?,
+        }
         written.push(path);
+    }
+    if let Some(folder) = staged {
+        folder.finish()?;
     }
     Ok(written)
 }

@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use export::Exported;
 use programs::Programs;
-use sd_cli::Engine;
+use sd_cli::{Engine, print};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
         }
     }
     for deployed in &all {
-        println!("{}", output(deployed.run).display());
+        print(output(deployed.run).display())?;
     }
     Ok(ExitCode::SUCCESS)
 }

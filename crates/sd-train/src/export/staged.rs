@@ -1,0 +1,150 @@
+//! The folder of a staged export, which is replaced as a whole.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// A folder that is written beside its destination and then renamed, so that segments of an older
+/// export never stand beside those of a newer one.
+#[derive(Debug)]
+pub struct StagedFolder {
+    destination: PathBuf,
+    /// Holds the new files until they are complete.
+    partial: PathBuf,
+    /// Holds the older export while it is replaced.
+    old: PathBuf,
+}
+
+impl StagedFolder {
+    /// Creates the folder beside its destination.
+    ///
+    /// # Errors
+    /// If the destination is a file, or a folder with anything but `*.onnx` files.
+    pub fn create(destination: &Path) -> Result<Self> {
+        // A link stays, and the folder that it names is replaced.
+        let destination = match destination.canonicalize() {
+            Ok(existing) => existing,
+            Err(error) if error.kind() == ErrorKind::NotFound => destination.to_owned(),
+            Err(error) => return Err(error).with_context(|| destination.display().to_string()),
+        };
+        let name = destination.file_name().and_then(|name| name.to_str());
+        let name =
+            name.with_context(|| format!("{}: not a folder's name", destination.display()))?;
+        let beside = |ending: &str| destination.with_file_name(format!("{name}{ending}"));
+        let (partial, old) = (beside(".partial"), beside(".old"));
+        check(&destination)?;
+        // An export that was killed has left these, the older export among them if it was killed
+        // between its two renamings.
+        if !destination.exists() && old.exists() {
+            rename(&old, &destination)?;
+        }
+        for folder in [&partial, &old] {
+            check(folder)?;
+            remove(folder)?;
+        }
+        fs::create_dir_all(&partial)
+            .with_context(|| format!("cannot create the folder {}", partial.display()))?;
+        Ok(Self { destination, partial, old })
+    }
+
+    /// Path of a file of the folder while it is written.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.partial.join(file)
+    }
+
+    /// Moves the folder to its destination, in place of an older export.
+    ///
+    /// # Errors
+    /// If a folder cannot be renamed.
+    pub fn finish(self) -> Result<()> {
+        if self.destination.exists() {
+            rename(&self.destination, &self.old)?;
+        }
+        rename(&self.partial, &self.destination)?;
+        remove(&self.old)
+    }
+}
+
+impl Drop for StagedFolder {
+    fn drop(&mut self) {
+        // What an error left; after `finish` there is no such folder.
+        let _ = fs::remove_dir_all(&self.partial);
+    }
+}
+
+/// Refuses a file, or a folder with anything but `*.onnx` files.
+fn check(folder: &Path) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => {
+            entries.with_context(|| format!("cannot read the folder {}", folder.display()))?
+        }
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let is_export = path.is_file() && path.extension().is_some_and(|ending| ending == "onnx");
+        ensure!(
+            is_export,
+            "{}: found {}, expected a new folder or one with *.onnx files alone, which --staged replaces",
+            folder.display(),
+            path.file_name().unwrap_or_default().display()
+        );
+    }
+    Ok(())
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to)
+        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.with_context(|| format!("cannot remove {}", folder.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_older_export_is_replaced_as_a_whole() {
+        let root = tempfile::tempdir().unwrap();
+        let destination = root.path().join("staged");
+        for files in [&["1-a.onnx", "2-b.onnx", "3-c.onnx"][..], &["1-deepest.onnx"]] {
+            let folder = StagedFolder::create(&destination).unwrap();
+            for file in files {
+                fs::write(folder.path(file), "network").unwrap();
+            }
+            folder.finish().unwrap();
+            assert_eq!(names(&destination), files);
+        }
+        fs::rename(&destination, root.path().join("staged.old")).unwrap();
+        let interrupted = StagedFolder::create(&destination).unwrap();
+        fs::write(interrupted.path("1-x.onnx"), "network").unwrap();
+        drop(interrupted);
+        assert_eq!(names(&destination), ["1-deepest.onnx"]);
+        assert_eq!(names(root.path()), ["staged"]);
+    }
+
+    #[test]
+    fn a_folder_with_other_files_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("config.toml"), "").unwrap();
+        let error = StagedFolder::create(root.path()).unwrap_err().to_string();
+        assert!(error.contains("found config.toml, expected a new folder"), "{error}");
+        assert_eq!(names(root.path()), ["config.toml"]);
+    }
+}
