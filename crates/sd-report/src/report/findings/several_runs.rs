@@ -77,7 +77,7 @@ impl<'t, 'a> Choice<'t, 'a> {
         };
         let original = dense.deepest();
         let difference = mean(&test).zip(mean(&original)).map(|(test, original)| test - original);
-        let is_dense = experiment.model().is_some_and(|model| model.backbone.is_dense());
+        let is_dense = experiment.model().is_some_and(|model| model.backbone.is_dense);
         let subject = if is_dense { "The network with exits" } else { "The compressed network" };
         let compared = match difference.map(|difference| (distance(difference), difference < 0.0)) {
             None => format!("{subject} was not tested beside its dense original"),
