@@ -3,9 +3,7 @@
 
 #![no_main]
 
-#[path = "engine/network.rs"]
 mod network;
-#[path = "engine/reference.rs"]
 mod reference;
 
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
