@@ -85,7 +85,7 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
     };
     let files = sd_report::write_report(&runs, &out).context("the report was not written")?;
     for paragraph in sd_report::report::findings(&runs) {
-        writeln!(stdout, "{paragraph}\n").context("standard output")?;
+        print(format_args!("{paragraph}\n\n"))?;
     }
     for path in files.paths() {
         print(format_args!("{}\n", path.display()))?;
