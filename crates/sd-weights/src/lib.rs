@@ -116,7 +116,7 @@ impl<'a> WeightFile<'a> {
             let (name, found) = (name.to_owned(), view.dtype());
             if !types.contains(&found) {
                 let expected = types.iter().map(|known| format!("{known:?}")).collect::<Vec<_>>();
-                return Err(Error::Type { name, found, expected: expected.join(", ") });
+                return Err(Error::Type { name, found, expected: expected.join(" or ") });
             }
             // The length of the file bounds the other sides only if none of them is 0.
             if view.shape().iter().any(|&side| i64::try_from(side).is_err()) {
