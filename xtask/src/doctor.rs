@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::json;
 use std::env;
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
