@@ -74,7 +74,7 @@ impl Run {
         Ok(Self {
             folder: folder.to_owned(),
             config,
-            environment: read_environment(&folder.join(ENVIRONMENT))?,
+            environment: read_environment(folder.join(ENVIRONMENT))?,
             epochs,
             epochs_truncated,
             evaluation: read_evaluation(folder.join(EVALUATION))?,
