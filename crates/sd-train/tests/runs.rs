@@ -50,6 +50,8 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     train(folder.path(), &["--out", "whole"]).success();
     // 72 training images make 4 steps of 16: after an epoch, and within one.
     train(folder.path(), &["--out", "parts", "--max-steps", "4"]).code(130);
+    let page = || std::fs::read_to_string(folder.path().join("parts/report.html")).unwrap();
+    assert!(page().contains("This run was interrupted after 1 epoch"));
     train(folder.path(), &["--out", "parts", "--resume", "--max-steps", "7"]).code(130);
     train(folder.path(), &["--out", "parts", "--resume"]).success();
     let weights = |run: &str| std::fs::read(folder.path().join(run).join("model.safetensors"));
@@ -62,7 +64,7 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     assert_eq!(run.summary.steps, 12);
     assert_eq!(run.environment.unwrap().threads, 1, "as `--threads` says");
     assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
-    assert!(folder.path().join("parts/report.html").is_file());
+    assert!(page().contains("<section id=\"findings\">") && !page().contains("\"refresh\""));
 
     let record = std::fs::read(folder.path().join("parts/summary.json")).unwrap();
     let record: sd_report::RunRecord = serde_json::from_slice(&record).unwrap();

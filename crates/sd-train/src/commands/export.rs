@@ -1,20 +1,32 @@
 //! `export`: the network of a finished run as ONNX files.
 
+use std::path::Path;
+
 use anyhow::Result;
 use sd_cli::ExportArgs;
 
 use super::logging;
 use sd_cli::print;
 
-/// Writes the files and prints their names.
+/// Writes the files, prints their names, and logs what to run next.
 ///
 /// # Errors
 /// If the folder is not a run, its weights have another configuration, the exit does not exist, or a
 /// layer has no ONNX form.
 pub fn export(args: &ExportArgs) -> Result<()> {
     logging::start(None)?;
-    for file in crate::export::export(args)? {
+    let files = crate::export::export(args)?;
+    for file in &files {
         print(file.display())?;
+    }
+    // The files of the segments belong together; standard output has nothing but names.
+    let model =
+        files.first().and_then(|first| if args.staged { first.parent() } else { Some(first) });
+    if let Some(model) = model.map(Path::display) {
+        tracing::info!(
+            "next: `cargo xtask infer {model} IMAGE`, `cargo xtask eval {} --onnx {model}`",
+            args.run.display()
+        );
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice};
+use sd_report::report::end_of_training;
 use sd_report::{BestEpoch, Run, Status, run_folder, write_json_atomic, write_report};
 
 use super::{dry_run, logging};
@@ -45,20 +46,29 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
 
     let stop = StopSignal::install(args.time_limit, args.max_steps)?;
     let mut observer = Observer::new(&folder, stop).checkpoint_every(args.checkpoint_every);
-    let outcome = trainer.run(&mut observer)?;
+    let outcome = trainer.run(&mut observer);
+    // The page of a failed training must not wait for the next epoch.
+    if outcome.is_err()
+        && let Ok(summary) = summary(&trainer, Status::Failed, None)
+    {
+        observer.report(summary);
+    }
+    let outcome = outcome?;
     let path = folder.join(run_folder::SUMMARY);
     match outcome {
         Outcome::Interrupted(_) => {
-            write_json_atomic(path, &summary(&trainer, Status::Interrupted, None)?)?;
+            let summary = summary(&trainer, Status::Interrupted, None)?;
+            write_json_atomic(path, &summary)?;
+            observer.report(summary);
             tracing::info!("interrupted; `--resume` continues from {}", folder.display());
         }
         Outcome::Finished => {
             let scores = test(&trainer, &folder)?;
             write_json_atomic(path, &summary(&trainer, Status::Finished, scores)?)?;
-            write_report(&[Run::open(&folder)?], &folder)?;
+            let run = Run::open(&folder)?;
+            write_report(std::slice::from_ref(&run), &folder)?;
             // The run is complete even if nobody reads the output.
-            let _ =
-                writeln!(std::io::stdout(), "{}", folder.join(run_folder::REPORT_HTML).display());
+            let _ = writeln!(std::io::stdout(), "{}", end_of_training(&run));
         }
     }
     Ok(outcome)

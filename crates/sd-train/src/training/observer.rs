@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sd_models::ExitOutputs;
-use sd_report::{EpochRecord, ExitAccuracy, SplitScore, append_line, run_folder, write_epochs_csv};
+use sd_report::{
+    EpochRecord, Error, ExitAccuracy, Run, RunRecord, SplitScore, append_line, run_folder,
+    write_epochs_csv, write_page,
+};
 use tch::nn;
 
 use super::checkpoint::{self, CheckpointTensors, Position};
@@ -187,6 +190,16 @@ impl Observer {
             record.images_per_second
         );
         Ok(())
+    }
+
+    /// Rewrites the report's page, which shows the run so far. If it fails, training goes on.
+    pub fn report(&self, summary: RunRecord) {
+        let run = Run::open_with(&self.folder, summary);
+        match run.and_then(|run| write_page(&[run], &self.folder)) {
+            // A trainer that is used as a library may record no configuration.
+            Ok(_) | Err(Error::NotARun { .. }) => {}
+            Err(error) => tracing::warn!("the report was not updated: {error}"),
+        }
     }
 
     /// Writes a checkpoint.

@@ -6,13 +6,13 @@ use anyhow::{Result, bail, ensure};
 use sd_cli::RuntimeArgs;
 use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order};
 use sd_models::{MultiExit, variables};
-use sd_report::{EpochRecord, SplitScore};
+use sd_report::{EpochRecord, SplitScore, Status};
 use tch::{Device, nn};
 
 use super::checkpoint::{Best, CheckpointTensors, Position};
 use super::non_finite;
 use super::step_stats::StepStats;
-use super::{Observer, ShadowModel, StepObserver, TrainState};
+use super::{Observer, ShadowModel, StepObserver, TrainState, summary};
 use crate::data::{TrainBatch, device};
 use crate::evaluation::{Evaluation, TrainingData};
 use crate::experiment::Experiment;
@@ -214,7 +214,7 @@ impl Trainer {
         Ok(())
     }
 
-    /// Evaluates on the validation split, saves the best weights, and records the epoch.
+    /// Evaluates on the validation split, saves the best weights, and records and reports the epoch.
     fn finish_epoch(&mut self, observer: &mut Observer) -> Result<()> {
         let Deployed { network, variables } = self.deployed();
         let position = &self.position;
@@ -241,6 +241,7 @@ impl Trainer {
             previous.copy_from(&self.state.variables);
         }
         self.position.next_epoch(best);
+        observer.report(summary(self, Status::Running, None)?);
         Ok(())
     }
 

@@ -21,7 +21,7 @@ pub(super) fn paragraphs(run: &Run) -> Vec<String> {
     let Some((exit, top1)) = deployed.and_then(|exit| Some((exit, exit.test_top1?))) else {
         return latest(run).into_iter().collect();
     };
-    let stop = [cheaper_exit(run, exit, top1), early_exit(run)];
+    let stop = [cheaper_exit(run, exit, top1), early_exit(run, exit)];
     let stop: Vec<String> = stop.into_iter().flatten().collect();
     let worth = worth(run, exit, top1);
     [worth].into_iter().chain((!stop.is_empty()).then(|| stop.join(" "))).collect()
@@ -81,21 +81,24 @@ fn cheaper_exit(run: &Run, deployed: &ExitScore, top1: f64) -> Option<String> {
 }
 
 /// The confidence threshold with the fewest MACs whose validation accuracy is within [`TOLERANCE`] of
-/// that of the deepest exit.
-fn early_exit(run: &Run) -> Option<String> {
+/// that of the deepest exit, if it costs less than the deployed exit.
+fn early_exit(run: &Run, deployed: &ExitScore) -> Option<String> {
     let early = run.evaluation.as_ref()?.early_exit.as_ref()?;
     let deepest = early.deepest()?;
     let curve = early.curves.iter().find(|curve| curve.rule == ExitRule::Confidence)?;
+    // The MACs of the deployed exit as the record counts them.
+    let share = deployed.macs as f64 / run.summary.deployed.macs as f64;
+    let cost = share * early.deepest_macs as f64;
     let least = deepest.valid.top1 - TOLERANCE;
     let within = curve.settings.iter().filter(|setting| setting.valid.top1 >= least);
     let cheapest = within.min_by(|a, b| a.valid.macs.total_cmp(&b.valid.macs));
-    let saving = cheapest.filter(|setting| early.share(setting.valid.macs) < 1.0);
+    let saving = cheapest.filter(|setting| setting.valid.macs < cost);
     let Some((setting, threshold)) = saving.and_then(|found| Some((found, found.value?))) else {
-        return Some(
-            "Early exit saves nothing: within 1 point on validation, every confidence threshold \
-             costs as much as the deepest exit."
-                .to_owned(),
-        );
+        return Some(format!(
+            "Early exit saves nothing: within 1 point on validation, no confidence threshold costs less \
+             than {}.",
+            exit_name(&deployed.name)
+        ));
     };
     Some(format!(
         "Early exit from a confidence of {} uses {} of the deepest exit's MACs on average and {}.",
