@@ -1,13 +1,15 @@
 //! A run knows the data of its training: commands on a run whose data set has changed or is gone.
 
 mod common;
+mod earlier_version;
+mod program;
 
 use std::path::Path;
 
-use assert_cmd::Command;
 use common::tiny;
+use earlier_version::forget_data;
 use image::RgbImage;
-use sd_models::TensorFile;
+use program::{error, printed, sd_train};
 use serde_json::Value;
 
 const CHANGES: &[&str] = &[
@@ -17,19 +19,6 @@ const CHANGES: &[&str] = &[
     "train.epochs=3",
     "train.batch_size=8",
 ];
-
-fn run(folder: &Path, line: &str) -> assert_cmd::assert::Assert {
-    let mut command = Command::cargo_bin("sd-train").unwrap();
-    command.current_dir(folder).env_remove("SD_DATA_DIR").args(line.split_whitespace()).assert()
-}
-
-fn printed(folder: &Path, line: &str) -> String {
-    String::from_utf8(run(folder, line).success().get_output().stdout.clone()).unwrap()
-}
-
-fn error(folder: &Path, line: &str) -> String {
-    String::from_utf8(run(folder, line).code(1).get_output().stderr.clone()).unwrap()
-}
 
 /// Writes the images of a class: noise around a shade.
 fn write_images(folder: &Path, split: &str, class: &str, shade: u8, count: u32) {
@@ -59,14 +48,6 @@ fn evaluation(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("run/evaluation.json")).unwrap()
 }
 
-/// Rewrites the weights as a version wrote them that did not record the data of the training.
-fn forget_data(folder: &Path) {
-    let path = folder.join("run/model.safetensors");
-    let mut file = TensorFile::read(&path).unwrap();
-    assert!(file.metadata.remove("data").is_some());
-    std::fs::write(path, file.to_bytes().unwrap()).unwrap();
-}
-
 #[test]
 fn a_run_needs_no_data_set_once_it_is_trained() {
     let folder = trained();
@@ -94,7 +75,7 @@ fn a_run_needs_no_data_set_once_it_is_trained() {
         ("export run --tolerance 1", "--staged"),
         ("export run --budget 50", "--staged"),
     ] {
-        let output = run(folder, line).failure();
+        let output = sd_train(folder, line).assert().failure();
         let stderr = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
         assert!(stderr.contains(expected), "{line}: {stderr}");
     }

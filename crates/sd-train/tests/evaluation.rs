@@ -1,15 +1,18 @@
 //! Evaluation: its numbers, its record in a run's folder, and predictions.
 
 mod common;
+mod earlier_version;
+mod program;
 
 use std::path::Path;
 
-use assert_cmd::Command;
 use common::tiny;
+use earlier_version::forget_data;
 use image::{GrayImage, RgbImage};
+use program::{error, printed, sd_train};
 use sd_cli::WeightsChoice;
 use sd_infer::Rule;
-use sd_models::{ExitOutput, ExitOutputs, TensorFile};
+use sd_models::{ExitOutput, ExitOutputs};
 use sd_report::{EvaluationRecord, Run, run_folder};
 use sd_train::evaluation::Evaluation;
 use sd_train::evaluation::TrainedModel;
@@ -25,20 +28,6 @@ const TINY: &[&str] = &[
     "data.validation={ fraction = 0.25, seed = 0 }",
     "train.epochs=1",
 ];
-
-/// Runs `sd-train` with this command line in the folder.
-fn run(folder: &Path, line: &str) -> assert_cmd::assert::Assert {
-    let mut command = Command::cargo_bin("sd-train").unwrap();
-    command.current_dir(folder).env_remove("SD_DATA_DIR").args(line.split_whitespace()).assert()
-}
-
-fn printed(folder: &Path, line: &str) -> String {
-    String::from_utf8(run(folder, line).success().get_output().stdout.clone()).unwrap()
-}
-
-fn error(folder: &Path, line: &str) -> String {
-    String::from_utf8(run(folder, line).code(1).get_output().stderr.clone()).unwrap()
-}
 
 /// A folder with a run of the small experiment with these changes.
 fn trained(changes: &[&str], data: impl Fn(&Path)) -> tempfile::TempDir {
@@ -181,14 +170,6 @@ fn predictions(folder: &Path) -> Predictions {
     test.unwrap().predictions(&network).unwrap()
 }
 
-/// Rewrites the weights as a version wrote them that did not record the data of the training.
-fn forget_data(folder: &Path) {
-    let path = folder.join("run/model.safetensors");
-    let mut file = TensorFile::read(&path).unwrap();
-    assert!(file.metadata.remove("data").is_some());
-    std::fs::write(path, file.to_bytes().unwrap()).unwrap();
-}
-
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -263,7 +244,7 @@ fn invalid_inputs_of_predict_are_reported() {
     let folder = folder.path();
     GrayImage::new(9, 5).save(folder.join("a.png")).unwrap();
     std::fs::write(folder.join("b.txt"), "no image").unwrap();
-    let output = run(folder, "predict run gone.png b.txt a.png --device cpu").code(1);
+    let output = sd_train(folder, "predict run gone.png b.txt a.png --device cpu").assert().code(1);
     let output = output.get_output();
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,15 +1,16 @@
 //! Exports of a trained run: they score as the run's own weights do.
 
 mod common;
+mod program;
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use assert_cmd::Command;
 use common::tiny;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use program::{printed, sd_train};
 use prost::Message;
 use sd_cli::WeightsChoice;
 use sd_infer::{Classifier, Options, Rule, input};
@@ -30,17 +31,6 @@ const TINY: &[&str] = &[
     "model.backbone.vgg.width=0.25",
     "train.epochs=2",
 ];
-
-fn sd_train(folder: &Path, line: &str) -> Command {
-    let mut command = Command::cargo_bin("sd-train").unwrap();
-    command.current_dir(folder).env_remove("SD_DATA_DIR").args(line.split_whitespace());
-    command
-}
-
-fn printed(folder: &Path, line: &str) -> String {
-    let done = sd_train(folder, line).assert().success();
-    String::from_utf8(done.get_output().stdout.clone()).unwrap()
-}
 
 fn json(folder: &Path, line: &str) -> Value {
     serde_json::from_str(&printed(folder, line)).unwrap()

@@ -1,12 +1,11 @@
 //! Data sets without a test split, and test splits that turn out empty.
 
 mod common;
+mod program;
 
-use std::path::Path;
-
-use assert_cmd::Command;
 use common::tiny;
 use image::RgbImage;
+use program::{error, printed};
 use serde_json::Value;
 
 const PETS: &str = "data.dataset={ image_folder = { folder = \"pets\", classes = 2, images = { side = 32, skip_broken = true } } }";
@@ -30,22 +29,6 @@ fn pets() -> tempfile::TempDir {
     let text = tiny(&changes).unwrap().to_toml().unwrap();
     std::fs::write(folder.path().join("pets.toml"), text).unwrap();
     folder
-}
-
-fn sd_train(folder: &Path, line: &str) -> Command {
-    let mut command = Command::cargo_bin("sd-train").unwrap();
-    command.current_dir(folder).env_remove("SD_DATA_DIR").args(line.split_whitespace());
-    command
-}
-
-fn printed(folder: &Path, line: &str) -> String {
-    let done = sd_train(folder, line).assert().success();
-    String::from_utf8(done.get_output().stdout.clone()).unwrap()
-}
-
-fn error(folder: &Path, line: &str) -> String {
-    let failed = sd_train(folder, line).assert().failure();
-    String::from_utf8(failed.get_output().stderr.clone()).unwrap()
 }
 
 const TRAIN: &str = "train pets.toml --out run --device cpu --threads 1 --data-dir .";

@@ -1,10 +1,9 @@
 //! `config`: the keys of a configuration.
 
 use anyhow::Result;
-use sd_cli::ConfigCommand;
+use sd_cli::{ConfigCommand, print};
 
 use crate::experiment::{reference, schema};
-use sd_cli::print;
 
 /// Prints the JSON schema or the reference.
 ///

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use sd_cli::CountArgs;
+use sd_cli::{CountArgs, print};
 use sd_layers::{Cost, Precision};
 use sd_models::MultiExit;
 use serde::Serialize;
@@ -12,7 +12,6 @@ use tch::{Device, nn};
 use super::exit_kinds;
 use crate::experiment::Experiment;
 use crate::experiment::costs::NetworkCosts;
-use sd_cli::print;
 
 /// Counts the configurations and prints their costs.
 ///

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
-use sd_cli::RuntimeArgs;
+use sd_cli::{RuntimeArgs, print};
 use sd_report::process_memory;
 use tch::{Device, Tensor};
 
@@ -13,7 +13,6 @@ use crate::data::device;
 use crate::experiment::Experiment;
 use crate::training::non_finite::NonFiniteValue;
 use crate::training::{StepRecord, Trainer};
-use sd_cli::print;
 
 /// Opens the images, takes one step and prints a description of the run.
 ///

@@ -1,14 +1,13 @@
 //! `eval`: every exit of a finished run, from its saved weights.
 
 use anyhow::{Context, Result};
-use sd_cli::{EvalArgs, Split};
+use sd_cli::{EvalArgs, Split, print};
 use sd_report::{EvaluationRecord, run_folder};
 
 use super::logging;
 use crate::data::device;
 use crate::evaluation::{Evaluation, Splits, TrainedModel, weights};
 use crate::export::{NO_TEST_SPLIT, score};
-use sd_cli::print;
 
 /// Evaluates the run, or an exported file, and prints the result.
 ///

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use sd_cli::ExportArgs;
+use sd_cli::{ExportArgs, print};
 
 use super::logging;
-use sd_cli::print;
 
 /// Writes the files, prints their names, and logs what to run next.
 ///

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
-use sd_cli::{ExperimentArgs, LrRangeArgs};
+use sd_cli::{ExperimentArgs, LrRangeArgs, print};
 use sd_report::figure::{Line, Mark, Plot, Range, Ticks};
 use sd_report::run_folder::write_atomic;
 use sd_report::write_json_atomic;
@@ -13,7 +13,6 @@ use serde::Serialize;
 use super::logging;
 use crate::experiment::Experiment;
 use crate::training::Trainer;
-use sd_cli::print;
 
 /// Decay of the smoothed loss per step: it lags by ten steps.
 const SMOOTHING: f64 = 0.9;

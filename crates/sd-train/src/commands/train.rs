@@ -11,7 +11,6 @@ use sd_report::{BestEpoch, Run, Status, run_folder, write_json_atomic, write_rep
 use super::{dry_run, logging};
 use crate::evaluation::{Evaluation, weights};
 use crate::experiment::Experiment;
-use crate::experiment::costs::NetworkCosts;
 use crate::training::{
     Deployed, Observer, Outcome, StopSignal, TestScores, Trainer, checkpoint, environment,
     format_accuracies, run_lock, summary, truncate_epochs,
@@ -89,7 +88,7 @@ fn resume(trainer: &mut Trainer, folder: &Path) -> Result<()> {
 
 /// Records the resolved configuration and the environment.
 fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
-    let Trainer { experiment, position, state, data, device, .. } = trainer;
+    let Trainer { experiment, position, state, data, costs, device, .. } = trainer;
     run_folder::write_atomic(folder.join(run_folder::CONFIG), position.config.as_bytes())?;
     let path = folder.join(run_folder::ENVIRONMENT);
     let mut environment = environment(*device, state.precision);
@@ -97,7 +96,6 @@ fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
         environment.follow(run_folder::read_environment(&path)?);
     }
     write_json_atomic(path, &environment)?;
-    let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
     let (deployed, original) = (costs.deployed().params as f64, costs.dense_original.params as f64);
     tracing::info!(
         "{}: {} training images, {:.2} M parameters deployed, {:.1} % of the dense original",

@@ -1,7 +1,7 @@
 //! `weights`: conversion from and to state dicts of torchvision and timm.
 
 use anyhow::{Context, Result};
-use sd_cli::{StateDictFormat, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
+use sd_cli::{StateDictFormat, WeightsCommand, WeightsExportArgs, WeightsImportArgs, print};
 use sd_layers::Precision;
 use sd_models::{Library, MultiExit, TensorFile, variables};
 use sd_report::run_folder::write_atomic;
@@ -9,7 +9,6 @@ use tch::{Device, nn};
 
 use crate::evaluation::weights;
 use crate::experiment::Experiment;
-use sd_cli::print;
 
 /// Converts weights, and prints the file and its number of tensors.
 ///

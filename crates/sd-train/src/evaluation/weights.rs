@@ -1,6 +1,6 @@
 //! Weights files of runs, with the experiment in their metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -50,12 +50,11 @@ pub fn save(
     experiment: &Experiment,
     data: Option<&TrainingData>,
 ) -> Result<()> {
-    let mut metadata: BTreeMap<String, String> =
-        [(EXPERIMENT.to_owned(), experiment.to_toml()?)].into();
+    let mut metadata: HashMap<_, _> = [(EXPERIMENT.to_owned(), experiment.to_toml()?)].into();
     if let Some(data) = data {
         metadata.insert(DATA.to_owned(), serde_json::to_string(data)?);
     }
-    let file = TensorFile { tensors: variables(vs), metadata: metadata.into_iter().collect() };
+    let file = TensorFile { tensors: variables(vs), metadata };
     Ok(write_atomic(path, &file.to_bytes()?)?)
 }
 
@@ -90,10 +89,8 @@ fn read(path: &Path) -> Result<TensorFile> {
     let Some(position) = file.metadata.get("position") else { return Ok(file) };
     let failed = || format!("{}: the position cannot be read", path.display());
     let Position { config, data } = serde_json::from_str(position).with_context(failed)?;
-    let mut metadata: BTreeMap<_, _> = [(EXPERIMENT.to_owned(), config)].into();
-    if let Some(data) = data {
-        metadata.insert(DATA.to_owned(), serde_json::to_string(&data)?);
-    }
+    let mut metadata: HashMap<_, _> = [(EXPERIMENT.to_owned(), config)].into();
+    metadata.extend(data.map(|data| (DATA.to_owned(), data.to_string())));
     let group = |prefix: &str| -> BTreeMap<_, _> {
         let named = |(name, tensor): (&String, &Tensor)| {
             Some((name.strip_prefix(prefix)?.to_owned(), tensor.shallow_clone()))
@@ -102,15 +99,16 @@ fn read(path: &Path) -> Result<TensorFile> {
     };
     let average = group("average.");
     let tensors = if average.is_empty() { group("weights.") } else { average };
-    Ok(TensorFile { tensors, metadata: metadata.into_iter().collect() })
+    Ok(TensorFile { tensors, metadata })
 }
 
 /// What the weights in a checkpoint need of its position.
 #[derive(Deserialize)]
 struct Position {
     config: String,
+    /// A [`TrainingData`].
     #[serde(default)]
-    data: Option<TrainingData>,
+    data: Option<serde_json::Value>,
 }
 
 /// The data of the training that a weights file records, if any.

@@ -9,7 +9,7 @@ use sd_report::{
 use toml::Table;
 
 use super::Trainer;
-use crate::experiment::{Experiment, costs::NetworkCosts};
+use crate::experiment::Experiment;
 
 /// Test scores of a finished run.
 #[derive(Debug)]
@@ -26,8 +26,7 @@ pub struct TestScores {
 /// # Errors
 /// If the dense original does not build.
 pub fn summary(trainer: &Trainer, status: Status, test: Option<TestScores>) -> Result<RunRecord> {
-    let Trainer { experiment, position, state, .. } = trainer;
-    let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
+    let Trainer { experiment, position, state, costs, .. } = trainer;
     let cost = |cost: sd_layers::Cost| Cost { params: cost.params, macs: cost.macs };
     let (last, best) = test.map_or((None, None), |test| (Some(test.last), test.best));
     let scored = |index: usize| last.as_ref().map(|last| &last.exits[index]);

@@ -16,6 +16,7 @@ use super::{Observer, ShadowModel, StepObserver, TrainState, summary};
 use crate::data::{TrainBatch, device};
 use crate::evaluation::{Evaluation, TrainingData};
 use crate::experiment::Experiment;
+use crate::experiment::costs::NetworkCosts;
 use crate::experiment::fingerprint::Fingerprint;
 
 /// An experiment in training: its images, its network and its position.
@@ -27,6 +28,8 @@ pub struct Trainer {
     pub data: Data,
     /// Its network, with everything that a step changes.
     pub state: TrainState,
+    /// Costs of its network.
+    pub costs: NetworkCosts,
     /// Position in the run.
     pub position: Position,
     /// Training images.
@@ -97,9 +100,18 @@ impl Trainer {
         let images = Fingerprint::from(&data);
         let mut position = Position::start(experiment.to_toml()?, images);
         position.data = Some(TrainingData::new(experiment, &data, images));
-        let experiment = experiment.clone();
-        let mut trainer =
-            Self { experiment, data, state, position, loader, valid: None, device, threads };
+        let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
+        let mut trainer = Self {
+            experiment: experiment.clone(),
+            data,
+            state,
+            costs,
+            position,
+            loader,
+            valid: None,
+            device,
+            threads,
+        };
         let valid = trainer.data.valid.as_ref().map(|images| trainer.evaluation(images));
         trainer.valid = valid.transpose()?;
         Ok(trainer)
