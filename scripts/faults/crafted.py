@@ -98,6 +98,16 @@ class Network:
         return field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 17)) + field(14, entry)
 
 
+def convolutions(side, channels, count):
+    """Dense 3×3 convolutions in a row, which share one weight."""
+    network = Network(side)
+    map = network.node("Conv", "images", network.floats(channels, 1, 1, 1), kernel_shape=[1, 1])
+    weight = network.floats(channels, channels, 3, 3, value=0.001)
+    for _ in range(count):
+        map = network.window("Conv", map, weight, side=3)
+    return network.encode(map, channels)
+
+
 def networks():
     """Names, and files: as much work or memory as the defaults accept, and more."""
     for operator, side in [("MaxPool", 240), ("AveragePool", 240), ("MaxPool", 512)]:
@@ -105,12 +115,7 @@ def networks():
         attributes = dict(count_include_pad=1) if operator == "AveragePool" else {}
         map = network.window(operator, "images", side=64, **attributes)
         yield f"{operator} 64×64 on {side}×{side}", network.encode(map, 1)
-    network = Network(128)
-    map = network.node("Conv", "images", network.floats(64, 1, 1, 1), kernel_shape=[1, 1])
-    weight = network.floats(64, 64, 3, 3, value=0.001)
-    for _ in range(40):
-        map = network.window("Conv", map, weight, side=3)
-    yield "40 convolutions 3×3", network.encode(map, 64)
+    yield "40 convolutions 3×3", convolutions(128, 64, 40)
     network = Network(160)
     map = network.window("Conv", "images", network.floats(17, 1, 3, 3), side=3)
     map = network.window("Conv", map, network.floats(17, 1, 46, 46), side=46, group=17)
@@ -127,12 +132,7 @@ def networks():
     map = network.node("QuantizeLinear", map, scale, zero)
     map = network.node("Cast", network.window("ConvInteger", map, weight, zero, side=48), to=1)
     yield "8 bits, 48×48, in rten", network.encode(map, 16)
-    network = Network(8)
-    map = network.node("Conv", "images", network.floats(160, 1, 1, 1), kernel_shape=[1, 1])
-    weight = network.floats(160, 160, 3, 3, value=0.001)
-    for _ in range(240):
-        map = network.window("Conv", map, weight, side=3)
-    yield "a weight packed 240 times", network.encode(map, 160)
+    yield "a weight packed 240 times", convolutions(8, 160, 240)
     network = Network(4096, channels=3)
     yield "an input of 4096×4096", network.encode("images", 3)
     network = Network(1)

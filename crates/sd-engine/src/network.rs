@@ -95,8 +95,7 @@ impl Network {
         }
         let run_chunk = |images| self.run_chunk(images, &footprint, deadline);
         // Chunks of equal size, and as many for each thread as for the others.
-        let threads = self.options.threads;
-        let max_chunk = self.options.max_chunk(&footprint);
+        let (threads, max_chunk) = self.options.passes(&footprint);
         let rounds = batch.len().div_ceil(threads.saturating_mul(max_chunk)).max(1);
         let chunk = batch.len().div_ceil(threads.saturating_mul(rounds)).max(1);
         if chunk >= batch.len() {
@@ -157,17 +156,20 @@ impl Options {
         (self.max_memory.saturating_sub(weights), (footprint.activations as usize).max(1))
     }
 
-    /// Maximum number of images per pass. They may take half of the memory, since buffers are kept.
-    fn max_chunk(&self, footprint: &Footprint) -> usize {
+    /// Number of threads that run at once, and maximum number of images per pass of each. Together
+    /// they may take half of the memory, since buffers are kept; one image may take all of it.
+    fn passes(&self, footprint: &Footprint) -> (usize, usize) {
         let (memory, image) = self.memory(footprint);
-        (memory / 2 / image / self.threads).clamp(1, MAX_CHUNK)
+        let images = (memory / 2 / image).max(1);
+        let threads = self.threads.min(images);
+        (threads, (images / threads).min(MAX_CHUNK))
     }
 
     /// Bytes that neither weights nor activations take.
     fn spare_memory(&self, footprint: &Footprint) -> usize {
         let (memory, image) = self.memory(footprint);
-        let images = self.max_chunk(footprint).saturating_mul(self.threads);
-        memory.saturating_sub(image.saturating_mul(images))
+        let (threads, images) = self.passes(footprint);
+        memory.saturating_sub(image.saturating_mul(threads * images))
     }
 }
 
@@ -176,4 +178,21 @@ fn check_input(shape: &[usize]) -> Result<()> {
     let is_valid = matches!(*shape, [_, channels, height, width]
         if image_len([height, width, channels]).is_some());
     if is_valid { Ok(()) } else { Err(Error::Input { found: shape.to_vec() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_images_run_at_once_than_fit_into_the_memory() {
+        let passes = |threads, activations| {
+            let options = Options { threads, max_memory: 1_100, ..Options::default() };
+            options.passes(&Footprint { weights: 100, activations, ..Footprint::default() })
+        };
+        assert_eq!(passes(2, 50), (2, 5));
+        assert_eq!(passes(2, 1), (2, MAX_CHUNK));
+        assert_eq!(passes(16, 100), (5, 1));
+        assert_eq!(passes(16, 900), (1, 1));
+    }
 }

@@ -39,13 +39,22 @@ impl Classification {
             classification: &'a Classification,
         }
         let line = Line { image, classification: self };
-        serde_json::to_string(&line).expect("strings and numbers")
+        let line = serde_json::to_string(&line).expect("strings and numbers");
+        // JSON need not escape all of them. Each is one UTF-16 unit.
+        let escape = |char: char| format!("\\u{:04x}", u32::from(char));
+        escaped(&line, escape).into_owned()
     }
 }
 
 /// A text on one line, in which no character controls a terminal or the direction of the text: such
 /// characters are escaped as in Rust. Names of files and classes may be anyone's.
 pub fn printable(text: &str) -> Cow<'_, str> {
+    escaped(text, |char| char.escape_default().to_string())
+}
+
+/// A text in which `escape` replaces the characters that control a terminal or the direction of the
+/// text.
+fn escaped(text: &str, escape: impl Fn(char) -> String) -> Cow<'_, str> {
     let is_control = |char: char| {
         let is_direction = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
             || matches!(char, '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}');
@@ -54,14 +63,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_control) {
         return Cow::Borrowed(text);
     }
-    let mut printable = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
         match is_control(char) {
-            true => printable.extend(char.escape_default()),
-            false => printable.push(char),
+            true => escaped.push_str(&escape(char)),
+            false => escaped.push(char),
         }
     }
-    Cow::Owned(printable)
+    Cow::Owned(escaped)
 }
 
 /// A class with its probability.
@@ -113,5 +122,16 @@ mod tests {
         let found: Vec<_> = labels.iter().map(|label| (label.class, &*label.name)).collect();
         assert_eq!(found, [(1, "b"), (2, "c")]);
         assert_eq!(top_k(&[0.5, 0.5], &names, 9).len(), 2);
+    }
+
+    #[test]
+    fn json_has_no_control_characters_and_the_same_text() {
+        let name = "a\u{9b}31m\u{202e}\u{7f}\n".to_owned();
+        let labels = vec![Label { class: 0, name: name.clone(), probability: 1.0 }];
+        let exit = "deepest".to_owned();
+        let line = Classification { labels, exit, macs: 1, share: 1.0 }.json("a.png");
+        assert_eq!(printable(&line), line);
+        let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(parsed["labels"][0]["name"], name);
     }
 }

@@ -221,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn default_limits_are_those_of_the_library() {
+        let limits = Cli::try_parse_from(["sd-infer", "m.onnx", "a.png"]).unwrap().limits;
+        let options = Options::default();
+        assert_eq!(u64::from(limits.max_memory) << 20, options.max_memory as u64);
+        assert_eq!(u64::from(limits.max_work) * 1_000_000_000, options.max_work);
+        let Bounds { pixels, bytes, .. } = limits.bounds();
+        assert_eq!((pixels, bytes), (input::BOUNDS.pixels, input::BOUNDS.bytes));
+    }
+
+    #[test]
     fn rules_are_mutually_exclusive() {
         let parse = |line: &str| Cli::try_parse_from(line.split_whitespace());
         assert!(parse("sd-infer m.onnx a.png --entropy 0.1 --patience 2").is_err());

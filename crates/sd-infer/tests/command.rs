@@ -1,8 +1,11 @@
 //! The command on images of several formats.
 
+mod common;
+
 use std::path::Path;
 
 use assert_cmd::Command;
+use common::metadata;
 use image::GrayImage;
 
 fn sd_infer(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
@@ -24,30 +27,8 @@ fn folder() -> tempfile::TempDir {
     let logits = graph.node("Conv", &[&images, &weight], vec![ints("kernel_shape", &[4, 4])]);
     let rows = graph.node("Flatten", &[&logits], vec![int("axis", 1)]);
     graph.output(&rows, "deepest", &[2]);
-    let metadata = Metadata {
-        metadata_version: METADATA_VERSION,
-        version: "0".to_owned(),
-        name: "mean".to_owned(),
-        input: Input {
-            channels: 1,
-            height: 4,
-            width: 4,
-            border: 0,
-            resize: Resize::Triangle,
-            layout: Layout::Nchw,
-            mean: vec![0.5],
-            deviation: vec![0.5],
-        },
-        classes: vec!["light".to_owned(), "dark".to_owned()],
-        exits: vec![Exit { name: "deepest".to_owned(), params: 32, macs: 32, threshold: None }],
-        ensemble: false,
-        carry: 0.0,
-        deployed_macs: 32,
-        segment: None,
-        int8: None,
-        configuration: String::new(),
-        configuration_sha256: String::new(),
-    };
+    let deepest = Exit { name: "deepest".to_owned(), params: 32, macs: 32, threshold: None };
+    let metadata = metadata(4, ["light", "dark"], vec![deepest]);
     std::fs::write(folder.path().join("mean.onnx"), encode(graph.finish(), &metadata)).unwrap();
     let images = folder.path().join("images");
     std::fs::create_dir(&images).unwrap();

@@ -1,17 +1,17 @@
 //! Small files that ask for much memory or work, classified by the command within 1 GB of address
-//! space. On the figures in docs/reliability.md they take at most 3 s of one core; the bound here is only
-//! against endless work.
+//! space. docs/results/notes/checks.md has what they take; the bound here is only against endless work.
 #![cfg(target_os = "linux")]
+
+mod common;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::metadata;
 use image::GrayImage;
 use sd_infer::{Classifier, Engine, Options};
 use sd_onnx::proto::{ElementType, GraphProto, NodeProto, TensorProto};
-use sd_onnx::{
-    Exit, Graph, Input, Layout, METADATA_VERSION, Metadata, Resize, Value, encode, int, ints,
-};
+use sd_onnx::{Exit, Graph, Value, encode, int, ints};
 
 /// Bytes and seconds.
 const MEMORY: u64 = 1_000_000_000;
@@ -19,31 +19,8 @@ const SECONDS: u64 = 60;
 
 /// A file of a graph with two classes on grey images of this side.
 fn file(graph: GraphProto, side: usize) -> Vec<u8> {
-    let metadata = Metadata {
-        metadata_version: METADATA_VERSION,
-        version: "0".to_owned(),
-        name: "crafted".to_owned(),
-        input: Input {
-            channels: 1,
-            height: side,
-            width: side,
-            border: 0,
-            resize: Resize::Triangle,
-            layout: Layout::Nchw,
-            mean: vec![0.5],
-            deviation: vec![0.5],
-        },
-        classes: vec!["a".to_owned(), "b".to_owned()],
-        exits: vec![Exit { name: "deepest".to_owned(), params: 0, macs: 0, threshold: None }],
-        ensemble: false,
-        carry: 0.0,
-        deployed_macs: 0,
-        segment: None,
-        int8: None,
-        configuration: String::new(),
-        configuration_sha256: String::new(),
-    };
-    encode(graph, &metadata)
+    let deepest = Exit { name: "deepest".to_owned(), params: 0, macs: 0, threshold: None };
+    encode(graph, &metadata(side, ["a", "b"], vec![deepest]))
 }
 
 /// A graph on grey images of this side: `build` adds nodes, and their output `[N, C, …]` becomes two
@@ -173,7 +150,10 @@ fn files_of_too_many_messages_are_refused() {
     let mut many = file(graph(4, 1, |_, images| images.clone()), 4);
     // Empty metadata.
     many.extend([0x72, 0x00].repeat(600_000));
-    assert_eq!(classify(&many, &[], &[]).status.code(), Some(1));
+    let found = classify(&many, &png(GrayImage::new(4, 4)), &[]);
+    let error = String::from_utf8_lossy(&found.stderr);
+    assert_eq!(found.status.code(), Some(1), "{error}");
+    assert!(error.contains("the file has more than 524288 fields"), "{error}");
 }
 
 /// A chain as long as is accepted, on the small stack of a test's thread. rten plans it recursively.

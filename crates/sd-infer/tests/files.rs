@@ -1,44 +1,22 @@
 //! Classifiers from files: whole networks, segments, and malformed files.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use image::{DynamicImage, GrayImage, Luma};
 use proptest::prelude::*;
 use sd_infer::{Classifier, Engine, Options, Rule};
 use sd_onnx::proto::{GraphProto, ModelProto};
-use sd_onnx::{
-    Exit, Graph, Input, Layout, METADATA_VERSION, Metadata, Resize, Value, encode, int, ints,
-};
+use sd_onnx::{Exit, Graph, Metadata, Value, encode, int, ints};
 
 /// A network of two exits on images of one grey pixel x, in -1..1: exit1's logits are (x, −x), the
 /// deepest's (−10 x, 10 x).
 fn metadata() -> Metadata {
     let exit =
         |name: &str, macs, threshold| Exit { name: name.to_owned(), params: 1, macs, threshold };
-    Metadata {
-        metadata_version: METADATA_VERSION,
-        version: "0".to_owned(),
-        name: "pixel".to_owned(),
-        input: Input {
-            channels: 1,
-            height: 1,
-            width: 1,
-            border: 0,
-            resize: Resize::Triangle,
-            layout: Layout::Nchw,
-            mean: vec![0.5],
-            deviation: vec![0.5],
-        },
-        classes: vec!["light".to_owned(), "dark".to_owned()],
-        exits: vec![exit("exit1", 10, Some(0.8)), exit("deepest", 40, None)],
-        ensemble: false,
-        carry: 0.0,
-        deployed_macs: 40,
-        segment: Some(0),
-        int8: None,
-        configuration: String::new(),
-        configuration_sha256: String::new(),
-    }
+    let exits = vec![exit("exit1", 10, Some(0.8)), exit("deepest", 40, None)];
+    Metadata { segment: Some(0), ..common::metadata(1, ["light", "dark"], exits) }
 }
 
 fn classifier(graph: &mut Graph, map: &Value, scale: f32, name: &str) {

@@ -40,7 +40,9 @@ pub enum Error {
         found: &'static str,
     },
     /// A tensor of unexpected type or shape.
-    #[error("the tensor {name}: found {found}, expected as many 32-bit floats as its shape says")]
+    #[error(
+        "the tensor {name}: found {found}, expected as many values of a supported type as its shape says"
+    )]
     Tensor {
         /// Its name.
         name: String,

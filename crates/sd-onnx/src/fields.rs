@@ -47,7 +47,7 @@ pub fn check_count(bytes: &[u8]) -> Result<()> {
 fn count(mut bytes: &[u8], message: Message, left: &mut usize) -> Option<()> {
     while let Some(key) = take_varint(&mut bytes) {
         *left = left.checked_sub(1)?;
-        let fixed = match key & 7 {
+        let skipped = match key & 7 {
             0 => {
                 take_varint(&mut bytes);
                 0
@@ -67,7 +67,7 @@ fn count(mut bytes: &[u8], message: Message, left: &mut usize) -> Option<()> {
             // Start and end of a group, whose fields are counted as those of this message.
             _ => 0,
         };
-        let Some(rest) = bytes.get(fixed..) else { break };
+        let Some(rest) = bytes.get(skipped..) else { break };
         bytes = rest;
     }
     Some(())
@@ -104,16 +104,16 @@ mod tests {
     /// A group hides no field, and bytes that are no message of their own stop nothing.
     #[test]
     fn fields_in_and_after_a_group_are_counted() {
-        let left = |bytes: &[u8]| {
+        let counted = |bytes: &[u8]| {
             let mut left = 100;
             count(bytes, Message::Model, &mut left).unwrap();
             100 - left
         };
-        assert_eq!(left(&file(5)), 6);
+        assert_eq!(counted(&file(5)), 6);
         // Group 3 with a malformed graph in it.
         let group = [0x1b, 0x3a, 0x01, 0xff, 0x1c];
-        assert_eq!(left(&[&group[..], &file(5)].concat()), 9);
-        assert_eq!(left(&[0x3a, 0x7f, 1, 2]), 1);
-        assert_eq!(left(&[0x08, 0xff]), 1);
+        assert_eq!(counted(&[&group[..], &file(5)].concat()), 9);
+        assert_eq!(counted(&[0x3a, 0x7f, 1, 2]), 1);
+        assert_eq!(counted(&[0x08, 0xff]), 1);
     }
 }

@@ -61,7 +61,7 @@ impl TensorProto {
         let typed = lengths[..3].iter().sum::<usize>();
         let wrong = |tensor: &Self| Error::Tensor {
             name: tensor.name.clone(),
-            found: format!("type {}, values in {typed} typed fields", tensor.type_name()),
+            found: format!("type {}, {typed} values in typed fields", tensor.type_name()),
         };
         if lengths.iter().filter(|&&len| len > 0).count() > 1 {
             return Err(wrong(self));

@@ -122,7 +122,7 @@ impl<'a> PlanBuilder<'a> {
                 [input, ..],
             ) => is_map(input) && is_map(output),
             ("Flatten", [input]) => is_value(input) && is_value(output),
-            // Other weights are refused as unsupported.
+            // Those of a weight are left to `add_step`: `Mul` by a scalar is computed, others are refused.
             ("Add" | "Mul" | "Mean", [first, others @ ..])
                 if node.input.iter().all(|name| !self.weights.contains_key(name.as_str())) =>
             {
@@ -353,17 +353,8 @@ impl<'a> PlanBuilder<'a> {
     /// The product with a constant matrix.
     fn product(&self, node: &NodeProto) -> Option<Operation> {
         let Weight { shape, values } = self.weight(node.input.get(1)?)?;
-        let &[depth, outputs] = &shape[..] else { return None };
-        if depth == outputs
-            && let Some(matrix) = BandedMatrix::new(&values, depth)
-        {
-            return Some(Operation::Banded(matrix));
-        }
-        let fill = |output: usize, row: &mut [f32]| {
-            let column = values[output..].iter().step_by(outputs);
-            row.iter_mut().zip(column).for_each(|(to, weight)| *to = *weight);
-        };
-        Some(Operation::Linear(PackedMatrix::new(&vec![0.0; outputs], depth, fill)))
+        let &[depth, _] = &shape[..] else { return None };
+        BandedMatrix::new(&values, depth).map(Operation::Banded).or_else(|| self.linear(node))
     }
 
     /// `Reshape` of vectors `[N, C]` to `[0, C, 1, 1]`.

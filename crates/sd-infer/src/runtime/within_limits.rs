@@ -67,8 +67,9 @@ pub struct WithinLimits {
     nodes: usize,
 }
 
-/// Bytes of stack for each node, and number of nodes from which on the caller's may be too small.
+/// Bytes of stack for each node.
 const NODE_STACK: usize = 4_096;
+/// Number of nodes from which on the caller's stack may be too small.
 const MANY_NODES: usize = 512;
 
 /// Does what needs a stack in proportion to the number of nodes: rten plans a chain recursively.
@@ -127,7 +128,7 @@ impl WithinLimits {
 impl Runtime for WithinLimits {
     fn run(&mut self, batch: Batch, deadline: Option<Instant>) -> Result<Vec<Batch>> {
         if batch.is_empty() {
-            return self.runtime.run(batch, deadline);
+            return with_stack(self.nodes, || self.runtime.run(batch, deadline));
         }
         let images = self.max_images(batch.shape()).map_err(|error| failed(self.engine, error))?;
         let Self { engine, ref mut runtime, nodes, .. } = *self;

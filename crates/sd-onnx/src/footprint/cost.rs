@@ -6,11 +6,13 @@ use crate::proto::NodeProto;
 
 /// Values per vector, to which runtimes pad the outputs of a packed weight.
 const LANES: u64 = 16;
-/// Work of a copied or element-wise computed value, of a position of a window that slides over each
-/// channel by itself, of a group of a convolution, and of a node; measured, see docs/reliability.md.
+/// Work of a copied or element-wise computed value.
 const VALUE: u64 = 64;
+/// Work of a position of a window that slides over each channel by itself.
 const TAP: u64 = 32;
+/// Work of a group of a convolution.
 const GROUP: u64 = 2_048;
+/// Work of a node.
 const NODE: u64 = 16_384;
 
 /// The cost of a node.
@@ -87,9 +89,9 @@ impl Cost {
             "Relu" | "Sigmoid" | "Add" | "Mul" | "Flatten" | "GlobalAveragePool" => {}
             // Runtimes may copy an input first.
             _ => {
-                let copies = inputs.iter().map(|shape| bytes(shape)).max();
-                let result = outputs.iter().map(|shape| bytes(shape)).max();
-                cost.scratch = copies.max(result).unwrap_or_default();
+                let input = inputs.iter().map(|shape| bytes(shape)).max();
+                let output = outputs.iter().map(|shape| bytes(shape)).max();
+                cost.scratch = input.max(output).unwrap_or_default();
             }
         }
         Some(cost)

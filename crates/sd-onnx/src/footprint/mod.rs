@@ -189,8 +189,6 @@ impl Constant {
 
 /// Bytes of the values that are still needed.
 struct LiveValues<'a> {
-    /// Number of the last node that needs each value.
-    last_use: HashMap<&'a str, usize>,
     /// Values whose last use is each node.
     unused_after: Vec<Vec<&'a str>>,
     bytes: HashMap<&'a str, u64>,
@@ -207,22 +205,21 @@ impl<'a> LiveValues<'a> {
             }
         }
         let outputs: HashSet<&str> = outputs.iter().map(String::as_str).collect();
-        last_use.retain(|name, _| !outputs.contains(name));
         let mut unused_after = vec![Vec::new(); nodes.len()];
-        last_use.iter().for_each(|(name, &index)| unused_after[index].push(*name));
-        Self { last_use, unused_after, bytes: HashMap::new(), live: 0 }
+        for (name, index) in last_use.into_iter().filter(|(name, _)| !outputs.contains(name)) {
+            unused_after[index].push(name);
+        }
+        Self { unused_after, bytes: HashMap::new(), live: 0 }
     }
 
     fn add(&mut self, name: &'a str, bytes: u64) {
         self.live = self.live.saturating_add(bytes);
-        if self.last_use.contains_key(name) {
-            self.bytes.insert(name, bytes);
-        }
+        self.bytes.insert(name, bytes);
     }
 
     fn free_unused_after(&mut self, node: usize) {
         for name in &self.unused_after[node] {
-            self.live -= self.bytes.remove(name).unwrap_or_default().min(self.live);
+            self.live = self.live.saturating_sub(self.bytes.remove(name).unwrap_or_default());
         }
     }
 }

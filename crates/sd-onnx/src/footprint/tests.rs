@@ -4,8 +4,7 @@ use super::*;
 use crate::proto::{AttributeProto, ElementType};
 use crate::{Graph, Value, int, ints, string};
 
-/// Shape of the output of one node on images `[2, 6, 4]`, with constants before the node's inputs
-/// that are named by `None`.
+/// Shape of the output of one node on images `[2, 6, 4]` and these constants.
 fn output(
     operator: &str,
     constants: &[Value],

@@ -62,6 +62,11 @@ pub(super) struct QuantizedKernel {
     pub scales: Vec<f32>,
 }
 
+/// Largest magnitude.
+pub(super) fn largest(values: &[f32]) -> f32 {
+    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
+}
+
 /// Quantises the weights of each output channel to its own scale, which is at least
 /// `min_scale(channel)`, with a magnitude of at most `max`.
 pub(super) fn quantize_kernel(
@@ -77,8 +82,7 @@ pub(super) fn quantize_kernel(
     }
     let (mut bytes, mut scales) = (Vec::with_capacity(floats.len()), Vec::new());
     for (channel, values) in floats.chunks_exact(floats.len() / channels).enumerate() {
-        let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
-        let scale = (largest / max).max(min_scale(channel));
+        let scale = (largest(values) / max).max(min_scale(channel));
         // Weights of 0, or so small that they have no normal scale, are 0.
         let scale = if scale >= f32::MIN_POSITIVE { scale } else { 1.0 };
         bytes.extend(values.iter().map(|value| (value / scale).round() as i8 as u8));

@@ -23,7 +23,9 @@ pub(super) fn rewrite<'a>(graph: &'a GraphProto, ranges: &'a Ranges) -> Result<R
             if has_8_bit_weights(graph, old) {
                 // One scale for a whole matrix, so that a banded one keeps equal diagonals.
                 let scale = match &*old.op_type {
-                    "MatMul" => largest(&rewrite.floats(&old.input[1])?) / affine::MAX_STORED,
+                    "MatMul" => {
+                        affine::largest(&rewrite.floats(&old.input[1])?) / affine::MAX_STORED
+                    }
                     _ => 0.0,
                 };
                 (new.input[1], _) = rewrite.store_kernel(old, affine::MAX_STORED, |_| scale)?;
@@ -55,10 +57,6 @@ pub(super) fn rewrite<'a>(graph: &'a GraphProto, ranges: &'a Ranges) -> Result<R
         rewrite.weights.push(TensorProto::floats(&shift, &[1, channels, 1, 1], &bias));
     }
     Ok(rewrite)
-}
-
-fn largest(values: &[f32]) -> f32 {
-    values.iter().fold(0.0, |largest, value| largest.max(value.abs()))
 }
 
 /// Whether a node is computed in `f32` from weights stored in 8 bits: depthwise convolutions,

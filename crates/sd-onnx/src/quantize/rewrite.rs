@@ -8,7 +8,7 @@ use crate::{Error, Result, int};
 
 /// The new nodes, in execution order, and the additional weights.
 pub(super) struct Rewrite<'a> {
-    pub graph: &'a GraphProto,
+    graph: &'a GraphProto,
     ranges: &'a Ranges,
     pub nodes: Vec<NodeProto>,
     pub weights: Vec<TensorProto>,
