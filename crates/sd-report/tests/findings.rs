@@ -40,8 +40,8 @@ fn a_loss_against_the_dense_original_comes_first() {
     let [text] = &findings(&[dense(0, 0.65), light(0, 0.646)])[..] else { panic!() };
     let expected = "The compressed network is 0.4 points below its dense original: the deepest exit of \
         light reaches 64.6 % test accuracy, dense 65.0 %. The difference may be noise: at least one of \
-        the two has a single seed. Validation chose this exit. It has 1.00 M parameters and 10.0 M \
-        MACs, 12.5 % and 12.5 % of its dense original's.";
+        the two has a single seed. Validation chose this exit. It has 1.00 M parameters \
+        (12.5 % of the dense original's) and 10.0 M MACs (12.5 %).";
     assert_eq!(text, expected);
     let several = [dense(0, 0.64), dense(1, 0.66), light(0, 0.66), light(1, 0.66)];
     let text = findings(&several).remove(0);

@@ -47,18 +47,19 @@ fn exit_name(exit: &str) -> String {
     if exit == "deepest" { "the deepest exit".to_owned() } else { exit.to_owned() }
 }
 
-/// `1.58 M parameters and 84.0 M MACs, 17.1 % and 54.9 % of its dense original's`.
+/// `1.58 M parameters (17.1 % of the dense original's) and 84.0 M MACs (54.9 %)`.
 fn costs(exit: &ExitScore, dense: Option<Cost>) -> String {
-    let costs = format!("{} parameters and {} MACs", count(exit.params), count(exit.macs));
+    let [params, macs] = [count(exit.params), count(exit.macs)];
     match dense {
-        None => costs,
+        None => format!("{params} parameters and {macs} MACs"),
         Some(dense) if (dense.params, dense.macs) == (exit.params, exit.macs) => {
-            format!("{costs}, as many as its dense original")
+            format!("{params} parameters and {macs} MACs, as many as its dense original")
         }
-        Some(dense) => {
-            let shares = [share(exit.params, dense.params), share(exit.macs, dense.macs)];
-            format!("{costs}, {} and {} of its dense original's", shares[0], shares[1])
-        }
+        Some(dense) => format!(
+            "{params} parameters ({} of the dense original's) and {macs} MACs ({})",
+            share(exit.params, dense.params),
+            share(exit.macs, dense.macs)
+        ),
     }
 }
 

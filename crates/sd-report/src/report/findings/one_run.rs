@@ -101,7 +101,8 @@ fn early_exit(run: &Run, deployed: &ExitScore) -> Option<String> {
         ));
     };
     Some(format!(
-        "Early exit from a confidence of {} uses {} of the deepest exit's MACs on average and {}.",
+        "Stopping at the first exit with a confidence of at least {} uses {} of the deepest exit's MACs on \
+         average and {}.",
         percent(threshold),
         percent(early.share(setting.test.macs)),
         change(setting.test.top1 - deepest.test.top1)
