@@ -2,35 +2,15 @@
 
 mod sample_runs;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sample_runs::{
     BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, a_set, cells, configure, run, section,
+    validated,
 };
 use sd_report::document::Element;
 use sd_report::report;
-use sd_report::{Environment, EpochRecord, ExitAccuracy, Run, SplitScore, Status};
-
-/// The run after one epoch with these validation scores of its exits.
-fn validated(mut run: Run, top1: &[f64]) -> Run {
-    let accuracy =
-        |name: &str, top1| ExitAccuracy { name: name.to_owned(), top1, top5: 1.0, loss: 1.0 };
-    let names = run.summary.exits.iter().map(|exit| exit.name.as_str());
-    let exits = names.zip(top1).map(|(name, &top1)| accuracy(name, top1)).collect();
-    let valid = SplitScore { exits, ensemble: accuracy("ensemble", 0.99) };
-    run.epochs.push(EpochRecord {
-        epoch: 1,
-        step: 1,
-        learning_rate: 0.1,
-        seconds: 1.0,
-        images_per_second: 1.0,
-        loss: 1.0,
-        terms: BTreeMap::new(),
-        train: Vec::new(),
-        valid: Some(valid),
-    });
-    run
-}
+use sd_report::{Environment, Run, Status};
 
 #[test]
 fn the_exit_to_deploy_is_chosen_by_mean_validation_accuracy() {

@@ -1,31 +1,10 @@
 //! The sentences that a report opens with.
 
-#[allow(dead_code, reason = "other tests use the rest")]
 mod sample_runs;
 
-use sample_runs::{BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, run};
+use sample_runs::{BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, run, validated};
 use sd_report::report::{end_of_training, findings};
-use sd_report::{EpochRecord, ExitAccuracy, Run, SplitScore, Status};
-
-/// The run with these validation accuracies after its only epoch.
-fn validated(mut run: Run, top1: &[f64]) -> Run {
-    let score =
-        |name: &str, top1| ExitAccuracy { name: name.to_owned(), top1, top5: 1.0, loss: 1.0 };
-    let names = run.summary.exits.iter().map(|exit| exit.name.clone()).collect::<Vec<_>>();
-    let exits: Vec<_> = names.iter().zip(top1).map(|(name, &top1)| score(name, top1)).collect();
-    run.epochs = vec![EpochRecord {
-        epoch: 1,
-        step: 1,
-        learning_rate: 0.1,
-        seconds: 1.0,
-        images_per_second: 1.0,
-        loss: 1.0,
-        terms: Default::default(),
-        train: exits.clone(),
-        valid: Some(SplitScore { exits, ensemble: score("ensemble", 0.5) }),
-    }];
-    run
-}
+use sd_report::{Run, Status};
 
 fn light(seed: u64, top1: f64) -> Run {
     validated(run("light", seed, [GROUPED, LIGHT, DISTILLED], 20, top1), &[0.5, 0.6])

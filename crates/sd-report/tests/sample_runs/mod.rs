@@ -1,8 +1,12 @@
 //! Made-up runs to compare, and the tables of a section.
 
+#![allow(dead_code, reason = "each file of tests uses a part")]
+
+use std::collections::BTreeMap;
+
 use sd_report::{
-    Cost, EnsembleScore, ExitScore, MixingSummary, ModelSummary, ObjectiveSummary, Run, RunRecord,
-    SCHEMA_VERSION, Status,
+    Cost, EnsembleScore, EpochRecord, ExitAccuracy, ExitScore, MixingSummary, ModelSummary,
+    ObjectiveSummary, Run, RunRecord, SCHEMA_VERSION, SplitScore, Status,
 };
 use sd_report::{
     document::{Element, Table},
@@ -99,6 +103,27 @@ pub fn configure(run: &mut Run, config: &str) {
         let objective = ObjectiveSummary::from_config(name, distils, section("objective").unwrap());
         ObjectiveSummary { mixing, ..objective }
     });
+}
+
+/// The run after one epoch with these validation scores of its exits.
+pub fn validated(mut run: Run, top1: &[f64]) -> Run {
+    let accuracy =
+        |name: &str, top1| ExitAccuracy { name: name.to_owned(), top1, top5: 1.0, loss: 1.0 };
+    let names = run.summary.exits.iter().map(|exit| exit.name.as_str());
+    let exits = names.zip(top1).map(|(name, &top1)| accuracy(name, top1)).collect();
+    let valid = SplitScore { exits, ensemble: accuracy("ensemble", 0.99) };
+    run.epochs.push(EpochRecord {
+        epoch: 1,
+        step: 1,
+        learning_rate: 0.1,
+        seconds: 1.0,
+        images_per_second: 1.0,
+        loss: 1.0,
+        terms: BTreeMap::new(),
+        train: Vec::new(),
+        valid: Some(valid),
+    });
+    run
 }
 
 pub fn tables(elements: Vec<Element>) -> Vec<Table> {
