@@ -107,8 +107,8 @@ impl<'a> Predictor<'a> {
                 (exit, self.macs.alone.get(exit).copied().unwrap_or(self.framework_macs))
             }
             ExitChoice::By(rule) => {
-                let opinions = logits[..exits].iter().map(|exit| Prediction::of(exit));
-                let exit = rule.exit_index(opinions);
+                let predictions = logits[..exits].iter().map(|exit| Prediction::of(exit));
+                let exit = rule.exit_index(predictions);
                 (exit, self.macs.cascade[exit])
             }
         };
