@@ -1,5 +1,5 @@
 //! Small files that ask for much memory or work, classified by the command within 1 GB of address
-//! space. docs/results/notes/checks.md has what they take; the bound here is only against endless work.
+//! space. docs/results/reliability has what they take; the bound here is only against endless work.
 #![cfg(target_os = "linux")]
 
 mod common;

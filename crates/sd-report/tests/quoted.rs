@@ -11,18 +11,24 @@ use sd_report::stats::mean;
 use sd_report::{Result, Run};
 
 /// Documents with tables that a report printed.
-const PRINTED: [&str; 2] = [
-    "docs/results/2026-11-25-2-core-avx512/README.md",
-    "docs/results/2026-11-25-2-core-avx512/ablations.md",
+const PRINTED: [&str; 3] = [
+    "docs/results/vgg11/tables.md",
+    "docs/results/resnet18/tables.md",
+    "docs/results/ablations/tables.md",
 ];
 /// Documents with shorter tables, made by hand.
-const SHORTENED: [&str; 2] = ["README.md", "docs/results.md"];
+const SHORTENED: [&str; 4] = [
+    "README.md",
+    "docs/results.md",
+    "docs/results/vgg11/README.md",
+    "docs/results/resnet18/README.md",
+];
 /// Comment before a printed table: the command, with folders of the repository.
 const PRINTED_START: &str = "<!-- cargo xtask report ";
 /// Comment before a shortened table: the command that prints its rows, among others.
 const SHORTENED_START: &str = "<!-- rows of: cargo xtask report ";
 const END: &str = "<!-- end -->";
-const FIGURE: &str = "docs/results/figures/accuracy-against-parameters.svg";
+const FIGURE: &str = "docs/results/vgg11/accuracy-against-parameters.svg";
 /// Set, the printed tables and the figure are written instead of checked.
 const WRITE: &str = "SD_WRITE_QUOTES";
 const TEST: &str = "cargo xtask test --test quoted";
@@ -109,12 +115,11 @@ fn shortened_tables_have_the_numbers_of_the_report() {
 #[test]
 fn the_figure_of_the_readme_shows_the_records() {
     let root = root();
-    let results = |date: &str, run: &str| {
-        format!("docs/results/{date}/cifar100-cpu/cifar100-vgg11-{run}-seed*")
-    };
-    let line = |name: &str, patterns: &[String], strong| {
-        let folders = patterns.iter().flat_map(|pattern| folders(&root, pattern));
-        let runs: Vec<Run> = folders.map(|folder| Run::open(folder).unwrap()).collect();
+    let line = |name: &str, run: &str, strong| {
+        let folders =
+            folders(&root, &format!("docs/results/vgg11/runs/cifar100-vgg11-{run}-seed*"));
+        let runs: Vec<Run> =
+            folders.into_iter().map(|folder| Run::open(folder).unwrap()).collect();
         let mut points: Vec<(f64, f64)> = (0..runs[0].summary.exits.len())
             .map(|exit| {
                 let top1 = runs.iter().map(|run| run.summary.exits[exit].test_top1.unwrap());
@@ -125,10 +130,7 @@ fn the_figure_of_the_readme_shows_the_records() {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         Line { name: name.to_owned(), dots: points.clone(), points, strong }
     };
-    let both = |run: &str| {
-        ["2026-11-25-2-core-avx512", "2026-11-26-2-core-amx"].map(|date| results(date, run))
-    };
-    let compressed = line("compressed VGG11", &both("mixed-eca-light-all-pairs-smoothing"), true);
+    let compressed = line("compressed VGG11", "mixed-eca-light-all-pairs-smoothing", true);
     // github.com/chenyaofo/pytorch-cifar-models
     let published = vec![(815_000.0, 0.7088), (1_480_000.0, 0.7361), (2_350_000.0, 0.7420)];
     let exit4 = compressed.dots[3];
@@ -148,13 +150,9 @@ fn the_figure_of_the_readme_shows_the_records() {
                 points: published,
                 strong: false,
             },
-            line("dense VGG11", &both("dense-plain-smoothing"), false),
+            line("dense VGG11", "dense-plain-smoothing", false),
             compressed,
-            line(
-                "separable VGG11",
-                &[results("2026-11-25-2-core-avx512", "separable-light")],
-                false,
-            ),
+            line("separable VGG11", "separable-light", false),
         ],
         marks: vec![
             mark("exit 4", exit4, true),

@@ -37,7 +37,7 @@ pub struct PeersArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
-    /// Folder for speed.md and speed.json [default: docs/results/DATE-CORES-core-cpu]
+    /// Folder for speed.md and speed.json [default: docs/results/speed/DATE-CORES-core-cpu]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
@@ -243,5 +243,5 @@ fn out(args: &PeersArgs, rounds: &[Vec<Value>]) -> Result<PathBuf> {
     let day = first["started"].as_str().and_then(|started| started.get(..10));
     let cores = first["host"]["cores"].as_u64();
     let (day, cores) = day.zip(cores).context("the record has no day or cores")?;
-    Ok(workspace::root().join(format!("docs/results/{day}-{cores}-core-cpu")))
+    Ok(workspace::root().join(format!("docs/results/speed/{day}-{cores}-core-cpu")))
 }

@@ -22,7 +22,7 @@ pub struct LightConfig {
 }
 
 impl LightConfig {
-    /// Light exits with this attention, and `side` as docs/results/notes/exits.md measures it.
+    /// Light exits with this attention, and `side` as docs/results/exit-side measures it.
     pub fn new(attention: AttentionConfig) -> Self {
         Self { attention, side: Self::default_side() }
     }

@@ -199,7 +199,7 @@ mod tests {
     fn the_documented_tables_are_what_is_counted() {
         let documents = [
             include_str!("../../../../docs/method.md"),
-            include_str!("../../../../docs/results/notes/exits.md"),
+            include_str!("../../../../docs/results/exit-costs/README.md"),
         ];
         let configs = ["resnet18", "vgg11"].map(|family| {
             let experiment = experiment(family);
