@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// The run in the folder has not written its result.
     #[error(
-        "{folder}: the run has not finished: it has no {missing}; let it end, or resume it",
+        "{folder}: the run has not finished: it has no {missing}; wait for its next epoch, or resume it",
         folder = folder.display()
     )]
     NotFinished {

@@ -32,7 +32,7 @@ enum Command {
 
 #[derive(Args)]
 struct Report {
-    /// Folder of a run; with several, folders without a finished run are skipped
+    /// Folder of a run, finished or not; with several, folders without a finished run are skipped
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
     /// Output folder [default: the folder of the run; for several runs, report/]
@@ -94,14 +94,15 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
 }
 
 /// Opens the runs in the folders. With several, as in `runs/*`, sweeps and unfinished runs are
-/// skipped.
+/// skipped. One alone is reported with what it has so far.
 fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
+    if let [folder] = folders {
+        return Ok(vec![Run::open_so_far(folder)?]);
+    }
     let mut runs = Vec::new();
     for folder in folders {
         match Run::open(folder) {
-            Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. }))
-                if folders.len() > 1 =>
-            {
+            Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. })) => {
                 eprintln!("skipped: {error}");
             }
             run => runs.push(run?),

@@ -91,6 +91,36 @@ fn folders_without_a_finished_run_are_skipped() {
 }
 
 #[test]
+fn a_run_that_is_training_or_was_killed_is_reported_with_its_epochs_so_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("a");
+    write_run(&run);
+    let summary = fs::read_to_string(run.join("summary.json")).unwrap();
+    let progress =
+        summary.replace("finished", "running").replace(r#""epochs": 1"#, r#""epochs": 7"#);
+    fs::write(run.join("progress.json"), progress).unwrap();
+    let notice = || {
+        sd_report(&["report", "a"], folder.path()).success();
+        let page = fs::read_to_string(run.join("report.html")).unwrap();
+        let start = page.find("This run").map_or("", |start| &page[start..]);
+        start.split(':').next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(notice(), "", "a finished run is not reported by its progress");
+    // A resumed run is ahead of the summary of its interruption.
+    fs::write(run.join("summary.json"), summary.replace("finished", "interrupted")).unwrap();
+    let lock = fs::File::create(run.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(notice(), "This run is training");
+    fs::remove_file(run.join("summary.json")).unwrap();
+    assert_eq!(notice(), "This run is training");
+    drop(lock);
+    assert_eq!(notice(), "This run was interrupted after 7 epochs");
+    fs::remove_file(run.join("progress.json")).unwrap();
+    let nothing = sd_report(&["report", "a"], folder.path()).code(1);
+    assert!(text(&nothing.get_output().stderr).contains("it has no progress.json; wait for"));
+}
+
+#[test]
 fn a_folder_that_is_not_a_run_fails_and_bad_usage_exits_with_2() {
     let folder = tempfile::tempdir().unwrap();
     let failed = sd_report(&["report", "."], folder.path()).code(1);

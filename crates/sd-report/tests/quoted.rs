@@ -28,8 +28,10 @@ const PRINTED_START: &str = "<!-- cargo xtask report ";
 /// Comment before a shortened table: the command that prints its rows, among others.
 const SHORTENED_START: &str = "<!-- rows of: cargo xtask report ";
 const END: &str = "<!-- end -->";
+/// Experiments with figures of their report.
+const ILLUSTRATED: [&str; 3] = ["vgg11", "resnet18", "ablations"];
 const FIGURE: &str = "docs/results/vgg11/accuracy-against-parameters.svg";
-/// Set, the printed tables and the figure are written instead of checked.
+/// Set, the printed tables and the figures are written instead of checked.
 const WRITE: &str = "SD_WRITE_QUOTES";
 const TEST: &str = "cargo xtask test --test quoted";
 
@@ -113,13 +115,37 @@ fn shortened_tables_have_the_numbers_of_the_report() {
 }
 
 #[test]
+fn committed_figures_are_those_of_the_report() {
+    let root = root();
+    for experiment in ILLUSTRATED {
+        let folder = format!("docs/results/{experiment}");
+        let runs = folders(&root, &format!("{folder}/runs/*"));
+        let runs = runs.into_iter().map(Run::open).collect::<Result<Vec<_>>>().unwrap();
+        let document = report::document(&runs).unwrap();
+        for committed in fs::read_dir(root.join(&folder).join("figures")).unwrap() {
+            let committed = committed.unwrap();
+            let name = committed.file_name();
+            let figure = document.figures().find(|figure| *figure.file_name() == *name);
+            let figure = figure.unwrap_or_else(|| panic!("{folder}: no figure {name:?}"));
+            if writes() {
+                fs::write(committed.path(), figure.with_background()).unwrap();
+            }
+            let drawn = fs::read_to_string(committed.path()).unwrap();
+            assert!(
+                drawn == figure.with_background(),
+                "{folder}/figures/{name:?}: `{WRITE}=1 {TEST}` draws it again"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_figure_of_the_readme_shows_the_records() {
     let root = root();
     let line = |name: &str, run: &str, strong| {
         let folders =
             folders(&root, &format!("docs/results/vgg11/runs/cifar100-vgg11-{run}-seed*"));
-        let runs: Vec<Run> =
-            folders.into_iter().map(|folder| Run::open(folder).unwrap()).collect();
+        let runs: Vec<Run> = folders.into_iter().map(|folder| Run::open(folder).unwrap()).collect();
         let mut points: Vec<(f64, f64)> = (0..runs[0].summary.exits.len())
             .map(|exit| {
                 let top1 = runs.iter().map(|run| run.summary.exits[exit].test_top1.unwrap());

@@ -65,6 +65,7 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     assert_eq!(run.environment.unwrap().threads, 1, "as `--threads` says");
     assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
     assert!(page().contains("<section id=\"findings\">") && !page().contains("\"refresh\""));
+    assert!(!folder.path().join("parts/progress.json").exists());
 
     let record = std::fs::read(folder.path().join("parts/summary.json")).unwrap();
     let record: sd_report::RunRecord = serde_json::from_slice(&record).unwrap();

@@ -118,13 +118,8 @@ fn table(runs: &[Run]) -> Table {
         Column::number("Fewer"),
         Column::number("MACs"),
         Column::number("Fewer"),
-        Column::number("Dense params"),
-        Column::number("Dense MACs"),
         Column::number("Epochs"),
         Column::number("Seed"),
-        Column::text("Model"),
-        Column::text("Data set"),
-        Column::text("Objective"),
     ]);
     for (run, name) in runs.iter().zip(names(runs)) {
         let record = &run.summary;
@@ -141,13 +136,8 @@ fn table(runs: &[Run]) -> Table {
             or_none(dense, |dense| times(dense.params, deployed.params)),
             count(deployed.macs),
             or_none(dense, |dense| times(dense.macs, deployed.macs)),
-            or_none(dense, |dense| count(dense.params)),
-            or_none(dense, |dense| count(dense.macs)),
             record.epochs.to_string(),
             record.seed.to_string(),
-            record.model.clone(),
-            record.dataset.clone(),
-            record.objective.clone(),
         ]);
     }
     table

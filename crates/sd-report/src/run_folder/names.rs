@@ -12,6 +12,8 @@ pub const EPOCHS_CSV: &str = "epochs.csv";
 pub const TENSORBOARD: &str = "tb";
 /// A [`RunRecord`](crate::RunRecord), written when the run ends.
 pub const SUMMARY: &str = "summary.json";
+/// A [`RunRecord`](crate::RunRecord) of a run that has not finished, rewritten after each epoch.
+pub const PROGRESS: &str = "progress.json";
 /// An [`EvaluationRecord`](crate::EvaluationRecord) of the weights after the last epoch, written when the run ends and by
 /// every later evaluation on the test set.
 pub const EVALUATION: &str = "evaluation.json";

@@ -1,17 +1,19 @@
 //! Reading the folder of a run.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::names::{CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EVALUATION, LATENCY, SUMMARY};
+use super::names::{
+    CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EVALUATION, LATENCY, LOCK, PROGRESS, SUMMARY,
+};
 use crate::configuration::Configuration;
 use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
 use crate::measurement::{BenchRecord, Subject};
-use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION, legacy};
+use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION, Status, legacy};
 
 /// A run: the contents of its folder, read and checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,9 +48,33 @@ impl Run {
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         Self::read(folder, || {
-            let path = folder.join(SUMMARY);
             let missing = || Error::NotFinished { folder: folder.to_owned(), missing: SUMMARY };
-            parse_summary(&path, &read(&path)?.ok_or_else(missing)?)
+            optional(&folder.join(SUMMARY), parse_summary)?.ok_or_else(missing)
+        })
+    }
+
+    /// Reads the run in `folder`, also one that is still training or was killed, with what it has
+    /// recorded so far.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), if the run has recorded nothing yet.
+    pub fn open_so_far(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        Self::read(folder, || {
+            let summary = optional(&folder.join(SUMMARY), parse_summary)?;
+            if let Some(summary) = &summary
+                && summary.status == Status::Finished
+            {
+                return Ok(summary.clone());
+            }
+            // A resumed run is ahead of the summary of its interruption.
+            let mut progress = optional(&folder.join(PROGRESS), parse_summary)?
+                .or(summary)
+                .ok_or(Error::NotFinished { folder: folder.to_owned(), missing: PROGRESS })?;
+            if progress.status == Status::Running && !is_locked(folder) {
+                progress.status = Status::Interrupted;
+            }
+            Ok(progress)
         })
     }
 
@@ -83,6 +109,12 @@ impl Run {
             summary,
         })
     }
+}
+
+/// Whether a process trains in the folder.
+fn is_locked(folder: &Path) -> bool {
+    File::open(folder.join(LOCK))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Reads an `environment.json`; `None` without the file.

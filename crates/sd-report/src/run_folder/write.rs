@@ -9,17 +9,18 @@ use serde::Serialize;
 
 use super::names::{
     BEST_EVALUATION, BEST_MODEL, CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EPOCHS_CSV, EVALUATION,
-    LAST_CHECKPOINT, LATENCY, MODEL, REPORT_CSV, REPORT_HTML, REPORT_MARKDOWN, SUMMARY,
+    LAST_CHECKPOINT, LATENCY, MODEL, PROGRESS, REPORT_CSV, REPORT_HTML, REPORT_MARKDOWN, SUMMARY,
 };
 use crate::error::{Error, Result};
 
 /// The files of a run's folder that [`write_atomic`] writes.
-const WRITTEN_WHOLE: [&str; 15] = [
+const WRITTEN_WHOLE: [&str; 16] = [
     CONFIG,
     ENVIRONMENT,
     EPOCHS,
     EPOCHS_CSV,
     SUMMARY,
+    PROGRESS,
     EVALUATION,
     BEST_EVALUATION,
     DEPLOYMENT,

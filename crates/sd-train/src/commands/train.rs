@@ -1,6 +1,6 @@
 //! `train`: trains a run and writes its folder.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -39,12 +39,16 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
     } else {
         trainer.load_pretrained()?;
     }
-    if !trainer.has_ended() {
+    let begins = !trainer.has_ended();
+    if begins {
         record_start(&trainer, &folder)?;
     }
 
     let stop = StopSignal::install(args.time_limit, args.max_steps)?;
     let mut observer = Observer::new(&folder, stop).checkpoint_every(args.checkpoint_every);
+    if begins {
+        observer.report(summary(&trainer, Status::Running, None)?);
+    }
     let outcome = trainer.run(&mut observer);
     // The page of a failed training must not wait for the next epoch.
     if outcome.is_err()
@@ -64,6 +68,7 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
         Outcome::Finished => {
             let scores = test(&trainer, &folder)?;
             write_json_atomic(path, &summary(&trainer, Status::Finished, scores)?)?;
+            remove_progress(&folder)?;
             let run = Run::open(&folder)?;
             write_report(std::slice::from_ref(&run), &folder)?;
             // The run is complete even if nobody reads the output.
@@ -71,6 +76,17 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
         }
     }
     Ok(outcome)
+}
+
+/// Removes the record of the progress, which the summary replaces.
+fn remove_progress(folder: &Path) -> Result<()> {
+    let path = folder.join(run_folder::PROGRESS);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| path.display().to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Restores the last checkpoint in `folder`.

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sd_models::ExitOutputs;
 use sd_report::{
     EpochRecord, Error, ExitAccuracy, Run, RunRecord, SplitScore, append_line, run_folder,
-    write_epochs_csv, write_page,
+    write_epochs_csv, write_json_atomic, write_page,
 };
 use tch::nn;
 
@@ -192,10 +192,15 @@ impl Observer {
         Ok(())
     }
 
-    /// Rewrites the report's page, which shows the run so far. If it fails, training goes on.
+    /// Records the progress of a run that has not finished, and rewrites the report's page. If it
+    /// fails, training goes on.
     pub fn report(&self, summary: RunRecord) {
-        let run = Run::open_with(&self.folder, summary);
-        match run.and_then(|run| write_page(&[run], &self.folder)) {
+        let write = || {
+            let run = Run::open_with(&self.folder, summary)?;
+            write_json_atomic(self.folder.join(run_folder::PROGRESS), &run.summary)?;
+            write_page(&[run], &self.folder)
+        };
+        match write() {
             // A trainer that is used as a library may record no configuration.
             Ok(_) | Err(Error::NotARun { .. }) => {}
             Err(error) => tracing::warn!("the report was not updated: {error}"),
