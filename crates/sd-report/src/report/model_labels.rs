@@ -73,14 +73,30 @@ fn network(backbone: &BackboneSummary) -> String {
     text
 }
 
-/// `dense`, `grouped 8, output stride 4`, `dense / depthwise-separable`.
+/// `dense`, `grouped 8, output stride 4`, `dense ×3 / depthwise-separable`.
 fn convolutions(backbone: &BackboneSummary) -> String {
     if backbone.convolutions.is_empty() {
         return NONE.to_owned();
     }
-    let stages: Vec<_> = backbone.convolutions.iter().map(convolution).collect();
+    let stages = by_stage(backbone.convolutions.iter().map(convolution));
     let stride = backbone.output_stride.map(|stride| format!(", output stride {stride}"));
-    stages.join(" / ") + &stride.unwrap_or_default()
+    stages + &stride.unwrap_or_default()
+}
+
+/// One text per stage, equal neighbours together: `a ×3 / b`.
+fn by_stage(stages: impl IntoIterator<Item = String>) -> String {
+    let mut groups: Vec<(String, u32)> = Vec::new();
+    for stage in stages {
+        match groups.last_mut() {
+            Some((last, count)) if *last == stage => *count += 1,
+            _ => groups.push((stage, 1)),
+        }
+    }
+    let text = |(stage, count): (String, u32)| match count {
+        1 => stage,
+        count => format!("{stage} ×{count}"),
+    };
+    groups.into_iter().map(text).collect::<Vec<_>>().join(" / ")
 }
 
 fn convolution(choice: &Choice) -> String {
@@ -108,12 +124,8 @@ fn framework(exits: &ExitsSummary) -> String {
 fn attention(backbone: Option<&BackboneSummary>, exits: Option<&ExitsSummary>) -> String {
     let on_exits = exits.and_then(|exits| exits.attention.as_ref()).map(Choice::to_string);
     let in_backbone = backbone.map_or(&[][..], |backbone| &backbone.attentions);
-    let stages: Vec<_> = in_backbone.iter().map(Choice::to_string).collect();
-    let in_backbone = match &stages[..] {
-        [] => None,
-        [all] => Some(format!("{all} in the backbone")),
-        stages => Some(format!("{} in the backbone", stages.join(" / "))),
-    };
+    let stages = by_stage(in_backbone.iter().map(Choice::to_string));
+    let in_backbone = (!stages.is_empty()).then(|| format!("{stages} in the backbone"));
     let both: Vec<_> = on_exits.into_iter().chain(in_backbone).collect();
     if both.is_empty() { NONE.to_owned() } else { both.join(", ") }
 }

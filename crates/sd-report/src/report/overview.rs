@@ -1,7 +1,7 @@
 //! Overview: the network, its compression and its accuracy.
 
 use super::experiment::valid_top1;
-use super::run_names::names;
+use super::run_names::{names, shortened};
 use super::section::Section;
 use crate::document::{Column, Element, Highlight, Table};
 use crate::error::Result;
@@ -121,7 +121,7 @@ fn table(runs: &[Run]) -> Table {
         Column::number("Epochs"),
         Column::number("Seed"),
     ]);
-    for (run, name) in runs.iter().zip(names(runs)) {
+    for (run, name) in runs.iter().zip(shortened(names(runs))) {
         let record = &run.summary;
         let (deployed, dense) = (record.deployed, record.dense_original);
         let chosen = or_none(chosen_exit(run), |exit| {
