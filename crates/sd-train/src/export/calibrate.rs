@@ -108,12 +108,12 @@ pub fn record(
 fn training_images(args: &ExportArgs, describe: &Describe) -> Result<Arc<ImageSet>> {
     let open = || {
         let splits = Splits::open(describe.experiment, describe.data, &args.data_dir, false)?;
-        ensure!(!splits.train_differs, "the training images are not those of the training");
+        ensure!(!splits.train_differs, "the training images of the data set are not those of the training");
         Ok(splits.train)
     };
     open().context(
-        "the run records no ranges of its feature maps, so that --int8 measures them on its \
-         training images; `--calibrate FOLDER` takes others",
+        "--int8 measures ranges on the training images unless the run records them; \
+         `--calibrate FOLDER` takes others",
     )
 }
 
