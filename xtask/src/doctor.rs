@@ -14,12 +14,73 @@ use std::process::{Command, ExitCode, Stdio};
 /// Data set that the repository contains; `train` without a configuration uses it.
 const INCLUDED: &str = "fashion-mnist-small";
 
-/// Data sets to download, by their names for `cargo xtask data fetch` and their possible files.
-const DOWNLOADABLE: [(&str, &[&str]); 3] = [
-    ("cifar10", &["cifar-10-batches-bin", "cifar-10-binary.tar.gz"]),
-    ("cifar100", &["cifar-100-binary", "cifar-100-binary.tar.gz"]),
-    ("fashion-mnist", &["fashion-mnist"]),
+/// Data sets to download, by their names for `cargo xtask data fetch`, each with the places that it
+/// can be in.
+const DOWNLOADABLE: [(&str, &[Place]); 3] = [
+    (
+        "cifar10",
+        &[
+            Place {
+                name: "cifar-10-batches-bin",
+                files: &[
+                    ("batches.meta.txt", None),
+                    ("test_batch.bin", Some(30_730_000)),
+                    ("data_batch_1.bin", Some(30_730_000)),
+                    ("data_batch_2.bin", Some(30_730_000)),
+                    ("data_batch_3.bin", Some(30_730_000)),
+                    ("data_batch_4.bin", Some(30_730_000)),
+                    ("data_batch_5.bin", Some(30_730_000)),
+                ],
+            },
+            Place { name: "cifar-10-binary.tar.gz", files: &[] },
+        ],
+    ),
+    (
+        "cifar100",
+        &[
+            Place {
+                name: "cifar-100-binary",
+                files: &[
+                    ("fine_label_names.txt", None),
+                    ("test.bin", Some(30_740_000)),
+                    ("train.bin", Some(153_700_000)),
+                ],
+            },
+            Place { name: "cifar-100-binary.tar.gz", files: &[] },
+        ],
+    ),
+    (
+        "fashion-mnist",
+        &[Place {
+            name: "fashion-mnist",
+            files: &[
+                ("train-images-idx3-ubyte.gz", None),
+                ("train-labels-idx1-ubyte.gz", None),
+                ("t10k-images-idx3-ubyte.gz", None),
+                ("t10k-labels-idx1-ubyte.gz", None),
+            ],
+        }],
+    ),
 ];
+
+/// A file or folder of the data folder that can hold a data set.
+struct Place {
+    name: &'static str,
+    /// Files of the folder, with their sizes in bytes if these are fixed.
+    files: &'static [(&'static str, Option<u64>)],
+}
+
+impl Place {
+    /// Whether the file is there, or the folder with all files, as `sd-data` checks it.
+    fn is_complete(&self, data: &Path) -> bool {
+        let path = data.join(self.name);
+        let is_whole = |(name, size): &(&str, Option<u64>)| {
+            let file = path.join(name).metadata().ok().filter(fs::Metadata::is_file);
+            file.is_some_and(|file| size.is_none_or(|size| file.len() == size))
+        };
+        path.exists() && self.files.iter().all(is_whole)
+    }
+}
 
 /// Prints the table, or one JSON document. The exit code is 1 if `train` cannot run.
 pub fn doctor(as_json: bool) -> Result<ExitCode> {
@@ -172,18 +233,23 @@ fn cuda(setup: &Result<Setup>) -> Row {
 }
 
 fn data_sets(data: &Path) -> Vec<Row> {
-    let row = |name: &str, files: &[&str], state, fix| match files
-        .iter()
-        .map(|name| data.join(name))
-        .find(|path| path.exists())
-    {
-        Some(path) => Row::ok(name, path.display().to_string()),
-        None => Row::not(name, state, format!("not in {}", data.display()), fix),
+    let row = |name: &str, places: &[Place], state, fix| {
+        let found = |place: &Place| data.join(place.name).display().to_string();
+        if let Some(place) = places.iter().find(|place| place.is_complete(data)) {
+            return Row::ok(name, found(place));
+        }
+        let incomplete = places.iter().find(|place| data.join(place.name).exists());
+        let found = match incomplete {
+            Some(place) => format!("incomplete: {}", found(place)),
+            None => format!("not in {}", data.display()),
+        };
+        Row::not(name, state, found, fix)
     };
     let restore = format!("git checkout -- data/{INCLUDED}, with SD_DATA_DIR unset");
-    let mut rows = vec![row(INCLUDED, &[INCLUDED], State::Missing, restore)];
-    rows.extend(DOWNLOADABLE.iter().map(|(name, files)| {
-        row(name, files, State::Absent, format!("cargo xtask data fetch {name}"))
+    let included = [Place { name: INCLUDED, files: &[] }];
+    let mut rows = vec![row(INCLUDED, &included, State::Missing, restore)];
+    rows.extend(DOWNLOADABLE.iter().map(|(name, places)| {
+        row(name, places, State::Absent, format!("cargo xtask data fetch {name}"))
     }));
     rows
 }
@@ -225,6 +291,44 @@ mod tests {
         assert_eq!(rows[1].fix.as_deref(), Some("cargo xtask data fetch cifar10"));
         fs::create_dir(data.path().join(INCLUDED)).unwrap();
         assert_eq!(data_sets(data.path())[0].state, State::Ok);
+    }
+
+    #[test]
+    fn a_data_set_is_there_when_all_its_files_are() {
+        let data = tempfile::tempdir().unwrap();
+        for (index, (name, places)) in DOWNLOADABLE.iter().enumerate() {
+            let folder = data.path().join(places[0].name);
+            fs::create_dir(&folder).unwrap();
+            for (file, size) in places[0].files {
+                let row = &data_sets(data.path())[1 + index];
+                assert_eq!(row.state, State::Absent, "{row:?}");
+                assert!(row.found.starts_with("incomplete: "), "{row:?}");
+                assert_eq!(row.fix.as_deref(), Some(&*format!("cargo xtask data fetch {name}")));
+                let file = fs::File::create(folder.join(file)).unwrap();
+                file.set_len(size.unwrap_or(1)).unwrap();
+            }
+            assert_eq!(data_sets(data.path())[1 + index].state, State::Ok);
+        }
+    }
+
+    #[test]
+    fn the_files_are_those_that_sd_data_expects() {
+        for (recipe, (name, places)) in sd_data::fetch::published().iter().zip(DOWNLOADABLE) {
+            assert_eq!(recipe.name, name);
+            let (folder, files) = match &recipe.unpacked {
+                Some(unpacked) => (&unpacked.folder, unpacked.files.clone()),
+                None => {
+                    let names = recipe.files.iter().map(|file| (file.name.clone(), None));
+                    (recipe.folder.as_ref().unwrap(), names.collect())
+                }
+            };
+            assert_eq!(places[0].name, folder);
+            let expected: Vec<_> = files.iter().map(|(name, size)| (&**name, *size)).collect();
+            assert_eq!(places[0].files, expected);
+            if let Some(archive) = places.get(1) {
+                assert_eq!(archive.name, recipe.files[0].name);
+            }
+        }
     }
 
     #[test]

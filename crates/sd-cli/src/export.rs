@@ -31,7 +31,7 @@ pub struct ExportArgs {
     #[arg(long, conflicts_with = "int8")]
     pub no_fold: bool,
 
-    /// Quantise convolutions to 8 bits, calibrated on training images
+    /// Quantise convolutions to 8 bits, with the ranges of feature maps that training recorded
     #[arg(long, value_enum, value_name = "FORM")]
     pub int8: Option<Int8>,
 
@@ -39,11 +39,11 @@ pub struct ExportArgs {
     #[arg(long, value_enum, default_value_t = Calibration::Percentile, requires = "int8")]
     pub calibration: Calibration,
 
-    /// Maximum number of images to calibrate on
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..), requires = "int8")]
-    pub calibration_images: u32,
+    /// Measure the ranges anew, on at most N images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "int8")]
+    pub calibration_images: Option<u32>,
 
-    /// Calibrate on the images in this folder instead of training images
+    /// Measure the ranges anew, on the images in this folder instead of training images
     #[arg(long, value_name = "FOLDER", requires = "int8")]
     pub calibrate: Option<PathBuf>,
 

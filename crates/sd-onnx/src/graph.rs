@@ -29,6 +29,8 @@ impl Value {
 #[derive(Debug, Default)]
 pub struct Graph {
     proto: GraphProto,
+    /// Prefix of new names.
+    scope: String,
     named: HashMap<String, usize>,
 }
 
@@ -36,7 +38,13 @@ impl Graph {
     /// An empty graph.
     pub fn new(name: &str) -> Self {
         let proto = GraphProto { name: name.to_owned(), ..GraphProto::default() };
-        Self { proto, named: HashMap::new() }
+        Self { proto, ..Self::default() }
+    }
+
+    /// Starts a part of the network: the names of new values start with `scope` and a dot. A value of
+    /// the part then has the same name in every graph that has the part.
+    pub fn enter(&mut self, scope: &str) {
+        self.scope = format!("{scope}.");
     }
 
     /// Adds an `f32` input `[N, sides…]`.
@@ -45,7 +53,7 @@ impl Graph {
         Value(name.to_owned())
     }
 
-    /// Adds an `f32` initializer, whose name starts with `role`.
+    /// Adds an `f32` initializer, whose name starts with `role` after the scope.
     ///
     /// # Panics
     /// If `values` does not fill `dims`.
@@ -77,6 +85,12 @@ impl Graph {
 
     /// Renames the value to `name`, makes it an output `[N, sides…]`, and returns it.
     pub fn output(&mut self, value: &Value, name: &str, sides: &[i64]) -> Value {
+        self.proto.output.push(float_batch(name, sides));
+        self.rename(value, name)
+    }
+
+    /// Renames the output of a node to `name`, and returns it.
+    pub fn rename(&mut self, value: &Value, name: &str) -> Value {
         for node in &mut self.proto.node {
             for known in node.input.iter_mut().chain(&mut node.output) {
                 if *known == value.0 {
@@ -84,7 +98,6 @@ impl Graph {
                 }
             }
         }
-        self.proto.output.push(float_batch(name, sides));
         Value(name.to_owned())
     }
 
@@ -94,10 +107,16 @@ impl Graph {
     }
 
     fn fresh(&mut self, role: &str) -> String {
-        let count = self.named.entry(role.to_lowercase()).or_default();
+        let name = format!("{}{}", self.scope, role.to_lowercase());
+        let count = self.named.entry(name.clone()).or_default();
         *count += 1;
-        format!("{}_{count}", role.to_lowercase())
+        format!("{name}_{count}")
     }
+}
+
+/// The name of a value without its scope, see [`Graph::enter`].
+pub fn without_scope(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn float_batch(name: &str, sides: &[i64]) -> ValueInfoProto {
@@ -176,5 +195,24 @@ mod tests {
         let shape = proto.output[0].r#type.clone().unwrap().tensor_type.unwrap().shape.unwrap();
         assert_eq!(shape.dim[0].dim_param.as_deref(), Some("batch"));
         assert_eq!(shape.dim[1].dim_value, Some(1));
+    }
+
+    #[test]
+    fn a_value_has_the_same_name_in_every_graph_with_its_part() {
+        let last = |parts: &[&str]| {
+            let mut graph = Graph::new("parts");
+            let mut value = graph.input("images", &[1]);
+            for part in parts {
+                graph.enter(part);
+                for _ in 0..2 {
+                    value = graph.node("Relu", &[&value], vec![]);
+                }
+            }
+            value
+        };
+        assert_eq!(last(&["stem", "stage1"]).name(), "stage1.relu_2");
+        assert_eq!(last(&["stage1"]), last(&["stem", "exit1", "stage1"]));
+        assert_eq!(without_scope("stage1.relu_2"), "relu_2");
+        assert_eq!(without_scope("relu_2"), "relu_2");
     }
 }

@@ -35,6 +35,6 @@ mod tensor;
 pub use error::{Error, Result};
 pub use fold::fold_batch_norms;
 pub use footprint::{Footprint, ShapeMap, Shapes};
-pub use graph::{Graph, Value, float, int, ints, string};
+pub use graph::{Graph, Value, float, int, ints, string, without_scope};
 pub use metadata::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize};
 pub use model::{OPSET, check_order, encode, read_metadata, read_model};

@@ -11,8 +11,8 @@
 //! # Ok::<(), sd_report::Error>(())
 //! ```
 //!
-//! * [`record`], [`evaluation`], [`deployment`] and [`measurement`] define what is recorded;
-//!   [`run_folder`] reads and writes it.
+//! * [`record`], [`evaluation`], [`calibration`], [`deployment`] and [`measurement`] define what is
+//!   recorded; [`run_folder`] reads and writes it.
 //! * [`report`] turns runs into a [`document`] with [`figure`]s, which [`mod@format`] renders as HTML,
 //!   Markdown, CSV or terminal text. [`speed`] does so for benchmarks.
 //!
@@ -25,6 +25,7 @@
 //! * **Unknown values are not numbers**: a score is `None` until it is measured, and a loss that was
 //!   not finite stays visible as such.
 
+pub mod calibration;
 mod configuration;
 pub mod deployment;
 pub mod document;
@@ -46,6 +47,7 @@ pub mod speed;
 pub mod stats;
 mod timing;
 
+pub use calibration::{CALIBRATION_VERSION, CalibrationRecord, FeatureMapRanges};
 pub use configuration::Configuration;
 pub use deployment::{DEPLOY_VERSION, DeployRecord, DeployRound, ExportedModel, ExportedTiming};
 pub use environment::{Host, rfc3339};

@@ -262,7 +262,18 @@ fn a_run_without_test_scores_is_reported() {
     let notice = "had no test split: validation chose, and nothing tested.";
     assert!(!text.contains(notice), "{text}");
     early.summary.status = Status::Finished;
-    assert!(pages(&[early]).1.contains(notice));
+    assert!(pages(std::slice::from_ref(&early)).1.contains(notice));
+    let (exits, ensemble) = (vec![], None);
+    early.summary.best = Some(BestEpoch { epoch: 2, valid_top1: 0.34, exits, ensemble });
+    early.summary.epochs = 3;
+    let text = pages(&[early]).1;
+    for expected in [
+        "validation chose epoch 2 of 3, 34.0 %, and nothing tested.",
+        "Validation top-1 of the deepest exit, 34.0 %, chose epoch 2 of 3.\n",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(!text.contains("| Best − last"), "{text}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use common::tiny;
 use earlier_version::forget_data;
 use image::RgbImage;
 use program::{error, printed, sd_train};
+use sd_models::TensorFile;
 use serde_json::Value;
 
 const CHANGES: &[&str] = &[
@@ -67,10 +68,12 @@ fn a_run_needs_no_data_set_once_it_is_trained() {
         printed(folder, &format!("export run {export}"));
     }
     assert_eq!(std::fs::read(folder.join("run/staged/1-exit1.onnx")).unwrap(), staged);
+    std::fs::remove_file(folder.join("run/calibration.json")).unwrap();
     printed(folder, "export run --int8 convinteger --calibrate calibration");
 
     for (line, expected) in [
         ("export run --int8 qdq", "`--calibrate FOLDER` takes others"),
+        ("export run --int8 qdq --weights checkpoint", "`--calibrate FOLDER` takes others"),
         ("export run --staged --tolerance 1", "thresholds are chosen on the validation split"),
         ("export run --tolerance 1", "--staged"),
         ("export run --budget 50", "--staged"),
@@ -79,6 +82,64 @@ fn a_run_needs_no_data_set_once_it_is_trained() {
         let stderr = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
         assert!(stderr.contains(expected), "{line}: {stderr}");
     }
+}
+
+/// The files of an export, one after the other.
+fn exported(folder: &Path, options: &str) -> Vec<u8> {
+    let files = printed(folder, &format!("export run {options}"));
+    files.lines().flat_map(|file| std::fs::read(folder.join(file)).unwrap()).collect()
+}
+
+#[test]
+fn training_records_the_ranges_of_8_bit_exports() {
+    const EXPORTS: [&str; 6] = [
+        "--int8 qdq",
+        "--int8 qdq --staged",
+        "--int8 convinteger --all",
+        "--int8 convinteger --exit exit1",
+        "--int8 convinteger --calibration minmax",
+        "--int8 convinteger --weights best",
+    ];
+    let folder = trained();
+    let folder = folder.path();
+    let measured =
+        EXPORTS.map(|export| exported(folder, &format!("{export} --calibration-images 512")));
+    // An export measures what an older run does not record, and records it.
+    let ranges = folder.join("run/calibration.json");
+    let recorded = std::fs::read(&ranges).unwrap();
+    std::fs::remove_file(&ranges).unwrap();
+    assert!(exported(folder, EXPORTS[0]) == measured[0]);
+    assert!(std::fs::read(&ranges).unwrap() == recorded);
+
+    std::fs::rename(folder.join("data"), folder.join("elsewhere")).unwrap();
+    for (export, measured) in EXPORTS.iter().zip(&measured) {
+        assert!(exported(folder, export) == *measured, "{export}");
+    }
+
+    // A darker image of the training split.
+    std::fs::rename(folder.join("elsewhere"), folder.join("data")).unwrap();
+    write_images(folder, "train", "cat", 0, 1);
+    std::fs::remove_file(&ranges).unwrap();
+    for export in ["export run --int8 qdq --calibration-images 512", "export run --int8 qdq"] {
+        let stderr = error(folder, export);
+        assert!(stderr.contains("the training images of the data set are not those of the training"), "{stderr}");
+        assert!(stderr.contains("`--calibrate FOLDER` takes others"), "{stderr}");
+    }
+}
+
+#[test]
+fn ranges_of_other_weights_are_not_used() {
+    let folder = trained();
+    let folder = folder.path();
+    let before = std::fs::read(folder.join("run/calibration.json")).unwrap();
+    let path = folder.join("run/model.safetensors");
+    let file = TensorFile::read(&path).unwrap();
+    let _ = file.tensors.values().next().unwrap().view([-1]).get(0).fill_(0.25);
+    std::fs::write(&path, file.to_bytes().unwrap()).unwrap();
+    let output = sd_train(folder, "export run --int8 qdq").assert();
+    let stderr = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(stderr.contains("calibration.json: the ranges are those of other weights"), "{stderr}");
+    assert!(std::fs::read(folder.join("run/calibration.json")).unwrap() == before);
 }
 
 #[test]

@@ -15,7 +15,10 @@ use sd_models::{
     Task, TensorFile, VggConfig, VggHead,
 };
 use sd_onnx::proto::{ElementType, GraphProto, TensorProto};
-use sd_onnx::{Exit, Input, Layout, METADATA_VERSION, Metadata, Resize, encode, fold_batch_norms};
+use sd_onnx::{
+    Exit, Input, Layout, METADATA_VERSION, Metadata, Resize, encode, fold_batch_norms,
+    without_scope,
+};
 use sd_train::experiment::Experiment;
 use tch::{Device, Kind, Tensor, nn};
 
@@ -112,14 +115,14 @@ fn parameters(graph: &GraphProto) -> u64 {
         let fixed = ["norm_mean", "norm_var", "scales"];
         let of_floats = tensor.data_type == ElementType::Float as i32;
         let constant = tensor.dims.is_empty() || !of_floats;
-        !constant && !fixed.iter().any(|role| tensor.name.starts_with(role))
+        !constant && !fixed.iter().any(|role| without_scope(&tensor.name).starts_with(role))
     });
     trained.map(trained_values).sum()
 }
 
 /// Numbers of a tensor that were trained: of a banded matrix, its diagonals.
 fn trained_values(tensor: &TensorProto) -> u64 {
-    if !tensor.name.starts_with("eca_bands") {
+    if !without_scope(&tensor.name).starts_with("eca_bands") {
         return tensor.dims.iter().product::<i64>() as u64;
     }
     let (values, size) = (tensor.to_floats().unwrap(), tensor.dims[0] as usize);
@@ -289,6 +292,32 @@ fn every_file_gives_the_networks_own_logits() {
     ];
     assert_eq!(left_to_rten, expected);
     assert!(native > 25, "{native}");
+}
+
+/// Ranges that are measured in the graph with all exits hold in the others.
+#[test]
+fn values_have_the_same_names_in_all_graphs() {
+    for (name, config, task) in networks() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let network = MultiExit::build(&vs.root(), &config, task, Precision::F32).unwrap();
+        let folded = |graph: sd_models::Result<GraphProto>| {
+            let mut graph = graph.unwrap();
+            fold_batch_norms(&mut graph).unwrap();
+            graph
+        };
+        let all = folded(network.onnx_all());
+        let exits = (0..network.exit_names().len()).map(|exit| network.onnx_until(exit));
+        let segments = network.onnx_segments().unwrap().into_iter().map(Ok);
+        for graph in exits.chain(segments).map(folded) {
+            for node in &graph.node {
+                assert!(all.node.contains(node), "{name}, {}: {node:?}", graph.name);
+            }
+            for weight in &graph.initializer {
+                let found = all.initializer.iter().find(|of| of.name == weight.name);
+                assert_eq!(found, Some(weight), "{name}, {}", graph.name);
+            }
+        }
+    }
 }
 
 #[test]

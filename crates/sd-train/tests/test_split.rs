@@ -44,8 +44,11 @@ fn a_run_without_a_test_split_ends_without_test_scores() {
     let summary: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(summary["status"], "finished");
     assert!(summary["exits"].as_array().unwrap().iter().all(|exit| exit["test_top1"].is_null()));
+    assert_eq!(summary["best"]["epoch"], 1);
+    assert_eq!(summary["best"]["exits"], Value::Array(vec![]));
     let report = std::fs::read_to_string(folder.join("run/report.md")).unwrap();
-    assert!(report.contains("validation chose, and nothing tested"), "{report}");
+    assert!(report.contains("had no test split: validation chose epoch 1 of 1, "), "{report}");
+    assert!(report.contains("Validation top-1 of the deepest exit, "), "{report}");
     assert!(!folder.join("run/evaluation.json").exists());
 
     let refused = error(folder, "eval run --device cpu --threads 1 --data-dir .");

@@ -1,4 +1,5 @@
-//! The network as ONNX graphs: up to one exit, with all exits, or in segments.
+//! The network as ONNX graphs: up to one exit, with all exits, or in segments. A value has the same
+//! name in each, so that ranges measured in one graph are those of the others.
 
 use std::ops::RangeInclusive;
 
@@ -19,6 +20,8 @@ const ENSEMBLE: &str = "ensemble";
 /// The stages between two exits, and the classifier after them.
 struct Segment<'a> {
     name: String,
+    /// Name of the feature map at its end; `None` for the last segment.
+    map: Option<String>,
     stages: RangeInclusive<usize>,
     classifier: &'a Classifier,
 }
@@ -61,6 +64,7 @@ impl MultiExit {
             logits.push(self.write_exit(&mut graph, &segment, &map)?);
         }
         if logits.len() > 1 {
+            graph.enter(ENSEMBLE);
             // Converters lack `Mean`, or round it in 16 bits.
             let share = graph.weight("share", &[], &[1.0 / logits.len() as f32]);
             let add = |sum, exit: &Value| graph.node("Add", &[&sum, exit], vec![]);
@@ -80,7 +84,7 @@ impl MultiExit {
         let segments = self.segments();
         let mut before: Option<(String, FeatureShape)> = None;
         let mut graphs = Vec::new();
-        for (index, segment) in segments.iter().enumerate() {
+        for segment in &segments {
             let mut graph = Graph::new(&segment.name);
             let start = match before {
                 None => self.write_stem(&mut graph)?,
@@ -88,28 +92,30 @@ impl MultiExit {
             };
             let (map, shape) = self.write_stages(&mut graph, segment, start)?;
             self.write_exit(&mut graph, segment, &(map.clone(), shape))?;
-            let name = format!("map{}", index + 1);
-            if index + 1 < segments.len() {
-                graph.output(&map, &name, &sides(shape));
+            before = segment.map.clone().map(|name| (name, shape));
+            if let Some((name, shape)) = &before {
+                graph.output(&map, name, &sides(*shape));
             }
-            before = Some((name, shape));
             graphs.push(graph.finish());
         }
         Ok(graphs)
     }
 
     fn segments(&self) -> Vec<Segment<'_>> {
-        let mut first = 0;
-        let segment = |(name, (stage, classifier)): (String, (usize, _))| {
+        let names = self.exit_names();
+        let (mut first, last) = (0, names.len());
+        let segment = |(number, (name, (stage, classifier))): (usize, (String, (usize, _)))| {
             let stages = first..=stage;
             first = stage + 1;
-            Segment { name, stages, classifier }
+            let map = (number < last).then(|| format!("map{number}"));
+            Segment { name, map, stages, classifier }
         };
-        self.exit_names().into_iter().zip(self.exits()).map(segment).collect()
+        (1..).zip(names.into_iter().zip(self.exits())).map(segment).collect()
     }
 
     fn write_stem(&self, graph: &mut Graph) -> Result<Map> {
         let images = graph.input(IMAGES, &sides(self.task.input));
+        graph.enter("stem");
         let map = self.stem.onnx(graph, &images, self.task.input).at("stem")?;
         Ok((map, self.stem.output_shape(self.task.input).at("stem")?))
     }
@@ -118,13 +124,18 @@ impl MultiExit {
         let (mut map, mut shape) = map;
         for index in segment.stages.clone() {
             let (blocks, place) = (&self.stages[index].blocks, format!("stage {}", index + 1));
+            graph.enter(&format!("stage{}", index + 1));
             map = blocks.onnx(graph, &map, shape).at(&place)?;
             shape = blocks.output_shape(shape).at(&place)?;
+        }
+        if let Some(name) = &segment.map {
+            map = graph.rename(&map, name);
         }
         Ok((map, shape))
     }
 
     fn write_exit(&self, graph: &mut Graph, segment: &Segment, map: &Map) -> Result<Value> {
+        graph.enter(&segment.name);
         let logits = segment.classifier.onnx(graph, &map.0, map.1).at(&segment.name)?;
         Ok(graph.output(&logits, &segment.name, &[self.task.classes]))
     }

@@ -21,6 +21,11 @@ impl Range {
         Self { min: min.min(0.0), max: max.max(0.0) }
     }
 
+    /// Minimum and maximum.
+    pub fn bounds(self) -> [f32; 2] {
+        [self.min, self.max]
+    }
+
     /// The smallest range that includes both.
     #[must_use]
     pub fn union(self, other: Self) -> Self {

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 
 use super::rewrite::{Rewrite, quantized};
-use super::{KERNEL, QuantFormat, Ranges, affine, is_depthwise, quantizable};
+use super::{QuantFormat, Ranges, affine, is_depthwise, is_kernel, quantizable};
 use crate::fold::find;
 use crate::proto::{AttributeProto, ElementType, GraphProto, NodeProto, TensorProto};
 use crate::{Result, int};
@@ -66,7 +66,7 @@ fn has_8_bit_weights(graph: &GraphProto, node: &NodeProto) -> bool {
         |attribute: &AttributeProto| attribute.name == "transB" && attribute.i == Some(1);
     let Some(weight) = node.input.get(1) else { return false };
     match &*node.op_type {
-        "Conv" => weight.starts_with(KERNEL) && is_depthwise(graph, node),
+        "Conv" => is_kernel(weight) && is_depthwise(graph, node),
         "Gemm" => node.attribute.iter().any(by_output) && find(graph, weight).is_ok(),
         "MatMul" => find(graph, weight).is_ok(),
         _ => false,

@@ -16,16 +16,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::fold::{drop_unused, find};
 use crate::proto::{
     AttributeProto, ElementType, GraphProto, NodeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
+use crate::{Result, without_scope};
 pub use affine::Range;
 use rewrite::Rewrite;
 
-/// Prefix of the names of convolution weights that may be quantised.
+/// Prefix, after the scope, of the names of convolution weights that may be quantised.
 pub const KERNEL: &str = "conv_weight";
+
+/// Whether this is the name of a convolution weight that may be quantised.
+fn is_kernel(name: &str) -> bool {
+    without_scope(name).starts_with(KERNEL)
+}
 
 /// How a graph expresses 8-bit convolutions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,7 +96,7 @@ fn quantizable(graph: &GraphProto, format: QuantFormat) -> Vec<usize> {
     let chosen = |node: &NodeProto| {
         let kernel = node.input.get(1);
         node.op_type == "Conv"
-            && kernel.is_some_and(|name| name.starts_with(KERNEL))
+            && kernel.is_some_and(|name| is_kernel(name))
             && !takes_images(node)
             && (format == QuantFormat::Qdq || !is_depthwise(graph, node))
     };

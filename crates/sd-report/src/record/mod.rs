@@ -121,7 +121,8 @@ pub struct EnsembleScore {
     pub test_loss: Option<f64>,
 }
 
-/// The best epoch by validation accuracy, with its scores on the test set.
+/// The best epoch by validation accuracy, with its scores on the test set. There are none of a run that
+/// has not ended, nor without a test split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BestEpoch {
     /// The epoch, from 1.
@@ -130,9 +131,11 @@ pub struct BestEpoch {
     #[serde(deserialize_with = "null_is_nan")]
     pub valid_top1: f64,
     /// Test scores of every exit with the weights of that epoch, the deepest last.
+    #[serde(default)]
     pub exits: Vec<ExitAccuracy>,
     /// Test scores of the mean of all exits' logits.
-    pub ensemble: ExitAccuracy,
+    #[serde(default)]
+    pub ensemble: Option<ExitAccuracy>,
 }
 
 /// One epoch: a line of `epochs.jsonl`.

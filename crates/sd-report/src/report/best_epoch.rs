@@ -28,10 +28,11 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     for (name, (record, best)) in chosen {
         let subject = if several { format!("{name}: validation") } else { "Validation".to_owned() };
         elements.push(Element::Paragraph(format!(
-            "{subject} top-1 of the deepest exit, {}, chose epoch {} of {}. The test set was not used to choose.",
+            "{subject} top-1 of the deepest exit, {}, chose epoch {} of {}.{}",
             percent(best.valid_top1),
             best.epoch,
             record.epochs,
+            if best.exits.is_empty() { "" } else { " The test set was not used to choose." }
         )));
         let mut name = several.then_some(name);
         let mut row = |exit: &ExitAccuracy, label: &str, last: Option<f64>| {
@@ -48,8 +49,12 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
             let row = row(exit, &exit.name, last.and_then(|last| last.test_top1));
             if index + 1 == best.exits.len() { table.push_strong(row) } else { table.push(row) }
         }
-        table.push(row(&best.ensemble, "ensemble", record.ensemble.test_top1));
+        if let Some(ensemble) = &best.ensemble {
+            table.push(row(ensemble, "ensemble", record.ensemble.test_top1));
+        }
     }
-    elements.push(Element::Table(table));
+    if !table.rows.is_empty() {
+        elements.push(Element::Table(table));
+    }
     Ok(elements)
 }

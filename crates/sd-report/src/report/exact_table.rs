@@ -43,7 +43,8 @@ pub fn exact_table(runs: &[Run]) -> Table {
         let EnsembleScore { test_top1, test_top5, test_loss } = record.ensemble;
         let score = [test_top1, test_top5, test_loss];
         let cost = [record.framework.params, record.framework.macs];
-        let best = record.best.as_ref().map(|best| best.ensemble.top1);
+        let best = record.best.as_ref().and_then(|best| best.ensemble.as_ref());
+        let best = best.map(|ensemble| ensemble.top1);
         table.push(row(record, &name, ENSEMBLE, score, cost, best));
     }
     table

@@ -5,7 +5,9 @@ use super::run_names::{names, shortened};
 use super::section::Section;
 use crate::document::{Column, Element, Highlight, Table};
 use crate::error::Result;
-use crate::format::number::{count, duration, or_none, percent_or_none, plural, rate, times};
+use crate::format::number::{
+    count, duration, or_none, percent, percent_or_none, plural, rate, times,
+};
 use crate::record::{ExitScore, RunRecord, Status};
 use crate::run_folder::Run;
 
@@ -36,8 +38,12 @@ pub(super) fn notices(runs: &[Run]) -> impl Iterator<Item = String> {
         if run.summary.status == Status::Finished
             && deepest.is_some_and(|deepest| deepest.test_top1.is_none())
         {
-            notices
-                .push(format!("{name} had no test split: validation chose, and nothing tested."));
+            let what = run.summary.best.as_ref().map_or(",".to_owned(), |best| {
+                let top1 = percent(best.valid_top1);
+                format!(" epoch {} of {}, {top1},", best.epoch, run.summary.epochs)
+            });
+            let what = format!("validation chose{what} and nothing tested");
+            notices.push(format!("{name} had no test split: {what}."));
         }
         match run.summary.status {
             Status::Finished if run.summary.stopped_early => notices.push(format!(

@@ -19,6 +19,10 @@ pub const PROGRESS: &str = "progress.json";
 pub const EVALUATION: &str = "evaluation.json";
 /// The same for the weights of the best epoch, if they were evaluated.
 pub const BEST_EVALUATION: &str = "evaluation-best.json";
+/// A [`CalibrationRecord`](crate::CalibrationRecord) of the weights after the last epoch, written when the run ends.
+pub const CALIBRATION: &str = "calibration.json";
+/// The same for the weights of the best epoch.
+pub const BEST_CALIBRATION: &str = "calibration-best.json";
 /// A [`DeployRecord`](crate::DeployRecord), written by `cargo xtask bench deploy`.
 pub const DEPLOYMENT: &str = "deploy.json";
 /// A [`BenchRecord`](crate::BenchRecord), written by `cargo xtask bench infer RUN`.

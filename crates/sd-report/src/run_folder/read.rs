@@ -8,6 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::names::{
     CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EVALUATION, LATENCY, LOCK, PROGRESS, SUMMARY,
 };
+use crate::calibration::{CALIBRATION_VERSION, CalibrationRecord};
 use crate::configuration::Configuration;
 use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
@@ -140,6 +141,23 @@ pub(crate) fn parse_evaluation(path: &Path, text: &str) -> Result<EvaluationReco
     let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
     evaluation.check().map_err(wrong)?;
     Ok(evaluation)
+}
+
+/// Reads a `calibration.json`; `None` without the file.
+///
+/// # Errors
+/// If the file cannot be read, is malformed or has another schema version.
+pub fn read_calibration(path: impl AsRef<Path>) -> Result<Option<CalibrationRecord>> {
+    optional(path.as_ref(), parse_calibration)
+}
+
+/// Parses ranges.
+pub(crate) fn parse_calibration(path: &Path, text: &str) -> Result<CalibrationRecord> {
+    check_version(path, text, CALIBRATION_VERSION)?;
+    let calibration: CalibrationRecord = from_json(path, text)?;
+    let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
+    calibration.check().map_err(wrong)?;
+    Ok(calibration)
 }
 
 /// Parses measurements.

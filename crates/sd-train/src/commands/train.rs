@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice};
 use sd_report::report::end_of_training;
-use sd_report::{BestEpoch, Run, Status, run_folder, write_json_atomic, write_report};
+use sd_report::{Run, SplitScore, Status, run_folder, write_json_atomic, write_report};
 
 use super::{dry_run, logging};
 use crate::evaluation::{Evaluation, weights};
 use crate::experiment::Experiment;
+use crate::export;
 use crate::training::{
     Deployed, Observer, Outcome, StopSignal, TestScores, Trainer, checkpoint, environment,
     format_accuracies, run_lock, summary, truncate_epochs,
@@ -69,6 +70,7 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
             let scores = test(&trainer, &folder)?;
             write_json_atomic(path, &summary(&trainer, Status::Finished, scores)?)?;
             remove_progress(&folder)?;
+            record_calibration(&trainer, &folder);
             let run = Run::open(&folder)?;
             write_report(std::slice::from_ref(&run), &folder)?;
             // The run is complete even if nobody reads the output.
@@ -145,18 +147,30 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
     Ok(Some(TestScores { last, best: test_best(trainer, folder, &test)? }))
 }
 
+/// Records the ranges that `export --int8` needs, of the last weights and of the best. The run is
+/// complete without them.
+fn record_calibration(trainer: &Trainer, folder: &Path) {
+    let Trainer { experiment, position, data, threads, .. } = trainer;
+    let best = position.best.map(|_| WeightsChoice::Best);
+    for weights in [WeightsChoice::Last].into_iter().chain(best) {
+        let done = export::record_calibration(experiment, folder, weights, &data.train, *threads);
+        if let Err(error) = done {
+            tracing::warn!(
+                "no ranges for `export --int8` were recorded, which will measure them: {error:#}"
+            );
+        }
+    }
+}
+
 /// Test scores of the best epoch. The network has its last weights again afterwards.
-fn test_best(trainer: &Trainer, folder: &Path, test: &Evaluation) -> Result<Option<BestEpoch>> {
-    let Some(best) = trainer.position.best else { return Ok(None) };
+fn test_best(trainer: &Trainer, folder: &Path, test: &Evaluation) -> Result<Option<SplitScore>> {
+    if trainer.position.best.is_none() {
+        return Ok(None);
+    }
     let Deployed { network, variables } = trainer.deployed();
     let load = |path: PathBuf| weights::load(&path, variables, &trainer.experiment);
     load(folder.join(run_folder::BEST_MODEL))?;
     let scores = test.scores(network)?;
     load(folder.join(run_folder::MODEL))?;
-    Ok(Some(BestEpoch {
-        epoch: best.epoch,
-        valid_top1: best.valid_top1,
-        exits: scores.exits,
-        ensemble: scores.ensemble,
-    }))
+    Ok(Some(scores))
 }

@@ -20,6 +20,8 @@ pub struct Splits {
     pub valid: Option<Arc<ImageSet>>,
     /// Test images, if there is such a split.
     pub test: Option<Arc<ImageSet>>,
+    /// Whether the training split has other images than in training.
+    pub train_differs: bool,
     /// Whether the validation or test split has other images than in training.
     pub differ: bool,
 }
@@ -48,6 +50,7 @@ impl Splits {
         // The training images matter to no evaluation: the normalisation is recorded.
         let then = training.images.map(|then| Fingerprint { train: now.train, ..then });
         let difference = then.and_then(|then| then.difference(&now));
+        let train_differs = training.images.is_some_and(|then| then.train != now.train);
         let valid_differs = then.is_some_and(|then| then.valid != now.valid);
         if let Some(difference) = &difference {
             if !allow_other {
@@ -62,6 +65,7 @@ impl Splits {
             train: data.train,
             valid: data.valid.filter(|_| !valid_differs),
             test: data.test,
+            train_differs,
             differ: difference.is_some(),
         })
     }

@@ -39,6 +39,16 @@ pub const fn evaluation_file(weights: WeightsChoice) -> Option<&'static str> {
     }
 }
 
+/// Name of the file with the ranges of the network's feature maps, in the folder of a run; `None` for a
+/// checkpoint.
+pub const fn calibration_file(weights: WeightsChoice) -> Option<&'static str> {
+    match weights {
+        WeightsChoice::Last => Some(run_folder::CALIBRATION),
+        WeightsChoice::Best => Some(run_folder::BEST_CALIBRATION),
+        WeightsChoice::Checkpoint => None,
+    }
+}
+
 /// Writes weights with the experiment, and the data of its training if there was one, in their
 /// metadata.
 ///

@@ -1,175 +1,152 @@
-//! Ranges of feature maps, measured on training images, for 8-bit networks.
+//! The ranges of `export --int8`: those that the run records, or measured on images.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use sd_cli::{Calibration, ExportArgs, WeightsChoice};
 use sd_data::{ImageSet, Loader, LoaderConfig, Order};
-use sd_infer::{Engine, Options, input, prepare};
-use sd_onnx::proto::GraphProto;
-use sd_onnx::quantize::{QuantFormat, Range, Ranges, quantize, values_to_calibrate, with_outputs};
-use sd_onnx::{Input, Metadata, encode};
+use sd_infer::{Batch, Options, input, prepare};
+use sd_layers::Precision;
+use sd_onnx::Input;
+use sd_onnx::quantize::{Range, Ranges};
+use sd_report::{CALIBRATION_VERSION, CalibrationRecord, run_folder};
+use tch::Device;
 
+use super::description::{Describe, sha256};
+use super::measure::Measurement;
 use crate::data::batch::channels_first;
-use crate::evaluation::{Splits, TrainingData};
+use crate::evaluation::{Splits, TrainedModel, TrainingData, weights};
 use crate::experiment::Experiment;
-use sd_cli::{Calibration, ExportArgs, Int8};
 
-/// Maximum images per batch.
-const BATCH: usize = 64;
-/// Share of the values that percentile calibration clips at either end.
-const OUTSIDE: f64 = 1e-4;
-
-/// Quantises graphs to 8 bits, with ranges measured on the float graph in the engine that will run
-/// it.
-#[derive(Debug)]
-pub struct Calibrator {
-    /// Form of the quantised convolutions.
-    pub form: QuantFormat,
-    calibration: Calibration,
-    /// Inputs of the next graph: images, or the output of the previous segment.
-    batches: Vec<sd_infer::Batch>,
-}
-
-impl Calibrator {
-    /// Takes the images of `--calibrate`, or draws training images, without augmentation and always
-    /// the same.
-    ///
-    /// # Errors
-    /// If an image cannot be read, or the data set is not that of the training.
-    pub fn new(
-        args: &ExportArgs,
-        form: Int8,
-        experiment: &Experiment,
-        data: &TrainingData,
-    ) -> Result<Self> {
-        let count = args.calibration_images as usize;
-        let batches = match &args.calibrate {
-            Some(folder) => from_folder(folder, count, data)?,
-            None => {
-                let splits = Splits::open(experiment, data, &args.data_dir, false);
-                let splits = splits.context(
-                    "--int8 measures ranges on training images; `--calibrate FOLDER` takes others",
-                )?;
-                from_training(splits.train, count, data)?
-            }
-        };
-        let form = match form {
-            Int8::Qdq => QuantFormat::Qdq,
-            Int8::Convinteger => QuantFormat::ConvInteger,
-        };
-        Ok(Self { form, calibration: args.calibration, batches })
-    }
-
-    /// Quantises a folded float graph. The segments of a staged network have to come in order.
-    ///
-    /// # Errors
-    /// If the engine cannot run the graph.
-    pub fn quantise(&mut self, mut graph: GraphProto, metadata: &Metadata) -> Result<GraphProto> {
-        let measured = values_to_calibrate(&graph, self.form);
-        // The output map of a segment is the input of the next.
-        let last = graph.output.last().map(|output| output.name.clone());
-        let map = last.filter(|name| metadata.segment.is_some() && name.starts_with("map"));
-        let mut outputs: BTreeSet<String> = measured.iter().cloned().chain(map.clone()).collect();
-        // A graph input cannot be a graph output.
-        let outside: Vec<_> =
-            graph.input.iter().filter_map(|input| outputs.take(&input.name)).collect();
-        let file = encode(with_outputs(&graph, &outputs), metadata);
-        let any = Options { max_memory: usize::MAX, max_work: u64::MAX, ..Options::default() };
-        let mut runtime = Engine::Rten.load(&file, None, &any)?;
-        let mut of_batches = BTreeMap::<&String, Vec<Range>>::new();
-        for batch in &mut self.batches {
-            for name in &outside {
-                let range = range(batch.values(), self.calibration);
-                of_batches.entry(name).or_default().push(range);
-            }
-            for (name, values) in outputs.iter().zip(runtime.run(batch.clone(), None)?) {
-                if measured.contains(name) {
-                    let range = range(values.values(), self.calibration);
-                    of_batches.entry(name).or_default().push(range);
-                }
-                if map.as_ref() == Some(name) {
-                    *batch = values;
-                }
-            }
-        }
-        let of_all = |(name, ranges): (&String, Vec<Range>)| {
-            (name.clone(), together(&ranges, self.calibration))
-        };
-        let ranges: Ranges = of_batches.into_iter().map(of_all).collect();
-        quantize(&mut graph, &ranges, self.form)?;
-        Ok(graph)
-    }
-}
-
-/// Batches of the first `count` images in a folder, by name.
-fn from_folder(folder: &Path, count: usize, data: &TrainingData) -> Result<Vec<sd_infer::Batch>> {
-    let files = input::list(&[folder.to_owned()])?;
-    let files = &files[..files.len().min(count)];
-    let batch = |files: &[PathBuf]| {
-        let Input { channels, height, width, .. } = data.input;
-        let mut values = Vec::new();
-        for file in files {
-            values.extend(prepare(&input::read(file)?, &data.input));
-        }
-        let shape = vec![files.len(), channels, height, width];
-        Ok(sd_infer::Batch::new(shape, values).expect("prepared images have the input's size"))
+/// The ranges for an export. Measured on training images, and not on a number that was asked for,
+/// they are recorded in a run that records none.
+///
+/// # Errors
+/// If an image cannot be read, or the run records no ranges and the data set is not that of the
+/// training.
+pub fn ranges(args: &ExportArgs, describe: &Describe) -> Result<Ranges> {
+    let path = weights::calibration_file(args.weights).map(|file| args.run.join(file));
+    let weights_sha256 = sha256_of(&args.run.join(weights::file(args.weights)))?;
+    let anew = args.calibrate.is_some() || args.calibration_images.is_some();
+    let recorded = match &path {
+        Some(path) if !anew => run_folder::read_calibration(path)?,
+        _ => None,
     };
-    files.chunks(BATCH).map(batch).collect()
+    let record = match recorded {
+        Some(record) if record.weights_sha256 == weights_sha256 => record,
+        other => {
+            if let (Some(_), Some(path)) = (&other, &path) {
+                tracing::warn!("{}: the ranges are those of other weights", path.display());
+            }
+            let measurement = Measurement::new(describe)?;
+            let images = match args.calibration_images {
+                Some(images) => images as usize,
+                None => measurement.images()?,
+            };
+            let threads = Options::default().threads;
+            let data = describe.data;
+            let (images, feature_maps) = match &args.calibrate {
+                Some(folder) => {
+                    let files = input::list(std::slice::from_ref(folder))?;
+                    let files = &files[..files.len().min(images)];
+                    let batches = files.chunks(measurement.batch).map(|files| read(files, data));
+                    measurement.run(batches, threads)?
+                }
+                None => {
+                    let train = training_images(args, describe)?;
+                    let batches = training_batches(train, images, measurement.batch, data)?;
+                    measurement.run(batches, threads)?
+                }
+            };
+            let schema_version = CALIBRATION_VERSION;
+            let record = CalibrationRecord { schema_version, weights_sha256, images, feature_maps };
+            if let (false, None, Some(path)) = (anew, &other, &path) {
+                run_folder::write_line_atomic(path, &record)?;
+            }
+            record
+        }
+    };
+    let range = |(name, ranges): (String, sd_report::FeatureMapRanges)| {
+        let [min, max] = match args.calibration {
+            Calibration::Minmax => ranges.minmax,
+            Calibration::Percentile => ranges.percentile,
+        };
+        (name, Range::new(min, max))
+    };
+    Ok(record.feature_maps.into_iter().map(range).collect())
 }
 
-/// Batches of `count` training images, or all if there are fewer, in a shuffled order.
-fn from_training(
+/// Records the ranges of a run's weights, on training images.
+///
+/// # Errors
+/// If the weights cannot be read, the network cannot be exported, or the file cannot be written.
+pub fn record(
+    experiment: &Experiment,
+    run: &Path,
+    weights: WeightsChoice,
+    train: &Arc<ImageSet>,
+    threads: usize,
+) -> Result<()> {
+    let Some(file) = weights::calibration_file(weights) else { return Ok(()) };
+    let trained = TrainedModel::of(experiment.clone(), run, weights, Device::Cpu, Precision::F32)?;
+    let TrainedModel { experiment, network, data } = &trained;
+    let data = data.as_ref().context("the weights do not record the data of their training")?;
+    let describe = Describe { experiment, network, data };
+    let measurement = Measurement::new(&describe)?;
+    let images = measurement.images()?;
+    let batches = training_batches(Arc::clone(train), images, measurement.batch, data)?;
+    let (images, feature_maps) = measurement.run(batches, threads)?;
+    let weights_sha256 = sha256_of(&run.join(weights::file(weights)))?;
+    let schema_version = CALIBRATION_VERSION;
+    let record = CalibrationRecord { schema_version, weights_sha256, images, feature_maps };
+    Ok(run_folder::write_line_atomic(run.join(file), &record)?)
+}
+
+/// The training images of a run, if they are still those of its training.
+fn training_images(args: &ExportArgs, describe: &Describe) -> Result<Arc<ImageSet>> {
+    let open = || {
+        let splits = Splits::open(describe.experiment, describe.data, &args.data_dir, false)?;
+        ensure!(!splits.train_differs, "the training images of the data set are not those of the training");
+        Ok(splits.train)
+    };
+    open().context(
+        "--int8 measures ranges on the training images unless the run records them; \
+         `--calibrate FOLDER` takes others",
+    )
+}
+
+/// A batch of image files.
+fn read(files: &[PathBuf], data: &TrainingData) -> Result<Batch> {
+    let Input { channels, height, width, .. } = data.input;
+    let mut values = Vec::new();
+    for file in files {
+        values.extend(prepare(&input::read(file)?, &data.input));
+    }
+    let shape = vec![files.len(), channels, height, width];
+    Ok(Batch::new(shape, values).expect("prepared images have the input's size"))
+}
+
+/// Batches of `count` training images without augmentation, or of all if there are fewer, in a
+/// shuffled order, which is always the same.
+fn training_batches(
     images: Arc<ImageSet>,
     count: usize,
+    batch: usize,
     data: &TrainingData,
-) -> Result<Vec<sd_infer::Batch>> {
-    let batch = BATCH.min(count).min(images.len());
+) -> Result<impl Iterator<Item = Result<Batch>>> {
+    let batch = batch.min(count).min(images.len());
     let config = LoaderConfig {
         order: Order::Shuffled,
         drop_last: true,
         ..LoaderConfig::in_order(batch, 1, data.normalization())
     };
-    let loader = Loader::new(images, config)?;
-    Ok(loader.epoch(0, 0).take(count / batch).map(|batch| channels_first(&batch)).collect())
+    let epoch = Loader::new(images, config)?.epoch(0, 0);
+    Ok(epoch.take(count / batch).map(|batch| Ok(channels_first(&batch))))
 }
 
-/// Range of the values of one batch.
-fn range(values: &[f32], calibration: Calibration) -> Range {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f32::total_cmp);
-    let last = sorted.len().saturating_sub(1);
-    let outside = match calibration {
-        Calibration::Minmax => 0,
-        Calibration::Percentile => (last as f64 * OUTSIDE).round() as usize,
-    };
-    let at = |place: usize| sorted.get(place).copied().unwrap_or(0.0);
-    Range::new(at(outside), at(last - outside))
-}
-
-/// Range over all batches.
-fn together(ranges: &[Range], calibration: Calibration) -> Range {
-    let all = ranges.iter().copied().reduce(Range::union).unwrap_or(Range::new(0.0, 0.0));
-    match calibration {
-        Calibration::Minmax => all,
-        Calibration::Percentile => Range::mean(ranges),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_percentile_leaves_out_what_is_far() {
-        let mut values: Vec<f32> = (0..20_000).map(|value| value as f32 / 1000.0).collect();
-        values[0] = 1e6;
-        assert_eq!(range(&values, Calibration::Minmax), Range::new(0.0, 1e6));
-        assert_eq!(range(&values, Calibration::Percentile), Range::new(0.0, 19.998));
-        assert_eq!(range(&[], Calibration::Percentile), Range::new(0.0, 0.0));
-        let ranges = [Range::new(0.0, 1.0), Range::new(-2.0, 2.0)];
-        assert_eq!(together(&ranges, Calibration::Minmax), Range::new(-2.0, 2.0));
-        assert_eq!(together(&ranges, Calibration::Percentile), Range::new(-1.0, 1.5));
-    }
+/// SHA-256 of a file.
+fn sha256_of(path: &Path) -> Result<String> {
+    Ok(sha256(fs::read(path).with_context(|| path.display().to_string())?))
 }

@@ -2,9 +2,11 @@
 
 mod calibrate;
 pub(crate) mod description;
+mod measure;
 mod score;
 mod staged;
 
+pub use calibrate::record as record_calibration;
 pub use score::{NO_TEST_SPLIT, score};
 
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use sd_layers::Precision;
 use sd_onnx::proto::GraphProto;
+use sd_onnx::quantize::{QuantFormat, quantize};
 use sd_onnx::{Metadata, encode, fold_batch_norms};
 use sd_report::evaluation::ExitPolicy;
 use sd_report::run_folder;
@@ -20,7 +23,6 @@ use tch::Device;
 use crate::evaluation::thresholds::{self, CarriedPredictions};
 use crate::evaluation::{Evaluation, Splits, TrainedModel, TrainingData, exit_macs, weights};
 use crate::experiment::Experiment;
-use calibrate::Calibrator;
 use description::Describe;
 use sd_cli::{ExportArgs, Int8};
 use staged::StagedFolder;
@@ -68,8 +70,12 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         let path = args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, asked)));
         vec![(path, network.onnx_until(exit)?, describe.exit(exit)?)]
     };
-    let mut calibration = match args.int8 {
-        Some(form) => Some(Calibrator::new(args, form, experiment, &data)?),
+    let form = args.int8.map(|form| match form {
+        Int8::Qdq => QuantFormat::Qdq,
+        Int8::Convinteger => QuantFormat::ConvInteger,
+    });
+    let int8 = match form {
+        Some(form) => Some((form, calibrate::ranges(args, &describe)?)),
         None => None,
     };
     let mut written = Vec::new();
@@ -77,9 +83,9 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         if !args.no_fold {
             fold_batch_norms(&mut graph)?;
         }
-        if let Some(calibration) = &mut calibration {
-            graph = calibration.quantise(graph, &metadata)?;
-            metadata.int8 = Some(calibration.form);
+        if let Some((form, ranges)) = &int8 {
+            quantize(&mut graph, ranges, *form)?;
+            metadata.int8 = Some(*form);
         }
         let file = encode(graph, &metadata);
         match (&staged, path.file_name().and_then(|name| name.to_str())) {

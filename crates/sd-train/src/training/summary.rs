@@ -17,7 +17,7 @@ pub struct TestScores {
     /// After the last epoch.
     pub last: SplitScore,
     /// After the epoch that validation chose.
-    pub best: Option<BestEpoch>,
+    pub best: Option<SplitScore>,
 }
 
 /// The record of a run at its position. There are no test scores of an interrupted run, nor without
@@ -28,7 +28,14 @@ pub struct TestScores {
 pub fn summary(trainer: &Trainer, status: Status, test: Option<TestScores>) -> Result<RunRecord> {
     let Trainer { experiment, position, state, costs, .. } = trainer;
     let cost = |cost: sd_layers::Cost| Cost { params: cost.params, macs: cost.macs };
-    let (last, best) = test.map_or((None, None), |test| (Some(test.last), test.best));
+    let (last, tested_best) = test.map_or((None, None), |test| (Some(test.last), test.best));
+    let best = position.best.map(|best| {
+        let (exits, ensemble) = match tested_best {
+            Some(SplitScore { exits, ensemble }) => (exits, Some(ensemble)),
+            None => (Vec::new(), None),
+        };
+        BestEpoch { epoch: best.epoch, valid_top1: best.valid_top1, exits, ensemble }
+    });
     let scored = |index: usize| last.as_ref().map(|last| &last.exits[index]);
     let exit = |(index, (name, cost)): (usize, (String, &sd_layers::Cost))| ExitScore {
         name,
