@@ -157,17 +157,16 @@ impl Optimiser {
     /// Updates the parameters at this learning rate. A parameter without a gradient stays.
     pub fn step(&self, rate: f64) {
         for (decays, is_slower) in [(true, false), (false, false), (true, true), (false, true)] {
-            let share = match &self.slower {
-                Some((_, share)) if is_slower => *share,
-                None if is_slower => continue,
-                _ => 1.0,
-            };
+            let share =
+                if is_slower { self.slower.as_ref().map_or(1.0, |slower| slower.1) } else { 1.0 };
             let group: Vec<_> = self
                 .gradients()
                 .filter(|(_, value, _)| (value.dim() > 1) == decays)
                 .filter(|(name, ..)| self.is_slower(name) == is_slower)
                 .collect();
-            self.rule.update(&group, decays, share * rate);
+            if !group.is_empty() {
+                self.rule.update(&group, decays, share * rate);
+            }
         }
     }
 
