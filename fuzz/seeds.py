@@ -37,7 +37,8 @@ def archive():
 def images():
     image = Image.new("RGB", (5, 3))
     image.putdata([(40 * x, 70 * y, 9 * x * y) for y in range(3) for x in range(5)])
-    for kind, more in [("png", {}), ("webp", {"lossless": True}), ("jpeg", {"quality": 50})]:
+    for kind, more in [("png", {}), ("webp", {"lossless": True}), ("jpeg", {"quality": 50}),
+                       ("bmp", {}), ("gif", {})]:
         packed = io.BytesIO()
         image.save(packed, kind, **more)
         put("image", f"small.{kind}", packed.getvalue())

@@ -1,4 +1,4 @@
-//! A JPEG, PNG or WebP file of at most a megabyte of pixels, and the square in its middle.
+//! A JPEG, PNG, WebP, BMP or GIF file of at most a megabyte of pixels, and the square in its middle.
 
 #![no_main]
 

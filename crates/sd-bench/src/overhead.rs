@@ -119,6 +119,7 @@ fn synthetic(config: &DataConfig, images: usize) -> DataConfig {
             seed: 0,
         }),
         validation: None,
+        test: None,
         ..config.clone()
     }
 }

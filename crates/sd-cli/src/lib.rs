@@ -80,10 +80,18 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser};
 
     #[test]
     fn the_definitions_are_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn images_and_a_configuration_exclude_each_other() {
+        let parse = |line: &str| super::Cli::try_parse_from(line.split_whitespace());
+        assert!(parse("sd-train train --images pets --seed 1 --dry-run").is_ok());
+        let error = parse("sd-train train a.toml --images pets").unwrap_err().to_string();
+        assert!(error.contains("'--images <FOLDER>' cannot be used with"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ pub struct PredictArgs {
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
 
-    /// Images (JPEG, PNG, WebP), or folders of them
+    /// Images (JPEG, PNG, WebP, BMP, GIF), or folders of them
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
 

@@ -2,7 +2,8 @@
 
 use crate::augment::check_all;
 use crate::check::ClassCounts;
-use crate::split::{Split, stratified};
+use crate::hold_back::{HoldBackConfig, hold_back};
+use crate::split::Split;
 use crate::{
     AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
     Result, Splits,
@@ -26,24 +27,17 @@ pub struct DataConfig {
     /// Training images held back for validation, if any. An error if the data set has its own
     /// validation images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub validation: Option<ValidationConfig>,
+    pub validation: Option<HoldBackConfig>,
+    /// Training images held back for testing, if any, before those for validation. An error if the
+    /// data set has its own test images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<HoldBackConfig>,
     /// Random changes to training images, in order.
     #[serde(default)]
     pub augment: Vec<AugmentConfig>,
     /// Mean and standard deviation; measured by default.
     #[serde(default)]
     pub normalize: NormalizeConfig,
-}
-
-/// A stratified share of the training images, held back for validation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ValidationConfig {
-    /// Share per class, between 0 and 1 (both exclusive).
-    pub fraction: f64,
-    /// Seed of the draw. Separate from the seed of the training, so that runs with different seeds
-    /// train on the same images.
-    pub seed: u64,
 }
 
 /// The images of an experiment, ready for a [`Loader`](crate::Loader).
@@ -80,14 +74,8 @@ impl DataConfig {
         if self.pad > MAX_PAD {
             return Err(Error::value("data.pad", self.pad, format!("at most {MAX_PAD}")));
         }
-        if let Some(ValidationConfig { fraction, .. }) = self.validation
-            && !(fraction > 0.0 && fraction < 1.0)
-        {
-            return Err(Error::value(
-                "data.validation.fraction",
-                fraction,
-                "a number between 0 and 1 (exclusive)",
-            ));
+        for (share, split) in [(&self.validation, Split::Valid), (&self.test, Split::Test)] {
+            share.as_ref().map_or(Ok(()), |share| share.check(split))?;
         }
         let (shape, classes) = self.input();
         let sizes = [
@@ -108,8 +96,8 @@ impl DataConfig {
         check_all(&self.augment, shape)
     }
 
-    /// Reads the data set from `data_dir`, holds back the validation images, adds the border and
-    /// measures the normalisation.
+    /// Reads the data set from `data_dir`, holds back validation and test images, adds the border
+    /// and measures the normalisation.
     ///
     /// # Errors
     /// If a number is out of range, the data set cannot be read (see
@@ -122,37 +110,13 @@ impl DataConfig {
         self.prepare(splits)
     }
 
-    /// Moves the share that [`validation`](Self::validation) holds back from the training to the
-    /// validation images. Changes nothing if it fails.
+    /// Moves the shares that [`validation`](Self::validation) and [`test`](Self::test) hold back out of
+    /// the training images. Changes nothing if it fails.
     ///
     /// # Errors
-    /// If the data set has its own validation images, or no image would be held back.
+    /// If the data set has its own images of such a split, or no image would be held back.
     pub fn hold_back(&self, splits: &mut Splits) -> Result<()> {
-        let Some(ValidationConfig { fraction, seed }) = self.validation else { return Ok(()) };
-        if let Some(valid) = &splits.valid {
-            return Err(Error::value(
-                "data.validation",
-                "set",
-                format!("unset: the data set has {} validation images of its own", valid.len()),
-            ));
-        }
-        let train = &splits.train;
-        let (remain, held_back) = stratified(train.labels(), train.classes(), fraction, seed);
-        if held_back.is_empty() {
-            return Err(Error::value(
-                "data.validation.fraction",
-                fraction,
-                format!(
-                    "a share that holds back at least one image; it splits {} images into {} for \
-                     training and 0 for validation",
-                    train.len(),
-                    remain.len(),
-                ),
-            ));
-        }
-        splits.valid = Some(train.select(&held_back));
-        splits.train.keep(&remain);
-        Ok(())
+        hold_back(splits, self.validation.as_ref(), self.test.as_ref())
     }
 
     /// Adds the border and measures the normalisation, after [`hold_back`](Self::hold_back).

@@ -31,7 +31,7 @@
 //! # From a file to a batch
 //!
 //! - A [`DatasetConfig`] names a data set: CIFAR-10, CIFAR-100, files in the format of MNIST, folders
-//!   or CSV lists of JPEG, PNG and WebP files, or synthetic images. Loading it gives one
+//!   or CSV lists of image files, or synthetic images. Loading it gives one
 //!   [`ImageSet`] per split: raw bytes, `[N, H, W, C]`, and labels, all in memory. Truncated or
 //!   oversized files and labels out of range are an [`Error`] that names the file, the byte or line
 //!   and what was expected. Sizes stated by a file are never trusted before its bytes are read.
@@ -66,19 +66,22 @@ pub mod dataset;
 mod error;
 #[cfg(feature = "fetch")]
 pub mod fetch;
+mod hold_back;
 mod image_set;
 mod loader;
 pub mod memory;
 mod normalize;
+pub mod own_images;
 #[cfg(feature = "preview")]
 pub mod preview;
 pub mod random;
 pub mod split;
 
 pub use augment::*;
-pub use config::{Data, DataConfig, ValidationConfig};
+pub use config::{Data, DataConfig};
 pub use dataset::*;
 pub use error::{Error, Result};
+pub use hold_back::HoldBackConfig;
 pub use image_set::{ImageSet, ImageShape};
 pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order};
 pub use normalize::{GivenNormalization, Normalization, NormalizeConfig};

@@ -1,15 +1,18 @@
 //! Fetches published data sets, previews augmentation and checks data sets.
 
+mod samples;
+
 use anyhow::{Context, Result, bail};
 use atomic_write_file::AtomicWriteFile;
 use clap::{Args, Parser, Subcommand};
+use samples::{SamplesArgs, samples};
 use sd_cli::{config_override, print};
 use sd_data::check::Check;
 use sd_data::fetch::{self, Presence, Recipe, Source};
 use sd_data::preview::{PreviewConfig, preview};
-use sd_data::{DataConfig, ImageSet, Normalization, Splits};
+use sd_data::{DataConfig, ImageSet, Normalization};
 use serde::{Deserialize, Serialize};
-use std::io::{Cursor, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Fetch, preview and check data sets.
@@ -41,7 +44,7 @@ enum Command {
     /// Write an HTML page of training images beside their augmented versions.
     Preview(PreviewArgs),
     /// Write some test images (validation images if there are none), named by class: image files
-    /// unchanged, others as PNG.
+    /// unchanged, others as PNG. With `--folders`, write a folder to train on.
     Samples(SamplesArgs),
     /// Count images and classes, find duplicates, and measure mean and standard deviation.
     Check {
@@ -56,8 +59,9 @@ enum Command {
 
 #[derive(Args)]
 struct ConfigArgs {
-    /// Configuration of an experiment; only its seed and its `[data]` section are read.
-    #[arg(value_name = "CONFIG")]
+    /// Configuration of an experiment, of which only the seed and the `[data]` section are read; or a
+    /// folder of images, as `train --images` reads it
+    #[arg(value_name = "CONFIG|FOLDER", default_value = "configs/quickstart.toml")]
     config: PathBuf,
 
     /// Set a value of the configuration, e.g. `-s data.pad=2` (may be repeated).
@@ -83,22 +87,8 @@ struct PreviewArgs {
     versions: usize,
 }
 
-#[derive(Args)]
-struct SamplesArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-
-    /// Folder to write to.
-    #[arg(long, value_name = "DIR", default_value = "samples")]
-    out: PathBuf,
-
-    /// Number of images, spread over the classes.
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    images: u16,
-}
-
 /// The part of an experiment that this program reads.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Experiment {
     #[serde(default)]
     seed: u64,
@@ -164,10 +154,15 @@ fn list(data_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read(args: &ConfigArgs) -> Result<Experiment> {
+fn read(args: &ConfigArgs, data_dir: &Path) -> Result<Experiment> {
     let path = args.config.display();
-    let text = std::fs::read_to_string(&args.config)
-        .with_context(|| format!("cannot read the configuration {path}"))?;
+    let text = if args.config.is_dir() {
+        let (data, _) = DataConfig::of_folder(&args.config, data_dir)?;
+        toml::to_string(&Experiment { seed: 0, data })?
+    } else {
+        std::fs::read_to_string(&args.config)
+            .with_context(|| format!("cannot read the configuration {path}"))?
+    };
     let parse = || {
         if args.set.is_empty() {
             return Ok(toml::from_str(&text)?);
@@ -185,55 +180,13 @@ fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
     if args.out.extension().is_some_and(|extension| extension == "png") {
         bail!("--out: found {}, expected an HTML file", args.out.display());
     }
-    let Experiment { seed, data: config } = read(&args.config)?;
+    let Experiment { seed, data: config } = read(&args.config, data_dir)?;
     let &PreviewArgs { images, versions, .. } = args;
     let size = PreviewConfig { images, versions, seed };
     size.check(&config)?;
     let data = config.open(data_dir)?;
     let page = preview(&data, &config, size)?;
     write(&args.out, page.as_bytes())
-}
-
-/// Writes images of the test split, or of another if there is none, without the configuration's
-/// border. Image files are copied unchanged, so that whoever classifies them resizes and crops them
-/// only once.
-fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
-    let Experiment { data: config, .. } = read(&args.config)?;
-    config.check()?;
-    let Splits { train, valid, test, .. } = config.dataset.get().load(data_dir)?;
-    let set = test.or(valid).unwrap_or(train).class_by_class(args.images.into());
-    let root = config.dataset.get().files_root(data_dir)?;
-    std::fs::create_dir_all(&args.out)
-        .with_context(|| format!("cannot create the folder {}", args.out.display()))?;
-    for index in 0..set.len() {
-        let class = &set.class_names()[set.label(index)];
-        let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
-        let class: String = class.chars().map(plain).collect();
-        let path = args.out.join(format!("{index:03}-{class}"));
-        match (&root, set.file(index)) {
-            (Some(root), Some(file)) => copy(&root.join(file), &path)?,
-            _ => {
-                let picture = set.shape().picture(set.image(index));
-                write_png(&path.with_extension("png"), &picture)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Copies an image file, with the extension of its actual format.
-fn copy(file: &Path, to: &Path) -> Result<()> {
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let [extension, ..] = image::guess_format(&bytes)?.extensions_str() else {
-        bail!("{}: unknown image format", file.display())
-    };
-    write(&to.with_extension(extension), &bytes)
-}
-
-fn write_png(path: &Path, picture: &image::RgbImage) -> Result<()> {
-    let mut png = Cursor::new(Vec::new());
-    picture.write_to(&mut png, image::ImageFormat::Png)?;
-    write(path, png.get_ref())
 }
 
 /// Writes a whole file or nothing, and prints its path.
@@ -249,7 +202,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Counts first and judges after: what a configuration cannot train on is shown too.
 fn check(args: &ConfigArgs, json: bool, data_dir: &Path) -> Result<()> {
-    let Experiment { data: config, .. } = read(args)?;
+    let Experiment { data: config, .. } = read(args, data_dir)?;
     config.check()?;
     let mut splits = config.dataset.get().load(data_dir)?;
     let held_back = config.hold_back(&mut splits);

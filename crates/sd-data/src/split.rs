@@ -27,11 +27,11 @@ impl fmt::Display for Split {
     }
 }
 
-/// Splits `0..labels.len()` into training and validation indices, both ascending.
+/// Splits `0..labels.len()` into training indices and those of `split`, both ascending.
 ///
 /// Stratified: draws `fraction` of the images of every class, rounded to the nearest integer, for
-/// validation, but leaves at least one image of each class for training. The draw depends only on
-/// the labels, the fraction and the seed.
+/// `split`, but leaves at least one image of each class for training. The draw depends only on
+/// the labels, the fraction, the split and the seed.
 ///
 /// # Panics
 /// If a label is not below `classes`.
@@ -39,6 +39,7 @@ pub fn stratified(
     labels: &[usize],
     classes: usize,
     fraction: f64,
+    split: Split,
     seed: u64,
 ) -> (Vec<usize>, Vec<usize>) {
     let mut members = vec![Vec::new(); classes];
@@ -46,18 +47,19 @@ pub fn stratified(
         members[label].push(index);
     }
     let mut train = Vec::new();
-    let mut valid = Vec::new();
+    let mut drawn = Vec::new();
+    let purpose = if split == Split::Test { b"test\0\0\0\0" } else { b"validate" };
     for (class, mut indices) in members.into_iter().enumerate() {
         let held_back = (fraction * indices.len() as f64).round() as usize;
         let held_back = held_back.min(indices.len().saturating_sub(1));
         // One stream per class: more images of one class do not change the draw of another.
-        indices.shuffle(&mut random::named(b"validate", [seed, class as u64, 0]));
+        indices.shuffle(&mut random::named(purpose, [seed, class as u64, 0]));
         train.extend_from_slice(&indices[held_back..]);
-        valid.extend_from_slice(&indices[..held_back]);
+        drawn.extend_from_slice(&indices[..held_back]);
     }
     train.sort_unstable();
-    valid.sort_unstable();
-    (train, valid)
+    drawn.sort_unstable();
+    (train, drawn)
 }
 
 #[cfg(test)]
@@ -76,7 +78,7 @@ mod tests {
             (0..3).map(|class| indices.iter().filter(|&&i| labels[i] == class).count()).collect()
         };
         let all: Vec<usize> = counts(&(0..60).collect::<Vec<_>>());
-        let (train, valid) = stratified(&labels, 3, 0.1, 7);
+        let (train, valid) = stratified(&labels, 3, 0.1, Split::Valid, 7);
         let held_back: Vec<usize> = counts(&valid);
         assert_eq!(all, [40, 15, 5]);
         assert_eq!(held_back, [4, 2, 1]);
@@ -90,7 +92,7 @@ mod tests {
     fn one_image_of_each_class_stays_in_training() {
         // Two images of class 0, one of class 1, none of class 2.
         for fraction in [0.5, 0.99] {
-            let (train, valid) = stratified(&[0, 1, 0], 3, fraction, 0);
+            let (train, valid) = stratified(&[0, 1, 0], 3, fraction, Split::Valid, 0);
             assert!(train.contains(&1), "{train:?}");
             assert_eq!((train.len(), valid.len()), (2, 1));
         }
@@ -99,7 +101,9 @@ mod tests {
     #[test]
     fn the_split_depends_on_the_seed() {
         let labels = labels();
-        assert_eq!(stratified(&labels, 3, 0.2, 1), stratified(&labels, 3, 0.2, 1));
-        assert_ne!(stratified(&labels, 3, 0.2, 1), stratified(&labels, 3, 0.2, 2));
+        let drawn = |split, seed| stratified(&labels, 3, 0.2, split, seed);
+        assert_eq!(drawn(Split::Valid, 1), drawn(Split::Valid, 1));
+        assert_ne!(drawn(Split::Valid, 1), drawn(Split::Valid, 2));
+        assert_ne!(drawn(Split::Valid, 1), drawn(Split::Test, 1));
     }
 }

@@ -13,7 +13,7 @@ fn broken_files_are_an_error_unless_skipped() {
     let whole = fs::read(data_dir.path().join("pets/train/cat/b.jpg")).unwrap();
     write(&data_dir, "train/cat/aa.jpg", &whole[..whole.len() - 9]);
     write(&data_dir, "train/dog/notes", "no image");
-    write(&data_dir, "test/dog/b.tif", "no image");
+    write(&data_dir, "test/dog/b.tif", b"II*\0");
     // The files of all splits are named at once.
     fails_with(
         &folder(2, images()),
@@ -21,8 +21,8 @@ fn broken_files_are_an_error_unless_skipped() {
         &[
             "3 of 8 files cannot be read as images:",
             "train/cat/aa.jpg`: truncated JPEG file",
-            "train/dog/notes`: neither JPEG nor PNG nor WebP",
-            "test/dog/b.tif`: neither JPEG nor PNG nor WebP",
+            "train/dog/notes`: found an unknown format, expected JPEG, PNG, WebP, BMP or GIF",
+            "test/dog/b.tif`: found TIFF, expected JPEG, PNG, WebP, BMP or GIF",
             "`data.dataset.image_folder.images.skip_broken` to true",
         ],
     );
@@ -48,7 +48,7 @@ fn only_broken_images_are_skipped() {
     let skipping = manifest(2, ImageFilesConfig { skip_broken: true, ..images() });
     assert_eq!(skipping.get().load(data_dir.path()).unwrap().skipped.len(), 1);
     let facts =
-        ["1 of 5 files", "aa.jpg` (line 7): neither", "`data.dataset.csv_manifest.images.skip_"];
+        ["1 of 5 files", "aa.jpg` (line 7): found", "`data.dataset.csv_manifest.images.skip_"];
     fails_with(&manifest(2, images()), &data_dir, &facts);
     let missing = [LINES, "train,,train/cat/aa.jpg,tom\ntrain,,nothing.png,tom\n"].concat();
     write(&data_dir, "a.csv", missing);

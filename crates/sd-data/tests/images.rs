@@ -4,9 +4,7 @@ mod pets;
 
 use pets::{LINES, fails_with, folder, images, manifest, pets, put, write};
 use proptest::prelude::*;
-use sd_data::{
-    DataConfig, ImageFilesConfig, ImageShape, NormalizeConfig, Splits, ValidationConfig,
-};
+use sd_data::{DataConfig, HoldBackConfig, ImageFilesConfig, ImageShape, NormalizeConfig, Splits};
 use std::fs;
 use tempfile::TempDir;
 
@@ -36,13 +34,14 @@ fn the_val_folder_is_the_validation_split() {
         dataset: folder(2, images()),
         pad: 1,
         validation: None,
+        test: None,
         augment: Vec::new(),
         normalize: NormalizeConfig::Measured,
     };
     let data = config.open(data_dir.path()).unwrap();
     let valid = data.valid.unwrap();
     assert_eq!((valid.labels(), valid.shape()), (&[1][..], config.input().0));
-    config.validation = Some(ValidationConfig { fraction: 0.5, seed: 0 });
+    config.validation = Some(HoldBackConfig { fraction: 0.5, seed: 0 });
     assert_eq!(
         config.open(data_dir.path()).unwrap_err().to_string(),
         "`data.validation` is set, expected unset: the data set has 1 validation images of its own"
@@ -92,6 +91,7 @@ fn a_class_without_training_images_is_refused() {
         dataset: folder(4, skipping),
         pad: 0,
         validation: None,
+        test: None,
         augment: Vec::new(),
         normalize: NormalizeConfig::Measured,
     };

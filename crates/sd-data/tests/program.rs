@@ -46,7 +46,7 @@ fn check_reports_counts_duplicates_and_skipped_files() {
         "1 of test are also in train, 0 of them under another label",
         "test/dog/a.png (dog) = train/dog/a.png (dog)",
         "skipped files: 1",
-        "b.jpg`: neither JPEG nor PNG nor WebP",
+        "b.jpg`: found an unknown format, expected JPEG, PNG, WebP, BMP or GIF",
         "trains on 2 images, validates on 0",
     ] {
         assert!(text.contains(fact), "`{fact}` is not in\n{text}");
@@ -181,4 +181,37 @@ fn samples_of_image_files_are_the_files() {
         let written = fs::read(folder.path().join(expected)).unwrap();
         assert!(written == fs::read(pets.join("test/dog/a.png")).unwrap(), "{config}");
     }
+}
+
+/// From nothing to a folder to train on.
+#[test]
+fn samples_in_folders_are_a_data_set() {
+    let folder = folder();
+    let made = "[data.dataset.synthetic]
+        classes = 2
+        train = 40
+        test = 8
+        channels = 1
+        height = 40
+        width = 34
+        seed = 0";
+    fs::write(folder.path().join("made.toml"), made).unwrap();
+    let arguments = ["samples", "made.toml", "--folders", "--images", "20", "--out", "some/own"];
+    let output = sd_data(folder.path(), &arguments).assert().success();
+    let written = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    assert!(written.contains("some/own/train/") && written.contains("some/own/test/"), "{written}");
+    assert_eq!(written.lines().count(), 28);
+
+    let output = sd_data(folder.path(), &["check", "some/own"]).assert().success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    for fact in ["own: 3×32×32, 2 classes", "trains on 16 images, validates on 4"] {
+        assert!(text.contains(fact), "`{fact}` is not in\n{text}");
+    }
+    sd_data(folder.path(), &["preview", "some/own", "--images", "1"]).assert().success();
+    let output = sd_data(folder.path(), &["samples", "some/own"]).assert().success();
+    assert_eq!(String::from_utf8_lossy(&output.get_output().stdout).lines().count(), 8);
+
+    let output = sd_data(folder.path(), &arguments).assert().failure();
+    let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(error.contains("some/own is not empty, expected a new or empty folder"), "{error}");
 }

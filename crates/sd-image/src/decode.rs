@@ -16,18 +16,27 @@ pub struct Bounds {
     pub pixels: u64,
 }
 
-/// Decodes a JPEG, PNG or WebP file, its format detected by content, and applies the EXIF
+/// Extensions of the files that [`decode`] reads, in lower case.
+pub const EXTENSIONS: [&str; 6] = ["bmp", "gif", "jpeg", "jpg", "png", "webp"];
+
+/// Decodes a JPEG, PNG, WebP, BMP or GIF file, its format detected by content, and applies the EXIF
 /// orientation. Decodes the first frame of an animation.
 ///
 /// # Errors
 /// If the bytes are malformed or the image exceeds `bounds`. The bounds are checked by the header,
-/// before the pixels are decoded.
+/// before the pixels are decoded; a frame of a GIF file with its own size may take twice the bytes.
 pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::from)?;
     let format = match reader.format() {
-        Some(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => format,
-        _ => return Err(Error::Format),
+        Some(
+            format @ (ImageFormat::Jpeg
+            | ImageFormat::Png
+            | ImageFormat::WebP
+            | ImageFormat::Bmp
+            | ImageFormat::Gif),
+        ) => format,
+        other => return Err(Error::Format { found: format_name(bytes, other) }),
     };
     if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
         return Err(Error::Truncated);
@@ -53,6 +62,17 @@ pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
     Ok(image)
+}
+
+/// Name of a format that is not read.
+fn format_name(bytes: &[u8], guessed: Option<ImageFormat>) -> String {
+    // The photographs of many phones, ISO/IEC 23008-12.
+    const HEIF: [&[u8]; 4] = [b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1"];
+    match guessed {
+        Some(format) => format!("{format:?}").to_uppercase(),
+        None if bytes.get(4..12).is_some_and(|kind| HEIF.contains(&kind)) => "HEIC".to_owned(),
+        None => "an unknown format".to_owned(),
+    }
 }
 
 /// Whether a JPEG file has its end marker, ITU-T T.81, B.1.1. Without it, the decoder fills the
@@ -99,7 +119,13 @@ mod tests {
         bytes.into_inner()
     }
 
-    const FORMATS: [ImageFormat; 3] = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP];
+    const FORMATS: [ImageFormat; 5] = [
+        ImageFormat::Jpeg,
+        ImageFormat::Png,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+    ];
 
     #[test]
     fn every_format_and_colour_becomes_rgb() {
@@ -109,6 +135,11 @@ mod tests {
             assert_eq!(decoded.dimensions(), (7, 5));
             if format != ImageFormat::Jpeg {
                 assert_eq!(decoded, source(5, 7), "{format:?}");
+            }
+            let grey = DynamicImage::from(color.to_luma8());
+            if format != ImageFormat::Gif {
+                let decoded = self::decoded(&encoded(&grey, format)).unwrap();
+                assert!(decoded.pixels().all(|pixel| pixel.0 == [pixel[0]; 3]), "{format:?}");
             }
         }
         let png = |image: DynamicImage| decoded(&encoded(&image, ImageFormat::Png)).unwrap();
@@ -144,11 +175,45 @@ mod tests {
                 assert!(decoded(&bytes[..length]).is_err(), "{format:?} {length}");
             }
         }
-        let text = decoded(b"a text").unwrap_err().to_string();
-        assert_eq!(text, "neither JPEG nor PNG nor WebP");
         let jpeg = encoded(&image, ImageFormat::Jpeg);
         let short = decoded(&jpeg[..jpeg.len() - 1]).unwrap_err().to_string();
         assert_eq!(short, "truncated JPEG file");
+    }
+
+    #[test]
+    fn an_unsupported_format_is_named() {
+        for (bytes, name) in [
+            (b"a text".as_slice(), "an unknown format"),
+            (b"II*\0\x08\0\0\0", "TIFF"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"),
+            (b"\0\0\0\x1cftypavif\0\0\0\0", "AVIF"),
+        ] {
+            let error = decoded(bytes).unwrap_err().to_string();
+            assert_eq!(error, format!("found {name}, expected JPEG, PNG, WebP, BMP or GIF"));
+        }
+    }
+
+    #[test]
+    fn the_first_frame_of_a_gif_is_decoded() {
+        let (first, second) = (source(5, 7), RgbImage::from_pixel(7, 5, image::Rgb([9; 3])));
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
+        for frame in [&first, &second] {
+            encoder.encode(frame.as_raw(), 7, 5, ExtendedColorType::Rgb8).unwrap();
+        }
+        drop(encoder);
+        assert_eq!(decoded(&bytes).unwrap(), first);
+    }
+
+    /// Each frame of a GIF file has a size of its own.
+    #[test]
+    fn a_huge_frame_of_a_small_gif_is_rejected_before_decoding() {
+        let mut gif = encoded(&DynamicImage::from(source(8, 8)), ImageFormat::Gif);
+        // The image descriptor: its separator, left and top of 0, width and height of 8.
+        let frame = gif.windows(9).position(|bytes| bytes == [0x2c, 0, 0, 0, 0, 8, 0, 8, 0]);
+        let size = frame.unwrap() + 5;
+        gif[size..size + 4].copy_from_slice(&[0xff; 4]);
+        assert!(matches!(decoded(&gif).unwrap_err(), Error::Decoder(ImageError::Limits(_))));
     }
 
     #[test]
@@ -166,37 +231,56 @@ mod tests {
         jpeg[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xff, 0xff, 0xff]);
         let error = decoded(&jpeg).unwrap_err().to_string();
         assert!(error.contains("65535×65535") && error.contains("268435456"), "{error}");
+
+        let mut gif = encoded(&image, ImageFormat::Gif);
+        gif[6..10].copy_from_slice(&[0xff; 4]);
+        let mut bmp = encoded(&image, ImageFormat::Bmp);
+        bmp[18..26].copy_from_slice(&[0xff, 0xff, 0, 0, 0xff, 0xff, 0, 0]);
+        for bytes in [gif, bmp] {
+            let error = decoded(&bytes).unwrap_err().to_string();
+            assert!(error.contains("65535×65535") && error.contains("268435456"), "{error}");
+        }
     }
 
     #[test]
     fn bounds_are_inclusive() {
         for format in FORMATS {
-            let bytes = encoded(&DynamicImage::from(source(2, 9)), format);
-            let bounds = Bounds { bytes: 54, side: 9, pixels: 18 };
-            assert!(decode(&bytes, bounds).is_ok(), "{format:?}");
-            let long = decode(&bytes, Bounds { side: 8, ..bounds }).unwrap_err().to_string();
+            let file = encoded(&DynamicImage::from(source(2, 9)), format);
+            // GIF has transparency.
+            let bytes = if format == ImageFormat::Gif { 72 } else { 54 };
+            let bounds = Bounds { bytes, side: 9, pixels: 18 };
+            assert!(decode(&file, bounds).is_ok(), "{format:?}");
+            let long = decode(&file, Bounds { side: 8, ..bounds }).unwrap_err().to_string();
             assert_eq!(long, "image: found 9×2 pixels, expected sides of 1 to 8");
-            let many = decode(&bytes, Bounds { pixels: 17, ..bounds }).unwrap_err().to_string();
+            let many = decode(&file, Bounds { pixels: 17, ..bounds }).unwrap_err().to_string();
             assert_eq!(many, "image: found 9×2 pixels, expected at most 17 in all");
-            let large = decode(&bytes, Bounds { bytes: 53, ..bounds }).unwrap_err().to_string();
-            assert!(large.ends_with("54 bytes, expected at most 53 bytes"), "{large}");
+            let large =
+                decode(&file, Bounds { bytes: bytes - 1, ..bounds }).unwrap_err().to_string();
+            let expected = format!("{bytes} bytes, expected at most {} bytes", bytes - 1);
+            assert!(large.ends_with(&expected), "{large}");
         }
     }
 
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(
-            start in 0_usize..4,
+            start in 0_usize..6,
             bytes in prop::collection::vec(any::<u8>(), 0..256),
         ) {
-            let magic: [&[u8]; 4] =
-                [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"RIFF\x40\0\0\0WEBPVP8 "];
+            let magic: [&[u8]; 6] = [
+                b"",
+                b"\xff\xd8\xff",
+                b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
+                b"RIFF\x40\0\0\0WEBPVP8 ",
+                b"BM",
+                b"GIF89a\x08\0\x08\0",
+            ];
             let _ = decoded(&[magic[start], &bytes].concat());
         }
 
         #[test]
         fn damaged_files_never_panic(
-            format in 0_usize..3,
+            format in 0..FORMATS.len(),
             damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
             end in any::<prop::sample::Index>(),
         ) {

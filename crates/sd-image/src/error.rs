@@ -4,9 +4,12 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An unknown format.
-    #[error("neither JPEG nor PNG nor WebP")]
-    Format,
+    /// A format that is not read.
+    #[error("found {found}, expected JPEG, PNG, WebP, BMP or GIF")]
+    Format {
+        /// Its name.
+        found: String,
+    },
     /// A JPEG file without an end marker.
     #[error("truncated JPEG file")]
     Truncated,

@@ -18,15 +18,15 @@
 //! ```
 //!
 //! Training (`sd-data`) and inference (`sd-infer`) share these two steps, and so get the same bits:
-//! [`decode`] turns the bytes of a JPEG, PNG or WebP file into an upright image, and [`fit`] resizes
-//! and crops it.
+//! [`decode`] turns the bytes of a JPEG, PNG, WebP, BMP or GIF file into an upright image, and [`fit`]
+//! resizes and crops it.
 
 mod decode;
 mod error;
 mod fit;
 mod stretch;
 
-pub use decode::{Bounds, decode};
+pub use decode::{Bounds, EXTENSIONS, decode};
 pub use error::{Error, Result};
 pub use fast_image_resize::Resizer;
 pub use fit::fit;

@@ -66,7 +66,7 @@ pub enum Error {
         output: usize,
     },
     /// A folder without images.
-    #[error("no image in {}, expected files named .jpeg, .jpg, .png or .webp", folder.display())]
+    #[error("no image in {}, expected files named .bmp, .gif, .jpeg, .jpg, .png or .webp", folder.display())]
     NoImage {
         /// The folder.
         folder: PathBuf,

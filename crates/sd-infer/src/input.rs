@@ -18,19 +18,20 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 use image::DynamicImage;
+use sd_image::EXTENSIONS;
 pub use sd_image::{Bounds, decode};
+use walkdir::{DirEntry, WalkDir};
 
 /// Standard input, as written on the command line.
 const STDIN: &str = "-";
-/// Extensions of the files taken from a folder.
-const EXTENSIONS: [&str; 4] = ["jpeg", "jpg", "png", "webp"];
 
 /// Maximum size of a file in bytes.
 const MAX_BYTES: u64 = 256 << 20;
 /// Bounds of [`read`]: 50 megapixels of at most 4 bytes each, and sides of 65,535, as in JPEG.
 pub const BOUNDS: Bounds = Bounds { bytes: 200_000_000, side: 65_535, pixels: 50_000_000 };
 
-/// Expands folders to the JPEG, PNG and WebP files in them, sorted by name.
+/// Expands folders to the image files in and below them, folder by folder, sorted by name. Names that
+/// begin with a dot are skipped, and symbolic links followed.
 ///
 /// # Errors
 /// Names a folder that cannot be read or has no such file.
@@ -41,25 +42,44 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             all.push(path.clone());
             continue;
         }
-        let failed = |cause| Error::File { path: path.clone(), cause };
-        let entries = std::fs::read_dir(path).map_err(failed)?;
-        let entries = entries.map(|entry| entry.map(|entry| entry.path()));
-        let mut inside = entries.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
-        inside.retain(|path| {
-            let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
-            extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
-        });
-        if inside.is_empty() {
+        let before = all.len();
+        let is_visible = |entry: &DirEntry| {
+            entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+        };
+        let walk = WalkDir::new(path).follow_links(true).sort_by_file_name().into_iter();
+        for entry in walk.filter_entry(is_visible) {
+            match entry {
+                Ok(entry) if !entry.file_type().is_dir() && is_image(entry.path()) => {
+                    all.push(entry.into_path());
+                }
+                Ok(_) => {}
+                Err(error) => match error.path() {
+                    // A link to nothing: reading it is an error, the other images are classified.
+                    Some(link) if link.is_symlink() && error.loop_ancestor().is_none() => {
+                        all.extend(is_image(link).then(|| link.to_owned()));
+                    }
+                    at => {
+                        let path = at.unwrap_or(path).to_owned();
+                        return Err(Error::File { path, cause: error.into() });
+                    }
+                },
+            }
+        }
+        if all.len() == before {
             return Err(Error::NoImage { folder: path.clone() });
         }
-        inside.sort();
-        all.extend(inside);
     }
     Ok(all)
 }
 
-/// Reads a JPEG, PNG or WebP image within [`BOUNDS`], recognised by its content and turned upright by
-/// its EXIF orientation. `-` is standard input. To read images from memory, see [`decode`].
+/// Whether a file is an image by the extension of its name.
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
+}
+
+/// Reads a JPEG, PNG, WebP, BMP or GIF image within [`BOUNDS`], recognised by its content and turned
+/// upright by its EXIF orientation. `-` is standard input. To read images from memory, see [`decode`].
 ///
 /// # Errors
 /// Names a file that cannot be read, is not such an image, or exceeds a bound.
@@ -110,6 +130,34 @@ mod tests {
         std::fs::write(folder.path().join("notes.txt"), "").unwrap();
         let error = list(&[folder.path().to_owned()]).unwrap_err().to_string();
         let expected = format!("no image in {}", folder.path().display());
-        assert_eq!(error, format!("{expected}, expected files named .jpeg, .jpg, .png or .webp"));
+        let names = ".bmp, .gif, .jpeg, .jpg, .png or .webp";
+        assert_eq!(error, format!("{expected}, expected files named {names}"));
+    }
+
+    #[test]
+    fn folders_are_searched_to_the_bottom() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["b.JPG", "cat/a.gif", "cat/old/c.bmp", "dog/a.webp"];
+        for name in ["a.txt", ".a.png", ".thumbnails/a.png"].iter().chain(&names) {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let listed = list(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(listed, names.map(|name| folder.path().join(name)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_loop_of_links_is_an_error_and_a_link_to_nothing_is_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = |to: &Path, name| {
+            std::os::unix::fs::symlink(to, folder.path().join(name)).unwrap();
+        };
+        link(Path::new("nothing.png"), "a.png");
+        assert_eq!(list(&[folder.path().to_owned()]).unwrap(), [folder.path().join("a.png")]);
+        link(folder.path(), "loop");
+        let error = list(&[folder.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("loop"), "{error}");
     }
 }

@@ -22,7 +22,7 @@ struct Cli {
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
-    /// Images (JPEG, PNG, WebP), folders of them, or - for one on standard input
+    /// Images (JPEG, PNG, WebP, BMP, GIF), folders of them, or - for one on standard input
     #[arg(value_name = "IMAGE", required_unless_present = "bench")]
     images: Vec<PathBuf>,
 

@@ -42,6 +42,14 @@ pub enum Error {
         /// The largest width.
         most: f64,
     },
+    /// A part that the backbone does not have.
+    #[error("found the part `{found}`, expected one of {expected}")]
+    Part {
+        /// The part found.
+        found: String,
+        /// The parts of the backbone.
+        expected: String,
+    },
     /// An output stride that is not a power of two, or that the stem and stages do not allow.
     #[error("{family}.output_stride is {found}, expected a power of two from {least} to {most}")]
     OutputStride {

@@ -74,6 +74,8 @@ pub struct MultiExit {
     stages: Vec<StageWithExit>,
     task: Task,
     precision: Precision,
+    /// Number of frozen parts: the stem, then the stages.
+    frozen: usize,
 }
 
 #[derive(Debug)]
@@ -119,17 +121,42 @@ impl MultiExit {
                     Some(Linear::new(&vs, last.channels, last.channels));
             }
         }
-        let network = Self { stem: backbone.stem, stages, task, precision };
+        let network = Self { stem: backbone.stem, stages, task, precision, frozen: 0 };
         network.framework_cost()?;
         Ok(network)
     }
 
+    /// Freezes the stem and all stages up to `part`: `stem`, `stage1`, …. In training they compute as in
+    /// evaluation, so that their batch norm statistics stay, and their variables have no gradient.
+    ///
+    /// # Errors
+    /// [`Error::Part`] if there is no such part.
+    ///
+    /// [`Error::Part`]: crate::Error::Part
+    pub fn freeze_through(&mut self, part: &str, vs: &nn::VarStore) -> Result<()> {
+        let parts = (1..=self.stages.len()).map(|number| format!("stage{number}"));
+        let parts: Vec<String> = ["stem".to_owned()].into_iter().chain(parts).collect();
+        let Some(last) = parts.iter().position(|name| name == part) else {
+            return Err(crate::Error::Part { found: part.to_owned(), expected: parts.join(", ") });
+        };
+        self.frozen = last + 1;
+        let prefixes = parts[..self.frozen].iter().map(|part| format!("backbone.{part}."));
+        let prefixes: Vec<String> = prefixes.collect();
+        for (name, variable) in vs.variables() {
+            if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+                let _ = variable.set_requires_grad(false);
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the outputs of every exit for images `[N, C, H, W]`, in `f32` at any precision.
     pub fn forward_exits(&self, images: &Tensor, train: bool) -> ExitOutputs {
-        let mut map = self.stem.forward_t(&images.to_kind(self.precision.kind()), train);
+        let images = images.to_kind(self.precision.kind());
+        let mut map = self.stem.forward_t(&images, train && self.frozen == 0);
         let (mut exits, mut adapted) = (Vec::new(), Vec::new());
-        for stage in &self.stages {
-            map = stage.blocks.forward_t(&map, train);
+        for (stage, number) in self.stages.iter().zip(1..) {
+            map = stage.blocks.forward_t(&map, train && self.frozen <= number);
             if let Some(exit) = &stage.exit {
                 let output = exit.forward(&map, train);
                 let adapt = |adapter| output.feature.apply(adapter).to_kind(Kind::Float);

@@ -325,5 +325,8 @@ fn image_files_are_prepared_as_in_training() {
     }
     std::fs::write(folder.join("a.png"), "no image").unwrap();
     let stderr = error(folder, "predict run a.png");
-    assert!(stderr.contains("a.png: neither JPEG nor PNG nor WebP"), "{stderr}");
+    assert!(
+        stderr.contains("a.png: found an unknown format, expected JPEG, PNG, WebP, BMP or GIF"),
+        "{stderr}"
+    );
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-/// JPEG, PNG and WebP files listed in a CSV file (RFC 4180, UTF-8) with the columns `path`, `label`
+/// Image files listed in a CSV file (RFC 4180, UTF-8) with the columns `path`, `label`
 /// and `split`, in any order. Other columns are ignored.
 ///
 /// Paths are relative to the folder of the CSV file, with `/` as separator. No path may leave that

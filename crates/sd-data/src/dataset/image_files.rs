@@ -2,7 +2,8 @@
 
 mod read;
 
-pub(super) use read::{Files, ListedFile};
+pub(super) use read::Files;
+pub(crate) use read::ListedFile;
 
 use crate::{Error, ImageShape, Result, memory};
 use schemars::JsonSchema;
@@ -11,7 +12,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use tracing::info;
 
-/// Resizing and cropping of JPEG, PNG and WebP files to RGB images of one size.
+/// Resizing and cropping of JPEG, PNG, WebP, BMP and GIF files (their first frame) to RGB images of
+/// one size.
 ///
 /// A file is decoded and rotated by its EXIF orientation. Greyscale is repeated in three channels,
 /// transparency is dropped, 16 bits become 8. The image is resized, keeping its aspect ratio, until

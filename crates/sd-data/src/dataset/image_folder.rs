@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use tracing::{info, warn};
 use walkdir::WalkDir;
 
-/// JPEG, PNG and WebP files in the folders `train/CLASS/` and, both optional, `val/CLASS/` (or
-/// `valid`, or `validation`) and `test/CLASS/`.
+/// Image files in the folders `train/CLASS/` and, both optional, `val/CLASS/` (or `valid`, or
+/// `validation`) and `test/CLASS/`; or in `CLASS/`, as training images.
 ///
 /// The folders in `train` are the classes, sorted by name, byte by byte; the other splits may lack
 /// some. Every file in a class folder or in a folder below it is an image, its format detected by
@@ -26,7 +26,7 @@ use walkdir::WalkDir;
 pub struct ImageFolderConfig {
     /// Folder, relative to the data folder, or an absolute path.
     pub folder: String,
-    /// Number of classes, which must match the folders in `train`. Lets a network be built and
+    /// Number of classes, which must match the class folders. Lets a network be built and
     /// counted without the images.
     pub classes: usize,
     /// Resizing and cropping of the files.
@@ -36,6 +36,9 @@ pub struct ImageFolderConfig {
 const KEY: &str = "data.dataset.image_folder";
 /// Names of the folder of validation images, of which a data set has at most one.
 const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
+/// Names that other programs give to the folders of splits, in lower case.
+const NAMES_OF_SPLITS: [&str; 9] =
+    ["train", "training", "val", "valid", "validation", "dev", "test", "testing", "eval"];
 /// Endings of files that systems and labelling programs leave between images, in lower case.
 const OTHER_KINDS: [&str; 12] =
     ["csv", "db", "html", "ini", "json", "log", "md", "pdf", "txt", "xml", "yaml", "yml"];
@@ -60,23 +63,10 @@ impl Dataset for ImageFolderConfig {
     fn load(&self, data_dir: &Path) -> Result<Splits> {
         self.images.check(KEY)?;
         let root = self.root(data_dir)?;
-        let classes = self.classes(&root)?;
-        let follow = self.images.follow_links;
-        let list = |split: &str| list(&root, split, &classes, follow);
-        // A link to nothing is there: reading it is an error.
-        let there = |split: &&str| root.join(split).symlink_metadata().is_ok();
-        let valid = VALIDATION.iter().copied().filter(there).collect::<Vec<&str>>();
-        if let [first, second, ..] = valid[..] {
-            let found = format!("both `{first}` and `{second}`");
-            return Err(Error::folder(&root, found, "one folder of validation images"));
-        }
-        warn_of_other_folders(&root)?;
-        let files = Files {
-            train: list("train")?,
-            valid: valid.first().map(|split| list(split)).transpose()?,
-            test: Some("test").filter(there).map(list).transpose()?,
-        };
-        self.images.read(KEY, &root, &root, files, &classes)
+        let layout = Layout::of(&root)?;
+        super::check_classes(KEY, self.classes, &layout.classes, &layout.train)?;
+        let files = layout.list(&root, self.images.follow_links)?;
+        self.images.read(KEY, &root, &root, files, &layout.classes)
     }
 }
 
@@ -97,26 +87,80 @@ impl ImageFolderConfig {
                 folder: data_dir.to_owned(),
                 expected: format!("the folder `{}`", self.folder),
                 advice: "put images there as `train/CLASS/FILE`, and as `val/CLASS/FILE` or \
-                         `test/CLASS/FILE`"
+                         `test/CLASS/FILE`, or all as `CLASS/FILE`"
                     .to_owned(),
             });
         }
         folder.canonicalize().map_err(Error::read(&folder))
     }
+}
 
-    /// The folders in `train`, sorted. Checks their number against the configuration.
-    fn classes(&self, root: &Path) -> Result<Vec<String>> {
-        let train = class_folders(&root.join("train"))?;
-        let classes = train.iter().map(class).collect::<Result<Vec<String>>>()?;
-        super::check_classes(KEY, self.classes, &classes, &root.join("train"))?;
-        Ok(classes)
+/// The folders of a data set.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// Folder of the class folders with training images.
+    pub(crate) train: PathBuf,
+    valid: Option<PathBuf>,
+    test: Option<PathBuf>,
+    /// Names of the class folders, sorted.
+    pub(crate) classes: Vec<String>,
+}
+
+impl Layout {
+    /// Finds the folders of the data set in `root`. Without a folder of a split, the folders in it are
+    /// classes.
+    pub(crate) fn of(root: &Path) -> Result<Self> {
+        // A link to nothing is there: reading it is an error.
+        let there = |split: &&str| root.join(split).symlink_metadata().is_ok();
+        let valid = VALIDATION.iter().copied().filter(there).collect::<Vec<&str>>();
+        if let [first, second, ..] = valid[..] {
+            let found = format!("both `{first}` and `{second}`");
+            return Err(Error::folder(root, found, "one folder of validation images"));
+        }
+        let valid = valid.first().map(|split| root.join(split));
+        let test = Some("test").filter(there).map(|split| root.join(split));
+        let has_splits = there(&"train") || valid.is_some() || test.is_some();
+        let train = if has_splits { root.join("train") } else { root.to_owned() };
+        if has_splits {
+            warn_of_other_folders(root)?;
+        } else {
+            refuse_misspelt_splits(root)?;
+        }
+        let classes = class_folders(&train)?.iter().map(class).collect::<Result<_>>()?;
+        Ok(Self { train, valid, test, classes })
+    }
+
+    /// Lists the files of each split.
+    pub(crate) fn list(&self, root: &Path, follow: bool) -> Result<Files> {
+        let list = |split: &PathBuf| list(root, split, &self.classes, follow);
+        Ok(Files {
+            train: list(&self.train)?,
+            valid: self.valid.as_ref().map(list).transpose()?,
+            test: self.test.as_ref().map(list).transpose()?,
+        })
     }
 }
 
+/// Refuses folders that are named like a split, and would be taken for classes.
+fn refuse_misspelt_splits(root: &Path) -> Result<()> {
+    for entry in entries(root)? {
+        let name = entry.file_name().to_string_lossy().to_lowercase();
+        if NAMES_OF_SPLITS.contains(&name.as_str()) {
+            let found = format!("the folder `{}`", entry.file_name().display());
+            let expected = format!(
+                "`train`, and for other splits `{}` or `test`, or class folders alone",
+                VALIDATION[0]
+            );
+            return Err(Error::folder(root, found, expected));
+        }
+    }
+    Ok(())
+}
+
 /// Lists the files of a split, class by class.
-fn list(root: &Path, split: &str, classes: &[String], follow: bool) -> Result<Vec<ListedFile>> {
+fn list(root: &Path, split: &Path, classes: &[String], follow: bool) -> Result<Vec<ListedFile>> {
     let mut files = Vec::new();
-    for entry in class_folders(&root.join(split))? {
+    for entry in class_folders(split)? {
         let class = class(&entry)?;
         let Ok(label) = classes.binary_search(&class) else {
             let expected = format!("one of the {} classes in `train`", classes.len());
@@ -130,7 +174,7 @@ fn list(root: &Path, split: &str, classes: &[String], follow: bool) -> Result<Ve
     }
     if files.is_empty() {
         let expected = "images in one folder per class";
-        return Err(Error::folder(&root.join(split), "no files", expected));
+        return Err(Error::folder(split, "no files", expected));
     }
     Ok(files)
 }

@@ -8,9 +8,10 @@ mod csv_manifest;
 pub mod fuzzing;
 mod idx;
 mod image_files;
-mod image_folder;
+pub(crate) mod image_folder;
 mod synthetic;
 
+pub(crate) use image_files::ListedFile;
 pub use image_files::{BrokenFile, ImageFilesConfig};
 
 use crate::split::Split;

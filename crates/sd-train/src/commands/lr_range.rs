@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
-use sd_cli::{ExperimentArgs, LrRangeArgs, print};
+use sd_cli::{LrRangeArgs, print};
 use sd_report::figure::{Line, Mark, Plot, Range, Ticks};
 use sd_report::run_folder::write_atomic;
 use sd_report::write_json_atomic;
@@ -58,8 +58,7 @@ pub fn lr_range(args: &LrRangeArgs) -> Result<()> {
         args.from,
         args.to
     );
-    let ExperimentArgs { config, set, seed } = &args.experiment;
-    let experiment = Experiment::read(config, set, *seed)?;
+    let experiment = Experiment::from_args(&args.experiment, &args.runtime.data_dir)?;
     let mut trainer = Trainer::new(&experiment, &args.runtime)?;
     trainer.load_pretrained()?;
     let rates = rates(args.from, args.to, args.steps);

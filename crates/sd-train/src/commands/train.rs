@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice};
+use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice, print};
 use sd_report::report::end_of_training;
 use sd_report::{Run, SplitScore, Status, run_folder, write_json_atomic, write_report};
 
@@ -22,18 +22,29 @@ use crate::training::{
 /// # Errors
 /// Names the file, key or value that is wrong.
 pub fn train(args: &TrainArgs) -> Result<Outcome> {
-    let ExperimentArgs { config, set, seed } = &args.experiment;
-    let mut experiment = Experiment::read(config, set, *seed)?;
+    let mut experiment = Experiment::from_args(&args.experiment, &args.runtime.data_dir)?;
     if let Some(images) = args.overfit {
         experiment = experiment.overfit(images);
     }
     if args.dry_run {
+        if args.experiment.images.is_some() {
+            print(experiment.to_toml()?)?;
+        }
         dry_run::dry_run(&experiment, &args.runtime)?;
         return Ok(Outcome::Finished);
     }
     let folder = args.out.clone().unwrap_or_else(|| experiment.folder());
     let _lock = run_lock::acquire(&folder, args.resume)?;
     logging::start(Some(&folder.join(run_folder::LOG)))?;
+    if let Some(images) = &args.experiment.images {
+        let config = folder.join(run_folder::CONFIG);
+        if args.resume {
+            // The machine and the images may have changed what would be chosen today.
+            let ExperimentArgs { set, seed, .. } = &args.experiment;
+            experiment = Experiment::read(&config, set, *seed)?;
+        }
+        tracing::info!("the configuration for {} is {}", images.display(), config.display());
+    }
     let mut trainer = Trainer::new(&experiment, &args.runtime)?;
     if args.resume {
         resume(&mut trainer, &folder)?;

@@ -5,6 +5,7 @@ mod early_stopping;
 pub mod fingerprint;
 mod non_finite_policy;
 mod overfit;
+mod own_images;
 mod precision;
 mod pretrained;
 mod reference;
@@ -116,6 +117,7 @@ impl TrainConfig {
         self.clip.map_or(Ok(()), |clip| ranges::positive("train.clip", clip))?;
         self.ema.as_ref().map_or(Ok(()), EmaConfig::check)?;
         self.early_stopping.as_ref().map_or(Ok(()), EarlyStoppingConfig::check)?;
+        self.pretrained.as_ref().map_or(Ok(()), PretrainedConfig::check)?;
         self.schedule.check(self.epochs)
     }
 }

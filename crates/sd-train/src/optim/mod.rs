@@ -11,7 +11,7 @@ mod sgd;
 pub use ema::EmaConfig;
 pub use schedule::ScheduleConfig;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::{Result, bail};
@@ -106,6 +106,8 @@ pub trait UpdateRule: fmt::Debug {
 #[derive(Debug)]
 pub struct Optimiser {
     parameters: BTreeMap<String, Tensor>,
+    /// Names of the parameters with a learning rate of their own, and its share of the rate.
+    slower: Option<(BTreeSet<String>, f64)>,
     rule: Box<dyn UpdateRule>,
 }
 
@@ -118,7 +120,15 @@ impl Optimiser {
         let parameters: BTreeMap<String, Tensor> =
             vs.variables().into_iter().filter(|(_, value)| value.requires_grad()).collect();
         let rule = config.build(&parameters);
-        Self { parameters, rule }
+        Self { parameters, slower: None, rule }
+    }
+
+    /// Gives the parameters whose names pass `is_slower` this share of the learning rate.
+    #[must_use]
+    pub fn slower(mut self, is_slower: impl Fn(&str) -> bool, share: f64) -> Self {
+        let names = self.parameters.keys().filter(|name| is_slower(name)).cloned();
+        self.slower = Some((names.collect(), share));
+        self
     }
 
     /// Resets the gradients.
@@ -146,11 +156,22 @@ impl Optimiser {
 
     /// Updates the parameters at this learning rate. A parameter without a gradient stays.
     pub fn step(&self, rate: f64) {
-        for decays in [true, false] {
-            let group: Vec<_> =
-                self.gradients().filter(|(_, value, _)| (value.dim() > 1) == decays).collect();
-            self.rule.update(&group, decays, rate);
+        for (decays, is_slower) in [(true, false), (false, false), (true, true), (false, true)] {
+            let share =
+                if is_slower { self.slower.as_ref().map_or(1.0, |slower| slower.1) } else { 1.0 };
+            let group: Vec<_> = self
+                .gradients()
+                .filter(|(_, value, _)| (value.dim() > 1) == decays)
+                .filter(|(name, ..)| self.is_slower(name) == is_slower)
+                .collect();
+            if !group.is_empty() {
+                self.rule.update(&group, decays, share * rate);
+            }
         }
+    }
+
+    fn is_slower(&self, name: &str) -> bool {
+        self.slower.as_ref().is_some_and(|(names, _)| names.contains(name))
     }
 
     /// Groups of tensors, by the parameter's name in each. They share storage with the optimiser:
@@ -201,6 +222,21 @@ mod tests {
             assert!((weight.double_value(&[0, 0]) - 0.95).abs() < 1e-6, "{optimiser:?}");
             optimiser.step(0.2);
             assert!((weight.double_value(&[0, 0]) - 0.855).abs() < 1e-6, "{optimiser:?}");
+        }
+    }
+
+    #[test]
+    fn slower_parameters_take_a_share_of_the_step() {
+        let sgd = SgdConfig { momentum: 0.0, nesterov: false, weight_decay: 0.0 };
+        let vs = nn::VarStore::new(Device::Cpu);
+        let var = |name: &str, shape: &[i64]| vs.root().var(name, shape, nn::Init::Const(1.0));
+        let all = [var("stem_bias", &[2]), var("stem", &[2, 1]), var("head", &[2, 1])];
+        let optimiser = Optimiser::new(&vs, &sgd).slower(|name| name.starts_with("stem"), 0.5);
+        all.iter().map(|variable| variable.sum(None)).sum::<Tensor>().backward();
+        optimiser.step(0.1);
+        let found = all.each_ref().map(|variable| variable.max().double_value(&[]));
+        for (found, expected) in found.iter().zip([0.95, 0.95, 0.9]) {
+            assert!((found - expected).abs() < 1e-6, "{found} {expected}");
         }
     }
 }

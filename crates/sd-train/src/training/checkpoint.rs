@@ -10,6 +10,7 @@ use sd_models::TensorFile;
 use sd_report::run_folder::{LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, write_atomic};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
+use toml::Table;
 
 use crate::evaluation::TrainingData;
 use crate::evaluation::meter::Counts;
@@ -188,8 +189,9 @@ pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Res
     );
     let mut position: Position = serde_json::from_str(text)
         .with_context(|| format!("{}: the position cannot be read", path.display()))?;
-    let then = position.config.parse().with_context(|| path.display().to_string())?;
+    let mut then = position.config.parse().with_context(|| path.display().to_string())?;
     let now = start.config.parse()?;
+    allow_more_epochs(&mut then, &now).with_context(|| path.display().to_string())?;
     if let Some(difference) = first_difference(&then, &now) {
         bail!("{}: checkpoint of another configuration: {difference}", path.display());
     }
@@ -197,6 +199,7 @@ pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Res
         bail!("{}: checkpoint of another data set: {difference}", path.display());
     }
     position.data.clone_from(&start.data);
+    position.config.clone_from(&start.config);
     file.copy_into(&tensors.0, &path)?;
     let last = folder.join(LAST_CHECKPOINT);
     if path != last {
@@ -204,6 +207,35 @@ pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Res
         fs::rename(&path, &last).with_context(|| last.display().to_string())?;
     }
     Ok(position)
+}
+
+/// Sets `train.epochs` of the earlier configuration to the number now, if a run can be trained longer:
+/// a rate, and a weight of the loss, that depend on the share of the epochs done would have been
+/// others.
+///
+/// # Errors
+/// If there are more epochs now and such a rate or weight.
+fn allow_more_epochs(then: &mut Table, now: &Table) -> Result<()> {
+    let section = |table: &Table, key: &str| table.get(key)?.as_table().cloned();
+    let epochs = |table: &Table| section(table, "train")?.get("epochs")?.as_integer();
+    let (Some(before), Some(after)) = (epochs(then), epochs(now)) else { return Ok(()) };
+    if after <= before {
+        return Ok(());
+    }
+    let steps = section(now, "train").and_then(|train| section(&train, "schedule"));
+    let constant = steps.is_some_and(|schedule| schedule.contains_key("step"))
+        && section(now, "objective").is_none_or(|objective| !objective.contains_key("ps_kd"));
+    ensure!(
+        constant,
+        "the run has {before} epochs, found {after}: only a run with `train.schedule.step`, and without \
+         the objective `ps_kd`, can be resumed with more. To train on, start a new run from the \
+         weights of this one: `-s name=NEW -s 'train.pretrained={{ file = \"RUN\", from = \"run\", \
+         exits = true }}'` (docs/fine-tuning.md)"
+    );
+    if let Some(train) = then.get_mut("train").and_then(toml::Value::as_table_mut) {
+        train.insert("epochs".to_owned(), after.into());
+    }
+    Ok(())
 }
 
 /// Read first: the position of another version may not parse.

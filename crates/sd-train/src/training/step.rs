@@ -90,13 +90,21 @@ impl TrainState {
         let (task, precision) = (experiment.task(), experiment.precision(device)?);
         tch::manual_seed(experiment.seed as i64);
         let variables = nn::VarStore::new(device);
-        let network = MultiExit::build(&variables.root(), model, task, precision)?;
+        let mut network = MultiExit::build(&variables.root(), model, task, precision)?;
+        if let Some(pretrained) = &train.pretrained {
+            pretrained.freeze(&mut network, &variables)?;
+        }
+        let mut optimiser = Optimiser::new(&variables, train.optimiser.get()?);
+        if let Some(pretrained) = &train.pretrained {
+            let is_slower = |name: &str| pretrained.is_fine_tuned(name);
+            optimiser = optimiser.slower(is_slower, pretrained.rate);
+        }
         let shadow = || ShadowModel::new(model, task, precision, &variables);
         let requires_previous = objective.get().requirements().previous_network;
         Ok(Self {
             average: train.ema.is_some().then(shadow).transpose()?,
             previous: requires_previous.then(shadow).transpose()?,
-            optimiser: Optimiser::new(&variables, train.optimiser.get()?),
+            optimiser,
             objective: objective.clone(),
             clip: train.clip,
             ema: train.ema.clone(),

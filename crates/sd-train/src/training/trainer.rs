@@ -126,6 +126,17 @@ impl Trainer {
         let weights = &self.state.variables;
         let loaded = pretrained.load(&self.experiment.model.backbone, &variables(weights))?;
         tracing::info!("{}: {loaded}", pretrained.file.display());
+        if let Some(theirs) = loaded.normalization
+            && theirs != self.data.normalization
+        {
+            tracing::warn!(
+                "{} was trained with another normalisation; for its own, set data.normalize to \
+                 {{ given = {{ mean = {:?}, deviation = {:?} }} }}",
+                pretrained.file.display(),
+                theirs.mean,
+                theirs.deviation
+            );
+        }
         let shadows = [&self.state.average, &self.state.previous];
         shadows.into_iter().flatten().for_each(|shadow| shadow.copy_from(weights));
         Ok(())

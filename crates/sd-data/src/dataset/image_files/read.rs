@@ -20,21 +20,21 @@ const SKIPPED_FEW: usize = 10;
 
 /// A file of a data set.
 #[derive(Debug)]
-pub(in crate::dataset) struct ListedFile {
+pub(crate) struct ListedFile {
     /// Relative to the data set's folder, with `/` as separator.
-    pub(in crate::dataset) name: String,
-    pub(in crate::dataset) path: PathBuf,
-    pub(in crate::dataset) label: usize,
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) label: usize,
     /// Its line in the CSV file, from 1.
     pub(in crate::dataset) line: Option<u64>,
 }
 
 /// The files of each split.
 #[derive(Debug)]
-pub(in crate::dataset) struct Files {
-    pub(in crate::dataset) train: Vec<ListedFile>,
-    pub(in crate::dataset) valid: Option<Vec<ListedFile>>,
-    pub(in crate::dataset) test: Option<Vec<ListedFile>>,
+pub(crate) struct Files {
+    pub(crate) train: Vec<ListedFile>,
+    pub(crate) valid: Option<Vec<ListedFile>>,
+    pub(crate) test: Option<Vec<ListedFile>>,
 }
 
 /// Why a file was not read.
