@@ -2,20 +2,20 @@
 
 use crate::report::evaluation_text;
 use crate::run_folder::{
-    parse_deployment, parse_epochs, parse_evaluation, parse_latency, parse_summary,
+    parse_deployment, parse_epochs, parse_evaluation, parse_latency, parse_mistakes, parse_summary,
 };
 use std::path::Path;
 
 /// File name in error messages.
 const NAME: &str = "some.file";
 
-/// Parses `summary.json`, `epochs.jsonl`, `evaluation.json`, `deploy.json` or `latency.json`,
-/// selected by the first byte.
+/// Parses `summary.json`, `epochs.jsonl`, `evaluation.json`, `deploy.json`, `latency.json` or
+/// `mistakes.json`, selected by the first byte.
 pub fn record(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let path = Path::new(NAME);
-    let read = match kind % 5 {
+    let read = match kind % 6 {
         0 => parse_summary(path, text).map(|_| ()),
         1 => parse_epochs(path, text).map(|(epochs, _)| {
             assert!(epochs.is_sorted_by(|earlier, later| earlier.epoch < later.epoch));
@@ -27,7 +27,8 @@ pub fn record(bytes: &[u8]) {
         3 => parse_deployment(path, text).map(|deployment| {
             let _ = (deployment.batch_times(), deployment.first_label_seconds());
         }),
-        _ => parse_latency(path, text).map(|_| ()),
+        4 => parse_latency(path, text).map(|_| ()),
+        _ => parse_mistakes(path, text).map(|_| ()),
     };
     if let Err(error) = read {
         assert!(error.to_string().contains(NAME), "{error}");

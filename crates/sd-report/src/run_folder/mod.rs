@@ -8,6 +8,6 @@ pub use names::*;
 pub use read::{Run, read_environment, read_epochs, read_evaluation};
 #[cfg(fuzzing)]
 pub(crate) use read::{
-    parse_deployment, parse_epochs, parse_evaluation, parse_latency, parse_summary,
+    parse_deployment, parse_epochs, parse_evaluation, parse_latency, parse_mistakes, parse_summary,
 };
 pub use write::{append_line, is_unfinished, write_atomic, write_json_atomic, write_line_atomic};

@@ -17,6 +17,11 @@ pub const SUMMARY: &str = "summary.json";
 pub const EVALUATION: &str = "evaluation.json";
 /// The same for the weights of the best epoch, if they were evaluated.
 pub const BEST_EVALUATION: &str = "evaluation-best.json";
+/// A [`MistakesRecord`](crate::MistakesRecord) with pictures, written when the run ends and by
+/// `eval --per-image`.
+pub const MISTAKES: &str = "mistakes.json";
+/// Every exit's prediction for each image of the test split, by `eval --per-image`.
+pub const PER_IMAGE: &str = "per-image.csv";
 /// A [`DeployRecord`](crate::DeployRecord), written by `cargo xtask bench deploy`.
 pub const DEPLOYMENT: &str = "deploy.json";
 /// A [`BenchRecord`](crate::BenchRecord), written by `cargo xtask bench infer RUN`.

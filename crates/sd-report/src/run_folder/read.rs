@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::names::{CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EVALUATION, LATENCY, SUMMARY};
+use super::names::{
+    CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EVALUATION, LATENCY, MISTAKES, SUMMARY,
+};
 use crate::configuration::Configuration;
 use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
 use crate::measurement::{BenchRecord, Subject};
+use crate::mistakes::{MISTAKES_VERSION, MistakesRecord};
 use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION, legacy};
 
 /// A run: the contents of its folder, read and checked.
@@ -29,6 +32,8 @@ pub struct Run {
     /// Full evaluation of the last weights on the test set; `None` without the file, as in runs of
     /// earlier versions.
     pub evaluation: Option<EvaluationRecord>,
+    /// Its most confident mistakes, and duplicates; `None` without the file.
+    pub mistakes: Option<MistakesRecord>,
     /// Measurements of its exports; `None` without the file.
     pub deployment: Option<DeployRecord>,
     /// Latency of each exit; `None` without the file.
@@ -78,6 +83,7 @@ impl Run {
             epochs,
             epochs_truncated,
             evaluation: read_evaluation(folder.join(EVALUATION))?,
+            mistakes: optional(&folder.join(MISTAKES), parse_mistakes)?,
             deployment: optional(&folder.join(DEPLOYMENT), parse_deployment)?,
             latency: optional(&folder.join(LATENCY), parse_latency)?,
             summary,
@@ -108,6 +114,15 @@ pub(crate) fn parse_evaluation(path: &Path, text: &str) -> Result<EvaluationReco
     let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
     evaluation.check().map_err(wrong)?;
     Ok(evaluation)
+}
+
+/// Parses mistakes and duplicates.
+pub(crate) fn parse_mistakes(path: &Path, text: &str) -> Result<MistakesRecord> {
+    check_version(path, text, MISTAKES_VERSION)?;
+    let mistakes: MistakesRecord = from_json(path, text)?;
+    let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
+    mistakes.check().map_err(wrong)?;
+    Ok(mistakes)
 }
 
 /// Parses measurements.

@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::names::{
     BEST_EVALUATION, BEST_MODEL, CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EPOCHS_CSV, EVALUATION,
-    LAST_CHECKPOINT, LATENCY, MODEL, REPORT_CSV, REPORT_HTML, REPORT_MARKDOWN, SUMMARY,
+    LAST_CHECKPOINT, LATENCY, MISTAKES, MODEL, PER_IMAGE, REPORT_CSV, REPORT_HTML, REPORT_MARKDOWN,
+    SUMMARY,
 };
 use crate::error::{Error, Result};
 
 /// The files of a run's folder that [`write_atomic`] writes.
-const WRITTEN_WHOLE: [&str; 15] = [
+const WRITTEN_WHOLE: [&str; 17] = [
     CONFIG,
     ENVIRONMENT,
     EPOCHS,
@@ -24,6 +25,8 @@ const WRITTEN_WHOLE: [&str; 15] = [
     BEST_EVALUATION,
     DEPLOYMENT,
     LATENCY,
+    MISTAKES,
+    PER_IMAGE,
     MODEL,
     BEST_MODEL,
     LAST_CHECKPOINT,
