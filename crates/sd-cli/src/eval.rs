@@ -31,6 +31,11 @@ pub struct EvalArgs {
     #[arg(long)]
     pub other_images: bool,
 
+    /// Write every exit's prediction for each image (per-image.csv) and, for the last weights, the
+    /// most confident mistakes for the report (mistakes.json) into the run's folder
+    #[arg(long, conflicts_with_all = ["onnx", "other_images"])]
+    pub per_image: bool,
+
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,

@@ -84,12 +84,13 @@ pub struct Label {
     pub probability: f32,
 }
 
-/// The `k` classes with the highest logits; ties in the order of their indices.
+/// The `k` classes with the highest logits, with the probabilities `softmax(logits / temperature)`;
+/// ties in the order of their indices.
 ///
 /// # Panics
 /// If there are fewer names than logits.
-pub fn top_k(logits: &[f32], names: &[String], k: usize) -> Vec<Label> {
-    let probabilities = softmax(logits);
+pub fn top_k(logits: &[f32], temperature: f32, names: &[String], k: usize) -> Vec<Label> {
+    let probabilities = softmax(logits, temperature);
     let mut classes: Vec<usize> = (0..logits.len()).collect();
     classes.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     let label = |class: usize| Label {
@@ -118,10 +119,10 @@ mod tests {
     #[test]
     fn the_most_probable_classes_come_first() {
         let names = ["a", "b", "c"].map(str::to_owned);
-        let labels = top_k(&[0.2, 0.5, 0.3].map(f32::ln), &names, 2);
+        let labels = top_k(&[0.2, 0.5, 0.3].map(f32::ln), 1.0, &names, 2);
         let found: Vec<_> = labels.iter().map(|label| (label.class, &*label.name)).collect();
         assert_eq!(found, [(1, "b"), (2, "c")]);
-        assert_eq!(top_k(&[0.5, 0.5], &names, 9).len(), 2);
+        assert_eq!(top_k(&[0.5, 0.5], 1.0, &names, 9).len(), 2);
     }
 
     #[test]

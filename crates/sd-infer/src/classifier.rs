@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use image::DynamicImage;
 use sd_onnx::proto::ModelProto;
-use sd_onnx::{Metadata, read_model};
+use sd_onnx::{Exit, Metadata, read_model};
 
 use crate::classification::{Classification, top_k};
 use crate::prediction::{Agreement, LogitCarry, Prediction};
@@ -249,9 +249,9 @@ impl Classifier {
             let mut continuing = Vec::new();
             for (row, &image) in remaining.iter().enumerate() {
                 let logits = carries[image].update(logits.row(row), self.metadata.carry);
-                let prediction = Prediction::of(logits);
+                let Exit { temperature, threshold, .. } = self.metadata.exits[exit];
+                let prediction = Prediction::of(logits, temperature);
                 let agreement = agreements[image].update(prediction.class);
-                let threshold = self.metadata.exits[exit].threshold;
                 let rule = self.options.rule;
                 if next.is_none() || rule.should_exit(&prediction, threshold, agreement) {
                     done[image] = Some(self.classification(logits, exit));
@@ -269,11 +269,16 @@ impl Classifier {
 
     fn classification(&self, logits: &[f32], exit: usize) -> Classification {
         let Metadata { exits, classes, ensemble, deployed_macs, segment, .. } = &self.metadata;
-        let is_ensemble = *ensemble && segment.is_none();
-        let macs = exits[exit].macs;
+        let Exit { name, macs, temperature, .. } = &exits[exit];
+        let (name, temperature) = if *ensemble && segment.is_none() {
+            ("ensemble", self.metadata.ensemble_temperature)
+        } else {
+            (name.as_str(), *temperature)
+        };
+        let macs = *macs;
         Classification {
-            labels: top_k(logits, classes, self.options.top),
-            exit: if is_ensemble { "ensemble".to_owned() } else { exits[exit].name.clone() },
+            labels: top_k(logits, temperature, classes, self.options.top),
+            exit: name.to_owned(),
             macs,
             share: macs as f64 / (*deployed_macs).max(1) as f64,
         }

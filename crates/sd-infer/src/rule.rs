@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn each_rule_compares_its_own_quantity() {
-        let certain = Prediction::of(&[0.9, 0.05, 0.05].map(f32::ln));
-        let uncertain = Prediction::of(&[0.4, 0.3, 0.3].map(f32::ln));
+        let certain = Prediction::of(&[0.9, 0.05, 0.05].map(f32::ln), 1.0);
+        let uncertain = Prediction::of(&[0.4, 0.3, 0.3].map(f32::ln), 1.0);
         for (rule, threshold, agreement, certain_exits, uncertain_exits) in [
             (Rule::Confidence(None), None, 9, false, false),
             (Rule::Confidence(None), Some(0.5), 0, true, false),
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn an_image_stops_at_the_first_exit_that_the_rule_accepts_or_at_the_last() {
         let predictions = [[0.6, 0.4], [0.3, 0.7], [0.2, 0.8], [0.1, 0.9]]
-            .map(|p| Prediction::of(&p.map(f32::ln)));
+            .map(|p| Prediction::of(&p.map(f32::ln), 1.0));
         for (rule, exit) in [
             (Rule::Confidence(Some(0.7)), 1),
             (Rule::Confidence(None), 3),

@@ -27,7 +27,13 @@ fn folder() -> tempfile::TempDir {
     let logits = graph.node("Conv", &[&images, &weight], vec![ints("kernel_shape", &[4, 4])]);
     let rows = graph.node("Flatten", &[&logits], vec![int("axis", 1)]);
     graph.output(&rows, "deepest", &[2]);
-    let deepest = Exit { name: "deepest".to_owned(), params: 32, macs: 32, threshold: None };
+    let deepest = Exit {
+        name: "deepest".to_owned(),
+        params: 32,
+        macs: 32,
+        temperature: 1.0,
+        threshold: None,
+    };
     let metadata = metadata(4, ["light", "dark"], vec![deepest]);
     std::fs::write(folder.path().join("mean.onnx"), encode(graph.finish(), &metadata)).unwrap();
     let images = folder.path().join("images");

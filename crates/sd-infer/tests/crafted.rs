@@ -19,7 +19,8 @@ const SECONDS: u64 = 60;
 
 /// A file of a graph with two classes on grey images of this side.
 fn file(graph: GraphProto, side: usize) -> Vec<u8> {
-    let deepest = Exit { name: "deepest".to_owned(), params: 0, macs: 0, threshold: None };
+    let deepest =
+        Exit { name: "deepest".to_owned(), params: 0, macs: 0, temperature: 1.0, threshold: None };
     encode(graph, &metadata(side, ["a", "b"], vec![deepest]))
 }
 

@@ -13,8 +13,13 @@ use sd_onnx::{Exit, Graph, Metadata, Value, encode, int, ints};
 /// A network of two exits on images of one grey pixel x, in -1..1: exit1's logits are (x, −x), the
 /// deepest's (−10 x, 10 x).
 fn metadata() -> Metadata {
-    let exit =
-        |name: &str, macs, threshold| Exit { name: name.to_owned(), params: 1, macs, threshold };
+    let exit = |name: &str, macs, threshold| Exit {
+        name: name.to_owned(),
+        params: 1,
+        macs,
+        temperature: 1.0,
+        threshold,
+    };
     let exits = vec![exit("exit1", 10, Some(0.8)), exit("deepest", 40, None)];
     Metadata { segment: Some(0), ..common::metadata(1, ["light", "dark"], exits) }
 }
@@ -132,6 +137,24 @@ fn a_graph_that_contradicts_its_metadata_is_an_error() {
     let mut classifier = open(vec![bytes], Rule::default()).unwrap();
     let error = classifier.classify(&pixels(&[0])[0]).unwrap_err().to_string();
     assert_eq!(error, "the network's output 0 has shape [1, 2], expected [1, 3]");
+}
+
+#[test]
+fn probabilities_and_rules_are_those_at_the_temperature() {
+    let mut hotter = metadata();
+    hotter.exits[0].temperature = 4.0;
+    let encoded =
+        |(segment, graph)| encode(graph, &Metadata { segment: Some(segment), ..hotter.clone() });
+    let files: Vec<_> = segments().into_iter().enumerate().map(encoded).collect();
+    // exit1's logits are (1, −1): σ(2) is above its threshold 0.8, σ(2 / 4) is below.
+    let white = &pixels(&[255])[0];
+    let mut classifier = open(files.clone(), Rule::default()).unwrap();
+    assert_eq!(classifier.classify(white).unwrap().exit, "deepest");
+    let mut classifier = open(files, Rule::Confidence(Some(0.6))).unwrap();
+    let found = classifier.classify(white).unwrap();
+    let expected = 1.0 / (1.0 + (-0.5_f32).exp());
+    assert_eq!((&*found.exit, &*found.labels[0].name), ("exit1", "light"));
+    assert!((found.labels[0].probability - expected).abs() < 1e-6, "{found:?}");
 }
 
 #[test]

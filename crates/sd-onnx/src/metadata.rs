@@ -27,6 +27,9 @@ pub struct Metadata {
     pub exits: Vec<Exit>,
     /// Whether the file's last output, `ensemble`, is the mean of the exits' logits.
     pub ensemble: bool,
+    /// Temperature of the ensemble, as of an [`Exit`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub ensemble_temperature: f32,
     /// Share, 0 to 1, of the earlier exits' logits that is carried to the next exit:
     /// `sᵢ = zᵢ + carry · sᵢ₋₁`, where z are the file's outputs. Chosen on the validation split together
     /// with the thresholds, which apply to the probabilities of s.
@@ -106,11 +109,22 @@ pub struct Exit {
     /// Multiply-accumulates of an image that stops here: the stages up to this exit, and the earlier
     /// exits if they run too.
     pub macs: u64,
-    /// Early-exit threshold: an image stops here if the largest probability, carried logits included,
-    /// is at least this. Chosen on the validation split; unset if there is no such split or no value
+    /// Temperature T, above 0: the probabilities are `softmax(s / T)` of the logits s, carried ones
+    /// included. Fitted on the validation split; 1 without one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub temperature: f32,
+    /// Early-exit threshold: an image stops here if the largest probability is at least this. Chosen on the validation split; unset if there is no such split or no value
     /// keeps the requested accuracy, and for the deepest exit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+fn is_one(temperature: &f32) -> bool {
+    *temperature == 1.0
 }
 
 fn is_zero(carry: &f32) -> bool {
@@ -176,6 +190,12 @@ impl Metadata {
         if !(0.0..=1.0).contains(&self.carry) {
             return mismatch("carry", self.carry.to_string(), "a number from 0 to 1");
         }
+        let temperatures = self.exits.iter().map(|exit| exit.temperature);
+        for temperature in temperatures.chain([self.ensemble_temperature]) {
+            if !(temperature.is_finite() && temperature > 0.0) {
+                return mismatch("temperature", temperature.to_string(), "a number above 0");
+            }
+        }
         match self.segment {
             Some(segment) if segment >= self.exits.len() => {
                 mismatch("segment", segment.to_string(), "a number below that of the exits")
@@ -212,9 +232,11 @@ pub(crate) mod tests {
                 name: "exit1".to_owned(),
                 params: 1,
                 macs: 2,
+                temperature: 1.5,
                 threshold: Some(0.9),
             }],
             ensemble: false,
+            ensemble_temperature: 1.0,
             carry: 0.25,
             deployed_macs: 2,
             segment: None,
@@ -228,6 +250,15 @@ pub(crate) mod tests {
     fn metadata_round_trip() {
         let text = serde_json::to_string(&metadata()).unwrap();
         assert_eq!(Metadata::parse(&text).unwrap(), metadata());
+    }
+
+    #[test]
+    fn without_a_temperature_it_is_1() {
+        let mut older = serde_json::to_value(metadata()).unwrap();
+        assert!(older.get("ensemble_temperature").is_none());
+        older["exits"][0].as_object_mut().unwrap().remove("temperature").unwrap();
+        let older = Metadata::parse(&older.to_string()).unwrap();
+        assert_eq!((older.exits[0].temperature, older.ensemble_temperature), (1.0, 1.0));
     }
 
     /// A network on the middle 28×28 pixels of an image.
@@ -278,6 +309,8 @@ pub(crate) mod tests {
                 format!("shorter_side.pixels is {pixels} for {channels}×32×{width}, border 2");
             assert!(error.contains(&expected), "{error}");
         }
+        let temperature = message(|metadata| metadata.exits[0].temperature = 0.0);
+        assert!(temperature.contains("temperature is 0, expected a number above 0"));
         let carry = message(|metadata| metadata.carry = 1.5);
         assert!(carry.contains("carry is 1.5, expected a number from 0 to 1"), "{carry}");
         let segment = message(|metadata| metadata.segment = Some(1));

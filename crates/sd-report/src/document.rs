@@ -26,6 +26,7 @@ impl Document {
             | Element::Paragraph(_)
             | Element::Notice(_)
             | Element::Table(_)
+            | Element::Gallery(_)
             | Element::Code { .. } => &[],
         })
     }
@@ -57,6 +58,8 @@ pub enum Element {
     Table(Table),
     /// Figures side by side.
     Figures(Vec<Figure>),
+    /// Pictures with captions.
+    Gallery(Vec<Picture>),
     /// A file, collapsed.
     Code {
         /// Its title.
@@ -77,6 +80,17 @@ impl Element {
         }
         Ok((!figures.is_empty()).then_some(Self::Figures(figures)))
     }
+}
+
+/// A picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// A PNG file in base64.
+    pub png: String,
+    /// What it is predicted to be.
+    pub title: String,
+    /// Further lines.
+    pub lines: Vec<String>,
 }
 
 /// An important number.

@@ -3,7 +3,7 @@
 use crate::report::evaluation_text;
 use crate::run_folder::{
     parse_calibration, parse_deployment, parse_epochs, parse_evaluation, parse_latency,
-    parse_summary,
+    parse_mistakes, parse_summary,
 };
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use std::path::Path;
 const NAME: &str = "some.file";
 
 /// Parses `summary.json`, `epochs.jsonl`, `evaluation.json`, `deploy.json`, `latency.json` or
-/// `calibration.json`, selected by the first byte.
+/// `calibration.json` or `mistakes.json`, selected by the first byte.
 pub fn record(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -29,7 +29,8 @@ pub fn record(bytes: &[u8]) {
             let _ = (deployment.batch_times(), deployment.first_label_seconds());
         }),
         4 => parse_latency(path, text).map(|_| ()),
-        _ => parse_calibration(path, text).map(|_| ()),
+        5 => parse_calibration(path, text).map(|_| ()),
+        _ => parse_mistakes(path, text).map(|_| ()),
     };
     if let Err(error) = read {
         assert!(error.to_string().contains(NAME), "{error}");

@@ -38,6 +38,7 @@ pub mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod measurement;
+pub mod mistakes;
 pub mod process_memory;
 pub mod record;
 pub mod report;
@@ -55,6 +56,7 @@ pub use epochs_csv::write_epochs_csv;
 pub use error::{Error, Result};
 pub use evaluation::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, ExitEvaluation, ExitRule};
 pub use measurement::{BenchRecord, Measurement, Subject};
+pub use mistakes::MistakesRecord;
 pub use record::{
     BackboneSummary, BestEpoch, Choice, Cost, EnsembleScore, Environment, EpochRecord,
     ExitAccuracy, ExitScore, ExitsSummary, MixingSummary, ModelSummary, ObjectiveSummary,

@@ -14,10 +14,9 @@ use sd_cli::WeightsChoice;
 use sd_infer::Rule;
 use sd_models::{ExitOutput, ExitOutputs};
 use sd_report::{EvaluationRecord, Run, run_folder};
-use sd_train::evaluation::Evaluation;
-use sd_train::evaluation::TrainedModel;
 use sd_train::evaluation::early_exit::outcome;
 use sd_train::evaluation::predictions::Predictions;
+use sd_train::evaluation::{Evaluation, Logits, TrainedModel, weights};
 use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
@@ -80,7 +79,7 @@ fn evaluations_and_early_exit_match_the_formulas() {
             Tensor::from_slice(&rows).to_kind(Kind::Float).view([images, -1])
         })
         .collect();
-    let mut predictions = Predictions::default();
+    let mut logits = Logits::default();
     // In two batches of different size.
     for (start, length) in [(0, 100), (100, images - 100)] {
         let exit = |logits: &Tensor| ExitOutput {
@@ -90,8 +89,9 @@ fn evaluations_and_early_exit_match_the_formulas() {
         let mut shallow: Vec<ExitOutput> = exits.iter().map(exit).collect();
         let deepest = shallow.pop().unwrap();
         let outputs = ExitOutputs { shallow, deepest, adapted: vec![] };
-        predictions.add(&outputs, &labels.narrow(0, start, length));
+        logits.add(&outputs, &labels.narrow(0, start, length));
     }
+    let predictions = logits.predictions(&[]);
     let names = ["exit1", "exit2", "deepest"].map(str::to_owned);
     let found = serde_json::to_value(predictions.evaluated(&names, 7)).unwrap();
     for (exit, expected) in golden["exits"].as_array().unwrap().iter().enumerate() {
@@ -167,7 +167,9 @@ fn predictions(folder: &Path) -> Predictions {
         TrainedModel::open(&run, WeightsChoice::Last, Device::Cpu).unwrap();
     let data = experiment.data.open(&folder.join("data")).unwrap();
     let test = Evaluation::new(data.test.unwrap(), data.normalization, 64, 1, Device::Cpu);
-    test.unwrap().predictions(&network).unwrap()
+    let temperatures =
+        weights::recorded(&run, WeightsChoice::Last).unwrap().unwrap().temperatures();
+    test.unwrap().logits(&network).unwrap().predictions(&temperatures)
 }
 
 fn lines(text: &str) -> Vec<Value> {

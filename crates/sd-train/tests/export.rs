@@ -17,8 +17,7 @@ use sd_infer::{Classifier, Options, Rule, input};
 use sd_models::TensorFile;
 use sd_onnx::proto::ModelProto;
 use sd_onnx::{Exit, Input, Resize, read_metadata};
-use sd_train::evaluation::Evaluation;
-use sd_train::evaluation::TrainedModel;
+use sd_train::evaluation::{Evaluation, TrainedModel, weights};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tch::Device;
@@ -147,7 +146,9 @@ fn exported_networks_preprocess_image_files_as_the_loader_does() {
     let data = experiment.data.open(folder).unwrap();
     let images = data.test.unwrap();
     let test = Evaluation::new(Arc::clone(&images), data.normalization.clone(), 64, 1, Device::Cpu);
-    let predictions = test.unwrap().predictions(&network).unwrap();
+    let temperatures = weights::recorded(&folder.join("run"), WeightsChoice::Last).unwrap();
+    let temperatures = temperatures.map(|found| found.temperatures()).unwrap_or_default();
+    let predictions = test.unwrap().logits(&network).unwrap().predictions(&temperatures);
     let mut right = 0;
     for model in ["run/deepest.onnx", "run/staged"] {
         let options = Options { rule: Rule::Never, ..Options::default() };
@@ -181,10 +182,11 @@ fn exported_networks_preprocess_image_files_as_the_loader_does() {
     assert_eq!((channels, height, width, border), (3, 32, 32, 2));
     assert_eq!((mean, deviation), (data.normalization.mean, data.normalization.deviation));
     let cost = network.cost_of_exits().unwrap()[2];
-    let [Exit { name, params, macs, threshold }] = &metadata.exits[..] else {
+    let [Exit { name, params, macs, temperature, threshold }] = &metadata.exits[..] else {
         panic!("{:?}", metadata.exits)
     };
     assert_eq!((&**name, *params, *macs, *threshold), ("deepest", cost.params, cost.macs, None));
+    assert_eq!(*temperature, 1.0, "there is no validation split");
 }
 
 #[test]

@@ -114,6 +114,7 @@ fn objectives_are_their_formulas_with_gradients_at_every_exit_also_of_mixtures()
             let targets = Targets {
                 labels: given.get("labels"),
                 mixed: Some(mixed).filter(|_| suffix == "_mixed"),
+                class_weights: None,
                 teacher_logits: Some(given.get("reference")),
                 progress: 0.5,
             };

@@ -138,6 +138,7 @@ fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
         name,
         params: cost.params,
         macs: cost.macs,
+        temperature: 1.0,
         threshold: None,
     };
     let exits: Vec<Exit> = network.exit_names().into_iter().zip(&costs).map(exit).collect();
@@ -158,6 +159,7 @@ fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
         classes: (0..task.classes).map(|class| class.to_string()).collect(),
         ensemble: exits.len() > 1,
         exits,
+        ensemble_temperature: 1.0,
         carry: 0.0,
         deployed_macs: network.cost_of_exits().unwrap().last().unwrap().macs,
         segment: None,

@@ -55,9 +55,9 @@ async function openNetwork() {
   return network;
 }
 
-function softmax(logits) {
+function softmax(logits, temperature) {
   const largest = Math.max(...logits);
-  const powers = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const powers = Array.from(logits, (logit) => Math.exp((logit - largest) / temperature));
   const sum = powers.reduce((a, b) => a + b);
   return powers.map((power) => power / sum);
 }
@@ -74,7 +74,7 @@ async function* predictions({ ort, segments, metadata }, tensor, least) {
     const outputs = await segments[index].run({ [segments[index].inputNames[0]]: map });
     const milliseconds = performance.now() - start;
     logits = Array.from(outputs[exit.name].data, (logit, label) => logit + (logits ? (metadata.carry ?? 0) * logits[label] : 0));
-    const probabilities = softmax(logits);
+    const probabilities = softmax(logits, exit.temperature ?? 1);
     const enough = least(exit);
     const deepest = index + 1 === metadata.exits.length;
     const leaves = deepest || (enough !== null && Math.max(...probabilities) >= enough);

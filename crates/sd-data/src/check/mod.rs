@@ -108,8 +108,8 @@ impl SplitCheck {
     }
 }
 
-/// Groups of images with identical pixels, ordered by their first images.
-fn duplicates(sets: &[(Split, &ImageSet)]) -> Vec<Vec<Place>> {
+/// Groups of two or more images with identical pixels, ordered by their first images.
+pub fn duplicates(sets: &[(Split, &ImageSet)]) -> Vec<Vec<Place>> {
     // Keyed by the pixels: equal hashes would not prove equality.
     let mut groups: Vec<Vec<(Split, &ImageSet, usize)>> = Vec::new();
     let mut known: HashMap<&[u8], usize> = HashMap::new();

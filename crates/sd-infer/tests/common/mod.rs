@@ -22,6 +22,7 @@ pub fn metadata(side: usize, classes: [&str; 2], exits: Vec<Exit>) -> Metadata {
         deployed_macs: exits.last().map_or(0, |exit| exit.macs),
         exits,
         ensemble: false,
+        ensemble_temperature: 1.0,
         carry: 0.0,
         segment: None,
         int8: None,

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LabelledPrediction;
+use crate::record::null_is_nan;
 
 /// Number of bins, as in the paper.
 pub const BINS: usize = 15;
@@ -17,6 +18,38 @@ pub struct Bin {
     pub confidence: Option<f64>,
     /// Accuracy; `None` without images.
     pub accuracy: Option<f64>,
+}
+
+/// Confidence after temperature scaling (Guo et al. 2017, section 4.2): the probabilities are
+/// `softmax(logits / temperature)`, and the predicted classes stay the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TemperatureScaling {
+    /// The temperature, above 0, with the least negative log-likelihood on the validation split.
+    pub temperature: f32,
+    /// Mean negative log-likelihood of the labels, in nats.
+    #[serde(deserialize_with = "null_is_nan")]
+    pub loss: f64,
+    /// Expected calibration error, 0 to 1.
+    pub calibration_error: f64,
+    /// The reliability diagram.
+    pub bins: Vec<Bin>,
+}
+
+impl TemperatureScaling {
+    /// Evaluates predictions at this temperature, at least one.
+    pub fn of(temperature: f32, predictions: &[LabelledPrediction]) -> Self {
+        let bins = bins(predictions);
+        Self { temperature, loss: mean_loss(predictions), calibration_error: error(&bins), bins }
+    }
+
+    /// Returns the mean probability of the predicted class.
+    pub fn mean_confidence(&self) -> f64 {
+        mean_confidence(&self.bins)
+    }
+}
+
+pub(super) fn mean_loss(predictions: &[LabelledPrediction]) -> f64 {
+    predictions.iter().map(|prediction| prediction.loss).sum::<f64>() / predictions.len() as f64
 }
 
 pub(super) fn bins(predictions: &[LabelledPrediction]) -> Vec<Bin> {

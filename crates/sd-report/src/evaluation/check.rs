@@ -1,7 +1,10 @@
 //! Consistency of an evaluation that was read: the report indexes its lists and adds up its counts,
 //! and `predict` normalises by it.
 
-use super::{BINS, Bin, EarlyExit, EvaluationRecord, ExitEvaluation, Outcome};
+use super::{
+    BINS, Bin, ClassScores, EarlyExit, EvaluationRecord, ExitEvaluation, Outcome,
+    TemperatureScaling,
+};
 
 /// The error is what was found and expected.
 type Check = Result<(), String>;
@@ -34,10 +37,21 @@ impl EvaluationRecord {
 
 impl ExitEvaluation {
     fn check(&self, classes: usize, images: u64) -> Check {
-        let Self { bins, class_accuracy, confusion, name, .. } = self;
+        let Self { bins, scaling, by_class, class_accuracy, confusion, name, .. } = self;
         let of = |part: &str| format!("{part} of {name}");
         length(&of("bins"), bins.len(), BINS)?;
+        if let Some(TemperatureScaling { temperature, bins, .. }) = scaling {
+            self::temperature(*temperature)?;
+            length(&of("scaling.bins"), bins.len(), BINS)?;
+            let binned = bins.iter().map(|&Bin { images, .. }| images);
+            counts(&of("scaling.bins"), binned, images)?;
+        }
         length(&of("class_accuracy"), class_accuracy.len(), classes)?;
+        if let Some(ClassScores { precision, f1, .. }) = by_class {
+            for (key, scores) in [("precision", precision), ("f1", f1)] {
+                length(&of(key), scores.len(), classes)?;
+            }
+        }
         length(&of("confusion"), confusion.len(), classes)?;
         for row in confusion {
             length(&of("a row of confusion"), row.len(), classes)?;
@@ -51,6 +65,8 @@ impl ExitEvaluation {
 impl EarlyExit {
     fn check(&self, exits: usize, images: u64) -> Check {
         length("exit_macs", self.exit_macs.len(), exits)?;
+        let temperatures = self.policy.iter().flat_map(|policy| &policy.temperatures);
+        temperatures.copied().try_for_each(temperature)?;
         for setting in self.settings() {
             for (Outcome { left_at, .. }, images) in
                 [(&setting.valid, self.valid_images), (&setting.test, images)]
@@ -61,6 +77,13 @@ impl EarlyExit {
         }
         Ok(())
     }
+}
+
+fn temperature(found: f32) -> Check {
+    if found.is_finite() && found > 0.0 {
+        return Ok(());
+    }
+    Err(format!("temperature is {found}, expected a finite number above 0"))
 }
 
 fn length(what: &str, found: usize, expected: usize) -> Check {
@@ -150,6 +173,18 @@ mod tests {
         assert_eq!(
             error_after(|record| record.ensemble.bins[0].images = 7),
             "bins of deepest counts 8 images, expected 1"
+        );
+        assert_eq!(
+            error_after(|record| {
+                record.exits[0].scaling = Some(TemperatureScaling::of(0.0, &[]));
+            }),
+            "temperature is 0, expected a finite number above 0"
+        );
+        assert_eq!(
+            error_after(|record| {
+                record.exits[0].scaling = Some(TemperatureScaling::of(2.0, &[]));
+            }),
+            "scaling.bins of deepest counts 0 images, expected 1"
         );
         assert_eq!(
             error_after(|record| record.early_exit.as_mut().unwrap().exit_macs.clear()),

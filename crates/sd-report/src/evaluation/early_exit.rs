@@ -33,6 +33,10 @@ pub struct ExitPolicy {
     /// For each shallow exit, the confidence after carrying from which an image stops; `None` never
     /// stops.
     pub thresholds: Vec<Option<f32>>,
+    /// Temperature of each exit's logits after carrying, the deepest last; empty in records of
+    /// earlier versions, where it is 1.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub temperatures: Vec<f32>,
 }
 
 /// The rule by which an image leaves.

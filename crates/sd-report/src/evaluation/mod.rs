@@ -6,9 +6,11 @@
 
 mod calibration;
 mod check;
+mod class_scores;
 mod early_exit;
 
-pub use calibration::{BINS, Bin};
+pub use calibration::{BINS, Bin, TemperatureScaling};
+pub use class_scores::ClassScores;
 pub use early_exit::{
     BUDGETS, Budget, EarlyExit, ExitPolicy, ExitRule, OperatingPoint, Outcome, RuleChoice,
     RuleCurve,
@@ -62,12 +64,20 @@ pub struct ExitEvaluation {
     /// Mean negative log-likelihood of the labels in nats: the mean cross-entropy.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
-    /// Expected calibration error, 0 to 1: the mean over the images of the distance between accuracy
-    /// and confidence of their bin (Guo et al. 2017, equation 3).
+    /// Expected calibration error without temperature scaling, 0 to 1: the mean over the images of the
+    /// distance between accuracy and confidence of their bin (Guo et al. 2017, equation 3).
     pub calibration_error: f64,
     /// The reliability diagram: [`BINS`] bins of equal width in increasing confidence.
     pub bins: Vec<Bin>,
-    /// Accuracy on the images of each class; `None` for a class without images.
+    /// Confidence at the temperature that rules, `predict` and exports use; `None` without a
+    /// validation split and in records of earlier versions, where that temperature is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaling: Option<TemperatureScaling>,
+    /// Scores that count every class alike; `None` in records of earlier versions, see
+    /// [`class_scores`](Self::class_scores).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_class: Option<ClassScores>,
+    /// Accuracy on the images of each class, which is its recall; `None` for a class without images.
     pub class_accuracy: Vec<Option<f64>>,
     /// Number of images by label (rows) and prediction (columns).
     pub confusion: Vec<Vec<u64>>,
@@ -118,15 +128,27 @@ impl ExitEvaluation {
             name: name.to_owned(),
             top1: share(|prediction| prediction.is_correct()),
             top5: share(|prediction| prediction.rank < 5),
-            loss: predictions.iter().map(|prediction| prediction.loss).sum::<f64>() / images,
+            loss: calibration::mean_loss(predictions),
             calibration_error: calibration::error(&bins),
             class_accuracy: class_accuracy.collect(),
             bins,
+            scaling: None,
+            by_class: Some(ClassScores::of(&confusion)),
             confusion,
         }
     }
 
-    /// Returns the mean probability of the predicted class.
+    /// Returns the scores that count every class alike.
+    pub fn class_scores(&self) -> ClassScores {
+        self.by_class.clone().unwrap_or_else(|| ClassScores::of(&self.confusion))
+    }
+
+    /// Returns the temperature of its probabilities.
+    pub fn temperature(&self) -> f32 {
+        self.scaling.as_ref().map_or(1.0, |scaling| scaling.temperature)
+    }
+
+    /// Returns the mean probability of the predicted class, without temperature scaling.
     pub fn mean_confidence(&self) -> f64 {
         calibration::mean_confidence(&self.bins)
     }
@@ -144,6 +166,11 @@ impl EvaluationRecord {
             exits: self.exits.iter().map(ExitEvaluation::accuracy).collect(),
             ensemble: self.ensemble.accuracy(),
         }
+    }
+
+    /// Returns the temperature of each exit, shallow first, and last of the ensemble.
+    pub fn temperatures(&self) -> Vec<f32> {
+        self.exits.iter().chain([&self.ensemble]).map(ExitEvaluation::temperature).collect()
     }
 
     /// Returns the exits, the deepest last, followed by the ensemble if there are several exits.

@@ -53,6 +53,13 @@ fn render_element(element: &Element) -> String {
             lines.collect::<Vec<_>>().join("\n")
         }
         Element::Table(table) => render_table(table),
+        Element::Gallery(pictures) => {
+            let lines = pictures.iter().map(|picture| {
+                let lines: Vec<String> = picture.lines.iter().map(|line| escape(line)).collect();
+                format!("- **{}**, {}", escape(&picture.title), lines.join(", "))
+            });
+            lines.collect::<Vec<_>>().join("\n")
+        }
         Element::Figures(figures) => {
             let images = figures.iter().map(|figure| {
                 let caption = escape(&figure.caption);

@@ -23,6 +23,7 @@ mod experiment;
 mod findings;
 mod frontier;
 mod latency;
+mod mistakes;
 mod model_labels;
 mod overview;
 mod published;
@@ -63,6 +64,7 @@ pub const SECTIONS: &[Section] = &[
     calibration::SECTION,
     classes::SECTION,
     confusion::SECTION,
+    mistakes::SECTION,
     curves::SECTION,
     configuration::SECTION,
     environment::SECTION,

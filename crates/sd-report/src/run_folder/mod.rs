@@ -9,6 +9,6 @@ pub use read::{Run, read_calibration, read_environment, read_epochs, read_evalua
 #[cfg(fuzzing)]
 pub(crate) use read::{
     parse_calibration, parse_deployment, parse_epochs, parse_evaluation, parse_latency,
-    parse_summary,
+    parse_mistakes, parse_summary,
 };
 pub use write::{append_line, is_unfinished, write_atomic, write_json_atomic, write_line_atomic};

@@ -23,6 +23,11 @@ pub const BEST_EVALUATION: &str = "evaluation-best.json";
 pub const CALIBRATION: &str = "calibration.json";
 /// The same for the weights of the best epoch.
 pub const BEST_CALIBRATION: &str = "calibration-best.json";
+/// A [`MistakesRecord`](crate::MistakesRecord) with pictures, written when the run ends and by
+/// `eval --per-image`.
+pub const MISTAKES: &str = "mistakes.json";
+/// Every exit's prediction for each image of the test split, by `eval --per-image`.
+pub const PER_IMAGE: &str = "per-image.csv";
 /// A [`DeployRecord`](crate::DeployRecord), written by `cargo xtask bench deploy`.
 pub const DEPLOYMENT: &str = "deploy.json";
 /// A [`BenchRecord`](crate::BenchRecord), written by `cargo xtask bench infer RUN`.

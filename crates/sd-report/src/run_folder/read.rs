@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::names::{
-    CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EVALUATION, LATENCY, LOCK, PROGRESS, SUMMARY,
+    CONFIG, DEPLOYMENT, ENVIRONMENT, EPOCHS, EVALUATION, LATENCY, LOCK, MISTAKES, PROGRESS, SUMMARY,
 };
 use crate::calibration::{CALIBRATION_VERSION, CalibrationRecord};
 use crate::configuration::Configuration;
@@ -14,6 +14,7 @@ use crate::deployment::{DEPLOY_VERSION, DeployRecord};
 use crate::error::{Error, Result};
 use crate::evaluation::{EVALUATION_VERSION, EvaluationRecord};
 use crate::measurement::{BenchRecord, Subject};
+use crate::mistakes::{MISTAKES_VERSION, MistakesRecord};
 use crate::record::{Environment, EpochRecord, RunRecord, SCHEMA_VERSION, Status, legacy};
 
 /// A run: the contents of its folder, read and checked.
@@ -32,6 +33,8 @@ pub struct Run {
     /// Full evaluation of the last weights on the test set; `None` without the file, as in runs of
     /// earlier versions.
     pub evaluation: Option<EvaluationRecord>,
+    /// Its most confident mistakes, and duplicates; `None` without the file.
+    pub mistakes: Option<MistakesRecord>,
     /// Measurements of its exports; `None` without the file.
     pub deployment: Option<DeployRecord>,
     /// Latency of each exit; `None` without the file.
@@ -105,6 +108,7 @@ impl Run {
             epochs,
             epochs_truncated,
             evaluation: read_evaluation(folder.join(EVALUATION))?,
+            mistakes: optional(&folder.join(MISTAKES), parse_mistakes)?,
             deployment: optional(&folder.join(DEPLOYMENT), parse_deployment)?,
             latency: optional(&folder.join(LATENCY), parse_latency)?,
             summary,
@@ -158,6 +162,15 @@ pub(crate) fn parse_calibration(path: &Path, text: &str) -> Result<CalibrationRe
     let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
     calibration.check().map_err(wrong)?;
     Ok(calibration)
+}
+
+/// Parses mistakes and duplicates.
+pub(crate) fn parse_mistakes(path: &Path, text: &str) -> Result<MistakesRecord> {
+    check_version(path, text, MISTAKES_VERSION)?;
+    let mistakes: MistakesRecord = from_json(path, text)?;
+    let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
+    mistakes.check().map_err(wrong)?;
+    Ok(mistakes)
 }
 
 /// Parses measurements.

@@ -74,6 +74,7 @@ pub fn run(name: &str, seed: u64, parts: [&str; 3], epochs: u64, top1: f64) -> R
         environment: None,
         epochs: Vec::new(),
         epochs_truncated: false,
+        mistakes: None,
         evaluation: None,
         deployment: None,
         latency: None,

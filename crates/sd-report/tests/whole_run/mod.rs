@@ -96,6 +96,7 @@ pub fn run() -> Run {
         epochs: (1..=3).map(epoch).collect(),
         epochs_truncated: false,
         evaluation: Some(evaluation()),
+        mistakes: None,
         deployment: Some(deployment()),
         latency: Some(latency(1.0)),
         summary,

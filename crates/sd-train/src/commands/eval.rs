@@ -1,12 +1,16 @@
 //! `eval`: every exit of a finished run, from its saved weights.
 
 use anyhow::{Context, Result};
-use sd_cli::{EvalArgs, Split, print};
+use sd_cli::{EvalArgs, Split, WeightsChoice, print};
+use sd_data::split::Split::{Test, Train, Valid};
+use sd_models::MultiExit;
+use sd_report::format::csv;
 use sd_report::{EvaluationRecord, run_folder};
 
 use super::logging;
 use crate::data::device;
-use crate::evaluation::{Evaluation, Splits, TrainedModel, weights};
+use crate::evaluation::per_image::per_image;
+use crate::evaluation::{Evaluation, Splits, TrainedModel, mistakes, weights};
 use crate::export::{NO_TEST_SPLIT, score};
 
 /// Evaluates the run, or an exported file, and prints the result.
@@ -44,14 +48,15 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
         let batch = experiment.evaluation_batch();
         Evaluation::new(images, training.normalization(), batch, threads, device)
     };
-    let valid = splits.valid.map(on).transpose()?;
+    let [valid, test] = [splits.valid, splits.test].map(|images| images.map(on).transpose());
+    let (valid, test) = (valid?, test?);
     let mut record = match args.split {
         Split::Test => {
-            let test = on(splits.test.context(NO_TEST_SPLIT)?)?;
+            let test = test.as_ref().context(NO_TEST_SPLIT)?;
             test.record(network, valid.as_ref(), args.split, args.weights)?
         }
         Split::Valid => {
-            let valid = valid.with_context(|| {
+            let valid = valid.as_ref().with_context(|| {
                 let config = args.run.join(run_folder::CONFIG);
                 format!("{}: the run has no validation split (data.validation)", config.display())
             })?;
@@ -65,5 +70,34 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
     {
         run_folder::write_line_atomic(path, &record)?;
     }
+    if args.per_image {
+        let chosen = if args.split == Split::Test { test.as_ref() } else { valid.as_ref() };
+        let chosen = chosen.context("the split was evaluated")?;
+        write_per_image(args, network, chosen, &record)?;
+        if args.weights == WeightsChoice::Last && experiment.train.overfit.is_none() {
+            let splits = [(Train, Some(on(splits.train)?)), (Valid, valid), (Test, test)];
+            let splits = splits.into_iter().filter_map(|(split, images)| Some((split, images?)));
+            mistakes::write(&args.run, network, &splits.collect::<Vec<_>>())?;
+        }
+    }
     Ok(record)
+}
+
+/// Writes the predictions for each image of a split. Temperatures and early exit are those that the
+/// run recorded.
+fn write_per_image(
+    args: &EvalArgs,
+    network: &MultiExit,
+    split: &Evaluation,
+    record: &EvaluationRecord,
+) -> Result<()> {
+    let recorded = weights::recorded(&args.run, args.weights)?;
+    let record = recorded.as_ref().unwrap_or(record);
+    let policy = record.early_exit.as_ref().and_then(|early| early.policy.as_ref());
+    let (names, logits) = (network.exit_names(), split.logits(network)?);
+    let table = per_image(split.images(), &names, &logits, &record.temperatures(), policy);
+    let path = args.run.join(run_folder::PER_IMAGE);
+    run_folder::write_atomic(&path, csv::render(&table)?.as_bytes())?;
+    tracing::info!("{}: {} images", path.display(), split.images().len());
+    Ok(())
 }

@@ -12,8 +12,7 @@ use tch::{Device, Tensor};
 use super::logging;
 use crate::data::device;
 use crate::evaluation::early_exit::ExitMacs;
-use crate::evaluation::predictions::rows;
-use crate::evaluation::{TrainedModel, TrainingData, exit_macs};
+use crate::evaluation::{TrainedModel, TrainingData, exit_macs, logits, weights};
 
 /// Prints the predictions for each image. Files that are not images are reported on standard error
 /// and skipped; the result is then false.
@@ -56,6 +55,8 @@ struct Predictor<'a> {
     names: Vec<String>,
     macs: ExitMacs,
     framework_macs: u64,
+    /// Temperatures of the exits and the ensemble, 1 where there is none.
+    temperatures: Vec<f32>,
     choice: ExitChoice,
     top: usize,
     device: Device,
@@ -77,10 +78,13 @@ impl<'a> Predictor<'a> {
             trained.training_data(&args.run, &args.runtime.data_dir)?;
         let names: Vec<String> =
             network.exit_names().into_iter().chain(["ensemble".to_owned()]).collect();
+        let recorded = weights::recorded(&args.run, args.weights)?;
+        let temperatures = recorded.map(|found| found.temperatures()).unwrap_or_default();
         Ok(Self {
             network,
             input,
             classes,
+            temperatures,
             choice: exit_choice(&args.exit, &names)?,
             names,
             macs: exit_macs(network)?,
@@ -100,20 +104,21 @@ impl<'a> Predictor<'a> {
         let outputs = self.network.forward_exits(&image.to_device(self.device), false);
         let ensemble = outputs.ensemble();
         let logits = outputs.all().map(|exit| &exit.logits).chain([&ensemble]);
-        let logits: Vec<Vec<f32>> = logits.map(|exit| rows(exit).swap_remove(0)).collect();
+        let logits: Vec<Vec<f32>> = logits.map(logits::values).collect();
+        let temperature = |exit: usize| self.temperatures.get(exit).copied().unwrap_or(1.0);
         let exits = self.macs.alone.len();
         let (exit, macs) = match self.choice {
             ExitChoice::Exit(exit) => {
                 (exit, self.macs.alone.get(exit).copied().unwrap_or(self.framework_macs))
             }
             ExitChoice::By(rule) => {
-                let predictions = logits[..exits].iter().map(|exit| Prediction::of(exit));
-                let exit = rule.exit_index(predictions);
+                let prediction = |exit: usize| Prediction::of(&logits[exit], temperature(exit));
+                let exit = rule.exit_index((0..exits).map(prediction));
                 (exit, self.macs.cascade[exit])
             }
         };
         Classification {
-            labels: top_k(&logits[exit], &self.classes, self.top),
+            labels: top_k(&logits[exit], temperature(exit), &self.classes, self.top),
             exit: self.names[exit].clone(),
             macs,
             share: macs as f64 / self.macs.alone[exits - 1] as f64,

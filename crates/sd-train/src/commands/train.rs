@@ -4,12 +4,14 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice, print};
+use sd_cli::{ExperimentArgs, TrainArgs, WeightsChoice, print};
+use sd_data::Data;
+use sd_data::split::Split::{Test, Train, Valid};
 use sd_report::report::end_of_training;
 use sd_report::{Run, SplitScore, Status, run_folder, write_json_atomic, write_report};
 
 use super::{dry_run, logging};
-use crate::evaluation::{Evaluation, weights};
+use crate::evaluation::{Evaluation, mistakes, weights};
 use crate::experiment::Experiment;
 use crate::export;
 use crate::training::{
@@ -82,6 +84,7 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
             write_json_atomic(path, &summary(&trainer, Status::Finished, scores)?)?;
             remove_progress(&folder)?;
             record_calibration(&trainer, &folder);
+            record_mistakes(&trainer, &folder)?;
             let run = Run::open(&folder)?;
             write_report(std::slice::from_ref(&run), &folder)?;
             // The run is complete even if nobody reads the output.
@@ -151,7 +154,7 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
     };
     let test = trainer.evaluation(images)?;
     let valid = trainer.valid.as_ref();
-    let evaluation = test.record(network, valid, Split::Test, WeightsChoice::Last)?;
+    let evaluation = test.record(network, valid, sd_cli::Split::Test, WeightsChoice::Last)?;
     run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), &evaluation)?;
     let last = evaluation.scores();
     tracing::info!("test top-1: {}", format_accuracies(&last));
@@ -171,6 +174,23 @@ fn record_calibration(trainer: &Trainer, folder: &Path) {
             );
         }
     }
+}
+
+/// Records the most confident mistakes of the last weights on all splits, and duplicates.
+fn record_mistakes(trainer: &Trainer, folder: &Path) -> Result<()> {
+    if trainer.experiment.train.overfit.is_some() {
+        // All splits are the same images.
+        return Ok(());
+    }
+    let Data { train, valid, test, .. } = &trainer.data;
+    let splits = [(Train, Some(train)), (Valid, valid.as_ref()), (Test, test.as_ref())];
+    let splits = splits.into_iter().filter_map(|(split, images)| Some((split, images?)));
+    let on = |(split, images)| Ok((split, trainer.evaluation(images)?));
+    mistakes::write(
+        folder,
+        trainer.deployed().network,
+        &splits.map(on).collect::<Result<Vec<_>>>()?,
+    )
 }
 
 /// Test scores of the best epoch. The network has its last weights again afterwards.

@@ -29,6 +29,13 @@ impl TrainBatch {
         Self { images, partners, targets: Targets { progress, ..Targets::new(labels) }, epoch }
     }
 
+    /// The batch with these class weights, `[K]`, in its targets.
+    #[must_use]
+    pub fn with_class_weights(mut self, weights: Option<&Tensor>) -> Self {
+        self.targets.class_weights = weights.map(Tensor::shallow_clone);
+        self
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.images.size()[0] as usize

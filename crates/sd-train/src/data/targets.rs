@@ -9,6 +9,8 @@ pub struct Targets {
     pub labels: Tensor,
     /// The second labels, if each image is a mixture of two.
     pub mixed: Option<MixedLabels>,
+    /// Weights of the classes in the cross-entropy with the labels, `[K]`, if there are any.
+    pub class_weights: Option<Tensor>,
     /// Logits `[N, K]` of the objective's own teacher, without gradient, if it has one.
     pub teacher_logits: Option<Tensor>,
     /// Share of all epochs that is done after this one, above 0 to 1.
@@ -27,7 +29,7 @@ pub struct MixedLabels {
 impl Targets {
     /// Targets of images that are not mixed, in the last epoch.
     pub fn new(labels: Tensor) -> Self {
-        Self { labels, mixed: None, teacher_logits: None, progress: 1.0 }
+        Self { labels, mixed: None, class_weights: None, teacher_logits: None, progress: 1.0 }
     }
 
     /// For each image the label with the larger weight, `[N]`; accuracy counts it.

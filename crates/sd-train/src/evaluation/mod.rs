@@ -2,15 +2,20 @@
 
 mod accuracy;
 pub mod early_exit;
+pub(crate) mod logits;
 pub mod meter;
+pub mod mistakes;
+pub mod per_image;
 pub mod predictions;
 mod splits;
+mod temperature;
 pub mod thresholds;
 mod trained;
 mod training_data;
 pub mod weights;
 
 pub use accuracy::label_ranks;
+pub use logits::Logits;
 pub use splits::Splits;
 pub use trained::TrainedModel;
 pub use training_data::TrainingData;
@@ -21,22 +26,21 @@ use anyhow::{Context, Result, ensure};
 use sd_cli::{Split, WeightsChoice};
 use sd_data::{ImageSet, Loader, LoaderConfig, Normalization};
 use sd_models::{ExitOutputs, MultiExit};
+use sd_report::evaluation::TemperatureScaling;
 use sd_report::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, SplitScore};
 use tch::{Device, Tensor};
 
 use crate::data::batch::to_tensors;
-use early_exit::{ExitMacs, early_exit};
+use early_exit::ExitMacs;
 use meter::Meter;
 use predictions::Predictions;
-use thresholds::{CARRIES, CarriedPredictions, TOLERANCE, within_points};
+use thresholds::{CarriedPredictions, TOLERANCE, within_points};
 
 /// A split to evaluate on.
 #[derive(Debug)]
 pub struct Evaluation {
     loader: Loader,
-    /// Number of images.
-    images: u64,
-    classes: Vec<String>,
+    images: Arc<ImageSet>,
     normalization: Normalization,
     device: Device,
 }
@@ -59,12 +63,16 @@ impl Evaluation {
 
     fn with(images: Arc<ImageSet>, config: LoaderConfig, device: Device) -> Result<Self> {
         Ok(Self {
-            images: images.len() as u64,
-            classes: images.class_names().to_vec(),
             normalization: config.normalization.clone(),
-            loader: Loader::new(images, config)?,
+            loader: Loader::new(Arc::clone(&images), config)?,
+            images,
             device,
         })
+    }
+
+    /// Its images, in the order of the outputs.
+    pub fn images(&self) -> &ImageSet {
+        &self.images
     }
 
     /// Accuracy and loss of every exit of `network` and of the ensemble.
@@ -87,39 +95,22 @@ impl Evaluation {
         Ok(scores)
     }
 
-    /// Predictions of every exit of `network` for each image.
+    /// Logits of every exit of `network` for each image.
     ///
     /// # Errors
     /// If not every image was seen.
-    pub fn predictions(&self, network: &MultiExit) -> Result<Predictions> {
-        Ok(self.predictions_carrying(network, &[0.0])?.swap_remove(0))
-    }
-
-    /// The same with logits carried from exit to exit ([`LogitCarry`](sd_infer::LogitCarry)), for each of
-    /// these shares.
-    ///
-    /// # Errors
-    /// If not every image was seen.
-    pub fn predictions_carrying(
-        &self,
-        network: &MultiExit,
-        carries: &[f32],
-    ) -> Result<Vec<Predictions>> {
+    pub fn logits(&self, network: &MultiExit) -> Result<Logits> {
         let _no_grad = tch::no_grad_guard();
-        let mut predictions = vec![Predictions::default(); carries.len()];
+        let mut logits = Logits::default();
         for (outputs, labels) in self.outputs(network) {
-            for (predictions, &carry) in predictions.iter_mut().zip(carries) {
-                predictions.add_carrying(&outputs, &labels, carry);
-            }
+            logits.add(&outputs, &labels);
         }
-        for predictions in &predictions {
-            self.check_seen(predictions.images() as u64)?;
-        }
-        Ok(predictions)
+        self.check_seen(logits.images() as u64)?;
+        Ok(logits)
     }
 
-    /// Evaluates `network` in full. Early exit is included if there is a validation split to choose
-    /// its thresholds on, `valid`.
+    /// Evaluates `network` in full. Temperatures and early exit are included if there is a validation
+    /// split to fit and choose them on, `valid`.
     ///
     /// # Errors
     /// If not every image was seen, or a loss is not finite.
@@ -130,29 +121,32 @@ impl Evaluation {
         split: Split,
         weights: WeightsChoice,
     ) -> Result<EvaluationRecord> {
-        let predictions = self.predictions(network)?;
-        let mut exits = predictions.evaluated(&network.exit_names(), self.classes.len());
+        let logits = self.logits(network)?;
+        let predictions = logits.predictions(&[]);
+        let mut exits = predictions.evaluated(&network.exit_names(), self.images.classes());
         for exit in &exits {
             check_finite(&exit.name, exit.loss)?;
         }
-        let ensemble = exits.pop().context("an evaluation of no image")?;
-        let early_exit = match valid {
-            Some(valid) if exits.len() > 1 => {
-                let carrying = valid.predictions_carrying(network, &CARRIES)?;
-                let macs = exit_macs(network)?;
-                let policy =
-                    within_points(&CarriedPredictions::of(&CARRIES, &carrying), &macs, TOLERANCE);
-                let early = early_exit(&carrying[0], &predictions, &macs);
-                Some(EarlyExit { policy: Some(policy), ..early })
+        let mut early_exit = None;
+        if let Some(valid) = valid {
+            let valid = valid.logits(network)?;
+            let temperatures = valid.temperatures();
+            let scaled = logits.predictions(&temperatures);
+            for (exit, &temperature) in temperatures.iter().enumerate() {
+                let scaling = TemperatureScaling::of(temperature, &scaled.labelled(exit));
+                exits[exit].scaling = Some(scaling);
             }
-            _ => None,
-        };
+            if network.exit_names().len() > 1 {
+                early_exit = Some(self::early_exit(&valid, &scaled, &exit_macs(network)?));
+            }
+        }
+        let ensemble = exits.pop().context("an evaluation of no image")?;
         Ok(EvaluationRecord {
             schema_version: EVALUATION_VERSION,
             split: split.name().to_owned(),
             weights: weights::file(weights).to_owned(),
-            images: predictions.images() as u64,
-            classes: self.classes.clone(),
+            images: logits.images() as u64,
+            classes: self.images.class_names().to_vec(),
             mean: self.normalization.mean.clone(),
             deviation: self.normalization.deviation.clone(),
             other_images: false,
@@ -173,11 +167,20 @@ impl Evaluation {
         })
     }
 
+    /// Checks that an evaluation saw every image.
     fn check_seen(&self, seen: u64) -> Result<()> {
-        let all = self.images;
+        let all = self.images.len() as u64;
         ensure!(seen == all, "evaluation saw {seen} of {all} images");
         Ok(())
     }
+}
+
+/// Early exit on `test`, with values and the policy chosen on `valid`.
+fn early_exit(valid: &Logits, test: &Predictions, macs: &ExitMacs) -> EarlyExit {
+    let carried = CarriedPredictions::all(valid);
+    let policy = within_points(&carried, macs, TOLERANCE);
+    let early = early_exit::early_exit(&carried[0].predictions, test, macs);
+    EarlyExit { policy: Some(policy), ..early }
 }
 
 /// A loss that is not finite comes from such logits, which predict nothing.
@@ -227,11 +230,11 @@ mod tests {
         let all = LoaderConfig::in_order(2, 1, normalization);
         let part = LoaderConfig { drop_last: true, ..all.clone() };
         let on = |config| Evaluation::with(Arc::clone(&images), config, Device::Cpu).unwrap();
-        assert_eq!(on(all.clone()).predictions(&network).unwrap().images(), 3);
+        assert_eq!(on(all.clone()).logits(&network).unwrap().images(), 3);
         on(all).scores(&network).unwrap();
         let (part, expected) = (on(part), "evaluation saw 2 of 3 images");
         assert_eq!(part.scores(&network).unwrap_err().to_string(), expected);
-        assert_eq!(part.predictions(&network).unwrap_err().to_string(), expected);
+        assert_eq!(part.logits(&network).unwrap_err().to_string(), expected);
         let record = part.record(&network, None, Split::Test, WeightsChoice::Last);
         assert_eq!(record.unwrap_err().to_string(), expected);
     }

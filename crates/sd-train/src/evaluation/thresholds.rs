@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use sd_report::evaluation::{ExitPolicy, Outcome};
 
+use super::Logits;
 use super::early_exit::{ExitMacs, counted};
 use super::predictions::Predictions;
 
@@ -25,23 +26,37 @@ const PRICE_EXPONENTS: (f64, f64) = (-3.0, 4.0);
 const ROUNDS: usize = 10;
 
 /// Predictions with a share of carried logits.
-#[derive(Debug, Clone, Copy)]
-pub struct CarriedPredictions<'a> {
+#[derive(Debug, Clone)]
+pub struct CarriedPredictions {
     carry: f32,
-    predictions: &'a Predictions,
+    /// Of each exit, the deepest last.
+    temperatures: Vec<f32>,
+    /// At these temperatures.
+    pub predictions: Predictions,
 }
 
-impl<'a> CarriedPredictions<'a> {
-    /// Pairs each share with its predictions.
-    pub fn of(carries: &[f32], predictions: &'a [Predictions]) -> Vec<Self> {
-        let carried = |(&carry, predictions)| Self { carry, predictions };
-        carries.iter().zip(predictions).map(carried).collect()
+impl CarriedPredictions {
+    /// Predictions of `logits` with each share of [`CARRIES`], at the temperatures that fit the same
+    /// images.
+    pub fn all(logits: &Logits) -> Vec<Self> {
+        let with = |&carry: &f32| {
+            let carried = logits.carried(carry);
+            let mut temperatures = carried.temperatures();
+            let predictions = carried.predictions(&temperatures);
+            temperatures.truncate(predictions.without_ensemble().len());
+            Self { carry, temperatures, predictions }
+        };
+        CARRIES.iter().map(with).collect()
+    }
+
+    fn policy(&self, thresholds: Thresholds) -> ExitPolicy {
+        ExitPolicy { carry: self.carry, thresholds, temperatures: self.temperatures.clone() }
     }
 
     /// Candidate policies and their outcomes.
-    fn candidates(self, macs: &ExitMacs) -> Vec<(ExitPolicy, Outcome)> {
-        let policy = |thresholds| ExitPolicy { carry: self.carry, thresholds };
-        let search = Search::new(self.predictions, macs);
+    fn candidates(&self, macs: &ExitMacs) -> Vec<(ExitPolicy, Outcome)> {
+        let policy = |thresholds| self.policy(thresholds);
+        let search = Search::new(&self.predictions, macs);
         search.candidates().map(|(thresholds, outcome)| (policy(thresholds), outcome)).collect()
     }
 }
@@ -50,14 +65,14 @@ impl<'a> CarriedPredictions<'a> {
 /// below that of the deepest exit without carrying. The first of `carried` must carry nothing.
 pub fn within_points(carried: &[CarriedPredictions], macs: &ExitMacs, points: f64) -> ExitPolicy {
     let Some(alone) = carried.first() else { return ExitPolicy::default() };
-    let search = Search::new(alone.predictions, macs);
+    let search = Search::new(&alone.predictions, macs);
     let never = search.never();
     let deepest = search.outcome(&never).top1;
     // Tolerates rounding errors.
     let keeps = |outcome: &Outcome| 100.0 * (deepest - outcome.top1) <= points + 1e-9;
     let found = candidates(carried, macs).into_iter().filter(|(_, outcome)| keeps(outcome));
     let fewest = found.min_by(|(_, a), (_, b)| a.macs.total_cmp(&b.macs));
-    fewest.map_or(ExitPolicy { carry: 0.0, thresholds: never }, |(policy, _)| policy)
+    fewest.map_or_else(|| alone.policy(never), |(policy, _)| policy)
 }
 
 /// Returns the most accurate policy whose mean cost per image is at most `percent` of the deepest
@@ -219,8 +234,13 @@ mod tests {
     }
 
     /// Predictions without carrying.
-    fn alone(predictions: &Predictions) -> Vec<CarriedPredictions<'_>> {
-        CarriedPredictions::of(&[0.0], std::slice::from_ref(predictions))
+    fn alone(predictions: &Predictions) -> Vec<CarriedPredictions> {
+        vec![carried(0.0, predictions)]
+    }
+
+    fn carried(carry: f32, predictions: &Predictions) -> CarriedPredictions {
+        let predictions = predictions.clone();
+        CarriedPredictions { carry, temperatures: vec![1.5, 2.0], predictions }
     }
 
     /// A shallow exit and the deepest one.
@@ -285,16 +305,15 @@ mod tests {
     fn the_carried_share_is_chosen_with_the_thresholds() {
         let right = |rights: [bool; 4]| rights.map(|right| (0.5, right));
         let by_itself = predictions(&[&right([true, false, false, false]), &right([true; 4])]);
-        let carried = predictions(&[&right([true, true, true, false]), &right([true; 4])]);
-        let both = [by_itself, carried];
-        let both = CarriedPredictions::of(&[0.0, 0.5], &both);
-        let all_leave = ExitPolicy { carry: 0.5, thresholds: vec![Some(0.5)] };
+        let helped = predictions(&[&right([true, true, true, false]), &right([true; 4])]);
+        let both = [carried(0.0, &by_itself), carried(0.5, &helped)];
+        let temperatures = vec![1.5, 2.0];
+        let all_leave = ExitPolicy { carry: 0.5, thresholds: vec![Some(0.5)], temperatures };
         assert_eq!(within_budget(&both, &two_exits(), 50.0).unwrap(), all_leave);
         assert_eq!(within_points(&both, &two_exits(), 25.0), all_leave);
         // A memory that misleads the deepest exit does not lower what it is held to.
         let misled = predictions(&[&right([false; 4]), &right([false; 4])]);
-        let both = [both[0].predictions.clone(), misled];
-        let both = CarriedPredictions::of(&[0.0, 0.5], &both);
+        let both = [carried(0.0, &by_itself), carried(0.5, &misled)];
         assert_eq!(within_points(&both, &two_exits(), 0.0).carry, 0.0);
     }
 }

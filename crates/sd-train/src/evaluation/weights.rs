@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use sd_cli::WeightsChoice;
 use sd_cli::config_difference::first_difference;
 use sd_models::{TensorFile, variables};
+use sd_report::EvaluationRecord;
 use sd_report::run_folder::{self, write_atomic};
 use serde::Deserialize;
 use tch::{Tensor, nn};
@@ -47,6 +48,15 @@ pub const fn calibration_file(weights: WeightsChoice) -> Option<&'static str> {
         WeightsChoice::Best => Some(run_folder::BEST_CALIBRATION),
         WeightsChoice::Checkpoint => None,
     }
+}
+
+/// Reads the test evaluation of the weights, if the run has it.
+///
+/// # Errors
+/// If the file cannot be read or is malformed.
+pub fn recorded(run: &Path, weights: WeightsChoice) -> Result<Option<EvaluationRecord>> {
+    let Some(file) = evaluation_file(weights) else { return Ok(None) };
+    Ok(run_folder::read_evaluation(run.join(file))?)
 }
 
 /// Writes weights with the experiment, and the data of its training if there was one, in their

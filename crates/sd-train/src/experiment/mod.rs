@@ -1,5 +1,6 @@
 //! Experiments: the configuration file, and what follows from it.
 
+mod class_weights;
 pub(crate) mod costs;
 mod early_stopping;
 pub mod fingerprint;
@@ -11,6 +12,7 @@ mod pretrained;
 mod reference;
 mod schema;
 
+pub use class_weights::ClassWeightsConfig;
 pub use early_stopping::EarlyStoppingConfig;
 pub use non_finite_policy::NonFinitePolicy;
 pub use precision::PrecisionConfig;
@@ -73,6 +75,9 @@ pub struct TrainConfig {
     /// The optimiser.
     #[serde(flatten)]
     pub optimiser: OptimiserConfig,
+    /// Weights of the classes in the loss, for unequal numbers of images. Unset: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeightsConfig>,
     /// Maximum global gradient norm, above 0. Unset: no clipping.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
@@ -243,6 +248,8 @@ impl Experiment {
         ensure!(classes > 1, "data.dataset has {classes} class, expected at least 2");
         self.objective.check(&self.model)?;
         self.mix.as_ref().map_or(Ok(()), |mix| mix.get().check())?;
+        let weights = &self.train.class_weights;
+        weights.as_ref().map_or(Ok(()), |weights| weights.check(classes))?;
         self.train.check()
     }
 }

@@ -18,6 +18,8 @@ pub struct Describe<'a> {
     pub network: &'a MultiExit,
     /// The data of its training.
     pub data: &'a TrainingData,
+    /// Temperatures of the exits, shallow first, and last of the ensemble; 1 where there is none.
+    pub temperatures: &'a [f32],
 }
 
 impl Describe<'_> {
@@ -25,7 +27,9 @@ impl Describe<'_> {
     pub fn exit(&self, exit: usize) -> Result<Metadata> {
         let cost = self.network.cost_of_exits()?[exit];
         let name = self.network.exit_names().swap_remove(exit);
-        let only = Exit { name, params: cost.params, macs: cost.macs, threshold: None };
+        let (params, macs) = (cost.params, cost.macs);
+        let temperature = self.temperature(exit);
+        let only = Exit { name, params, macs, temperature, threshold: None };
         self.with(vec![only], false)
     }
 
@@ -42,11 +46,16 @@ impl Describe<'_> {
                 name,
                 params: alone.params,
                 macs: cascade.macs,
+                temperature: policy.temperatures.get(index).copied().unwrap_or(1.0),
                 threshold: policy.thresholds.get(index).copied().flatten(),
             })
             .collect();
         let several = exits.len() > 1;
         Ok(Metadata { carry: policy.carry, ..self.with(exits, several)? })
+    }
+
+    fn temperature(&self, exit: usize) -> f32 {
+        self.temperatures.get(exit).copied().unwrap_or(1.0)
     }
 
     fn with(&self, exits: Vec<Exit>, ensemble: bool) -> Result<Metadata> {
@@ -60,6 +69,7 @@ impl Describe<'_> {
             classes: self.data.classes.clone(),
             exits,
             ensemble,
+            ensemble_temperature: if ensemble { self.temperature(deployed.len()) } else { 1.0 },
             carry: 0.0,
             deployed_macs: deployed.last().map_or(0, |cost| cost.macs),
             segment: None,

@@ -16,6 +16,7 @@ use sd_layers::Precision;
 use sd_onnx::proto::GraphProto;
 use sd_onnx::quantize::{QuantFormat, quantize};
 use sd_onnx::{Metadata, encode, fold_batch_norms};
+use sd_report::EvaluationRecord;
 use sd_report::evaluation::ExitPolicy;
 use sd_report::run_folder;
 use tch::Device;
@@ -40,12 +41,17 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         TrainedModel::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;
     let TrainedModel { experiment, network, .. } = &trained;
     let data = trained.training_data(&args.run, &args.data_dir)?;
-    let policy = if args.all || args.staged {
-        policy(args, &trained, &data)?
-    } else {
-        ExitPolicy::default()
-    };
-    let describe = Describe { experiment, network, data: &data };
+    let recorded = weights::recorded(&args.run, args.weights)?;
+    let mut temperatures =
+        recorded.as_ref().map(EvaluationRecord::temperatures).unwrap_or_default();
+    let mut policy = ExitPolicy::default();
+    if args.all || args.staged {
+        match recorded_policy(args, recorded) {
+            Some(recorded) => policy = recorded,
+            None => (policy, temperatures) = choose(args, &trained, &data)?,
+        }
+    }
+    let describe = Describe { experiment, network, data: &data, temperatures: &temperatures };
     let mut staged = None;
     let files: Vec<(PathBuf, GraphProto, Metadata)> = if args.staged {
         let folder =
@@ -100,19 +106,20 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// The early-exit policy: the one that the run recorded, or one chosen on its validation split.
-fn policy(args: &ExportArgs, trained: &TrainedModel, data: &TrainingData) -> Result<ExitPolicy> {
+/// The early-exit policy that the run recorded, unless another one is requested.
+fn recorded_policy(args: &ExportArgs, recorded: Option<EvaluationRecord>) -> Option<ExitPolicy> {
+    let is_other = args.budget.is_some() || args.tolerance.is_some();
+    recorded.filter(|_| !is_other)?.early_exit?.policy
+}
+
+/// Chooses the early-exit policy on the validation split and fits the temperatures there, those of
+/// [`Describe`].
+fn choose(
+    args: &ExportArgs,
+    trained: &TrainedModel,
+    data: &TrainingData,
+) -> Result<(ExitPolicy, Vec<f32>)> {
     let TrainedModel { experiment, network, .. } = trained;
-    if args.budget.is_none()
-        && args.tolerance.is_none()
-        && let Some(evaluation) = weights::evaluation_file(args.weights)
-    {
-        let recorded = run_folder::read_evaluation(args.run.join(evaluation))?;
-        let recorded = recorded.and_then(|found| found.early_exit);
-        if let Some(policy) = recorded.and_then(|early| early.policy) {
-            return Ok(policy);
-        }
-    }
     let valid = if data.images.is_some_and(|images| images.valid.is_none()) {
         None
     } else {
@@ -125,7 +132,7 @@ fn policy(args: &ExportArgs, trained: &TrainedModel, data: &TrainingData) -> Res
             "--budget: {} has no validation split (data.validation) to choose a threshold on",
             args.run.join(run_folder::CONFIG).display()
         );
-        return Ok(ExitPolicy::default());
+        return Ok((ExitPolicy::default(), vec![]));
     };
     let evaluation = Evaluation::new(
         images,
@@ -134,16 +141,17 @@ fn policy(args: &ExportArgs, trained: &TrainedModel, data: &TrainingData) -> Res
         1,
         Device::Cpu,
     )?;
-    let predictions = evaluation.predictions_carrying(network, &thresholds::CARRIES)?;
-    let carried = CarriedPredictions::of(&thresholds::CARRIES, &predictions);
+    let logits = evaluation.logits(network)?;
+    let carried = CarriedPredictions::all(&logits);
     let macs = exit_macs(network)?;
-    match args.budget {
-        Some(percent) => thresholds::within_budget(&carried, &macs, percent),
+    let policy = match args.budget {
+        Some(percent) => thresholds::within_budget(&carried, &macs, percent)?,
         None => {
             let points = args.tolerance.unwrap_or(thresholds::TOLERANCE);
-            Ok(thresholds::within_points(&carried, &macs, points))
+            thresholds::within_points(&carried, &macs, points)
         }
-    }
+    };
+    Ok((policy, logits.temperatures()))
 }
 
 /// Default name of the file or folder: `deepest.onnx`, `staged-qdq`.

@@ -29,10 +29,12 @@ impl Term {
 }
 
 /// Cross-entropy of `logits` `[N, K]` with the labels, mean over the batch, against targets that
-/// give `smoothing` of their mass to all classes alike (Szegedy et al. 2016).
+/// give `smoothing` of their mass to all classes alike (Szegedy et al. 2016). With class weights, the
+/// mean is weighted by those of the labels.
 pub fn label(logits: &Tensor, targets: &Targets, smoothing: f64) -> Tensor {
+    let weights = targets.class_weights.as_ref().map(|weights| weights.to_kind(logits.kind()));
     targets.weighted(|labels| {
-        logits.cross_entropy_loss::<Tensor>(labels, None, Reduction::Mean, -100, smoothing)
+        logits.cross_entropy_loss(labels, weights.as_ref(), Reduction::Mean, -100, smoothing)
     })
 }
 

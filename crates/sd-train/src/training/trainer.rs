@@ -7,7 +7,7 @@ use sd_cli::RuntimeArgs;
 use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order};
 use sd_models::{MultiExit, variables};
 use sd_report::{EpochRecord, SplitScore, Status};
-use tch::{Device, nn};
+use tch::{Device, Tensor, nn};
 
 use super::checkpoint::{Best, CheckpointTensors, Position};
 use super::non_finite;
@@ -34,6 +34,8 @@ pub struct Trainer {
     pub position: Position,
     /// Training images.
     pub loader: Loader,
+    /// Weights of the classes in the loss, `[K]`, if there are any.
+    class_weights: Option<Tensor>,
     /// Validation images, if there is such a split.
     pub valid: Option<Evaluation>,
     /// Device that computes.
@@ -101,6 +103,10 @@ impl Trainer {
         let mut position = Position::start(experiment.to_toml()?, images);
         position.data = Some(TrainingData::new(experiment, &data, images));
         let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
+        let class_weights = train.class_weights.as_ref().map(|weights| {
+            let weights = weights.weights(&data.train.of_class());
+            device::put(Tensor::from_slice(&weights), device)
+        });
         let mut trainer = Self {
             experiment: experiment.clone(),
             data,
@@ -108,6 +114,7 @@ impl Trainer {
             costs,
             position,
             loader,
+            class_weights,
             valid: None,
             device,
             threads,
@@ -207,7 +214,8 @@ impl Trainer {
             // Dropout draws from libtorch's only generator: each batch has its own stream.
             tch::manual_seed(seed.wrapping_add(number.wrapping_mul(1 << 20)) as i64);
             let batch = batches.next().expect("the loader has the batches of every step");
-            let batch = TrainBatch::new(batch, epoch, train.epochs, device);
+            let batch = TrainBatch::new(batch, epoch, train.epochs, device)
+                .with_class_weights(self.class_weights.as_ref());
             match mix {
                 Some(mix) => mix.apply(batch, *seed, number),
                 None => batch,
