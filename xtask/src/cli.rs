@@ -33,6 +33,9 @@ pub enum Command {
     /// Write report.html, report.md and report.csv of finished runs (needs no libtorch)
     #[command(disable_help_flag = true)]
     Report(Passed),
+    /// Name the most accurate exit of several runs under limits (needs no libtorch)
+    #[command(disable_help_flag = true)]
+    Choose(Passed),
     /// Download, show and check data sets (needs no libtorch)
     #[command(disable_help_flag = true)]
     Data(Passed),

@@ -62,6 +62,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             let args = std::iter::once("report".into()).chain(passed.args);
             run::become_program(&run::SD_REPORT, None, args)
         }
+        Command::Choose(passed) => {
+            let args = std::iter::once("choose".into()).chain(passed.args);
+            run::become_program(&run::SD_REPORT, None, args)
+        }
         Command::Infer(passed) => run::become_program(&run::SD_INFER, None, passed.args),
         Command::Demo(args) => demo::demo(&args),
         Command::Data(passed) => run::become_program(&run::SD_DATA, None, passed.args),

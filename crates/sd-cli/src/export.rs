@@ -11,6 +11,10 @@ pub struct ExportArgs {
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
 
+    /// Write a folder for PyTorch, as the Hugging Face Hub has it, instead of ONNX files
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with_all = ["exit", "all", "staged", "no_fold", "int8"])]
+    pub to: Option<ExportFormat>,
+
     /// Exit at which the network ends: exit1, exit2, …, deepest [default: deepest]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["all", "staged"])]
     pub exit: Option<String>,
@@ -23,7 +27,7 @@ pub struct ExportArgs {
     #[arg(long, group = "early_exit")]
     pub staged: bool,
 
-    /// File, or folder of the segments [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged]
+    /// File or folder [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged, RUN/pytorch]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
@@ -63,6 +67,13 @@ pub struct ExportArgs {
     /// Folder that holds the data sets
     #[arg(long, value_name = "DIR", env = "SD_DATA_DIR", default_value = "data")]
     pub data_dir: PathBuf,
+}
+
+/// Formats other than ONNX.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// Weights, configuration, the network in plain PyTorch, and a model card
+    Pytorch,
 }
 
 /// Forms of 8-bit convolutions. Each computes in integers in some runtimes only.

@@ -38,7 +38,7 @@ pub use config::ConfigCommand;
 pub use count::CountArgs;
 pub use eval::{Engine, EvalArgs, Split, WeightsChoice};
 pub use experiment::ExperimentArgs;
-pub use export::{Calibration, ExportArgs, Int8};
+pub use export::{Calibration, ExportArgs, ExportFormat, Int8};
 pub use lr_range::LrRangeArgs;
 pub use output::print;
 pub use predict::{ExitArgs, PredictArgs};

@@ -13,8 +13,10 @@ pub enum Library {
 /// A layer, with its name in this project and in a library.
 #[derive(Debug)]
 pub struct Layer {
-    pub(crate) ours: String,
-    pub(crate) theirs: String,
+    /// The name in this project.
+    pub ours: String,
+    /// The name in the library.
+    pub theirs: String,
     pub(crate) kind: LayerKind,
 }
 

@@ -65,6 +65,9 @@ pub enum Error {
     /// A report without runs was requested.
     #[error("a report needs at least one run")]
     NoRuns,
+    /// No run, exit and number format could be chosen.
+    #[error("{0}")]
+    Choice(String),
     /// A figure could not be drawn.
     #[error("figure {name}: {what}")]
     Figure {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use sd_report::report::{SECTIONS, Section};
+use sd_report::report::{Limits, SECTIONS, Section};
 use sd_report::{Error, Run};
 
 #[derive(Parser)]
@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     /// Write a report that describes one run or compares several
     Report(Report),
+    /// Name the most accurate exit under limits, by validation accuracy
+    Choose(Choose),
     /// Write speed.md from the speed.json of `bench peers`
     Speed(Speed),
 }
@@ -44,6 +46,22 @@ struct Report {
 }
 
 #[derive(Args)]
+struct Choose {
+    /// Folders of runs on one data set; those without a finished run are skipped
+    #[arg(value_name = "RUN", required = true)]
+    runs: Vec<PathBuf>,
+    /// Milliseconds for one image alone, as `bench deploy` measured them on one machine
+    #[arg(long, value_name = "MS", value_parser = positive)]
+    max_ms: Option<f64>,
+    /// Megabytes of the exported file, as `bench deploy` measured them
+    #[arg(long, value_name = "MB", value_parser = positive)]
+    max_mb: Option<f64>,
+    /// Multiply-accumulates per image: 20000000, 20M, 0.5G
+    #[arg(long, value_name = "MACS", value_parser = macs)]
+    max_macs: Option<u64>,
+}
+
+#[derive(Args)]
 struct Speed {
     /// The measurements
     #[arg(value_name = "FILE")]
@@ -55,10 +73,28 @@ fn section(id: &str) -> Result<Section, String> {
     sd_report::report::section(id).ok_or_else(|| format!("expected one of {}", names()))
 }
 
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("found `{text}`, expected a number above 0"))
+}
+
+fn macs(text: &str) -> Result<u64, String> {
+    let units = [('k', 1e3), ('M', 1e6), ('G', 1e9)];
+    let (digits, unit) = units
+        .into_iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))
+        .unwrap_or((text, 1.0));
+    let macs = positive(digits).map_err(|_| {
+        format!("found `{text}`, expected a number above 0, with k, M or G after it or not")
+    });
+    Ok((macs? * unit) as u64)
+}
+
 fn main() -> ExitCode {
     // Exits with code 2 on bad usage.
     let result = match Cli::parse().command {
         Command::Report(arguments) => report(&arguments),
+        Command::Choose(arguments) => choose(&arguments),
         Command::Speed(arguments) => speed(&arguments),
     };
     match result {
@@ -91,6 +127,17 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
         print(format_args!("{}\n", path.display()))?;
     }
     Ok(())
+}
+
+fn choose(arguments: &Choose) -> anyhow::Result<()> {
+    let runs = open(&arguments.runs)?;
+    let limits = Limits {
+        milliseconds: arguments.max_ms,
+        megabytes: arguments.max_mb,
+        macs: arguments.max_macs,
+    };
+    let best = sd_report::report::choose(&runs, &limits)?;
+    print(format_args!("{best}\nnext: {}\n", best.export()))
 }
 
 /// Opens the runs in the folders. With several, as in `runs/*`, sweeps and unfinished runs are

@@ -130,3 +130,30 @@ fn a_folder_that_is_not_a_run_fails_and_bad_usage_exits_with_2() {
     sd_report(&["report"], folder.path()).code(2);
     sd_report(&["report", ".", "--colour"], folder.path()).code(2);
 }
+
+#[test]
+fn choose_prints_one_line_and_the_next_command() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(&folder.path().join("a"));
+    let refused = sd_report(&["choose", "a"], folder.path()).code(1);
+    assert!(text(&refused.get_output().stderr).contains("no run has a validation split"));
+    let epoch = r#"{"epoch": 1, "step": 1, "learning_rate": 0.1, "seconds": 1.0,
+        "images_per_second": 1.0, "loss": 1.0, "terms": {}, "train": [], "valid": {
+        "exits": [{"name": "deepest", "top1": 0.6, "top5": 0.9, "loss": 1.0}],
+        "ensemble": {"name": "ensemble", "top1": 0.6, "top5": 0.9, "loss": 1.0}}}"#;
+    fs::write(folder.path().join("a/epochs.jsonl"), epoch.replace('\n', "") + "\n").unwrap();
+    let chosen = sd_report(&["choose", "a", "--max-macs", "0.1k"], folder.path()).success();
+    assert_eq!(
+        text(&chosen.get_output().stdout),
+        "a deepest f32: 60.0 % on validation, 100 MACs\n\
+         next: cargo xtask export a --exit deepest\n"
+    );
+    let none = sd_report(&["choose", "a", "--max-macs", "99"], folder.path()).code(1);
+    let error = text(&none.get_output().stderr);
+    assert!(
+        error.contains("--max-macs 99 excludes 1 of 1; the least is 100, a deepest"),
+        "{error}"
+    );
+    let bad = sd_report(&["choose", "a", "--max-macs", "20X"], folder.path()).code(2);
+    assert!(text(&bad.get_output().stderr).contains("with k, M or G after it"));
+}

@@ -52,7 +52,7 @@ pub mod commands;
 pub mod data;
 pub mod evaluation;
 pub mod experiment;
-mod export;
+pub mod export;
 pub mod objective;
 pub mod optim;
 mod ranges;

@@ -3,7 +3,7 @@
 mod state_dict;
 
 use schemars::JsonSchema;
-use sd_layers::{BatchNorm, ConvGeometry, Convolution, Sequential, Window};
+use sd_layers::{BatchNorm, ConvGeometry, Convolution, FeatureShape, Sequential, Window};
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::nn;
@@ -104,6 +104,12 @@ impl BackboneFamily for MobilenetV2Config {
 
     fn missing_from(&self, _: Library) -> Option<&'static str> {
         None
+    }
+
+    fn timm_architecture(&self, _: FeatureShape) -> Option<String> {
+        let built = [0.35, 0.5, 0.75, 1.0, 1.4].contains(&self.width);
+        let percent = (100.0 * self.width).round();
+        (built && self.stem == Stem::Large).then(|| format!("mobilenetv2_{percent:03}"))
     }
 
     fn layer_names(&self, library: Library) -> Result<Vec<Layer>> {

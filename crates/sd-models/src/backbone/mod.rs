@@ -49,6 +49,12 @@ pub trait BackboneFamily {
         Some("ResNet, VGG or MobileNetV2")
     }
 
+    /// The name under which timm builds exactly this network for images of this shape; `None` where
+    /// its network would first have to be changed, or does not exist.
+    fn timm_architecture(&self, _input: FeatureShape) -> Option<String> {
+        None
+    }
+
     /// The layers with their names here and in `library`.
     ///
     /// # Errors

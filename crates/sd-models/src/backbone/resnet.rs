@@ -4,7 +4,8 @@ mod state_dict;
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, Pool, Sequential, Window,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, FeatureShape, Pool,
+    Sequential, Window,
 };
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,12 @@ impl BackboneFamily for ResnetConfig {
 
     fn missing_from(&self, _: Library) -> Option<&'static str> {
         only_plain(&self.conv, &self.attention)
+    }
+
+    fn timm_architecture(&self, _: FeatureShape) -> Option<String> {
+        let strides = [None, Some(32)].contains(&self.output_stride);
+        let same = self.missing_from(Library::Timm).is_none() && strides && self.width == 1.0;
+        (same && self.stem == Stem::Large).then(|| format!("resnet{}", self.depth))
     }
 
     fn layer_names(&self, _: Library) -> Result<Vec<Layer>> {

@@ -4,7 +4,8 @@ mod state_dict;
 
 use schemars::JsonSchema;
 use sd_layers::{
-    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, Pool, Sequential, Window,
+    AttentionConfig, BatchNorm, ConvConfig, ConvGeometry, Convolution, FeatureShape, Pool,
+    Sequential, Window,
 };
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,14 @@ impl BackboneFamily for VggConfig {
     fn missing_from(&self, library: Library) -> Option<&'static str> {
         let lacks_head = library == Library::Timm && self.head != VggHead::Classic7x7;
         only_plain(&self.conv, &self.attention).or(lacks_head.then_some("the head `classic7x7`"))
+    }
+
+    /// timm averages maps smaller than the head's 7×7 to it, and slides the head over larger ones.
+    fn timm_architecture(&self, input: FeatureShape) -> Option<String> {
+        let strides = [None, Some(32)].contains(&self.output_stride);
+        let same = self.missing_from(Library::Timm).is_none() && strides && self.width == 1.0;
+        let within = input.height.max(input.width) / 32 <= 7;
+        (same && within).then(|| format!("vgg{}_bn", self.depth))
     }
 
     fn layer_names(&self, library: Library) -> Result<Vec<Layer>> {

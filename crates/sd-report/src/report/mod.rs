@@ -6,6 +6,7 @@
 mod ablations;
 mod best_epoch;
 mod calibration;
+mod choice;
 mod classes;
 mod comparison;
 mod configuration;
@@ -34,6 +35,7 @@ mod section;
 
 use std::collections::BTreeSet;
 
+pub use choice::{Candidate, Limits, choose};
 pub use end_of_training::end_of_training;
 pub use exact_table::exact_table;
 pub use findings::findings;

@@ -1,4 +1,4 @@
-//! `export`: the network of a finished run as ONNX files.
+//! `export`: the network of a finished run as ONNX files or as a folder for PyTorch.
 
 use std::path::Path;
 
@@ -17,6 +17,10 @@ pub fn export(args: &ExportArgs) -> Result<()> {
     let files = crate::export::export(args)?;
     for file in &files {
         print(file.display())?;
+    }
+    if args.to.is_some() {
+        tracing::info!("next: README.md in the folder shows how to load the network");
+        return Ok(());
     }
     // The files of the segments belong together; standard output has nothing but names.
     let model =

@@ -1,13 +1,14 @@
 //! A run's network with the weights that it saved.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 use sd_cli::WeightsChoice;
 use sd_layers::Precision;
-use sd_models::{MultiExit, prepare_for_inference};
+use sd_models::{MultiExit, prepare_for_inference, variables};
 use sd_report::run_folder;
-use tch::{Device, nn};
+use tch::{Device, Tensor, nn};
 
 use super::{TrainingData, weights};
 use crate::experiment::Experiment;
@@ -19,6 +20,8 @@ pub struct TrainedModel {
     pub experiment: Experiment,
     /// Its network.
     pub network: MultiExit,
+    /// Its parameters and running statistics, by name.
+    pub variables: BTreeMap<String, Tensor>,
     /// The data of its training, if the weights record it.
     pub data: Option<TrainingData>,
 }
@@ -58,7 +61,7 @@ impl TrainedModel {
             MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
         let data = weights::load(&path, &vs, &experiment)?;
         prepare_for_inference(&vs, precision);
-        Ok(Self { experiment, network, data })
+        Ok(Self { experiment, network, variables: variables(&vs), data })
     }
 
     /// The data of the training; for the run in this folder of an earlier version, see

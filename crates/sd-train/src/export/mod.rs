@@ -1,10 +1,12 @@
-//! Export of a trained network as ONNX files, which need neither libtorch nor this crate.
+//! Export of a trained network as ONNX files, which need neither libtorch nor this crate, or as a
+//! folder for PyTorch.
 
 mod calibrate;
 pub(crate) mod description;
+mod folder;
 mod measure;
+pub mod pytorch;
 mod score;
-mod staged;
 
 pub use calibrate::record as record_calibration;
 pub use score::{NO_TEST_SPLIT, score};
@@ -25,8 +27,14 @@ use crate::evaluation::thresholds::{self, CarriedPredictions};
 use crate::evaluation::{Evaluation, Splits, TrainedModel, TrainingData, exit_macs, weights};
 use crate::experiment::Experiment;
 use description::Describe;
-use sd_cli::{ExportArgs, Int8};
-use staged::StagedFolder;
+use folder::{Contents, ExportFolder};
+use sd_cli::{ExportArgs, ExportFormat, Int8};
+
+/// The folder of `--staged`.
+const SEGMENTS: Contents = Contents {
+    holds: |path| path.is_file() && path.extension().is_some_and(|ending| ending == "onnx"),
+    described: "*.onnx files",
+};
 
 /// Writes the requested files and returns their paths.
 ///
@@ -41,6 +49,9 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
         TrainedModel::of(experiment, &args.run, args.weights, Device::Cpu, Precision::F32)?;
     let TrainedModel { experiment, network, .. } = &trained;
     let data = trained.training_data(&args.run, &args.data_dir)?;
+    if let Some(ExportFormat::Pytorch) = args.to {
+        return pytorch::export(args, &trained, &data);
+    }
     let recorded = weights::recorded(&args.run, args.weights)?;
     let mut temperatures =
         recorded.as_ref().map(EvaluationRecord::temperatures).unwrap_or_default();
@@ -56,7 +67,7 @@ pub fn export(args: &ExportArgs) -> Result<Vec<PathBuf>> {
     let files: Vec<(PathBuf, GraphProto, Metadata)> = if args.staged {
         let folder =
             args.out.clone().unwrap_or_else(|| args.run.join(default_name(args, "staged")));
-        staged = Some(StagedFolder::create(&folder)?);
+        staged = Some(ExportFolder::create(&folder, SEGMENTS)?);
         let metadata = describe.exits(&policy)?;
         let segments = network.onnx_segments()?.into_iter().enumerate();
         let file = |(segment, graph): (usize, GraphProto)| {

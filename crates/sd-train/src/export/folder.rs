@@ -1,4 +1,4 @@
-//! The folder of a staged export, which is replaced as a whole.
+//! The folder of an export, which is replaced as a whole.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,10 +6,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-/// A folder that is written beside its destination and then renamed, so that segments of an older
+/// What the folder of an export may hold, so that nothing else is removed with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents {
+    /// Whether a file belongs to an export.
+    pub holds: fn(&Path) -> bool,
+    /// The files, for a message: `*.onnx files`.
+    pub described: &'static str,
+}
+
+/// A folder that is written beside its destination and then renamed, so that files of an older
 /// export never stand beside those of a newer one.
 #[derive(Debug)]
-pub struct StagedFolder {
+pub struct ExportFolder {
     destination: PathBuf,
     /// Holds the new files until they are complete.
     partial: PathBuf,
@@ -17,12 +26,12 @@ pub struct StagedFolder {
     old: PathBuf,
 }
 
-impl StagedFolder {
+impl ExportFolder {
     /// Creates the folder beside its destination.
     ///
     /// # Errors
-    /// If the destination is a file, or a folder with anything but `*.onnx` files.
-    pub fn create(destination: &Path) -> Result<Self> {
+    /// If the destination is a file, or a folder with anything but `contents`.
+    pub fn create(destination: &Path, contents: Contents) -> Result<Self> {
         // A link stays, and the folder that it names is replaced.
         let destination = match destination.canonicalize() {
             Ok(existing) => existing,
@@ -34,14 +43,14 @@ impl StagedFolder {
             name.with_context(|| format!("{}: not a folder's name", destination.display()))?;
         let beside = |ending: &str| destination.with_file_name(format!("{name}{ending}"));
         let (partial, old) = (beside(".partial"), beside(".old"));
-        check(&destination)?;
+        check(&destination, contents)?;
         // An export that was killed has left these, the older export among them if it was killed
         // between its two renamings.
         if !destination.exists() && old.exists() {
             rename(&old, &destination)?;
         }
         for folder in [&partial, &old] {
-            check(folder)?;
+            check(folder, contents)?;
             remove(folder)?;
         }
         fs::create_dir_all(&partial)
@@ -67,15 +76,15 @@ impl StagedFolder {
     }
 }
 
-impl Drop for StagedFolder {
+impl Drop for ExportFolder {
     fn drop(&mut self) {
         // What an error left; after `finish` there is no such folder.
         let _ = fs::remove_dir_all(&self.partial);
     }
 }
 
-/// Refuses a file, or a folder with anything but `*.onnx` files.
-fn check(folder: &Path) -> Result<()> {
+/// Refuses a file, or a folder with anything but `contents`.
+fn check(folder: &Path, contents: Contents) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => {
@@ -84,12 +93,12 @@ fn check(folder: &Path) -> Result<()> {
     };
     for entry in entries {
         let path = entry?.path();
-        let is_export = path.is_file() && path.extension().is_some_and(|ending| ending == "onnx");
         ensure!(
-            is_export,
-            "{}: found {}, expected a new folder or one with *.onnx files alone, which --staged replaces",
+            (contents.holds)(&path),
+            "{}: found {}, expected a new folder or one with {} alone, which this export replaces",
             folder.display(),
-            path.file_name().unwrap_or_default().display()
+            path.file_name().unwrap_or_default().display(),
+            contents.described
         );
     }
     Ok(())
@@ -110,6 +119,7 @@ fn remove(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::SEGMENTS;
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
@@ -124,7 +134,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let destination = root.path().join("staged");
         for files in [&["1-a.onnx", "2-b.onnx", "3-c.onnx"][..], &["1-deepest.onnx"]] {
-            let folder = StagedFolder::create(&destination).unwrap();
+            let folder = ExportFolder::create(&destination, SEGMENTS).unwrap();
             for file in files {
                 fs::write(folder.path(file), "network").unwrap();
             }
@@ -132,7 +142,7 @@ mod tests {
             assert_eq!(names(&destination), files);
         }
         fs::rename(&destination, root.path().join("staged.old")).unwrap();
-        let interrupted = StagedFolder::create(&destination).unwrap();
+        let interrupted = ExportFolder::create(&destination, SEGMENTS).unwrap();
         fs::write(interrupted.path("1-x.onnx"), "network").unwrap();
         drop(interrupted);
         assert_eq!(names(&destination), ["1-deepest.onnx"]);
@@ -143,7 +153,7 @@ mod tests {
     fn a_folder_with_other_files_is_refused() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("config.toml"), "").unwrap();
-        let error = StagedFolder::create(root.path()).unwrap_err().to_string();
+        let error = ExportFolder::create(root.path(), SEGMENTS).unwrap_err().to_string();
         assert!(error.contains("found config.toml, expected a new folder"), "{error}");
         assert_eq!(names(root.path()), ["config.toml"]);
     }
