@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use std::borrow::Cow;
 use std::io::Cursor;
 
 /// Bounds on the size of an image.
@@ -26,9 +27,8 @@ pub const EXTENSIONS: [&str; 6] = ["bmp", "gif", "jpeg", "jpg", "png", "webp"];
 /// If the bytes are malformed or the image exceeds `bounds`. The bounds are checked by the header,
 /// before the pixels are decoded; a frame of a GIF file with its own size may take twice the bytes.
 pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
-    let mut reader =
-        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(ImageError::from)?;
-    let format = match reader.format() {
+    let guess = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let format = match guess.map_err(ImageError::from)?.format() {
         Some(
             format @ (ImageFormat::Jpeg
             | ImageFormat::Png
@@ -41,6 +41,11 @@ pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
     if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
         return Err(Error::Truncated);
     }
+    let bytes = match format {
+        ImageFormat::Png => without_color_profile(bytes),
+        _ => Cow::Borrowed(bytes),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(&bytes[..]), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(bounds.bytes.saturating_mul(2));
     reader.limits(limits);
@@ -73,6 +78,28 @@ fn format_name(bytes: &[u8], guessed: Option<ImageFormat>) -> String {
         None if bytes.get(4..12).is_some_and(|kind| HEIF.contains(&kind)) => "HEIC".to_owned(),
         None => "an unknown format".to_owned(),
     }
+}
+
+/// A PNG file without the profiles before its pixels, which do not depend on them. The decoder unpacks a
+/// profile to a thousand times its length.
+fn without_color_profile(png: &[u8]) -> Cow<'_, [u8]> {
+    let mut kept = Cow::Borrowed(png);
+    // After the signature.
+    let mut rest = png.get(8..).unwrap_or_default();
+    while let Some((&[a, b, c, d, ref name @ ..], _)) = rest.split_first_chunk::<8>() {
+        // Length, name and checksum.
+        let len = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_add(12).min(rest.len());
+        match name {
+            b"IDAT" => break,
+            b"iCCP" => {
+                let start = kept.len() - rest.len();
+                kept.to_mut().drain(start..start + len);
+            }
+            _ => {}
+        }
+        rest = &rest[len..];
+    }
+    kept
 }
 
 /// Whether a JPEG file has its end marker, ITU-T T.81, B.1.1. Without it, the decoder fills the
@@ -163,6 +190,37 @@ mod tests {
         encoder.write_image(lying.as_raw(), 7, 5, ExtendedColorType::Rgb8).unwrap();
         let upright = image::imageops::rotate90(&lying);
         assert_eq!(decoded(&bytes).unwrap(), upright);
+    }
+
+    #[test]
+    fn a_color_profile_is_not_unpacked() {
+        let (pixels, profile) = (source(5, 7), vec![7; 1 << 20]);
+        let png = |profiles: usize| {
+            let mut bytes = Vec::new();
+            let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+            if profiles > 0 {
+                encoder.set_icc_profile(profile.clone()).unwrap();
+            }
+            encoder.write_image(pixels.as_raw(), 7, 5, ExtendedColorType::Rgb8).unwrap();
+            let first = bytes.windows(4).position(|name| name == b"iCCP");
+            if let Some(first) = first.filter(|_| profiles > 1) {
+                let len = u32::from_be_bytes(*bytes[first - 4..].first_chunk().unwrap());
+                let chunk = bytes[first - 4..][..len as usize + 12].to_vec();
+                bytes.splice(first - 4..first - 4, chunk);
+            }
+            bytes
+        };
+        let plain = png(0);
+        assert!(matches!(without_color_profile(&plain), Cow::Borrowed(_)));
+        for profiles in [1, 2] {
+            let with_profiles = png(profiles);
+            assert!(with_profiles.len() > plain.len());
+            assert_eq!(without_color_profile(&with_profiles), plain);
+            assert_eq!(decoded(&with_profiles).unwrap(), pixels);
+            for length in 0..with_profiles.len() {
+                without_color_profile(&with_profiles[..length]);
+            }
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub enum Error {
         /// The most accepted.
         limit: usize,
     },
-    /// A file of too many nodes, attributes and other fields.
+    /// A file of too many nodes, attributes and other fields. 16 packed integers count as a field.
     #[error("the file has more than {limit} fields")]
     Fields {
         /// The most accepted.

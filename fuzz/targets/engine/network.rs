@@ -6,8 +6,10 @@ use sd_onnx::{Graph, int, ints};
 
 use crate::reference::Map;
 
-/// Most products of an operation, for naive loops.
-const MAX_PRODUCTS: usize = 1 << 17;
+/// Maximum number of products of an operation on all images, which keeps a run short.
+const PRODUCTS: usize = 1 << 14;
+/// The same of one run in 32: enough for the fast algorithm for 3×3 on 16 channels.
+const MANY_PRODUCTS: usize = 1 << 17;
 
 #[derive(Clone, Copy)]
 pub struct Window {
@@ -52,8 +54,9 @@ pub enum Operation {
 }
 
 pub struct Generator {
-    /// Channels, rows and columns.
-    pub input: [usize; 3],
+    /// Images, channels, rows and columns.
+    pub input: [usize; 4],
+    max_products: usize,
     /// Operations, with the numbers of their inputs; the input of the network is 0.
     steps: Vec<(Operation, Vec<usize>)>,
     outputs: Vec<usize>,
@@ -75,15 +78,19 @@ fn channels(bytes: &mut Unstructured) -> Result<usize> {
 
 impl Generator {
     pub fn network(bytes: &mut Unstructured) -> Result<Self> {
+        let max_products = if bytes.ratio(1, 32)? { MANY_PRODUCTS } else { PRODUCTS };
+        let images = if bytes.ratio(1, 4)? { bytes.int_in_range(0..=9)? } else { 1 };
         let input = [channels(bytes)?, bytes.int_in_range(1..=12)?, bytes.int_in_range(1..=12)?];
-        let mut generator = Self { input, steps: Vec::new(), outputs: Vec::new() };
-        // One image of zeros tells the shapes.
-        let zeros = vec![0.0; input.iter().product()];
-        let mut values = vec![Map::new([&[1], &input[..]].concat(), zeros)];
+        let images = images.min(max_products / input.iter().product::<usize>());
+        let [channels, height, width] = input;
+        let input = [images, channels, height, width];
+        let mut generator = Self { input, max_products, steps: Vec::new(), outputs: Vec::new() };
+        // A batch without images tells the shapes.
+        let mut values = vec![Map::new(vec![0, channels, height, width], vec![])];
         for _ in 0..bytes.int_in_range(1..=6)? {
             let inputs = generator.inputs(bytes, values.len())?;
             let shape = values[inputs[0]].shape.clone();
-            let Some((operation, count)) = operation(bytes, &shape)? else { continue };
+            let Some((operation, count)) = generator.operation(bytes, &shape)? else { continue };
             let inputs = inputs[..count].to_vec();
             let maps: Vec<&Map> = inputs.iter().map(|&input| &values[input]).collect();
             let Some(output) = operation.run(&maps) else { continue };
@@ -105,6 +112,79 @@ impl Generator {
         Ok([first, bytes.choose_index(values)?, bytes.choose_index(values)?])
     }
 
+    /// An operation on a value of this shape, and the number of its inputs.
+    fn operation(
+        &self,
+        bytes: &mut Unstructured,
+        shape: &[usize],
+    ) -> Result<Option<(Operation, usize)>> {
+        let max_products = self.max_products / self.input[0].max(1);
+        let positions: usize = shape[2..].iter().product();
+        let is_vector = shape.len() == 2;
+        let kind = bytes.int_in_range(0..=11)?;
+        Ok(Some(match kind {
+            0 | 1 if !is_vector => {
+                let window = window(bytes)?;
+                let taps = window.kernel[0] * window.kernel[1];
+                let divisors: Vec<_> =
+                    (1..=shape[1]).filter(|n| shape[1].is_multiple_of(*n)).collect();
+                // Dense and depthwise ones are not rarer than others.
+                let groups = match bytes.int_in_range(0..=2)? {
+                    0 => 1,
+                    1 => shape[1],
+                    _ => *bytes.choose(&divisors)?,
+                };
+                let outputs = match bytes.arbitrary()? {
+                    true => groups,
+                    false => channels(bytes)?.next_multiple_of(groups),
+                };
+                let depth = shape[1] / groups;
+                if outputs * depth * taps * positions > max_products {
+                    return Ok(None);
+                }
+                let weights = numbers(bytes, outputs * depth * taps)?;
+                let bias = numbers(bytes, outputs)?;
+                if kind == 1 && groups == 1 {
+                    let weights = weights.iter().map(|weight| (weight * 63.0).round()).collect();
+                    let (scale, zero_point) =
+                        (*bytes.choose(&[0.125, 0.03, 2.0])?, bytes.arbitrary()?);
+                    let factor = bias.iter().map(|bias| bias / 64.0).collect();
+                    let offset = bias;
+                    let operation = Operation::Int8Convolution {
+                        window,
+                        outputs,
+                        scale,
+                        zero_point,
+                        weights,
+                        factor,
+                        offset,
+                    };
+                    return Ok(Some((operation, 1)));
+                }
+                (Operation::Convolution { window, outputs, groups, weights, bias }, 1)
+            }
+            2 if !is_vector => (Operation::MaxPool(window(bytes)?), 1),
+            3 if !is_vector => (Operation::AveragePool(window(bytes)?), 1),
+            4 if !is_vector => (Operation::GlobalAverage, 1),
+            5 => (Operation::Relu, 1),
+            6 => (Operation::Sigmoid, 1),
+            7 => (Operation::Add, 2),
+            8 => (Operation::Multiply, 2),
+            9 => (Operation::Mean, bytes.int_in_range(1..=3)?),
+            10 if !is_vector => (Operation::Transpose, 1),
+            11 if !is_vector => (Operation::Flatten, 1),
+            _ if is_vector => {
+                let outputs = channels(bytes)?;
+                if outputs * shape[1] > max_products {
+                    return Ok(None);
+                }
+                let weights = numbers(bytes, outputs * shape[1])?;
+                (Operation::Linear { outputs, weights, bias: numbers(bytes, outputs)? }, 1)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
     /// Runs the naive loops.
     pub fn run(&self, input: Map) -> Option<Vec<Map>> {
         let mut values = vec![input];
@@ -118,7 +198,8 @@ impl Generator {
 
     pub fn graph(&self) -> GraphProto {
         let mut graph = Graph::new("fuzz");
-        graph.input("v0", &self.input.map(|side| side as i64));
+        let [_, sides @ ..] = self.input.map(|side| side as i64);
+        graph.input("v0", &sides);
         let mut graph = graph.finish();
         for (index, (operation, inputs)) in self.steps.iter().enumerate() {
             let inputs = inputs.iter().map(|input| format!("v{input}")).collect();
@@ -131,72 +212,6 @@ impl Generator {
         }
         graph
     }
-}
-
-/// An operation on a value of this shape, and the number of its inputs.
-fn operation(bytes: &mut Unstructured, shape: &[usize]) -> Result<Option<(Operation, usize)>> {
-    let positions: usize = shape[2..].iter().product();
-    let is_vector = shape.len() == 2;
-    let kind = bytes.int_in_range(0..=11)?;
-    Ok(Some(match kind {
-        0 | 1 if !is_vector => {
-            let window = window(bytes)?;
-            let taps = window.kernel[0] * window.kernel[1];
-            let divisors: Vec<_> = (1..=shape[1]).filter(|n| shape[1].is_multiple_of(*n)).collect();
-            // Dense and depthwise ones are not rarer than others.
-            let groups = match bytes.int_in_range(0..=2)? {
-                0 => 1,
-                1 => shape[1],
-                _ => *bytes.choose(&divisors)?,
-            };
-            let outputs = match bytes.arbitrary()? {
-                true => groups,
-                false => channels(bytes)?.next_multiple_of(groups),
-            };
-            let depth = shape[1] / groups;
-            if outputs * depth * taps * positions > MAX_PRODUCTS {
-                return Ok(None);
-            }
-            let weights = numbers(bytes, outputs * depth * taps)?;
-            let bias = numbers(bytes, outputs)?;
-            if kind == 1 && groups == 1 {
-                let weights = weights.iter().map(|weight| (weight * 63.0).round()).collect();
-                let (scale, zero_point) = (*bytes.choose(&[0.125, 0.03, 2.0])?, bytes.arbitrary()?);
-                let factor = bias.iter().map(|bias| bias / 64.0).collect();
-                let offset = bias;
-                let operation = Operation::Int8Convolution {
-                    window,
-                    outputs,
-                    scale,
-                    zero_point,
-                    weights,
-                    factor,
-                    offset,
-                };
-                return Ok(Some((operation, 1)));
-            }
-            (Operation::Convolution { window, outputs, groups, weights, bias }, 1)
-        }
-        2 if !is_vector => (Operation::MaxPool(window(bytes)?), 1),
-        3 if !is_vector => (Operation::AveragePool(window(bytes)?), 1),
-        4 if !is_vector => (Operation::GlobalAverage, 1),
-        5 => (Operation::Relu, 1),
-        6 => (Operation::Sigmoid, 1),
-        7 => (Operation::Add, 2),
-        8 => (Operation::Multiply, 2),
-        9 => (Operation::Mean, bytes.int_in_range(1..=3)?),
-        10 if !is_vector => (Operation::Transpose, 1),
-        11 if !is_vector => (Operation::Flatten, 1),
-        _ if is_vector => {
-            let outputs = channels(bytes)?;
-            if outputs * shape[1] > MAX_PRODUCTS {
-                return Ok(None);
-            }
-            let weights = numbers(bytes, outputs * shape[1])?;
-            (Operation::Linear { outputs, weights, bias: numbers(bytes, outputs)? }, 1)
-        }
-        _ => return Ok(None),
-    }))
 }
 
 fn window(bytes: &mut Unstructured) -> Result<Window> {

@@ -180,12 +180,16 @@ fn broadcast(a: &Map, b: &Map, is_product: bool) -> Option<Map> {
     Some(Map { error: error + EPSILON * (1.0 + map.max()), ..map })
 }
 
-/// The values that a window covers at each place, without the padding.
+/// What a window covers at a place of the output: taps, and positions of the input.
+type Covered = Vec<(usize, usize)>;
+
+/// Computes a map with this number of channels. `value` receives an image, a channel, and what the
+/// window covers of the input without the padding.
 fn windows(
     input: &Map,
     window: &Window,
     channels: usize,
-    mut value: impl FnMut([usize; 4], &[(usize, [usize; 2])]) -> f64,
+    mut value: impl FnMut(usize, usize, &Covered) -> f64,
 ) -> Option<Map> {
     let [images, _, height, width] = input.sides();
     let Window { kernel, strides, pads } = *window;
@@ -196,17 +200,21 @@ fn windows(
     if !input.is_map() {
         return None;
     }
-    let values = each([images, channels, rows, columns], |place| {
-        let mut taps = Vec::new();
+    let mut values = vec![0.0; images * channels * rows * columns];
+    let mut covered = Covered::new();
+    for place in 0..rows * columns {
+        covered.clear();
         for tap in 0..kernel[0] * kernel[1] {
-            let y = (place[2] * strides[0] + tap / kernel[1]).checked_sub(pads[0]);
-            let x = (place[3] * strides[1] + tap % kernel[1]).checked_sub(pads[1]);
+            let y = (place / columns * strides[0] + tap / kernel[1]).checked_sub(pads[0]);
+            let x = (place % columns * strides[1] + tap % kernel[1]).checked_sub(pads[1]);
             if let (Some(y), Some(x)) = (y.filter(|&y| y < height), x.filter(|&x| x < width)) {
-                taps.push((tap, [y, x]));
+                covered.push((tap, y * width + x));
             }
         }
-        value(place, &taps)
-    });
+        for (map, values) in values.chunks_exact_mut(rows * columns).enumerate() {
+            values[place] = value(map / channels, map % channels, &covered);
+        }
+    }
     Some(Map::new(vec![images, channels, rows, columns], values))
 }
 
@@ -220,18 +228,20 @@ fn slide(
 ) -> Option<Map> {
     let taps = window.kernel[0] * window.kernel[1];
     let depth = weights.len() / taps / outputs;
-    if input.sides()[1] != depth * groups {
+    let [_, channels, height, width] = input.sides();
+    if channels != depth * groups {
         return None;
     }
     // The largest sum of magnitudes bounds the rounding of any order of the sum.
     let mut largest: f64 = 0.0;
-    let map = windows(input, window, outputs, |[image, output, ..], covered| {
+    let map = windows(input, window, outputs, |image, output, covered| {
         let (mut sum, mut magnitude) = (f64::from(bias[output]), f64::from(bias[output]).abs());
-        for channel in 0..depth {
-            let from = output / (outputs / groups) * depth + channel;
-            for &(tap, [y, x]) in covered {
-                let weight = f64::from(weights[(output * depth + channel) * taps + tap]);
-                let product = weight * input.at([image, from, y, x]);
+        let first = image * channels + output / (outputs / groups) * depth;
+        let weights = weights[output * depth * taps..].chunks_exact(taps).take(depth);
+        let planes = input.values[first * height * width..].chunks_exact(height * width);
+        for (weights, plane) in weights.zip(planes) {
+            for &(tap, position) in covered {
+                let product = f64::from(weights[tap]) * plane[position];
                 sum += product;
                 magnitude += product.abs();
             }
@@ -248,10 +258,13 @@ fn slide(
 
 fn pool(input: &Map, window: &Window, reduce: impl Fn(&[f64], usize) -> f64) -> Option<Map> {
     let taps = window.kernel[0] * window.kernel[1];
-    let channels = input.sides()[1];
-    let map = windows(input, window, channels, |[image, channel, ..], covered| {
-        let values = covered.iter().map(|&(_, [y, x])| input.at([image, channel, y, x]));
-        reduce(&values.collect::<Vec<_>>(), taps)
+    let [_, channels, height, width] = input.sides();
+    let mut values = Vec::new();
+    let map = windows(input, window, channels, |image, channel, covered| {
+        let plane = &input.values[(image * channels + channel) * height * width..];
+        values.clear();
+        values.extend(covered.iter().map(|&(_, position)| plane[position]));
+        reduce(&values, taps)
     })?;
     Some(Map { error: input.error + EPSILON * (1.0 + map.max()), ..map })
 }

@@ -45,9 +45,10 @@ fn environment(setup: &Setup) -> Result<PathBuf> {
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let venv = ["-m", "venv", "--clear"];
     run(Command::new(&setup.python).args(venv).arg(&folder).current_dir(&folder))?;
-    let pip =
-        ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--requirement"];
-    run(Command::new(&python).args(pip).arg(&requirements).current_dir(&folder))?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input"]);
+    pip.args(["--only-binary=:all:", "--require-hashes", "--requirement"]).arg(&requirements);
+    run(pip.current_dir(&folder))?;
     fs::write(&marker, required).with_context(|| marker.display().to_string())?;
     Ok(python)
 }

@@ -93,7 +93,7 @@ pub fn record(
     let trained = TrainedModel::of(experiment.clone(), run, weights, Device::Cpu, Precision::F32)?;
     let TrainedModel { experiment, network, data } = &trained;
     let data = data.as_ref().context("the weights do not record the data of their training")?;
-    let describe = Describe { experiment, network, data };
+    let describe = Describe { experiment, network, data, temperatures: &[] };
     let measurement = Measurement::new(&describe)?;
     let images = measurement.images()?;
     let batches = training_batches(Arc::clone(train), images, measurement.batch, data)?;
