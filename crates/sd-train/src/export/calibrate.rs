@@ -91,7 +91,7 @@ pub fn record(
 ) -> Result<()> {
     let Some(file) = weights::calibration_file(weights) else { return Ok(()) };
     let trained = TrainedModel::of(experiment.clone(), run, weights, Device::Cpu, Precision::F32)?;
-    let TrainedModel { experiment, network, data } = &trained;
+    let TrainedModel { experiment, network, data, .. } = &trained;
     let data = data.as_ref().context("the weights do not record the data of their training")?;
     let describe = Describe { experiment, network, data, temperatures: &[] };
     let measurement = Measurement::new(&describe)?;
