@@ -19,11 +19,11 @@ pub struct ExportArgs {
     #[arg(long, conflicts_with = "staged", group = "early_exit")]
     pub all: bool,
 
-    /// Export one segment for each exit, for early exit; --out is a folder
+    /// Export one file per exit, for early exit; --out is a folder
     #[arg(long, group = "early_exit")]
     pub staged: bool,
 
-    /// File, or folder of the segments [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged]
+    /// File, or folder of `--staged` [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 

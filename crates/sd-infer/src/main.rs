@@ -79,7 +79,7 @@ struct RuleArgs {
     never: bool,
 }
 
-/// Limits, for networks and images of others.
+/// Limits, for networks and images from strangers.
 #[derive(Debug, clap::Args)]
 struct LimitArgs {
     /// Memory for the network's files, and for its weights and values, in MiB
