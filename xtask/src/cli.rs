@@ -30,7 +30,7 @@ pub enum Command {
     /// Measure speed and memory
     #[command(subcommand)]
     Bench(bench::Bench),
-    /// Write report.html, report.md and report.csv of finished runs (needs no libtorch)
+    /// Write a report of one run, or compare several: HTML, Markdown, CSV (needs no libtorch)
     #[command(disable_help_flag = true)]
     Report(Passed),
     /// Name the most accurate exit of several runs under limits (needs no libtorch)
@@ -66,7 +66,7 @@ pub struct Passed {
 
 #[derive(Debug, Args)]
 pub struct SetupArgs {
-    /// Download CUDA support too: Linux only, needs 10 GB meanwhile, not tested on a GPU
+    /// Download CUDA support too: Linux only, needs 10 GB during the download, not tested on a GPU
     #[arg(long)]
     pub cuda: bool,
 }

@@ -48,7 +48,7 @@ pub struct EvalArgs {
 /// A split to evaluate on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Split {
-    /// Test images, which choose nothing
+    /// Test images; nothing is chosen on them
     Test,
     /// Validation images, held out of the training images
     Valid,

@@ -23,11 +23,12 @@ pub struct ExportArgs {
     #[arg(long, conflicts_with = "staged", group = "early_exit")]
     pub all: bool,
 
-    /// Export one segment for each exit, for early exit; --out is a folder
+    /// Export one file per exit, for early exit; --out is a folder
     #[arg(long, group = "early_exit")]
     pub staged: bool,
 
-    /// File or folder [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged, RUN/pytorch]
+    /// File, or folder of `--staged` and `--to` [default: RUN/NAME.onnx, RUN/all.onnx, RUN/staged,
+    /// RUN/pytorch]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 

@@ -46,7 +46,7 @@ pub use runtime::{DeviceChoice, RuntimeArgs};
 pub use train::TrainArgs;
 pub use weights::{StateDictFormat, WeightsCommand, WeightsExportArgs, WeightsImportArgs};
 
-/// Trains, evaluates and counts image classifiers with exits.
+/// Trains, evaluates and exports image classifiers with early exits.
 #[derive(Debug, clap::Parser)]
 #[command(name = "sd-train", version)]
 pub struct Cli {

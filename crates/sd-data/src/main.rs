@@ -35,7 +35,7 @@ enum Command {
         #[arg(value_name = "NAME", value_parser = published)]
         recipe: Recipe,
 
-        /// Folder or http(s) URL to get the files from instead of their official home.
+        /// Folder or http(s) URL to get the files from instead of their official site.
         #[arg(long, value_name = "DIR_OR_URL")]
         from: Option<String>,
     },

@@ -62,39 +62,39 @@ struct Cli {
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 struct RuleArgs {
-    /// Stop at the first exit whose largest probability is at least P, 0 to 1
+    /// Stop at the first exit whose highest probability is at least P, 0 to 1
     #[arg(long, value_name = "P")]
     confidence: Option<f32>,
 
-    /// Stop at the first exit whose entropy, relative to a uniform distribution, is at most H, 0 to 1
-    #[arg(long, value_name = "H")]
+    /// Stop at the first exit whose entropy is at most this share of the maximum, 0 to 1
+    #[arg(long, value_name = "SHARE")]
     entropy: Option<f32>,
 
-    /// Stop after N consecutive exits that agree with their predecessor
+    /// Stop at the first exit at which N exits in a row agree with the exit before
     #[arg(long, value_name = "N")]
     patience: Option<usize>,
 
-    /// Always run up to the deepest exit, with the logits carried to it
+    /// No early exit: run up to the deepest exit, with the logits carried to it
     #[arg(long)]
     never: bool,
 }
 
-/// Limits, for networks and images of others.
+/// Limits, for networks and images from strangers.
 #[derive(Debug, clap::Args)]
 struct LimitArgs {
-    /// Memory for the network's files, and for its weights and values, in MiB
+    /// Maximum memory of the network's files, and of its weights and values, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 384)]
     max_memory: u32,
 
-    /// Work per image, in billions of multiply-accumulates
+    /// Maximum work per image, in billions of multiply-accumulates
     #[arg(long, value_name = "N", default_value_t = 32)]
     max_work: u32,
 
-    /// Size of an image, in megapixels
+    /// Maximum size of an image, in megapixels
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_pixels: u32,
 
-    /// Time for the network on a batch; checked between the nodes of its graph
+    /// Maximum time for the network on a batch; checked between the nodes of its graph
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<f64>,
 }

@@ -344,7 +344,11 @@ fn a_time_limit_stops_like_an_interrupt_and_a_second_run_is_kept_out() {
     let mut child = bench.start("taken", &["-s", "train.epochs=400"]);
     wait_for(&bench.path("taken", LAST), &mut child);
     let so_far = || sd_report::Run::open_so_far(bench.path("taken", "")).unwrap().summary;
-    assert!(so_far().status == sd_report::Status::Running && so_far().epochs > 0);
+    assert_eq!(so_far().status, sd_report::Status::Running);
+    while so_far().epochs == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended");
+        sleep(Duration::from_millis(2));
+    }
     for arguments in [&[][..], &["--resume"]] {
         let (code, stderr) = bench.finish("taken", arguments);
         assert_eq!(code, Some(1), "{stderr}");
