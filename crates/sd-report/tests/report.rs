@@ -14,7 +14,7 @@ use evaluated::evaluation;
 use sd_report::format::{csv, html, markdown};
 use sd_report::report::{self, SECTIONS};
 use sd_report::{
-    EnsembleScore, EpochRecord, Error, Run, RunRecord, Status, append_line, run_folder,
+    BestEpoch, EnsembleScore, EpochRecord, Error, Run, RunRecord, Status, append_line, run_folder,
     write_json_atomic, write_page, write_report,
 };
 use well_formed::assert_well_formed;
