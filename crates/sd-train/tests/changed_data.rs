@@ -122,7 +122,10 @@ fn training_records_the_ranges_of_8_bit_exports() {
     std::fs::remove_file(&ranges).unwrap();
     for export in ["export run --int8 qdq --calibration-images 512", "export run --int8 qdq"] {
         let stderr = error(folder, export);
-        assert!(stderr.contains("the training images of the data set are not those of the training"), "{stderr}");
+        assert!(
+            stderr.contains("the training images of the data set are not those of the training"),
+            "{stderr}"
+        );
         assert!(stderr.contains("`--calibrate FOLDER` takes others"), "{stderr}");
     }
 }

@@ -108,7 +108,10 @@ pub fn record(
 fn training_images(args: &ExportArgs, describe: &Describe) -> Result<Arc<ImageSet>> {
     let open = || {
         let splits = Splits::open(describe.experiment, describe.data, &args.data_dir, false)?;
-        ensure!(!splits.train_differs, "the training images of the data set are not those of the training");
+        ensure!(
+            !splits.train_differs,
+            "the training images of the data set are not those of the training"
+        );
         Ok(splits.train)
     };
     open().context(
