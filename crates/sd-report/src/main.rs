@@ -140,11 +140,15 @@ fn choose(arguments: &Choose) -> anyhow::Result<()> {
     print(format_args!("{best}\nnext: {}\n", best.export()))
 }
 
-/// Opens the runs in the folders. With several, as in `runs/*`, sweeps and unfinished runs are
+/// Opens the runs in the folders. With several, as in `runs/*`, files, sweeps and unfinished runs are
 /// skipped.
 fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
     let mut runs = Vec::new();
     for folder in folders {
+        if folders.len() > 1 && folder.is_file() {
+            eprintln!("skipped: {} is a file", folder.display());
+            continue;
+        }
         match Run::open(folder) {
             Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. }))
                 if folders.len() > 1 =>
