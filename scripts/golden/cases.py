@@ -6,12 +6,15 @@ numbers are those of the formula and not those of one kernel.
 """
 
 import json
+import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[2]
+# Of modeling.py, whose layers are held against the Rust crates'.
+sys.path.append(str(ROOT / "crates/sd-train/src/export/pytorch"))
 
 
 class Cases:

@@ -16,7 +16,8 @@ operations, which sees convolutions and matrix products wherever they are.
 
 import torch
 import torchvision
-from attention import (
+from cases import write_json
+from modeling import (
     Cbam,
     Coordinate,
     Eca,
@@ -28,8 +29,9 @@ from attention import (
     TpamiAttention,
     Triplet,
 )
-from cases import write_json
-from layers import DepthwiseSeparable
+from modeling import (
+    separable as separable_convolution,
+)
 from networks import Byot, Chain, Light, Scan, Tpami
 from state_dicts import for_cifar, mobilenet_v2
 from torch import nn
@@ -89,7 +91,7 @@ def grouped8(old):
 
 
 def separable(old):
-    return DepthwiseSeparable(old.in_channels, old.out_channels, 3, old.stride)
+    return separable_convolution(old.in_channels, old.out_channels, old.stride)
 
 
 def compressed(network, replacement):
@@ -127,14 +129,14 @@ PLACES = {
 ATTENTIONS = {
     "none": lambda channels: nn.Identity(),
     # Equation 12 of its paper for these widths.
-    "eca": lambda channels: Eca(3 if channels == 64 else 5),
-    "simam": lambda channels: SimAm(),
+    "eca": lambda channels: Eca(channels, 3 if channels == 64 else 5),
+    "simam": lambda channels: SimAm(1e-4),
     "squeeze_excite": lambda channels: SqueezeExcite(channels, 16),
-    "cbam": Cbam,
-    "spatial_group": lambda channels: SpatialGroup(64),
-    "coordinate": Coordinate,
+    "cbam": lambda channels: Cbam(channels, 16, 7),
+    "spatial_group": lambda channels: SpatialGroup(channels, 64),
+    "coordinate": lambda channels: Coordinate(channels, 32),
     "shuffle": lambda channels: Shuffle(channels, min(64, channels // 2)),
-    "triplet": lambda channels: Triplet(),
+    "triplet": lambda channels: Triplet(7),
     "scan": ScanAttention,
     "tpami": TpamiAttention,
 }

@@ -6,9 +6,8 @@ the bound is U(-bound, bound)'s.
 """
 
 import torch
-from attention import Eca
 from cases import write_json
-from layers import conv
+from modeling import Eca, conv
 from torch import nn
 
 SEED = 7
@@ -35,7 +34,7 @@ if __name__ == "__main__":
         statistics("dense", lambda: conv(64, 128, 3)),
         statistics("grouped", lambda: conv(64, 128, 3, groups=8)),
         statistics("depthwise", lambda: conv(512, 512, 3, groups=512)),
-        statistics("eca", lambda: Eca(5)),
+        statistics("eca", lambda: Eca(8, 5)),
         statistics("linear", lambda: nn.Linear(512, 4096)),
     ]
     write_json("sd-layers", "initialisation", {"seed": SEED, "layers": layers})

@@ -6,36 +6,8 @@ gradients of the input and of each parameter for an upstream gradient.
 
 import torch
 from cases import Cases, gradients, normal, unlike_the_start, variables
+from modeling import BatchNormRelu, Grouped, conv, separable
 from torch import nn
-
-
-def conv(inputs, outputs, kernel, stride=1, groups=1):
-    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-
-
-class Grouped(nn.Conv2d):
-    def __init__(self, inputs, outputs, kernel, stride, groups, shuffle):
-        super().__init__(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        self.shuffle = nn.ChannelShuffle(groups) if shuffle else nn.Identity()
-
-    def forward(self, x):
-        return self.shuffle(super().forward(x))
-
-
-class BatchNormRelu(nn.BatchNorm2d):
-    def forward(self, x):
-        return super().forward(x).relu()
-
-
-class DepthwiseSeparable(nn.Module):
-    def __init__(self, inputs, outputs, kernel, stride):
-        super().__init__()
-        self.depthwise = conv(inputs, inputs, kernel, stride, groups=inputs)
-        self.norm = BatchNormRelu(inputs)
-        self.pointwise = conv(inputs, outputs, 1)
-
-    def forward(self, x):
-        return self.pointwise(self.norm(self.depthwise(x)))
 
 
 def add(cases, case, layer, train, *input_shape):
@@ -55,10 +27,10 @@ if __name__ == "__main__":
     cases = Cases()
     shape = (2, 8, 7, 6)
     add(cases, "dense", conv(8, 12, 3, 2), True, *shape)
-    add(cases, "grouped", Grouped(8, 12, 3, 1, groups=4, shuffle=False), True, *shape)
-    add(cases, "grouped_shuffled", Grouped(8, 12, 3, 2, groups=4, shuffle=True), True, *shape)
-    add(cases, "depthwise_separable", DepthwiseSeparable(8, 12, 3, 2), True, *shape)
-    add(cases, "depthwise_separable_eval", DepthwiseSeparable(8, 12, 3, 2), False, *shape)
+    add(cases, "grouped", Grouped(8, 12, 1, groups=4, shuffle=False), True, *shape)
+    add(cases, "grouped_shuffled", Grouped(8, 12, 2, groups=4, shuffle=True), True, *shape)
+    add(cases, "depthwise_separable", separable(8, 12, 2), True, *shape)
+    add(cases, "depthwise_separable_eval", separable(8, 12, 2), False, *shape)
     add(cases, "batch_norm", nn.BatchNorm2d(8), True, *shape)
     add(cases, "batch_norm_eval", nn.BatchNorm2d(8), False, *shape)
     add(cases, "batch_norm_relu", BatchNormRelu(8), True, *shape)

@@ -6,9 +6,18 @@ training and in evaluation.
 """
 
 import torch
-from attention import Eca, ScanAttention, SeparablePair, SqueezeExcite, TpamiAttention
 from cases import Cases, normal, unlike_the_start, variables
-from layers import BatchNormRelu, DepthwiseSeparable, Grouped, conv
+from modeling import (
+    BatchNormRelu,
+    Eca,
+    Grouped,
+    ScanAttention,
+    SqueezeExcite,
+    TpamiAttention,
+    conv,
+    separable,
+    separable_pair,
+)
 from torch import nn
 
 
@@ -17,11 +26,7 @@ def dense(inputs, outputs, stride):
 
 
 def grouped4(inputs, outputs, stride):
-    return Grouped(inputs, outputs, 3, stride, groups=4, shuffle=True)
-
-
-def separable(inputs, outputs, stride):
-    return DepthwiseSeparable(inputs, outputs, 3, stride)
+    return Grouped(inputs, outputs, stride, groups=4, shuffle=True)
 
 
 def conv_norm(inputs, outputs, kernel, stride, norm=BatchNormRelu):
@@ -75,7 +80,7 @@ class Tpami(nn.Module):
         self.attention = TpamiAttention(channels)
         self.chain = len(widths)
         for number, width in enumerate(widths, 1):
-            self.add_module(f"separable{number}", SeparablePair(channels, width, stride))
+            self.add_module(f"separable{number}", separable_pair(channels, width, stride))
             channels = width
         self.linear = nn.Linear(channels, classes)
 
@@ -272,12 +277,12 @@ if __name__ == "__main__":
     add(exits, "tpami", Tpami(8, [16, 16], 5), 4, 8, 8, 8)
     add(exits, "tpami_odd", Tpami(8, [16, 16], 5), 4, 8, 7, 7)
     add(exits, "tpami_at_the_last_size", Tpami(8, [16], 5, stride=1), 4, 8, 2, 2)
-    add(exits, "light", Light(8, 16, 5, Eca(3)), 4, 8, 8, 8)
-    add(exits, "light_side_2", Light(8, 16, 5, Eca(3), side=2), 4, 8, 8, 8)
+    add(exits, "light", Light(8, 16, 5, Eca(8, 3)), 4, 8, 8, 8)
+    add(exits, "light_side_2", Light(8, 16, 5, Eca(8, 3), side=2), 4, 8, 8, 8)
     add(exits, "light_squeeze_excite", Light(8, 16, 5, SqueezeExcite(8, 4)), 4, 8, 8, 8)
-    add(exits, "chain", Chain(8, [8, 16, 16], 5, Eca(3)), 4, 8, 16, 16)
-    add(exits, "chain_odd", Chain(8, [8, 16], 5, Eca(3)), 4, 8, 7, 7)
-    add(exits, "chain_at_the_last_size", Chain(8, [16], 5, Eca(3)), 4, 8, 2, 2)
+    add(exits, "chain", Chain(8, [8, 16, 16], 5, Eca(8, 3)), 4, 8, 16, 16)
+    add(exits, "chain_odd", Chain(8, [8, 16], 5, Eca(8, 3)), 4, 8, 7, 7)
+    add(exits, "chain_at_the_last_size", Chain(8, [16], 5, Eca(8, 3)), 4, 8, 2, 2)
     exits.write("sd-models", "exits")
 
     stages = Cases()
@@ -296,7 +301,7 @@ if __name__ == "__main__":
     shallow = {2: Byot(8, 16, ratio=4, classes=5), 3: Byot(8, 16, ratio=2, classes=5)}
     network = resnet18(grouped4, (8, 8, 8, 16), 5, shallow)
     add(networks, "resnet18", network, 4, 3, 16, 16)
-    shallow = {2: Light(8, 16, 5, Eca(3)), 4: Light(16, 16, 5, Eca(3))}
+    shallow = {2: Light(8, 16, 5, Eca(8, 3)), 4: Light(16, 16, 5, Eca(8, 3))}
     network = vgg11(separable, (8, 8, 8, 16, 16), 5, shallow)
     add(networks, "vgg11", network, 4, 3, 32, 32)
     networks.write("sd-models", "networks")

@@ -140,14 +140,18 @@ fn choose(arguments: &Choose) -> anyhow::Result<()> {
     print(format_args!("{best}\nnext: {}\n", best.export()))
 }
 
-/// Opens the runs in the folders. With several, as in `runs/*`, sweeps and unfinished runs are
-/// skipped. One alone is reported with what it has so far.
+/// Opens the runs in the folders. With several, as in `runs/*`, files, sweeps and unfinished runs
+/// are skipped. One alone is reported with what it has so far.
 fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
     if let [folder] = folders {
         return Ok(vec![Run::open_so_far(folder)?]);
     }
     let mut runs = Vec::new();
     for folder in folders {
+        if folder.is_file() {
+            eprintln!("skipped: {} is a file", folder.display());
+            continue;
+        }
         match Run::open(folder) {
             Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. })) => {
                 eprintln!("skipped: {error}");

@@ -78,10 +78,13 @@ fn folders_without_a_finished_run_are_skipped() {
     let folder = tempfile::tempdir().unwrap();
     write_run(&folder.path().join("a"));
     fs::create_dir(folder.path().join("sweep")).unwrap();
+    fs::write(folder.path().join("README.md"), "").unwrap();
     fs::create_dir(folder.path().join("training")).unwrap();
     fs::write(folder.path().join("training/config.toml"), "").unwrap();
-    let done = sd_report(&["report", "a", "sweep", "training"], folder.path()).success();
+    let done =
+        sd_report(&["report", "a", "README.md", "sweep", "training"], folder.path()).success();
     let stderr = text(&done.get_output().stderr);
+    assert!(stderr.contains("skipped: README.md is a file"), "{stderr}");
     assert!(stderr.contains("skipped: sweep is not a run"), "{stderr}");
     assert!(stderr.contains("skipped: training: the run has not finished"), "{stderr}");
     let none = sd_report(&["report", "sweep", "training"], folder.path()).code(1);

@@ -69,9 +69,9 @@ fn more_networks() -> Vec<(String, Value, FeatureShape)> {
     let resnet18 = resnet(18, json!({ "stem": "large" }));
     all.push(("timm-resnet18".to_owned(), model(resnet18, &[1, 2, 3], json!("byot")), large));
     all.push(("timm-resnet50".to_owned(), plain(resnet(50, json!({ "stem": "large" }))), grey));
-    for width in [0.35, 1.0, 1.4] {
-        let backbone = mobilenet("large", width);
-        all.push((format!("timm-mobilenet-{width}"), plain(backbone), large));
+    for percent in [35, 100, 140] {
+        let backbone = mobilenet("large", f64::from(percent) / 100.0);
+        all.push((format!("timm-mobilenet-{percent}"), plain(backbone), large));
     }
     if kept().is_some() {
         // Half a gigabyte.
@@ -181,6 +181,8 @@ fn every_folder_holds_the_tensors_of_modeling_py() {
     for (name, model, task) in networks().into_iter().chain(more) {
         let folder = root.join(&name);
         let found = write(&folder, &name, model, task);
+        let config = fs::read_to_string(folder.join("config.json")).unwrap();
+        assert_eq!(config.contains("\"architecture\""), name.starts_with("timm-"), "{name}");
         if kept().is_none() {
             assert_eq!(Some(&found), golden.get(&name), "{name}: run scripts/pytorch/check.py");
             fs::remove_dir_all(&folder).unwrap();

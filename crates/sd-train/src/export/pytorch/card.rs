@@ -42,7 +42,7 @@ impl Source<'_> {
             ("license", json!("unknown")),
             ("library_name", json!(if timm.is_some() { "timm" } else { "pytorch" })),
             ("pipeline_tag", json!("image-classification")),
-            ("tags", json!(["image-classification", "self-distillation"])),
+            ("tags", json!(["image-classification", "selfdistill"])),
             ("metrics", json!(["accuracy"])),
         ];
         metadata.extend(hub.map(|hub| ("datasets", json!([hub]))));
@@ -85,8 +85,8 @@ impl Source<'_> {
         Ok(format!(
             "---\n{metadata}---\n\n\
              # {name}\n\n\
-             {network} for images of {shape}, {classes} classes, trained by self-distillation with \
-             SelfDistill {version}. Each exit is a classifier; the parameters and multiply-accumulates \
+             {network} for images of {shape}, {classes} classes, trained with SelfDistill \
+             {version}. Each exit is a classifier; the parameters and multiply-accumulates \
              are those of the network that ends there.\n\n\
              | exit | parameters | MACs | top-1{split} |\n| --- | --: | --: | --: |\n{rows}{USE}{timm}\n\
              `modeling.py` is under MIT or Apache-2.0; state the licence of the weights above.\n",
