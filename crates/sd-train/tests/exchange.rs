@@ -132,6 +132,9 @@ fn pretrained_weights_load_all_parts_but_the_exits_and_the_excepted() {
         file: file.clone(),
         from: Source::Timm,
         except: parts.iter().map(|&part| part.to_owned()).collect(),
+        exits: false,
+        rate: 1.0,
+        freeze_through: None,
     };
 
     let error = except(&["head"]).load(backbone, &network).unwrap_err().to_string();

@@ -30,8 +30,8 @@ pub struct PretrainedConfig {
     /// initialisation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exits: bool,
-    /// Learning rate of the loaded parts relative to that of the others, above 0, at most 1. Classifiers
-    /// have the full rate.
+    /// Learning rate of the loaded parts relative to that of the others, above 0, at most 1. Default:
+    /// 1. Classifiers have the full rate.
     #[serde(default = "full_rate", skip_serializing_if = "is_full_rate")]
     pub rate: f64,
     /// Last frozen part, `stem`, `stage1`, …; it and all before it keep their weights and batch norm

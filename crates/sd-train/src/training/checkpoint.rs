@@ -227,10 +227,10 @@ fn allow_more_epochs(then: &mut Table, now: &Table) -> Result<()> {
         && section(now, "objective").is_none_or(|objective| !objective.contains_key("ps_kd"));
     ensure!(
         constant,
-        "the run has {before} epochs, found {after}: only a run with `train.schedule.step`, and without \
-         the objective `ps_kd`, can be resumed with more. To train on, start a new run from the \
-         weights of this one: `-s name=NEW -s 'train.pretrained={{ file = \"RUN\", from = \"run\", \
-         exits = true }}'` (docs/fine-tuning.md)"
+        "checkpoint of another configuration: `train.epochs = {before}` then, `train.epochs = {after}` \
+         now. Only a run with `train.schedule.step`, and without the objective `ps_kd`, can be resumed \
+         with more epochs. To train on, start a new run from the weights of this one: `-s name=NEW -s \
+         'train.pretrained={{ file = \"RUN\", from = \"run\", exits = true }}'`"
     );
     if let Some(train) = then.get_mut("train").and_then(toml::Value::as_table_mut) {
         train.insert("epochs".to_owned(), after.into());
