@@ -147,7 +147,7 @@ fn confidence_at_the_temperature_stands_beside_that_without_it() {
     exit.scaling = Some(scaling);
     let text = pages(&[run]).1;
     let row = text.lines().find(|line| line.starts_with("| **deepest** | **70.0 %** | **72.5 %**"));
-    assert!(row.unwrap().ends_with("| **1.75** | **6.2 %** | **0.500** |"), "{row:?}");
+    assert!(row.unwrap().ends_with("| **1.750** | **6.2 %** | **0.500** |"), "{row:?}");
     assert!(text.contains("| T | ECE at T | NLL at T |"));
 }
 
