@@ -4,11 +4,15 @@ Logits of three exits, and what follows from them in float64: accuracy, the nega
 the reliability diagram and the expected calibration error (Guo et al. 2017, equation 3, 15 bins of
 equal width, each above its lower end and up to its upper one), the confusion matrix; the same of the
 exits' mean; and early exit by confidence, entropy and patience with the multiply-accumulates that
-an image costs at each exit.
+an image costs at each exit. Scores that count every class alike are scikit-learn's. The temperature of
+an exit minimises the negative log-likelihood of these labels (Guo et al. 2017, section 4.2).
 """
+
+import math
 
 import torch
 from cases import write_json
+from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score
 
 BINS = 15
 IMAGES, CLASSES = 160, 7
@@ -24,14 +28,43 @@ def exits():
     return labels, [exit.float() for exit in logits]
 
 
-def evaluated(logits, labels):
+def by_class(guess, labels):
+    seen = sorted(set(labels.tolist()) | set(guess.tolist()))
+    known = [None if math.isnan(score) else score for score in precision_score(
+        labels, guess, labels=range(CLASSES), average=None, zero_division=math.nan).tolist()]
+    f1 = f1_score(labels, guess, labels=range(CLASSES), average=None, zero_division=0).tolist()
+    return {
+        "balanced_accuracy": float(balanced_accuracy_score(labels, guess)),
+        "macro_f1": float(f1_score(labels, guess, average="macro", zero_division=0)),
+        "precision": known,
+        "f1": [score if label in seen else None for label, score in enumerate(f1)],
+    }
+
+
+def temperature(logits, labels):
+    """By bisection: the likelihood has one maximum."""
+    low, high = 0.25, 10.0
+    for _ in range(60):
+        middle = torch.tensor((low + high) / 2, dtype=torch.float64, requires_grad=True)
+        torch.nn.functional.cross_entropy(logits.double() / middle, labels).backward()
+        low, high = (low, middle.item()) if middle.grad > 0 else (middle.item(), high)
+    return low
+
+
+def scaled(logits, labels):
+    value = temperature(logits, labels)
+    found = evaluated(logits.double() / value, labels, far=5e-7)
+    return {"temperature": value, **{key: found[key] for key in ("loss", "calibration_error")}}
+
+
+def evaluated(logits, labels, far=1e-5):
     probabilities = logits.double().softmax(1)
     confidence, guess = probabilities.max(1)
     right = (guess == labels).double()
     bins, error = [], 0.0
     edges = torch.linspace(0, 1, BINS + 1, dtype=torch.float64)
     # None lies so near to an edge that float32 could put it into another bin.
-    assert (confidence[:, None] - edges).abs().min() > 1e-5
+    assert (confidence[:, None] - edges).abs().min() > far
     for low, high in zip(edges[:-1], edges[1:]):
         inside = (confidence > low) & (confidence <= high)
         images = int(inside.sum())
@@ -56,6 +89,7 @@ def evaluated(logits, labels):
             for label, row in enumerate(confusion)
         ],
         "confusion": confusion.tolist(),
+        "by_class": by_class(guess, labels),
     }
 
 
@@ -99,6 +133,7 @@ if __name__ == "__main__":
             "logits": [exit.tolist() for exit in logits],
             "macs": MACS,
             "exits": [evaluated(exit, labels) for exit in logits],
+            "scaled": [scaled(exit, labels) for exit in [*logits, torch.stack(logits).mean(0)]],
             "ensemble": evaluated(torch.stack(logits).mean(0), labels),
             "early": [early(*rule, logits, labels) for rule in [*rules, ("patience", 1)]],
         },

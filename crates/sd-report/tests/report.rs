@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use evaluated::evaluation;
+use sd_report::evaluation::TemperatureScaling;
 use sd_report::format::{csv, html, markdown};
 use sd_report::report::{self, SECTIONS};
 use sd_report::{
@@ -33,6 +34,9 @@ fn write(run: &Run, folder: &Path) {
     }
     if let Some(latency) = &run.latency {
         write_json_atomic(folder.join(run_folder::LATENCY), latency).unwrap();
+    }
+    if let Some(mistakes) = &run.mistakes {
+        write_json_atomic(folder.join(run_folder::MISTAKES), mistakes).unwrap();
     }
     if let Some(evaluation) = &run.evaluation {
         run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), evaluation).unwrap();
@@ -118,12 +122,33 @@ fn every_section_has_its_own_anchor() {
 #[test]
 fn the_page_is_self_contained_without_scripts() {
     let page = pages(&[run()]).0.to_lowercase();
+    // Pictures are in the page itself.
+    let picture = "<img src=\"data:image/png;base64,agk=\"";
+    assert_eq!(page.matches(picture).count(), 2);
+    let page = page.replace(picture, "");
     for banned in ["<script", "<link", "<img", "<iframe", "src=", "href=", "url(", "@import"] {
         assert!(!page.contains(banned), "{banned}");
     }
     // XML namespaces are not fetched.
     let rest = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
     assert!(!rest.contains("http:") && !rest.contains("https:"));
+}
+
+#[test]
+fn confidence_at_the_temperature_stands_beside_that_without_it() {
+    let mut run = run();
+    let exit = &mut run.evaluation.as_mut().unwrap().exits[1];
+    let scaling = TemperatureScaling {
+        temperature: 1.75,
+        loss: 0.5,
+        calibration_error: 0.0625,
+        bins: exit.bins.clone(),
+    };
+    exit.scaling = Some(scaling);
+    let text = pages(&[run]).1;
+    let row = text.lines().find(|line| line.starts_with("| **deepest** | **70.0 %** | **72.5 %**"));
+    assert!(row.unwrap().ends_with("| **1.750** | **6.2 %** | **0.500** |"), "{row:?}");
+    assert!(text.contains("| T | ECE at T | NLL at T |"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use program::{error, printed, sd_train};
 use sd_cli::WeightsChoice;
 use sd_infer::Rule;
 use sd_models::{ExitOutput, ExitOutputs};
+use sd_report::evaluation::TemperatureScaling;
 use sd_report::{EvaluationRecord, Run, run_folder};
 use sd_train::evaluation::early_exit::outcome;
 use sd_train::evaluation::predictions::Predictions;
@@ -98,6 +99,12 @@ fn evaluations_and_early_exit_match_the_formulas() {
         assert_near(&found[exit], expected, &names[exit]);
     }
     assert_near(&found[3], &golden["ensemble"], "ensemble");
+    let temperatures = logits.temperatures();
+    let scaled = logits.predictions(&temperatures);
+    for (exit, expected) in golden["scaled"].as_array().unwrap().iter().enumerate() {
+        let found = TemperatureScaling::of(temperatures[exit], &scaled.labelled(exit));
+        assert_near(&serde_json::to_value(found).unwrap(), expected, &format!("scaled[{exit}]"));
+    }
 
     let macs: Vec<u64> = numbers(&golden["macs"]).iter().map(|&macs| macs as u64).collect();
     for expected in golden["early"].as_array().unwrap() {
@@ -231,6 +238,12 @@ fn predict_agrees_with_the_evaluation() {
     let recorded = predict("");
     forget_data(folder);
     assert_eq!(predict(""), recorded);
+    // Without the evaluation there are no temperatures either.
+    let path = folder.join("run/evaluation.json");
+    let mut record = run_folder::read_evaluation(&path).unwrap().unwrap();
+    record.exits.iter_mut().for_each(|exit| exit.scaling = None);
+    run_folder::write_line_atomic(&path, &record).unwrap();
+    let recorded = predict("");
     std::fs::remove_file(folder.join("run/evaluation.json")).unwrap();
     assert_eq!(predict(""), recorded);
     let text = printed(folder, "predict run images/0.png --top 1 --device cpu");

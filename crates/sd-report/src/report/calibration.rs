@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::evaluation::{BINS, EvaluationRecord, ExitEvaluation};
 use crate::figure::Figure;
 use crate::figure::reliability_diagram::{self, Panel};
-use crate::format::number::{loss, or_none, percent, percent_or_none, points, real};
+use crate::format::number::{loss, or_none, percent, percent_or_none, points};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "calibration", title: "Calibration", build };
@@ -92,7 +92,7 @@ fn cells(name: String, exit: &ExitEvaluation, is_scaled: bool) -> Vec<String> {
     if is_scaled {
         let scaling = exit.scaling.as_ref();
         cells.extend([
-            or_none(scaling, |scaling| real(f64::from(scaling.temperature))),
+            or_none(scaling, |scaling| loss(f64::from(scaling.temperature))),
             percent_or_none(scaling.map(|scaling| scaling.calibration_error)),
             or_none(scaling, |scaling| loss(scaling.loss)),
         ]);

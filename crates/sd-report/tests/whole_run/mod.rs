@@ -1,5 +1,6 @@
 //! A run in memory with every record.
 
+use sd_report::mistakes::{ImagePlace, MISTAKES_VERSION, Mistake, MistakesRecord, SearchedSplit};
 use sd_report::{
     BestEpoch, Cost, EnsembleScore, Environment, EpochRecord, ExitAccuracy, ExitScore, Run,
     RunRecord, SCHEMA_VERSION, SplitScore, Status,
@@ -28,6 +29,39 @@ pub fn epoch(epoch: u64) -> EpochRecord {
             exits: vec![accuracy("stage1", top1), accuracy("deepest", top1 + 0.02)],
             ensemble: accuracy("ensemble", top1 + 0.03),
         }),
+    }
+}
+
+fn mistakes() -> MistakesRecord {
+    let place = |split: &str, index, label| ImagePlace {
+        split: split.to_owned(),
+        index,
+        file: (split == "valid").then(|| format!("valid/dog/{index}.png")),
+        label,
+    };
+    let mistake = |place, predicted, confidence| Mistake {
+        place,
+        predicted,
+        confidence,
+        // No picture, but text: "hi".
+        png: "aGk=".to_owned(),
+    };
+    let searched =
+        |split: &str, images, mistakes| SearchedSplit { split: split.to_owned(), images, mistakes };
+    MistakesRecord {
+        schema_version: MISTAKES_VERSION,
+        weights: "model.safetensors".to_owned(),
+        classes: ["cat", "dog", "fox"].map(str::to_owned).into(),
+        splits: vec![searched("train", 80, 1), searched("valid", 20, 4)],
+        mistakes: vec![
+            mistake(place("valid", 7, 1), 0, 0.97),
+            mistake(place("train", 3, 0), 2, 0.9),
+        ],
+        duplicate_groups: 2,
+        duplicates: vec![
+            vec![place("train", 4, 0), place("test", 5, 1)],
+            vec![place("train", 8, 1), place("train", 9, 1)],
+        ],
     }
 }
 
@@ -96,7 +130,7 @@ pub fn run() -> Run {
         epochs: (1..=3).map(epoch).collect(),
         epochs_truncated: false,
         evaluation: Some(evaluation()),
-        mistakes: None,
+        mistakes: Some(mistakes()),
         deployment: Some(deployment()),
         latency: Some(latency(1.0)),
         summary,
