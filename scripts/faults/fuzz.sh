@@ -18,10 +18,16 @@ declare -A longest=(
     [onnx_metadata]=1200 [onnx_network]=1200 [record]=1800 [safetensors]=300 [setting]=200
 )
 sanitizer=${SANITIZER:-none}
-[[ $sanitizer == none ]] && features=rten || features=network
+[[ $sanitizer == none ]] && network=rten || network=network
 targets=("$@")
 [[ $# -gt 0 ]] || mapfile -t targets < <(printf '%s\n' "${!longest[@]}" | sort)
 for target in "${targets[@]}"; do
+    # Each needs few crates.
+    case $target in
+        onnx_network) features=$network ;;
+        engine | image | onnx_metadata) features= ;;
+        *) features=training ;;
+    esac
     mkdir -p "corpus/$target"
     # Most parsers have no `unsafe` and need no sanitizer. Overflows and assertions are checked.
     cargo +nightly fuzz run --features "$features" --sanitizer "$sanitizer" "$target" "corpus/$target" "seeds/$target" -- \
