@@ -1,8 +1,11 @@
 //! The trained networks in the repository match their records.
 
+mod program;
+
 use std::fs;
 use std::path::Path;
 
+use program::printed;
 use sd_cli::WeightsChoice;
 use sd_report::Run;
 use sd_train::evaluation::Evaluation;
@@ -47,4 +50,17 @@ fn each_model_has_the_exits_costs_and_accuracy_of_its_summary() {
         }
     }
     assert!(models > 0);
+}
+
+#[test]
+fn each_model_is_exported_in_8_bits_without_its_data_set() {
+    let scratch = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models")).unwrap() {
+        let folder = entry.unwrap().path().canonicalize().unwrap();
+        for form in ["qdq", "convinteger"].iter().filter(|_| folder.is_dir()) {
+            let run = folder.display();
+            printed(scratch.path(), &format!("export {run} --int8 {form} --out {form}.onnx"));
+            assert!(fs::metadata(scratch.path().join(format!("{form}.onnx"))).unwrap().len() > 0);
+        }
+    }
 }
