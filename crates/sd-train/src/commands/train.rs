@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice, print};
+use sd_cli::{ExperimentArgs, Split, TrainArgs, WeightsChoice, config_override, print};
 use sd_report::report::end_of_training;
 use sd_report::{BestEpoch, Run, Status, run_folder, write_json_atomic, write_report};
 
@@ -38,9 +38,7 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
     if let Some(images) = &args.experiment.images {
         let config = folder.join(run_folder::CONFIG);
         if args.resume {
-            // The machine and the images may have changed what would be chosen today.
-            let ExperimentArgs { set, seed, .. } = &args.experiment;
-            experiment = Experiment::read(&config, set, *seed)?;
+            experiment = chosen_before(&config, &args.experiment)?;
         }
         tracing::info!("the configuration for {} is {}", images.display(), config.display());
     }
@@ -82,6 +80,19 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
         }
     }
     Ok(outcome)
+}
+
+/// The experiment that was chosen when the run started: the machine and the images may have changed
+/// what would be chosen today. Keys that were removed then need not be there to be removed.
+fn chosen_before(config: &Path, args: &ExperimentArgs) -> Result<Experiment> {
+    let failed = || format!("cannot read the configuration {}", config.display());
+    let text = std::fs::read_to_string(config).with_context(failed)?;
+    let mut table = text.parse().with_context(failed)?;
+    let mut is_left = |change: &&String| {
+        !change.starts_with('~') || config_override::apply(&mut table, change).is_ok()
+    };
+    let changes: Vec<String> = args.set.iter().filter(|change| is_left(change)).cloned().collect();
+    Experiment::read(config, &changes, args.seed)
 }
 
 /// Restores the last checkpoint in `folder`.
