@@ -4,6 +4,7 @@ use crate::{ConfigArgs, Experiment, read, write};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use sd_data::{ImageSet, Splits};
+use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
@@ -53,12 +54,26 @@ pub fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
         "--out: {} is not empty, expected a new or empty folder",
         args.out.display()
     );
+    let mut folders = BTreeMap::new();
+    for class in train.class_names() {
+        if let Some(other) = folders.insert(plain(class), class) {
+            bail!(
+                "the classes `{other}` and `{class}` would have the same folder `{}`",
+                plain(class)
+            );
+        }
+    }
     for (split, set) in [("train", Some(train)), ("test", measured)] {
         let folder = args.out.join(split);
         let path = |index, class: &str| folder.join(class).join(format!("{index:04}"));
         set.map_or(Ok(()), |set| writer.write(&set, path))?;
     }
     Ok(())
+}
+
+/// A class name as part of a file's name.
+fn plain(class: &str) -> String {
+    class.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect()
 }
 
 /// Writes images of one data set.
@@ -74,11 +89,9 @@ impl Writer {
     /// class.
     fn write(&self, set: &ImageSet, path: impl Fn(usize, &str) -> PathBuf) -> Result<()> {
         let set = set.class_by_class(self.images);
+        let names: Vec<String> = set.class_names().iter().map(|name| plain(name)).collect();
         for index in 0..set.len() {
-            let class = &set.class_names()[set.label(index)];
-            let plain = |c: char| if c.is_alphanumeric() { c } else { '_' };
-            let class: String = class.chars().map(plain).collect();
-            let path = path(index, &class);
+            let path = path(index, &names[set.label(index)]);
             let folder = path.parent().unwrap_or(Path::new("."));
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot create the folder {}", folder.display()))?;

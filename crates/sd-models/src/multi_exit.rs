@@ -153,10 +153,10 @@ impl MultiExit {
     /// Returns the outputs of every exit for images `[N, C, H, W]`, in `f32` at any precision.
     pub fn forward_exits(&self, images: &Tensor, train: bool) -> ExitOutputs {
         let images = images.to_kind(self.precision.kind());
-        let mut map = self.stem.forward_t(&images, train && self.frozen == 0);
+        let mut map = self.stem.forward_t(&images, self.trains(0, train));
         let (mut exits, mut adapted) = (Vec::new(), Vec::new());
         for (stage, number) in self.stages.iter().zip(1..) {
-            map = stage.blocks.forward_t(&map, train && self.frozen <= number);
+            map = stage.blocks.forward_t(&map, self.trains(number, train));
             if let Some(exit) = &stage.exit {
                 let output = exit.forward(&map, train);
                 let adapt = |adapter| output.feature.apply(adapter).to_kind(Kind::Float);
@@ -172,10 +172,18 @@ impl MultiExit {
     /// `None` if there is no such exit.
     pub fn forward_until(&self, images: &Tensor, exit: usize, train: bool) -> Option<ExitOutput> {
         let (last, classifier) = self.exits().nth(exit)?;
-        let stem = self.stem.forward_t(&images.to_kind(self.precision.kind()), train);
-        let forward = |map: Tensor, stage: &StageWithExit| stage.blocks.forward_t(&map, train);
-        let map = self.stages[..=last].iter().fold(stem, forward);
+        let images = images.to_kind(self.precision.kind());
+        let stem = self.stem.forward_t(&images, self.trains(0, train));
+        let forward = |map: Tensor, (stage, number): (&StageWithExit, usize)| {
+            stage.blocks.forward_t(&map, self.trains(number, train))
+        };
+        let map = self.stages[..=last].iter().zip(1..).fold(stem, forward);
         Some(in_f32(classifier.forward(&map, train)))
+    }
+
+    /// Whether a part, the stem (0) or a stage, computes as in training.
+    fn trains(&self, part: usize, train: bool) -> bool {
+        train && part >= self.frozen
     }
 
     /// Returns the exits' names, shallow first: `exit1`, `exit2`, …, `deepest`.

@@ -42,7 +42,8 @@ fn the_written_configuration_gives_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     pets(folder, 15);
-    let own = "--images pets -s train.epochs=2 --seed 5";
+    let own =
+        "--images pets -s train.epochs=2 -s ~train.sgd -s train.adamw={weight_decay=0.05} --seed 5";
     let output = train(folder, own).success();
     assert!(stderr(&output).contains("runs/pets-seed5/config.toml"), "{}", stderr(&output));
     train(folder, "runs/pets-seed5/config.toml --out again").success();

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sd_cli::{ExperimentArgs, TrainArgs, WeightsChoice, print};
+use sd_cli::{ExperimentArgs, TrainArgs, WeightsChoice, config_override, print};
 use sd_data::Data;
 use sd_data::split::Split::{Test, Train, Valid};
 use sd_report::report::end_of_training;
@@ -41,9 +41,7 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
     if let Some(images) = &args.experiment.images {
         let config = folder.join(run_folder::CONFIG);
         if args.resume {
-            // The machine and the images may have changed what would be chosen today.
-            let ExperimentArgs { set, seed, .. } = &args.experiment;
-            experiment = Experiment::read(&config, set, *seed)?;
+            experiment = chosen_before(&config, &args.experiment)?;
         }
         tracing::info!("the configuration for {} is {}", images.display(), config.display());
     }
@@ -103,6 +101,19 @@ fn remove_progress(folder: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The experiment that was chosen when the run started: the machine and the images may have changed
+/// what would be chosen today. Keys that were removed then need not be there to be removed.
+fn chosen_before(config: &Path, args: &ExperimentArgs) -> Result<Experiment> {
+    let failed = || format!("cannot read the configuration {}", config.display());
+    let text = std::fs::read_to_string(config).with_context(failed)?;
+    let mut table = text.parse().with_context(failed)?;
+    let mut is_left = |change: &&String| {
+        !change.starts_with('~') || config_override::apply(&mut table, change).is_ok()
+    };
+    let changes: Vec<String> = args.set.iter().filter(|change| is_left(change)).cloned().collect();
+    Experiment::read(config, &changes, args.seed)
 }
 
 /// Restores the last checkpoint in `folder`.
