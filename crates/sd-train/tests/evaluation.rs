@@ -293,6 +293,7 @@ fn invalid_inputs_of_predict_are_reported() {
         record.classes.push("fifth".to_owned());
         for exit in record.exits.iter_mut().chain([&mut record.ensemble]) {
             exit.class_accuracy.push(None);
+            exit.by_class = None;
             exit.confusion.iter_mut().for_each(|row| row.push(0));
             exit.confusion.push(vec![0; 5]);
         }

@@ -22,16 +22,16 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         elements.push(Element::Gallery(shown.map(|mistake| picture(record, mistake)).collect()));
     }
     let searched = record.splits.iter().map(|SearchedSplit { split, images, mistakes }| {
-        format!("{mistakes} of {images} {split} images are classified wrongly")
+        format!("{mistakes} of {images} in {split}")
     });
     let searched = searched.collect::<Vec<_>>().join(", ");
-    elements.push(Element::Paragraph(format!("{EXPLANATION} {searched}.")));
+    elements.push(Element::Paragraph(format!("{EXPLANATION} All mistakes: {searched}.")));
     if record.duplicate_groups > 0 {
         elements.push(Element::Heading("Identical images".to_owned()));
         elements.push(Element::Table(duplicates(record)));
         elements.push(Element::Paragraph(format!(
-            "{} of images with the same pixels. Other labels contradict each other; an image in two \
-             splits makes the score of the second one too high.",
+            "{} of images with the same pixels. One of two different labels is wrong; an image that was \
+             trained on makes the score of the other split too high.",
             plural(record.duplicate_groups, "group")
         )));
     }

@@ -90,10 +90,14 @@ impl<'a> Book<'a> {
             let meaning = in_cell(choice.description.or_else(of_values).unwrap_or_default());
             let _ = match choice.values {
                 None => writeln!(text, "| `\"{}\"` | {meaning} |", choice.name),
+                Some(values) if is_list(values) => {
+                    writeln!(text, "| `{{ {} = [ … ] }}` | {meaning} |", choice.name)
+                }
                 Some(_) => writeln!(text, "| `{{ {} = {{ … }} }}` | {meaning} |", choice.name),
             };
         }
         for Choice { name, values, .. } in choices {
+            let values = values.filter(|values| !is_list(values));
             if let Some(object) = values.map(|values| self.resolved(values)) {
                 let path = format!("{path}.{name}");
                 let empty = object["properties"].as_object().is_none_or(serde_json::Map::is_empty);
@@ -172,6 +176,10 @@ fn choices(definition: &Value) -> Option<Vec<Choice<'_>>> {
         found.extend(names.map(|name| Choice { name, description, values: None }));
     }
     Some(found)
+}
+
+fn is_list(value: &Value) -> bool {
+    value["type"] == "array"
 }
 
 /// The definition that a value refers to.
