@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import crafted_images
+
 
 def varint(number):
     number &= (1 << 64) - 1
@@ -135,13 +137,21 @@ def networks():
     yield "a weight packed 240 times", convolutions(8, 160, 240)
     network = Network(4096, channels=3)
     yield "an input of 4096×4096", network.encode("images", 3)
+    network = Network(512)
+    constant = network.floats(1)
+    yield "a mean of 250,000 inputs", network.encode(network.node("Mean", "images", *[constant] * 250_000), 1)
+    network = Network(1)
+    # A byte for each of the integers, and eight in memory.
+    packed = field(1, 1_000_000) + field(2, 7) + field(8, "packed") + field(7, b"\1" * 1_000_000)
+    network.weights += field(5, packed)
+    yield "a million packed integers", network.encode("images", 1)
     network = Network(1)
     sides = network.constant([4], struct.pack("<4q", 1, 1, 1 << 20, 1 << 20), 7)
     yield "2⁴⁰ values", network.encode(network.node("Expand", "images", sides), 1)
 
 
 def images():
-    """Names, and files of 50 megapixels in every format, which hold different numbers of bytes."""
+    """Names, and files: 50 megapixels in every format, and what unpacks to more."""
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None
@@ -157,6 +167,9 @@ def images():
         encoded = io.BytesIO()
         Image.new(mode, (7071, 7071)).save(encoded, **options)
         yield name, encoded.getvalue()
+    yield "JPEG of 99 scans", crafted_images.jpeg_of_many_scans()
+    yield "PNG with a profile", crafted_images.png_with_profile()
+    yield "WebP of 90,000 tables", crafted_images.webp_of_many_tables()
     encoded = io.BytesIO()
     Image.new("L", (4, 4)).save(encoded, format="PNG")
     yield "small", encoded.getvalue()

@@ -1,12 +1,24 @@
 #!/usr/bin/env bash
 # Runs the tests of sd-layers under AddressSanitizer: the kernels and the bridge to libtorch, Rust and
-# C++ alike. libtorch itself is not instrumented.
+# C++ alike. libtorch itself is not instrumented. ThreadSanitizer is not offered: it would report the
+# threads of libtorch, whose locks it does not see.
 #
 #     scripts/faults/sanitize.sh [TEST…]
 #
-# Needs `rustup toolchain install nightly` and `cargo xtask setup`.
+# Or the tests of sd-engine under Miri, on portable lanes: those that end within minutes.
+#
+#     scripts/faults/sanitize.sh --miri
+#
+# Needs `rustup toolchain install nightly`, and `cargo xtask setup` or `rustup +nightly component add
+# miri rust-src`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+if [[ ${1-} == --miri ]]; then
+    slow=(convolutions_match winograd_matches winograd_is_chosen simd::)
+    exec cargo +nightly miri test --package sd-engine --lib --target-dir target/miri -- \
+        --test-threads=1 "${slow[@]/#/--skip=}"
+fi
 
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 # Memory that libtorch keeps until the process ends is no leak of ours.

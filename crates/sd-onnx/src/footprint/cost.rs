@@ -87,6 +87,11 @@ impl Cost {
                 cost.add(product(&[values, rows as u64, columns as u64, TAP]));
             }
             "Relu" | "Sigmoid" | "Add" | "Mul" | "Flatten" | "GlobalAveragePool" => {}
+            "Mean" => {
+                // Each input is added to all outputs, also a constant or one that is broadcast.
+                cost.add(product(&[written, inputs.len() as u64, VALUE]));
+                cost.scratch = product(&[written, 4]);
+            }
             // Runtimes may copy an input first.
             _ => {
                 let input = inputs.iter().map(|shape| bytes(shape)).max();

@@ -166,6 +166,15 @@ fn crafted_graphs_exceed_a_limit_before_they_run() {
     graph.output(&value, "map", &[1]);
     let error = refusal(&graph.finish());
     assert!(error.ends_with("expected at most 34359738368 (max_work)"), "{error}");
+
+    // A short name for each of the inputs, which are broadcast.
+    let mut graph = Graph::new("mean");
+    let images = graph.input("images", &[1, 64, 64]);
+    let weight = graph.weight("w", &[1], &[0.5]);
+    let map = graph.node("Mean", &[&[&images][..], &vec![&weight; 300_000]].concat(), vec![]);
+    graph.output(&map, "map", &[1, 64, 64]);
+    let error = refusal(&graph.finish());
+    assert!(error.ends_with("expected at most 34359738368 (max_work)"), "{error}");
 }
 
 #[test]
