@@ -114,6 +114,14 @@ def records():
     put("record", "summary.json", "\0" + json.dumps(summary))
     put("record", "epochs.jsonl", "\1" + (json.dumps(epoch) + "\n") * 2)
     put("record", "evaluation.json", "\2" + json.dumps(evaluation))
+    image = {"split": "valid", "index": 2, "label": 0}
+    mistakes = {
+        "schema_version": 1, "weights": "model.safetensors", "classes": ["a", "b"],
+        "splits": [{"split": "valid", "images": 4, "mistakes": 1}],
+        "mistakes": [image | {"predicted": 1, "confidence": 0.9, "png": "aGk="}],
+        "duplicate_groups": 1, "duplicates": [[image, image | {"split": "test", "file": "a.png"}]],
+    }
+    put("record", "mistakes.json", "\5" + json.dumps(mistakes))
     put("record", "deploy.json", "\3" + json.dumps(deployment))
     put("record", "latency.json", "\4" + json.dumps(peer))
 

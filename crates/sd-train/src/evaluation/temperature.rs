@@ -88,6 +88,6 @@ mod tests {
     #[test]
     fn large_logits_do_not_overflow() {
         let (logits, labels) = images(2e3, 10, 9);
-        assert_eq!(fit(&logits, &labels), 10.0);
+        assert!((fit(&logits, &labels) - 10.0).abs() < 1e-3);
     }
 }
