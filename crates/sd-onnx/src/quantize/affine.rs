@@ -21,6 +21,15 @@ impl Range {
         Self { min: min.min(0.0), max: max.max(0.0) }
     }
 
+    /// The range of the values without the share `outside` of them at either end.
+    pub fn of(values: &[f32], outside: f64) -> Self {
+        let Some(last) = values.len().checked_sub(1) else { return Self::new(0.0, 0.0) };
+        let outside = (last as f64 * outside).round() as usize;
+        let mut values = values.to_vec();
+        let mut at = |place| *values.select_nth_unstable_by(place, f32::total_cmp).1;
+        Self::new(at(outside), at(last - outside))
+    }
+
     /// Minimum and maximum.
     pub fn bounds(self) -> [f32; 2] {
         [self.min, self.max]
@@ -114,6 +123,16 @@ mod tests {
         }
         assert_eq!((Range::new(0.0, 0.0).scale(), Range::new(0.0, 0.0).zero_point()), (1.0, 0));
         assert_eq!(Range::new(0.0, 1.0).union(Range::new(-2.0, 0.5)), Range::new(-2.0, 1.0));
+    }
+
+    #[test]
+    fn a_range_leaves_out_a_share_at_either_end() {
+        let mut values: Vec<f32> = (0..20_000).map(|value| value as f32 / 1000.0).collect();
+        values[0] = 1e6;
+        assert_eq!(Range::of(&values, 0.0), Range::new(0.0, 1e6));
+        assert_eq!(Range::of(&values, 1e-4), Range::new(0.0, 19.998));
+        assert_eq!(Range::of(&[], 1e-4), Range::new(0.0, 0.0));
+        assert_eq!(Range::of(&[-3.0], 1e-4), Range::new(-3.0, 0.0));
     }
 
     #[test]

@@ -82,10 +82,10 @@ impl<'a> Measurement<'a> {
             for ((values, ranges), name) in
                 runtime.run(batch, None)?.iter().zip(&mut of_batches).zip(&names)
             {
-                let [minmax, percentile] = ranges_of(values.values());
-                let is_finite = minmax.bounds().into_iter().all(f32::is_finite);
+                let values = values.values();
+                let is_finite = values.iter().all(|value| value.is_finite());
                 ensure!(is_finite, "the feature map {name} has values that are not finite");
-                ranges.push([minmax, percentile]);
+                ranges.push([0.0, OUTSIDE].map(|outside| Range::of(values, outside)));
             }
         }
         let of_all = of_batches.iter().map(|ranges| together(ranges));
@@ -108,16 +108,6 @@ fn feature_maps(network: &MultiExit) -> Result<BTreeSet<String>> {
     Ok(names)
 }
 
-/// Minimum to maximum of the values of one batch, and the range between the percentiles.
-fn ranges_of(values: &[f32]) -> [Range; 2] {
-    let Some(last) = values.len().checked_sub(1) else { return [Range::new(0.0, 0.0); 2] };
-    let outside = (last as f64 * OUTSIDE).round() as usize;
-    let mut values = values.to_vec();
-    let mut at = |place| *values.select_nth_unstable_by(place, f32::total_cmp).1;
-    let [min, low, high, max] = [at(0), at(outside), at(last - outside), at(last)];
-    [Range::new(min, max), Range::new(low, high)]
-}
-
 /// Ranges over all batches: the union of the first kind, the mean of the second.
 fn together(ranges: &[[Range; 2]]) -> FeatureMapRanges {
     let minmax = ranges.iter().map(|[minmax, _]| *minmax).reduce(Range::union);
@@ -133,12 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_percentile_leaves_out_what_is_far() {
-        let mut values: Vec<f32> = (0..20_000).map(|value| value as f32 / 1000.0).collect();
-        values[0] = 1e6;
-        assert_eq!(ranges_of(&values), [Range::new(0.0, 1e6), Range::new(0.0, 19.998)]);
-        assert_eq!(ranges_of(&[]), [Range::new(0.0, 0.0); 2]);
-        assert_eq!(ranges_of(&[-3.0]), [Range::new(-3.0, 0.0); 2]);
+    fn percentiles_are_averaged_over_the_batches() {
         let batches = [[Range::new(0.0, 1.0); 2], [Range::new(-2.0, 2.0); 2]];
         let FeatureMapRanges { minmax, percentile } = together(&batches);
         assert_eq!((minmax, percentile), ([-2.0, 2.0], [-1.0, 1.5]));
