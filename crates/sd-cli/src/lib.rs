@@ -92,6 +92,6 @@ mod tests {
         let parse = |line: &str| super::Cli::try_parse_from(line.split_whitespace());
         assert!(parse("sd-train train --images pets --seed 1 --dry-run").is_ok());
         let error = parse("sd-train train a.toml --images pets").unwrap_err().to_string();
-        assert!(error.contains("'--images <FOLDER>' cannot be used with"), "{error}");
+        assert!(error.contains("cannot be used with '--images <FOLDER>'"), "{error}");
     }
 }
