@@ -50,7 +50,7 @@ impl Logits {
     }
 
     /// The temperature of each exit, and last of the ensemble, at which these labels are the most
-    /// likely, see [`temperature::fit`].
+    /// likely.
     pub fn temperatures(&self) -> Vec<f32> {
         self.exits.par_iter().map(|exit| temperature::fit(exit, &self.labels)).collect()
     }
