@@ -138,13 +138,23 @@ pub fn read_evaluation(path: impl AsRef<Path>) -> Result<Option<EvaluationRecord
     optional(path.as_ref(), parse_evaluation)
 }
 
+/// Parses a record of this schema version that passes `check`.
+fn checked<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    version: u32,
+    check: fn(&T) -> std::result::Result<(), String>,
+) -> Result<T> {
+    check_version(path, text, version)?;
+    let record = from_json(path, text)?;
+    let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
+    check(&record).map_err(wrong)?;
+    Ok(record)
+}
+
 /// Parses an evaluation.
 pub(crate) fn parse_evaluation(path: &Path, text: &str) -> Result<EvaluationRecord> {
-    check_version(path, text, EVALUATION_VERSION)?;
-    let evaluation: EvaluationRecord = from_json(path, text)?;
-    let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
-    evaluation.check().map_err(wrong)?;
-    Ok(evaluation)
+    checked(path, text, EVALUATION_VERSION, EvaluationRecord::check)
 }
 
 /// Reads a `calibration.json`; `None` without the file.
@@ -157,20 +167,12 @@ pub fn read_calibration(path: impl AsRef<Path>) -> Result<Option<CalibrationReco
 
 /// Parses ranges.
 pub(crate) fn parse_calibration(path: &Path, text: &str) -> Result<CalibrationRecord> {
-    check_version(path, text, CALIBRATION_VERSION)?;
-    let calibration: CalibrationRecord = from_json(path, text)?;
-    let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
-    calibration.check().map_err(wrong)?;
-    Ok(calibration)
+    checked(path, text, CALIBRATION_VERSION, CalibrationRecord::check)
 }
 
 /// Parses mistakes and duplicates.
 pub(crate) fn parse_mistakes(path: &Path, text: &str) -> Result<MistakesRecord> {
-    check_version(path, text, MISTAKES_VERSION)?;
-    let mistakes: MistakesRecord = from_json(path, text)?;
-    let wrong = |what| Error::Record { path: path.to_owned(), line: 1, what };
-    mistakes.check().map_err(wrong)?;
-    Ok(mistakes)
+    checked(path, text, MISTAKES_VERSION, MistakesRecord::check)
 }
 
 /// Parses measurements.
