@@ -113,8 +113,9 @@ pub struct Exit {
     /// included. Fitted on the validation split; 1 without one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub temperature: f32,
-    /// Early-exit threshold: an image stops here if the largest probability is at least this. Chosen on the validation split; unset if there is no such split or no value
-    /// keeps the requested accuracy, and for the deepest exit.
+    /// Early-exit threshold: an image stops here if the largest probability is at least this. Chosen on
+    /// the validation split; unset if there is no such split or no value keeps the requested accuracy,
+    /// and for the deepest exit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
 }

@@ -19,7 +19,8 @@ pub const PROGRESS: &str = "progress.json";
 pub const EVALUATION: &str = "evaluation.json";
 /// The same for the weights of the best epoch, if they were evaluated.
 pub const BEST_EVALUATION: &str = "evaluation-best.json";
-/// A [`CalibrationRecord`](crate::CalibrationRecord) of the weights after the last epoch, written when the run ends.
+/// A [`CalibrationRecord`](crate::CalibrationRecord) of the weights after the last epoch, written when
+/// the run ends.
 pub const CALIBRATION: &str = "calibration.json";
 /// The same for the weights of the best epoch.
 pub const BEST_CALIBRATION: &str = "calibration-best.json";
