@@ -29,8 +29,10 @@ for target in "${targets[@]}"; do
         *) features=training ;;
     esac
     mkdir -p "corpus/$target"
+    corpora=("corpus/$target")
+    [[ ! -d seeds/$target ]] || corpora+=("seeds/$target")
     # Most parsers have no `unsafe` and need no sanitizer. Overflows and assertions are checked.
-    cargo +nightly fuzz run --features "$features" --sanitizer "$sanitizer" "$target" "corpus/$target" "seeds/$target" -- \
+    cargo +nightly fuzz run --features "$features" --sanitizer "$sanitizer" "$target" "${corpora[@]}" -- \
         -runs="${RUNS:-10000000}" -max_len="${longest[$target]}" -rss_limit_mb=2048 -timeout=20 \
         -print_final_stats=1 -verbosity=1 > "corpus/$target.log" 2>&1 ||
         { tail -40 "corpus/$target.log"; echo "FAILED: $target"; exit 1; }
