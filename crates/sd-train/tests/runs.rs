@@ -64,6 +64,8 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     assert_eq!(run.summary.steps, 12);
     assert_eq!(run.environment.unwrap().threads, 1, "as `--threads` says");
     assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
+    // The five most probable of four classes are all of them.
+    assert!(run.summary.exits.iter().all(|exit| exit.test_top5 == Some(1.0)));
     assert!(page().contains("<section id=\"findings\">") && !page().contains("\"refresh\""));
     assert!(!folder.path().join("parts/progress.json").exists());
 
