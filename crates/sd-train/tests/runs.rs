@@ -171,11 +171,15 @@ fn a_loss_that_is_not_finite_stops_the_run_before_its_checkpoint() {
 #[test]
 fn a_network_that_the_last_update_breaks_is_not_saved() {
     let folder = tempfile::tempdir().unwrap();
-    for rate in ["1e20", "1e38"] {
+    // With weights that overflow, also without a validation loss.
+    for (rate, validation) in
+        [("1e20", "data.pad=0"), ("1e38", "data.pad=0"), ("1e39", "~data.validation")]
+    {
         let schedule = format!(
             "train.schedule={{ step = {{ rate = {rate}, milestones = [], factor = 0.1, warmup_epochs = 0 }} }}"
         );
         let one_step = ["-s", "train.batch_size=72", "-s", "train.epochs=1", "-s", &schedule];
+        let one_step = [&one_step[..], &["-s", validation]].concat();
         let run = train(folder.path(), &[&["--out", rate][..], &one_step].concat()).code(1);
         stderr_contains(&run, &["not finite"]);
         for file in ["best.safetensors", "last.ckpt.safetensors", "model.safetensors"] {
