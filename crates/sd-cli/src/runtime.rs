@@ -27,9 +27,10 @@ impl Default for RuntimeArgs {
 }
 
 impl RuntimeArgs {
-    /// Number of threads: as requested, or one per core.
+    /// Number of threads: as requested, or one per core, at most 1024.
     pub fn threads(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let cores =
+            || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(1024));
         self.threads.map_or_else(cores, usize::from)
     }
 }

@@ -6,7 +6,7 @@ use crate::hold_back::{HoldBackConfig, hold_back};
 use crate::split::Split;
 use crate::{
     AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
-    Result, Splits,
+    Result, Splits, memory,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,6 +130,14 @@ impl DataConfig {
             info!("{split}: {} images, {}", set.len(), ClassCounts::of(set));
         }
         if self.pad > 0 {
+            let images = splits.named().map(|(_, set)| set.len()).sum::<usize>();
+            let padded = splits.train.shape().padded(self.pad);
+            let bytes = images.saturating_mul(padded.values());
+            memory::require(
+                bytes,
+                format!("{images} images of {padded}"),
+                "use a smaller `data.pad`",
+            )?;
             splits.train = splits.train.padded(self.pad);
             splits.valid = splits.valid.map(|valid| valid.padded(self.pad));
             splits.test = splits.test.map(|test| test.padded(self.pad));
@@ -217,6 +225,19 @@ mod tests {
             assert_eq!(set.shape(), ImageShape::new(1, 12, 12));
         }
         assert_eq!(data.normalization, Normalization::measure(&data.train).unwrap());
+    }
+
+    #[test]
+    fn a_border_beyond_the_memory_is_refused() {
+        let set = |images: usize| {
+            let (labels, names) = (vec![0; images], vec!["only".to_owned()]);
+            ImageSet::new(ImageShape::new(1, 1, 1), vec![7; images], labels, names).unwrap()
+        };
+        let (train, test) = (set(4_000_000), Some(set(1)));
+        let splits = Splits { train, valid: None, test, skipped: Vec::new() };
+        let error = DataConfig { pad: 256, ..config() }.prepare(splits).unwrap_err().to_string();
+        assert!(error.starts_with("4000001 images of 1×513×513 need 1052.7 GB"), "{error}");
+        assert!(error.ends_with("; use a smaller `data.pad`"), "{error}");
     }
 
     #[test]

@@ -149,6 +149,18 @@ fn values_out_of_range_are_rejected() {
     }
 }
 
+/// Refused before an image is read: none of them exists.
+#[test]
+fn images_beyond_the_memory_of_the_machine_are_refused() {
+    let data_dir = TempDir::new().unwrap();
+    let lines = (0..500_000).map(|index| format!("{index}.png,tom,train\n"));
+    write(&data_dir, "a.csv", format!("path,label,split\n{}", lines.collect::<String>()));
+    let images = ImageFilesConfig { memory_gb: 1_000_000, ..ImageFilesConfig::new(4096) };
+    let needed = "500000 images of 4096×4096 pixels need 25165.8 GB of memory, but ";
+    let advice = " GB are available; use a smaller `data.dataset.csv_manifest.images.side`";
+    fails_with(&manifest(1, images), &data_dir, &[needed, advice]);
+}
+
 #[test]
 fn a_csv_file_lists_images() {
     let data_dir = pets();

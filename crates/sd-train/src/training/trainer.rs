@@ -88,6 +88,12 @@ impl Trainer {
             augment: experiment.data.augment.clone(),
             normalization: data.normalization.clone(),
         };
+        ensure!(
+            train.batch_size <= data.train.len(),
+            "train.batch_size is {}, expected at most the {} training images",
+            train.batch_size,
+            data.train.len()
+        );
         let loader = Loader::new(Arc::clone(&data.train), config)?;
         ensure!(
             train.accumulate <= loader.batches(),
