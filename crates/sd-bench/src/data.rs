@@ -90,6 +90,6 @@ fn measure(
     let mut epoch = 0;
     Ok(stopwatch.measure(label, || {
         epoch += 1;
-        loader.epoch(epoch, 0).map(|batch| batch.len()).sum::<usize>()
+        loader.epoch(epoch, 0).map(|batch| batch.expect("readable images").len()).sum::<usize>()
     }))
 }

@@ -105,9 +105,19 @@ impl DataConfig {
     /// [`prepare`](Self::prepare).
     pub fn open(&self, data_dir: &Path) -> Result<Data> {
         self.check()?;
-        let mut splits = self.dataset.get().load(data_dir)?;
+        let mut splits = self.load(data_dir)?;
         self.hold_back(&mut splits)?;
         self.prepare(splits)
+    }
+
+    /// Reads the data set, with what the augmentation needs of it: image files are cropped at their own
+    /// size if the first augmentation is `random_resized_crop` and there is no border.
+    ///
+    /// # Errors
+    /// See [`Dataset::load`](crate::Dataset::load).
+    pub fn load(&self, data_dir: &Path) -> Result<Splits> {
+        let crops = self.augment.first().is_some_and(|first| first.get().crops_the_original());
+        self.dataset.get().load_with(data_dir, crops && self.pad == 0)
     }
 
     /// Moves the shares that [`validation`](Self::validation) and [`test`](Self::test) hold back out of
@@ -130,9 +140,10 @@ impl DataConfig {
             info!("{split}: {} images, {}", set.len(), ClassCounts::of(set));
         }
         if self.pad > 0 {
-            splits.train = splits.train.padded(self.pad);
-            splits.valid = splits.valid.map(|valid| valid.padded(self.pad));
-            splits.test = splits.test.map(|test| test.padded(self.pad));
+            let padded = |set: ImageSet| set.padded(self.pad);
+            splits.train = padded(splits.train)?;
+            splits.valid = splits.valid.map(padded).transpose()?;
+            splits.test = splits.test.map(padded).transpose()?;
         }
         let Splits { train, valid, test, .. } = splits;
         let normalization = self.normalize.resolve(&train)?;

@@ -22,6 +22,7 @@
 //!     },
 //! )?;
 //! for batch in loader.epoch(0, 0) {
+//!     let batch = batch?;
 //!     assert_eq!(batch.pixels.len(), batch.len() * 32 * 32 * 3);
 //! }
 //! # assert_eq!(loader.batches(), 5);
@@ -75,6 +76,7 @@ pub mod own_images;
 #[cfg(feature = "preview")]
 pub mod preview;
 pub mod random;
+mod source;
 pub mod split;
 
 pub use augment::*;

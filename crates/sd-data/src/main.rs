@@ -206,7 +206,7 @@ fn check(args: &ConfigArgs, json: bool, data_dir: &Path) -> Result<()> {
     config.check()?;
     let mut splits = config.dataset.get().load(data_dir)?;
     let held_back = config.hold_back(&mut splits);
-    let check = Check::new(config.dataset.get().name(), &splits);
+    let check = Check::new(config.dataset.get().name(), &splits)?;
     let images = |set: Option<&ImageSet>| set.map_or(0, ImageSet::len);
     let (trained_on, validated_on) = (splits.train.len(), images(splits.valid.as_ref()));
     let data = held_back.and_then(|()| config.prepare(splits));

@@ -1,14 +1,12 @@
 //! The `[data]` section for a folder of images.
 
 use crate::dataset::image_folder::{ImageFolderConfig, Layout};
-use crate::dataset::{ImageFilesConfig, ListedFile, open_regular};
+use crate::dataset::{ImageFilesConfig, ListedFile, dimensions};
 use crate::split::{Split, stratified};
 use crate::{
     AugmentConfig, DataConfig, DatasetConfig, Error, FlipConfig, HoldBackConfig, NormalizeConfig,
     PadCropConfig, RandomResizedCropConfig, Result, memory,
 };
-use image::{ImageError, ImageReader};
-use std::io::BufReader;
 use std::path::Path;
 
 /// Sides to choose from, in pixels.
@@ -134,10 +132,7 @@ fn median_side(root: &Path, files: &[ListedFile]) -> Result<usize> {
 }
 
 fn shorter_side(path: &Path) -> std::result::Result<usize, String> {
-    let file = open_regular(path).map_err(|error| error.to_string())?;
-    let reader = ImageReader::new(BufReader::new(file)).with_guessed_format();
-    let size = reader.map_err(ImageError::from).and_then(ImageReader::into_dimensions);
-    size.map(|(width, height)| width.min(height) as usize).map_err(|error| error.to_string())
+    dimensions(path).map(|(width, height)| width.min(height) as usize)
 }
 
 /// The folder as a configuration names it: relative to the data folder if it is in it.

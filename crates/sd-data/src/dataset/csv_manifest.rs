@@ -70,6 +70,10 @@ impl Dataset for CsvManifestConfig {
     }
 
     fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.load_with(data_dir, false)
+    }
+
+    fn load_with(&self, data_dir: &Path, crops: bool) -> Result<Splits> {
         self.images.check(KEY)?;
         let path = data_dir.join(&self.file);
         if !path.exists() {
@@ -89,7 +93,7 @@ impl Dataset for CsvManifestConfig {
         classes.dedup();
         super::check_classes(KEY, self.classes, &classes, &path)?;
         let files = sort(rows, &path, root, &classes)?;
-        self.images.read(KEY, &path, root, files, &classes)
+        self.images.read(KEY, &path, root, files, &classes, crops)
     }
 }
 

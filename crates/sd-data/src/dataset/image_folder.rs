@@ -61,12 +61,16 @@ impl Dataset for ImageFolderConfig {
     }
 
     fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.load_with(data_dir, false)
+    }
+
+    fn load_with(&self, data_dir: &Path, crops: bool) -> Result<Splits> {
         self.images.check(KEY)?;
         let root = self.root(data_dir)?;
         let layout = Layout::of(&root)?;
         super::check_classes(KEY, self.classes, &layout.classes, &layout.train)?;
         let files = layout.list(&root, self.images.follow_links)?;
-        self.images.read(KEY, &root, &root, files, &layout.classes)
+        self.images.read(KEY, &root, &root, files, &layout.classes, crops)
     }
 }
 

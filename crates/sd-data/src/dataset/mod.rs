@@ -11,8 +11,8 @@ mod image_files;
 pub(crate) mod image_folder;
 mod synthetic;
 
-pub(crate) use image_files::ListedFile;
-pub use image_files::{BrokenFile, ImageFilesConfig};
+pub use image_files::{BrokenFile, ImageFilesConfig, StorageConfig};
+pub(crate) use image_files::{ListedFile, dimensions};
 
 use crate::split::Split;
 use crate::{Error, ImageSet, ImageShape, Result};
@@ -37,6 +37,16 @@ pub trait Dataset {
     /// If the data set is not in `data_dir` (the message says how to fetch it), a file is malformed,
     /// or a number of the configuration is out of range.
     fn load(&self, data_dir: &Path) -> Result<Splits>;
+
+    /// As [`load`](Self::load). With `crops`, image files also keep the pixels of training images before
+    /// they are resized, for `random_resized_crop`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn load_with(&self, data_dir: &Path, crops: bool) -> Result<Splits> {
+        let _ = crops;
+        self.load(data_dir)
+    }
 
     /// How image files are resized and cropped; `None` if the data set does not consist of image
     /// files.
@@ -74,7 +84,7 @@ variants! {
 }
 
 /// The splits of a data set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Splits {
     /// Training images, including any that are later held back for validation.
     pub train: ImageSet,
