@@ -6,7 +6,7 @@ use crate::hold_back::{HoldBackConfig, hold_back};
 use crate::split::Split;
 use crate::{
     AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
-    Result, Splits,
+    Purpose, Result, Splits,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -116,8 +116,14 @@ impl DataConfig {
     /// # Errors
     /// See [`Dataset::load`](crate::Dataset::load).
     pub fn load(&self, data_dir: &Path) -> Result<Splits> {
-        let crops = self.augment.first().is_some_and(|first| first.get().crops_the_original());
-        self.dataset.get().load_with(data_dir, crops && self.pad == 0)
+        let purpose = if self.crops_originals() { Purpose::Crops } else { Purpose::Fitted };
+        self.dataset.get().load_for(data_dir, purpose)
+    }
+
+    /// Whether training images are cropped before they are resized.
+    pub(crate) fn crops_originals(&self) -> bool {
+        let first = self.augment.first();
+        self.pad == 0 && first.is_some_and(|first| first.get().crops_the_original())
     }
 
     /// Moves the shares that [`validation`](Self::validation) and [`test`](Self::test) hold back out of

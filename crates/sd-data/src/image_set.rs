@@ -148,6 +148,20 @@ impl ImageSet {
         Self { files, ..self }
     }
 
+    /// The set with another order of shuffled epochs.
+    pub(crate) fn with_order(self, order: EpochOrder) -> Self {
+        Self { order, ..self }
+    }
+
+    pub(crate) fn order(&self) -> &EpochOrder {
+        &self.order
+    }
+
+    /// Name and size of the file of image `index`; empty if it has none.
+    pub(crate) fn file_of(&self, index: usize) -> (&str, u64) {
+        self.files.get(index).map_or(("", 0), |file| (file.name.as_str(), file.bytes))
+    }
+
     /// The shape of each image.
     pub fn shape(&self) -> ImageShape {
         self.shape

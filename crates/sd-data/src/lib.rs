@@ -73,6 +73,7 @@ mod loader;
 pub mod memory;
 mod normalize;
 pub mod own_images;
+pub mod pack;
 #[cfg(feature = "preview")]
 pub mod preview;
 pub mod random;

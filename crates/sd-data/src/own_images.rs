@@ -1,12 +1,13 @@
 //! The `[data]` section for a folder of images.
 
 use crate::dataset::image_folder::{ImageFolderConfig, Layout};
-use crate::dataset::{ImageFilesConfig, ListedFile, dimensions};
+use crate::dataset::{ImageFilesConfig, ListedFile, dimensions, open_regular};
 use crate::split::{Split, stratified};
 use crate::{
     AugmentConfig, DataConfig, DatasetConfig, Error, FlipConfig, HoldBackConfig, NormalizeConfig,
     PadCropConfig, RandomResizedCropConfig, Result, memory,
 };
+use std::io::BufReader;
 use std::path::Path;
 
 /// Sides to choose from, in pixels.
@@ -132,7 +133,8 @@ fn median_side(root: &Path, files: &[ListedFile]) -> Result<usize> {
 }
 
 fn shorter_side(path: &Path) -> std::result::Result<usize, String> {
-    dimensions(path).map(|(width, height)| width.min(height) as usize)
+    let file = open_regular(path).map_err(|error| error.to_string())?;
+    dimensions(BufReader::new(file)).map(|(width, height)| width.min(height) as usize)
 }
 
 /// The folder as a configuration names it: relative to the data folder if it is in it.

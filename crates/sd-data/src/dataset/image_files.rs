@@ -1,19 +1,23 @@
 //! Image files, read as images of one size.
 
+mod open;
 mod read;
 mod storage;
 
+pub(super) use open::Listing;
+pub(crate) use open::dimensions;
 pub(super) use read::Files;
-pub(crate) use read::{ListedFile, dimensions};
+pub(crate) use read::ListedFile;
 pub use storage::StorageConfig;
 
+use super::{Purpose, Splits};
 use crate::source::Picture;
-use crate::{Error, ImageShape, Result, memory};
+use crate::{Error, ImageShape, Result, memory, pack};
 use schemars::JsonSchema;
 use sd_image::{Resizer, fit_pixels, shrink};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Resizing and cropping of JPEG, PNG, WebP, BMP and GIF files (their first frame) to RGB images of
 /// one size.
@@ -63,12 +67,12 @@ fn sixteen() -> usize {
 const MAX_SIDE: usize = 4096;
 
 /// A file that cannot be read as an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenFile {
     /// The file.
     pub path: PathBuf,
     /// Its line in the CSV file, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// The cause.
     pub reason: String,
@@ -122,6 +126,26 @@ impl ImageFilesConfig {
             }
         }
         Ok(())
+    }
+
+    /// The packed file that the images are read from, if there is one.
+    pub(super) fn packed(&self, data_dir: &Path, purpose: Purpose) -> Option<PathBuf> {
+        match &self.storage {
+            StorageConfig::Packed(file) if purpose != Purpose::Packing => Some(data_dir.join(file)),
+            _ => None,
+        }
+    }
+
+    /// Opens a packed file of the data set `name`; `key` names it in errors.
+    pub(super) fn open_packed(
+        &self,
+        file: &Path,
+        key: &str,
+        name: &str,
+        classes: usize,
+        purpose: Purpose,
+    ) -> Result<Splits> {
+        pack::open(file, key, name, classes, self, purpose == Purpose::Crops)
     }
 
     /// Checks the memory that images need against the limit and the machine. `images` describes them.

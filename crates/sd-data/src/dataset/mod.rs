@@ -9,6 +9,7 @@ pub mod fuzzing;
 mod idx;
 mod image_files;
 pub(crate) mod image_folder;
+mod shards;
 mod synthetic;
 
 pub use image_files::{BrokenFile, ImageFilesConfig, StorageConfig};
@@ -38,13 +39,12 @@ pub trait Dataset {
     /// or a number of the configuration is out of range.
     fn load(&self, data_dir: &Path) -> Result<Splits>;
 
-    /// As [`load`](Self::load). With `crops`, image files also keep the pixels of training images before
-    /// they are resized, for `random_resized_crop`.
+    /// As [`load`](Self::load), for a purpose that image files are read differently for.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    fn load_with(&self, data_dir: &Path, crops: bool) -> Result<Splits> {
-        let _ = crops;
+    fn load_for(&self, data_dir: &Path, purpose: Purpose) -> Result<Splits> {
+        let _ = purpose;
         self.load(data_dir)
     }
 
@@ -79,8 +79,20 @@ variants! {
         Idx(idx::IdxConfig),
         ImageFolder(image_folder::ImageFolderConfig),
         CsvManifest(csv_manifest::CsvManifestConfig),
+        Shards(shards::ShardsConfig),
         Synthetic(synthetic::SyntheticConfig),
     }
+}
+
+/// What images are loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Images in the shape of the data set.
+    Fitted,
+    /// Also random crops of the training images, which keep their own size.
+    Crops,
+    /// A packed file: images are read from their files, whatever the configured storage.
+    Packing,
 }
 
 /// The splits of a data set.
@@ -152,7 +164,12 @@ fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> 
 
 /// Checks the number of classes found in `place` against the configuration; `key` names the data
 /// set in errors.
-fn check_classes(key: &str, expected: usize, classes: &[String], place: &Path) -> Result<()> {
+pub(crate) fn check_classes(
+    key: &str,
+    expected: usize,
+    classes: &[String],
+    place: &Path,
+) -> Result<()> {
     if classes.len() == expected && expected > 0 {
         return Ok(());
     }

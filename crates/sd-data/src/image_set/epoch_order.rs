@@ -3,9 +3,10 @@
 use crate::random;
 use rand::RngExt;
 use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
 
 /// How an epoch is shuffled: all images alike, or shard by shard.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EpochOrder {
     /// Shard of each image, or empty.
     shards: Vec<u32>,

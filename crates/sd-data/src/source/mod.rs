@@ -59,7 +59,7 @@ impl<'a> Picture<'a> {
 pub(crate) struct Reader {
     resizer: Resizer,
     /// Bytes of a file.
-    file: Vec<u8>,
+    pub(crate) file: Vec<u8>,
     decoded: Vec<u8>,
     resized: Vec<u8>,
     bordered: Vec<u8>,
