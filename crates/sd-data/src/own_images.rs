@@ -33,7 +33,8 @@ impl DataConfig {
     ///   most a quarter of the available memory.
     /// - A fifth of each class is drawn for validation unless `val/` exists, and before that a fifth
     ///   for testing unless `test/` or `val/` exists.
-    /// - Images of up to 64 pixels are shifted and flipped, larger ones cropped, scaled and flipped.
+    /// - Images of up to 64 pixels are shifted and flipped, larger ones cropped, scaled and flipped; crops
+    ///   come from images with shorter sides of at most twice the side.
     ///
     /// # Errors
     /// If the folder has fewer than two classes, a class without images or with too few to draw from,
@@ -85,7 +86,9 @@ impl DataConfig {
             AugmentConfig::RandomResizedCrop(RandomResizedCropConfig { scale: [0.35, 1.0], ..crop })
         };
         let shorter_side = (!is_small).then_some(side * 8 / 7);
-        let files = ImageFilesConfig { shorter_side, ..ImageFilesConfig::new(side) };
+        // No crop is enlarged, and photographs of many megapixels fit into memory.
+        let crop_from = (!is_small).then_some(2 * side);
+        let files = ImageFilesConfig { shorter_side, crop_from, ..ImageFilesConfig::new(side) };
         let folder = folder_key(&root, data_dir)?;
         let config = Self {
             dataset: DatasetConfig::ImageFolder(ImageFolderConfig {
