@@ -4,7 +4,7 @@ mod pets;
 
 use image::ImageFormat;
 use pets::{LINES, fails_with, folder, images, manifest, pets, put, write};
-use sd_data::{DatasetConfig, Error, ImageFilesConfig, ImageFolderConfig};
+use sd_data::{DatasetConfig, Error, ImageFilesConfig, ImageFolderConfig, Purpose};
 use std::fs;
 
 #[test]
@@ -111,6 +111,9 @@ fn pipes_are_rejected() {
     fails_with(&idx, &data_dir, &["class_names.txt`: found a pipe"]);
     pipe("train/cat/pipe.png");
     fails_with(&folder(2, images()), &data_dir, &["pipe.png`: not a regular file"]);
+    // Nor are they opened to estimate the memory of images at their own size.
+    let error = folder(2, images()).get().load_for(data_dir.path(), Purpose::Crops).unwrap_err();
+    assert!(error.to_string().contains("pipe.png`: not a regular file"), "{error}");
 }
 
 #[cfg(unix)]

@@ -70,7 +70,8 @@ fn streamed_images_train_to_the_same_network() {
     let folder = folder.path();
     pets(folder, 15);
     let images = "data.dataset.image_folder.images";
-    let own = "--images pets -s train.epochs=2 -s data.augment=[{random_resized_crop={}},{flip={}}]";
+    let own =
+        "--images pets -s train.epochs=2 -s data.augment=[{random_resized_crop={}},{flip={}}]";
     let streamed = format!("{own} -s {images}.memory_gb=0");
     train(folder, &format!("{own} --out memory")).success();
     let output = train(folder, &format!("{streamed} --out stream")).success();

@@ -186,10 +186,6 @@ impl EncodedFiles for Members {
         Ok(bytes)
     }
 
-    fn count(&self) -> usize {
-        self.members.len()
-    }
-
     fn place(&self, index: usize) -> (PathBuf, Option<u64>) {
         (PathBuf::from(&self.names[index]), None)
     }

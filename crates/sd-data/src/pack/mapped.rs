@@ -175,10 +175,6 @@ impl EncodedFiles for PackedFiles {
         self.0.bytes(index)
     }
 
-    fn count(&self) -> usize {
-        self.0.entries.len()
-    }
-
     fn place(&self, _: usize) -> (PathBuf, Option<u64>) {
         (self.0.pack.path.clone(), None)
     }

@@ -19,9 +19,6 @@ pub(crate) trait EncodedFiles: Debug + Send + Sync {
         bytes: &'a mut Vec<u8>,
     ) -> std::result::Result<&'a [u8], String>;
 
-    /// Number of files.
-    fn count(&self) -> usize;
-
     /// Path of a file, and its line in a CSV file, for errors.
     fn place(&self, index: usize) -> (PathBuf, Option<u64>);
 

@@ -63,7 +63,7 @@ impl ImageFilesConfig {
         let total = splits.iter().map(|(_, listing)| listing.files.len()).sum();
         let crops = purpose == Purpose::Crops;
         let in_memory = purpose != Purpose::Packing
-            && self.is_kept_in_memory(key, place, total, crops.then_some(&splits[0].1.encoded))?;
+            && self.is_kept_in_memory(key, place, total, crops.then_some(&splits[0].1))?;
         let mut broken = Vec::new();
         let mut sets = Vec::new();
         for (split, listing) in splits {
@@ -87,7 +87,7 @@ impl ImageFilesConfig {
         key: &str,
         place: &Path,
         files: usize,
-        originals: Option<&Encoded<F>>,
+        originals: Option<&Listing<F>>,
     ) -> Result<bool> {
         let (side, place) = (self.side, place.display());
         let mut bytes = files.saturating_mul(self.shape().values());
@@ -105,12 +105,8 @@ impl ImageFilesConfig {
                 info!("reading `{place}`: {images} need {:.1} MB of memory", bytes as f64 / 1e6)
             }
             Err(error) if self.storage == StorageConfig::Memory => return Err(error),
-            Err(_) => {
-                let (needed, most) = (bytes as f64 / 1e9, self.memory_gb);
-                info!(
-                    "reading `{place}` as it is needed: {images} need {needed:.1} GB of memory, and \
-                     `memory_gb` is {most}"
-                );
+            Err(error) => {
+                info!("reading `{place}` as it is needed: {error}");
                 return Ok(false);
             }
         }
@@ -118,10 +114,13 @@ impl ImageFilesConfig {
     }
 
     /// Estimates the memory of images at their own size.
-    fn bytes_of_originals<F: EncodedFiles>(&self, encoded: &Encoded<F>) -> usize {
-        let (count, mut bytes) = (encoded.files.count(), Vec::new());
+    fn bytes_of_originals<F: EncodedFiles>(&self, listing: &Listing<F>) -> usize {
+        let Listing { encoded, failures, .. } = listing;
+        let (count, mut bytes) = (failures.len(), Vec::new());
         let mut sizes = Vec::new();
-        for index in (0..count).step_by(count.div_ceil(MEASURED).max(1)) {
+        // A file that was refused, such as a pipe, must not be opened.
+        let found = (0..count).step_by(count.div_ceil(MEASURED).max(1));
+        for index in found.filter(|&index| failures[index].is_none()) {
             let Ok(bytes) = encoded.files.bytes(index, &mut bytes) else { continue };
             let Ok((width, height)) = dimensions(Cursor::new(bytes)) else { continue };
             let shortest = width.min(height).max(1) as f64;

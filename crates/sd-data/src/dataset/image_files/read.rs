@@ -49,10 +49,6 @@ impl EncodedFiles for Paths {
         Ok(bytes)
     }
 
-    fn count(&self) -> usize {
-        self.0.len()
-    }
-
     fn place(&self, index: usize) -> (PathBuf, Option<u64>) {
         self.0[index].clone()
     }
