@@ -6,7 +6,7 @@ use crate::hold_back::{HoldBackConfig, hold_back};
 use crate::split::Split;
 use crate::{
     AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
-    Result, Splits, memory,
+    Purpose, Result, Splits, memory,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,9 +105,25 @@ impl DataConfig {
     /// [`prepare`](Self::prepare).
     pub fn open(&self, data_dir: &Path) -> Result<Data> {
         self.check()?;
-        let mut splits = self.dataset.get().load(data_dir)?;
+        let mut splits = self.load(data_dir)?;
         self.hold_back(&mut splits)?;
         self.prepare(splits)
+    }
+
+    /// Reads the data set, with what the augmentation needs of it: image files are cropped at their own
+    /// size if the first augmentation is `random_resized_crop` and there is no border.
+    ///
+    /// # Errors
+    /// See [`Dataset::load`](crate::Dataset::load).
+    pub fn load(&self, data_dir: &Path) -> Result<Splits> {
+        let purpose = if self.crops_originals() { Purpose::Crops } else { Purpose::Fitted };
+        self.dataset.get().load_for(data_dir, purpose)
+    }
+
+    /// Whether training images are cropped before they are resized.
+    pub(crate) fn crops_originals(&self) -> bool {
+        let first = self.augment.first();
+        self.pad == 0 && first.is_some_and(|first| first.get().crops_the_original())
     }
 
     /// Moves the shares that [`validation`](Self::validation) and [`test`](Self::test) hold back out of
@@ -130,23 +146,26 @@ impl DataConfig {
             info!("{split}: {} images, {}", set.len(), ClassCounts::of(set));
         }
         if self.pad > 0 {
-            let images = splits.named().map(|(_, set)| set.len()).sum::<usize>();
-            let padded = splits.train.shape().padded(self.pad);
-            let bytes = images.saturating_mul(padded.values());
-            memory::require(
-                bytes,
-                format!("{images} images of {padded}"),
-                "use a smaller `data.pad`",
-            )?;
-            splits.train = splits.train.padded(self.pad);
-            splits.valid = splits.valid.map(|valid| valid.padded(self.pad));
-            splits.test = splits.test.map(|test| test.padded(self.pad));
+            require_memory_for_border(&splits, self.pad)?;
+            let padded = |set: ImageSet| set.padded(self.pad);
+            splits.train = padded(splits.train)?;
+            splits.valid = splits.valid.map(padded).transpose()?;
+            splits.test = splits.test.map(padded).transpose()?;
         }
         let Splits { train, valid, test, .. } = splits;
         let normalization = self.normalize.resolve(&train)?;
         let (valid, test) = (valid.map(Arc::new), test.map(Arc::new));
         Ok(Data { train: Arc::new(train), valid, test, normalization })
     }
+}
+
+/// Checks that the machine has the memory of the images that are kept in memory, with a border.
+fn require_memory_for_border(splits: &Splits, border: usize) -> Result<()> {
+    let kept = splits.named().filter(|(_, set)| set.is_in_memory());
+    let images = kept.map(|(_, set)| set.len()).sum::<usize>();
+    let padded = splits.train.shape().padded(border);
+    let bytes = images.saturating_mul(padded.values());
+    memory::require(bytes, format!("{images} images of {padded}"), "use a smaller `data.pad`")
 }
 
 /// Checks that every split has images, every class training images, and that something besides the

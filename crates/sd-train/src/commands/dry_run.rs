@@ -52,7 +52,7 @@ fn evaluate_a_batch(trainer: &Trainer) -> Result<()> {
     let _no_grad = tch::no_grad_guard();
     let images = trainer.evaluation(&trainer.data.train)?;
     let (outputs, _) =
-        images.outputs(trainer.deployed().network).next().context("no training image")?;
+        images.outputs(trainer.deployed().network).next().context("no training image")??;
     let _ = outputs.ensemble();
     Ok(())
 }

@@ -83,7 +83,8 @@ impl Evaluation {
         let _no_grad = tch::no_grad_guard();
         let names = network.exit_names();
         let mut meter = Meter::default();
-        for (outputs, labels) in self.outputs(network) {
+        for batch in self.outputs(network) {
+            let (outputs, labels) = batch?;
             meter.add(&outputs, &labels);
         }
         let counts = meter.read();
@@ -102,7 +103,8 @@ impl Evaluation {
     pub fn logits(&self, network: &MultiExit) -> Result<Logits> {
         let _no_grad = tch::no_grad_guard();
         let mut logits = Logits::default();
-        for (outputs, labels) in self.outputs(network) {
+        for batch in self.outputs(network) {
+            let (outputs, labels) = batch?;
             logits.add(&outputs, &labels);
         }
         self.check_seen(logits.images() as u64)?;
@@ -156,14 +158,15 @@ impl Evaluation {
         })
     }
 
-    /// Outputs of `network` for all images in order, with their labels, batch by batch.
+    /// Outputs of `network` for all images in order, with their labels, batch by batch; ends with an
+    /// error if an image cannot be read.
     pub fn outputs<'a>(
         &'a self,
         network: &'a MultiExit,
-    ) -> impl Iterator<Item = (ExitOutputs, Tensor)> + 'a {
+    ) -> impl Iterator<Item = Result<(ExitOutputs, Tensor)>> + 'a {
         self.loader.epoch(0, 0).map(|batch| {
-            let (images, labels) = to_tensors(batch, self.device);
-            (network.forward_exits(&images, false), labels)
+            let (images, labels) = to_tensors(batch?, self.device);
+            Ok((network.forward_exits(&images, false), labels))
         })
     }
 

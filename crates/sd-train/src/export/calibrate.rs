@@ -139,7 +139,7 @@ fn training_batches(
         ..LoaderConfig::in_order(batch, 1, data.normalization())
     };
     let epoch = Loader::new(images, config)?.epoch(0, 0);
-    Ok(epoch.take(count / batch).map(|batch| Ok(channels_first(&batch))))
+    Ok(epoch.take(count / batch).map(|batch| Ok(channels_first(&batch?))))
 }
 
 /// SHA-256 of a file.

@@ -77,6 +77,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let loader = LoaderConfig::in_order(BATCH, 1, training.normalization());
     let (mut score, mut right) = (Score { other_images, ..Score::default() }, 0);
     for batch in Loader::new(images, loader)?.epoch(0, 0) {
+        let batch = batch?;
         let answers = classifier.classify_prepared(channels_first(&batch))?;
         for (answer, &label) in answers.into_iter().zip(&batch.labels) {
             score.images += 1;

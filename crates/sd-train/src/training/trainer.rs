@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use sd_cli::RuntimeArgs;
-use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order};
+use sd_data::{Batch, Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order};
 use sd_models::{MultiExit, variables};
 use sd_report::{EpochRecord, SplitScore, Status};
 use tch::{Device, Tensor, nn};
@@ -203,7 +203,7 @@ impl Trainer {
     /// Takes the next step of the epoch, on the next of its `batches`.
     ///
     /// # Errors
-    /// See [`TrainState::step`].
+    /// If an image cannot be read (names its file), and see [`TrainState::step`].
     ///
     /// # Panics
     /// If `batches` has fewer batches than a step.
@@ -215,11 +215,13 @@ impl Trainer {
     ) -> Result<StepStats> {
         let Experiment { mix, seed, train, .. } = &self.experiment;
         let (step, epoch, device) = (self.steps_taken(), self.position.epoch, self.device);
-        let batches = (0..train.accumulate).map(|index| {
+        let batches = batches.by_ref().take(train.accumulate);
+        let batches: Vec<Batch> = batches.collect::<sd_data::Result<_>>()?;
+        assert_eq!(batches.len(), train.accumulate, "the loader has the batches of every step");
+        let batches = batches.into_iter().enumerate().map(|(index, batch)| {
             let number = step * train.accumulate as u64 + index as u64;
             // Dropout draws from libtorch's only generator: each batch has its own stream.
             tch::manual_seed(seed.wrapping_add(number.wrapping_mul(1 << 20)) as i64);
-            let batch = batches.next().expect("the loader has the batches of every step");
             let batch = TrainBatch::new(batch, epoch, train.epochs, device)
                 .with_class_weights(self.class_weights.as_ref());
             match mix {
