@@ -13,10 +13,12 @@ use std::thread::JoinHandle;
 
 mod buffer_pool;
 mod partners;
+mod shard;
 
 pub use buffer_pool::BatchPixels;
 use buffer_pool::BufferPool;
 use partners::Partners;
+pub use shard::Shard;
 
 /// Images per work item: few enough to balance a batch over the threads, enough to amortise the
 /// scheduling.
@@ -107,6 +109,7 @@ pub struct Loader {
     work: Arc<Work>,
     pool: Arc<ThreadPool>,
     prefetch: usize,
+    shard: Shard,
 }
 
 impl Loader {
@@ -155,7 +158,14 @@ impl Loader {
                 config.prefetch.saturating_add(2).saturating_mul(1 + usize::from(config.partners)),
             ),
         };
-        Ok(Self { work: Arc::new(work), pool: Arc::new(pool), prefetch: config.prefetch })
+        let (work, pool) = (Arc::new(work), Arc::new(pool));
+        Ok(Self { work, pool, prefetch: config.prefetch, shard: Shard::WHOLE })
+    }
+
+    /// The same loader, which makes this shard of each batch.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self { shard, ..self }
     }
 
     /// Batches per epoch.
@@ -174,11 +184,14 @@ impl Loader {
     /// # Panics
     /// If the thread cannot be started. A panic in a loader thread resumes in the iterator's `next`.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> EpochBatches {
-        let batches = first_batch..self.batches();
+        let shard = self.shard;
+        // Of a last batch that is not full, a shard may have no image.
+        let last = self.images() - (self.batches() - 1) * self.work.batch_size;
+        let batches = first_batch..self.batches() - usize::from(shard.of(last).is_empty());
         let (sender, receiver) = crossbeam_channel::bounded(self.prefetch);
         let (work, pool, remaining) =
             (Arc::clone(&self.work), Arc::clone(&self.pool), batches.len());
-        let produce = move || work.produce(&pool, epoch, batches, &sender);
+        let produce = move || work.produce(&pool, epoch, batches, shard, &sender);
         let producer = std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(produce)
@@ -211,13 +224,21 @@ impl Work {
     }
 
     /// Sends the batches in order until they end or the receiver is dropped.
-    fn produce(&self, pool: &ThreadPool, epoch: u64, batches: Range<usize>, to: &Sender<Batch>) {
+    fn produce(
+        &self,
+        pool: &ThreadPool,
+        epoch: u64,
+        batches: Range<usize>,
+        shard: Shard,
+        to: &Sender<Batch>,
+    ) {
         let mut order: Vec<usize> = (0..self.images.len()).collect();
         match self.order {
             Order::Sequential => {}
             Order::Shuffled => order.shuffle(&mut random::of_shuffle(self.seed, epoch)),
         }
         for samples in order.chunks(self.batch_size).take(batches.end).skip(batches.start) {
+            let samples = &samples[shard.of(samples.len())];
             if to.send(self.batch(pool, epoch, samples)).is_err() {
                 return;
             }

@@ -1,6 +1,7 @@
 // c10d, the engine of `torch.distributed`, as functions that Rust can call: a key-value store that all
 // processes reach, and collectives of Gloo.
 
+#include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <string>
 #include <vector>
@@ -47,6 +49,8 @@ const char* message_of(Body body) noexcept {
 extern "C" const char* sd_store_open(const char* address, uint16_t port, int listener,
                                      const char* prefix, uint64_t timeout_ms, Store** store) {
   return message_of([&] {
+    // What c10d logs of an error, with its own stack, is in the message too.
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = listener >= 0;
