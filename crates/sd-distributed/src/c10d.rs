@@ -44,6 +44,7 @@ unsafe extern "C" {
     fn sd_group_broadcast(group: *mut c_void, tensor: *mut c_void) -> Status;
     fn sd_group_barrier(group: *mut c_void) -> Status;
     fn sd_group_close(group: *mut c_void);
+    #[cfg(test)]
     safe fn sd_c10d_version() -> *const c_char;
 }
 
@@ -209,6 +210,7 @@ impl Drop for Gloo {
 }
 
 /// Version of the linked libtorch, such as `2.11.0`.
+#[cfg(test)]
 pub fn version() -> &'static str {
     // SAFETY: a string literal of the C++ side.
     unsafe { CStr::from_ptr(sd_c10d_version()) }.to_str().unwrap_or("unknown")
