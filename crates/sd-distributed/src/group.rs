@@ -108,17 +108,18 @@ impl Group {
         self.call("barrier", Gloo::barrier)
     }
 
-    /// The text of rank 0, under a name that is used once.
+    /// The text of rank 0.
     ///
     /// # Errors
     /// As [`all_reduce`](Self::all_reduce).
-    pub fn share(&self, name: &str, text: &str) -> Result<String> {
-        let key = format!("shared/{name}");
-        if self.place.rank == 0 {
-            self.call("share", |_| self.store.set(&key, text.as_bytes()))?;
-            return Ok(text.to_owned());
-        }
-        let bytes = self.call("share", |_| self.store.get(&key))?;
+    pub fn share(&self, text: &str) -> Result<String> {
+        let length = Tensor::from(text.len() as i64);
+        self.broadcast(&length)?;
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.resize(length.int64_value(&[]) as usize, 0);
+        let bytes = Tensor::from_slice(&bytes);
+        self.broadcast(&bytes)?;
+        let bytes = Vec::<u8>::try_from(bytes).expect("a row of bytes");
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 

@@ -127,12 +127,12 @@ impl Processes {
         Ok(())
     }
 
-    /// The text of rank 0, under a name that is used once.
+    /// The text of rank 0.
     ///
     /// # Errors
     /// See [`Group::share`].
-    pub fn share(&self, name: &str, text: &str) -> Result<String> {
-        self.group.as_ref().map_or_else(|| Ok(text.to_owned()), |group| group.share(name, text))
+    pub fn share(&self, text: &str) -> Result<String> {
+        self.group.as_ref().map_or_else(|| Ok(text.to_owned()), |group| group.share(text))
     }
 
     /// Tells the others why this process ends. See [`Group::fail`].

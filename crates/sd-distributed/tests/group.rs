@@ -1,6 +1,7 @@
 //! Groups of several ranks, each a thread of this process, on the loopback interface.
 
 use std::net::TcpListener;
+use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,7 +52,7 @@ fn all_ranks_have_the_same_sums_means_and_copies() {
         processes.average([&map, &scalar].map(Tensor::shallow_clone).into_iter()).unwrap();
         let copy = Tensor::from_slice(&[rank as i64 + 7; 3]);
         processes.broadcast([&copy].into_iter()).unwrap();
-        let text = processes.share("name", &format!("of rank {rank}")).unwrap();
+        let text = processes.share(&format!("of rank {rank}")).unwrap();
         let largest = processes.largest(10 * processes.rank() as u8).unwrap();
         (sum, map, scalar.double_value(&[]), copy, text, largest)
     });
@@ -66,21 +67,24 @@ fn all_ranks_have_the_same_sums_means_and_copies() {
 
 #[test]
 fn a_second_job_on_the_same_port_is_refused_and_the_first_goes_on() {
-    let port = free_port();
+    let (port, joined, refused) = (free_port(), Barrier::new(3), Barrier::new(3));
     thread::scope(|scope| {
         let first = [0, 1].map(|rank| {
+            let (joined, refused) = (&joined, &refused);
             scope.spawn(move || {
                 let group = Group::join(place(rank, 2, port), TIMEOUT).unwrap();
-                thread::sleep(Duration::from_secs(1));
+                joined.wait();
+                refused.wait();
                 let sum = Tensor::from(1.0);
                 group.all_reduce(&sum).unwrap();
                 sum.double_value(&[])
             })
         });
-        thread::sleep(Duration::from_millis(500));
-        let refused = |rank| Group::join(place(rank, 2, port), TIMEOUT).unwrap_err();
-        assert!(matches!(refused(0), Error::PortInUse { port: found } if found == port));
-        let taken = refused(1).to_string();
+        joined.wait();
+        let [of_0, of_1] = [0, 1].map(|rank| Group::join(place(rank, 2, port), TIMEOUT));
+        refused.wait();
+        assert!(matches!(of_0, Err(Error::PortInUse { port: found }) if found == port));
+        let taken = of_1.unwrap_err().to_string();
         assert!(taken.starts_with("rank 1: a process of this rank has joined"), "{taken}");
         assert!(first.into_iter().all(|rank| rank.join().unwrap() == 2.0));
     });
