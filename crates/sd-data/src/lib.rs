@@ -87,5 +87,5 @@ pub use dataset::*;
 pub use error::{Error, Result};
 pub use hold_back::HoldBackConfig;
 pub use image_set::{ImageSet, ImageShape};
-pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order};
+pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order, Shard};
 pub use normalize::{GivenNormalization, Normalization, NormalizeConfig};

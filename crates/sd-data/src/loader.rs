@@ -13,10 +13,12 @@ use std::thread::JoinHandle;
 
 mod buffer_pool;
 mod partners;
+mod shard;
 
 pub use buffer_pool::BatchPixels;
 use buffer_pool::BufferPool;
 use partners::Partners;
+pub use shard::Shard;
 
 /// Images in memory per work item: few enough to balance a batch over the threads, enough to amortise
 /// the scheduling.
@@ -107,6 +109,7 @@ pub struct Loader {
     work: Arc<Work>,
     pool: Arc<ThreadPool>,
     prefetch: usize,
+    shard: Shard,
 }
 
 impl Loader {
@@ -161,7 +164,14 @@ impl Loader {
                 config.prefetch.saturating_add(2).saturating_mul(1 + usize::from(config.partners)),
             ),
         };
-        Ok(Self { work: Arc::new(work), pool: Arc::new(pool), prefetch: config.prefetch })
+        let (work, pool) = (Arc::new(work), Arc::new(pool));
+        Ok(Self { work, pool, prefetch: config.prefetch, shard: Shard::WHOLE })
+    }
+
+    /// The same loader, which makes this shard of each batch.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self { shard, ..self }
     }
 
     /// Batches per epoch.
@@ -182,11 +192,14 @@ impl Loader {
     /// # Panics
     /// If the thread cannot be started. A panic in a loader thread resumes in the iterator's `next`.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> EpochBatches {
-        let batches = first_batch..self.batches();
+        let shard = self.shard;
+        // Of a last batch that is not full, a shard may have no image.
+        let last = self.images() - (self.batches() - 1) * self.work.batch_size;
+        let batches = first_batch..self.batches() - usize::from(shard.of(last).is_empty());
         let (sender, receiver) = crossbeam_channel::bounded(self.prefetch);
         let (work, pool, remaining) =
             (Arc::clone(&self.work), Arc::clone(&self.pool), batches.len());
-        let produce = move || work.produce(&pool, epoch, batches, &sender);
+        let produce = move || work.produce(&pool, epoch, batches, shard, &sender);
         let producer = std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(produce)
@@ -228,6 +241,7 @@ impl Work {
         pool: &ThreadPool,
         epoch: u64,
         batches: Range<usize>,
+        shard: Shard,
         to: &Sender<Result<Batch>>,
     ) {
         let order = match self.order {
@@ -235,6 +249,7 @@ impl Work {
             Order::Shuffled => self.images.shuffled(self.seed, epoch),
         };
         for samples in order.chunks(self.batch_size).take(batches.end).skip(batches.start) {
+            let samples = &samples[shard.of(samples.len())];
             let batch = self.batch(pool, epoch, samples);
             let failed = batch.is_err();
             if to.send(batch).is_err() || failed {

@@ -3,6 +3,7 @@
 mod common;
 
 use common::tiny;
+use sd_distributed::Processes;
 use sd_layers::Precision;
 use sd_models::variables;
 use sd_train::data::{MixedLabels, Targets, TrainBatch};
@@ -56,7 +57,8 @@ impl Learner {
     }
 
     fn step(&mut self, rate: f64, batch: &mut TrainBatch) -> (f64, Vec<Term>) {
-        let stats = self.state.step(std::iter::once(batch), 1, rate, &mut ()).unwrap().read();
+        let stats = self.state.step(std::iter::once(Ok(batch)), 1, rate, &mut ()).unwrap();
+        let stats = stats.read(&Processes::single()).unwrap();
         (stats.loss(), stats.terms.keys().copied().collect())
     }
 }

@@ -113,7 +113,7 @@ fn accumulated_gradients_are_those_of_one_large_batch() {
     };
     // With a rate of zero the weights stay.
     let mut gradients = |batches: Vec<TrainBatch>| {
-        state.step(batches.into_iter(), 1, 0.0, &mut ()).unwrap();
+        state.step(batches.into_iter().map(Ok), 1, 0.0, &mut ()).unwrap();
         let variables = state.variables.trainable_variables().into_iter();
         variables.map(|value| value.grad().copy()).collect::<Vec<_>>()
     };

@@ -91,6 +91,31 @@ fn an_epoch_resumes_at_any_batch() {
 }
 
 #[test]
+fn the_shards_of_a_batch_are_the_batch() {
+    let make = || loader(|config| config.partners = true);
+    let whole: Vec<Batch> = make().epoch(3, 1).collect::<Result<_>>().unwrap();
+    for count in [2, 3] {
+        let shards = (0..count).map(|index| make().shard(Shard::new(index, count)).epoch(3, 1));
+        let mut shards: Vec<EpochBatches> = shards.collect();
+        for batch in &whole {
+            let parts = shards.iter_mut().filter_map(Iterator::next);
+            let parts: Vec<Batch> = parts.collect::<Result<_>>().unwrap();
+            let of = |pixels: fn(&Batch) -> &BatchPixels| {
+                parts.iter().flat_map(|part| pixels(part).to_vec()).collect::<Vec<f32>>()
+            };
+            assert!(of(|batch| &batch.pixels) == batch.pixels.to_vec());
+            let partners = |batch: &Batch| batch.partners.as_ref().unwrap().to_vec();
+            assert!(parts.iter().flat_map(partners).collect::<Vec<f32>>() == partners(batch));
+            assert!(parts.iter().flat_map(|part| &part.labels).eq(&batch.labels));
+        }
+        // The last batch is of one image.
+        let left: Vec<usize> = shards.iter().map(ExactSizeIterator::len).collect();
+        assert!(left.iter().all(|&left| left == 0), "{left:?}");
+        assert!(shards.iter_mut().all(|shard| shard.next().is_none()));
+    }
+}
+
+#[test]
 fn seed_and_epoch_change_order_and_augmentation() {
     let of = |seed, epoch| bits(loader(|config| config.seed = seed).epoch(epoch, 0));
     assert_ne!(of(1, 0), of(1, 1));

@@ -16,6 +16,7 @@ mod geometry;
 mod im2col;
 mod norm_relu;
 mod norm_relu_pool;
+mod synchronised;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -26,4 +27,5 @@ pub use channel_attention::{global_average, scale_channels};
 pub use convolution::convolution;
 pub use norm_relu::norm_relu;
 pub use norm_relu_pool::norm_relu_max_pool;
+pub use synchronised::{SynchronisedBatchNorm, synchronise_batch_norm};
 pub use update::{AdamWUpdate, SgdUpdate, zero_grad};

@@ -26,7 +26,7 @@ pub fn dry_run(experiment: &Experiment, runtime: &RuntimeArgs) -> Result<()> {
     process_memory::reset_peak();
     let before = process_memory::peak_bytes();
     let rate = trainer.learning_rate(0);
-    let step = trainer.step(&mut trainer.batches(), rate, &mut ())?.read();
+    let step = trainer.step(&mut trainer.batches(), rate, &mut ())?.read(&trainer.processes)?;
     let after_step = process_memory::peak_bytes();
     process_memory::reset_peak();
     evaluate_a_batch(&trainer)?;

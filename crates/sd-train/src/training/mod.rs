@@ -15,7 +15,7 @@ mod tensorboard;
 mod trainer;
 
 pub(crate) use environment::environment;
-pub use observer::Observer;
+pub use observer::{Observer, Request};
 pub(crate) use observer::{format_accuracies, truncate_epochs};
 pub use process::set_up_process;
 pub use shadow::ShadowModel;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use sd_cli::RuntimeArgs;
-use sd_data::{Batch, Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order};
+use sd_cli::config_difference::first_difference;
+use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order, Shard};
+use sd_distributed::Processes;
 use sd_models::{MultiExit, variables};
 use sd_report::{EpochRecord, SplitScore, Status};
 use tch::{Device, Tensor, nn};
@@ -12,7 +14,7 @@ use tch::{Device, Tensor, nn};
 use super::checkpoint::{Best, CheckpointTensors, Position};
 use super::non_finite;
 use super::step_stats::StepStats;
-use super::{Observer, ShadowModel, StepObserver, TrainState, summary};
+use super::{Observer, Request, ShadowModel, StepObserver, TrainState, summary};
 use crate::data::{TrainBatch, device};
 use crate::evaluation::{Evaluation, TrainingData};
 use crate::experiment::Experiment;
@@ -42,6 +44,8 @@ pub struct Trainer {
     pub device: Device,
     /// Threads that compute; as many load images.
     pub threads: usize,
+    /// The processes that train together.
+    pub processes: Processes,
 }
 
 /// How a training ended.
@@ -71,12 +75,33 @@ impl Trainer {
     /// # Errors
     /// Names the file, key or value that is wrong.
     pub fn new(experiment: &Experiment, runtime: &RuntimeArgs) -> Result<Self> {
-        let threads = runtime.threads();
-        tch::set_num_threads(threads as i32);
-        let device = device::resolve(runtime.device)?;
-        let data = experiment.open_data(&runtime.data_dir)?;
-        let state = TrainState::new(experiment, device)?;
+        Self::in_processes(experiment, runtime, Processes::single())
+    }
+
+    /// See [`new`](Self::new); one of several processes, each of which trains on its share of every
+    /// batch.
+    ///
+    /// # Errors
+    /// As above, or if the processes cannot share a batch evenly.
+    pub fn in_processes(
+        experiment: &Experiment,
+        runtime: &RuntimeArgs,
+        processes: Processes,
+    ) -> Result<Self> {
         let train = &experiment.train;
+        let count = processes.count();
+        ensure!(
+            train.batch_size.is_multiple_of(count) && train.batch_size >= 2 * count,
+            "train.batch_size is {}, expected a multiple of the {count} processes, and at least 2 \
+             images for each",
+            train.batch_size
+        );
+        let threads =
+            runtime.threads_of(processes.place().and_then(|place| place.local_world_size));
+        tch::set_num_threads(threads as i32);
+        let device = device::resolve(device::of_process(runtime.device, &processes))?;
+        let data = experiment.open_data(&runtime.data_dir)?;
+        let state = TrainState::new(experiment, device)?.in_processes(processes.clone());
         let config = LoaderConfig {
             batch_size: train.batch_size,
             threads,
@@ -94,7 +119,8 @@ impl Trainer {
             train.batch_size,
             data.train.len()
         );
-        let loader = Loader::new(Arc::clone(&data.train), config)?;
+        let loader = Loader::new(Arc::clone(&data.train), config)?
+            .shard(Shard::new(processes.rank(), processes.count()));
         ensure!(
             train.accumulate <= loader.batches(),
             "train.accumulate is {}, expected at most the {} batches of an epoch",
@@ -124,8 +150,10 @@ impl Trainer {
             valid: None,
             device,
             threads,
+            processes,
         };
-        let valid = trainer.data.valid.as_ref().map(|images| trainer.evaluation(images));
+        let shared = |images| trainer.evaluation(images)?.shared_by(&trainer.processes);
+        let valid = trainer.data.valid.as_ref().map(shared);
         trainer.valid = valid.transpose()?;
         Ok(trainer)
     }
@@ -155,6 +183,27 @@ impl Trainer {
         Ok(())
     }
 
+    /// Takes position and tensors of rank 0, after comparing configuration and images with its own.
+    ///
+    /// # Errors
+    /// Names the difference.
+    pub fn follow_first(&mut self) -> Result<()> {
+        if !self.processes.are_several() {
+            return Ok(());
+        }
+        let first = self.processes.share(&serde_json::to_string(&self.position)?)?;
+        let first: Position = serde_json::from_str(&first)?;
+        let (own, rank) = (&self.position, self.processes.rank());
+        if let Some(difference) = first_difference(&first.config.parse()?, &own.config.parse()?) {
+            bail!("rank 0 and rank {rank} have other configurations: {difference}");
+        }
+        if let Some(difference) = first.images.difference(&own.images) {
+            bail!("rank 0 and rank {rank} have other images: {difference}");
+        }
+        self.position = first;
+        Ok(self.processes.broadcast(self.tensors().iter())?)
+    }
+
     /// Trains to the last epoch, or until the observer asks to stop.
     ///
     /// # Errors
@@ -162,7 +211,7 @@ impl Trainer {
     /// file cannot be written.
     pub fn run(&mut self, observer: &mut Observer) -> Result<Outcome> {
         while !self.has_ended() {
-            if let Some(code) = observer.must_stop(self.steps_taken()) {
+            if let Request::Stop(code) = observer.request(self.steps_taken())? {
                 // A run without a step can be resumed as well.
                 if self.steps_taken() == 0 {
                     observer.save_checkpoint(&self.position, &self.tensors())?;
@@ -187,13 +236,14 @@ impl Trainer {
             let rate = self.learning_rate(self.steps_taken());
             let stats = self.step(&mut batches, rate, observer)?;
             observer.step_ends(stats)?;
-            if observer.must_stop(self.steps_taken()).is_some() {
-                break;
-            }
-            if observer.checkpoint_is_due() {
-                observer.update_position(&mut self.position)?;
-                self.check_finite()?;
-                observer.save_checkpoint(&self.position, &self.tensors())?;
+            match observer.request(self.steps_taken())? {
+                Request::Continue => {}
+                Request::Stop(_) => break,
+                Request::Checkpoint => {
+                    observer.update_position(&mut self.position)?;
+                    self.check_finite()?;
+                    observer.save_checkpoint(&self.position, &self.tensors())?;
+                }
             }
         }
         observer.steps_end();
@@ -215,19 +265,19 @@ impl Trainer {
     ) -> Result<StepStats> {
         let Experiment { mix, seed, train, .. } = &self.experiment;
         let (step, epoch, device) = (self.steps_taken(), self.position.epoch, self.device);
-        let batches = batches.by_ref().take(train.accumulate);
-        let batches: Vec<Batch> = batches.collect::<sd_data::Result<_>>()?;
-        assert_eq!(batches.len(), train.accumulate, "the loader has the batches of every step");
-        let batches = batches.into_iter().enumerate().map(|(index, batch)| {
+        let batches = (0..train.accumulate).map(|index| {
             let number = step * train.accumulate as u64 + index as u64;
-            // Dropout draws from libtorch's only generator: each batch has its own stream.
-            tch::manual_seed(seed.wrapping_add(number.wrapping_mul(1 << 20)) as i64);
+            // Dropout draws from libtorch's only generator: each batch has its own stream, and so has
+            // each process's share of it.
+            let stream = number * self.processes.count() as u64 + self.processes.rank() as u64;
+            tch::manual_seed(seed.wrapping_add(stream.wrapping_mul(1 << 20)) as i64);
+            let batch = batches.next().expect("the loader has the batches of every step")?;
             let batch = TrainBatch::new(batch, epoch, train.epochs, device)
                 .with_class_weights(self.class_weights.as_ref());
-            match mix {
+            Ok(match mix {
                 Some(mix) => mix.apply(batch, *seed, number),
                 None => batch,
-            }
+            })
         });
         let stats = self.state.step(batches, step + 1, rate, observer)?;
         self.position.step_in_epoch += 1;
