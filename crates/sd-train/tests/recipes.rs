@@ -162,7 +162,7 @@ fn an_evaluation_takes_at_most_two_batches_of_training_at_once() {
     let experiment = tiny(&["train.batch_size=8"]).unwrap();
     let trainer = Trainer::new(&experiment, &runtime()).unwrap();
     let images = trainer.evaluation(&trainer.data.train).unwrap();
-    let (_, labels) = images.outputs(trainer.deployed().network).next().unwrap();
+    let (_, labels) = images.outputs(trainer.deployed().network).next().unwrap().unwrap();
     assert_eq!(labels.size(), [16]);
     assert_eq!(tiny(&["train.batch_size=1024"]).unwrap().evaluation_batch(), 256);
 }
