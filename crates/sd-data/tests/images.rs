@@ -158,7 +158,8 @@ fn images_beyond_the_memory_of_the_machine_are_refused() {
     let data_dir = TempDir::new().unwrap();
     let lines = (0..500_000).map(|index| format!("{index}.png,tom,train\n"));
     write(&data_dir, "a.csv", format!("path,label,split\n{}", lines.collect::<String>()));
-    let images = ImageFilesConfig { memory_gb: 1_000_000, ..ImageFilesConfig::new(4096) };
+    let storage = StorageConfig::Memory;
+    let images = ImageFilesConfig { memory_gb: 1_000_000, storage, ..ImageFilesConfig::new(4096) };
     let needed = "500000 images of 4096×4096 pixels need 25165.8 GB of memory, but ";
     let advice = " GB are available; use a smaller `data.dataset.csv_manifest.images.side`";
     fails_with(&manifest(1, images), &data_dir, &[needed, advice]);
