@@ -176,6 +176,9 @@ fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
         deployed / 1e6,
         100.0 * deployed / original
     );
+    if trainer.processes.are_several() {
+        tracing::info!("{} processes share each batch", trainer.processes.count());
+    }
     Ok(())
 }
 

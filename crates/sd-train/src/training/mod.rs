@@ -5,6 +5,7 @@ mod environment;
 pub(crate) mod non_finite;
 mod observer;
 mod process;
+mod processes;
 pub(crate) mod run_lock;
 mod shadow;
 mod step;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use sd_cli::RuntimeArgs;
-use sd_cli::config_difference::first_difference;
 use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order, Shard};
 use sd_distributed::Processes;
 use sd_models::{MultiExit, variables};
@@ -13,6 +12,7 @@ use tch::{Device, Tensor, nn};
 
 use super::checkpoint::{Best, CheckpointTensors, Position};
 use super::non_finite;
+use super::processes::check_shares;
 use super::step_stats::StepStats;
 use super::{Observer, Request, ShadowModel, StepObserver, TrainState, summary};
 use crate::data::{TrainBatch, device};
@@ -89,13 +89,7 @@ impl Trainer {
         processes: Processes,
     ) -> Result<Self> {
         let train = &experiment.train;
-        let count = processes.count();
-        ensure!(
-            train.batch_size.is_multiple_of(count) && train.batch_size >= 2 * count,
-            "train.batch_size is {}, expected a multiple of the {count} processes, and at least 2 \
-             images for each",
-            train.batch_size
-        );
+        check_shares(train.batch_size, &processes)?;
         let threads =
             runtime.threads_of(processes.place().and_then(|place| place.local_world_size));
         tch::set_num_threads(threads as i32);
@@ -181,27 +175,6 @@ impl Trainer {
         let shadows = [&self.state.average, &self.state.previous];
         shadows.into_iter().flatten().for_each(|shadow| shadow.copy_from(weights));
         Ok(())
-    }
-
-    /// Takes position and tensors of rank 0, after comparing configuration and images with its own.
-    ///
-    /// # Errors
-    /// Names the difference.
-    pub fn follow_first(&mut self) -> Result<()> {
-        if !self.processes.are_several() {
-            return Ok(());
-        }
-        let first = self.processes.share(&serde_json::to_string(&self.position)?)?;
-        let first: Position = serde_json::from_str(&first)?;
-        let (own, rank) = (&self.position, self.processes.rank());
-        if let Some(difference) = first_difference(&first.config.parse()?, &own.config.parse()?) {
-            bail!("rank 0 and rank {rank} have other configurations: {difference}");
-        }
-        if let Some(difference) = first.images.difference(&own.images) {
-            bail!("rank 0 and rank {rank} have other images: {difference}");
-        }
-        self.position = first;
-        Ok(self.processes.broadcast(self.tensors().iter())?)
     }
 
     /// Trains to the last epoch, or until the observer asks to stop.
