@@ -1,13 +1,10 @@
 //! Loader throughput: a shuffled epoch, from bytes in memory or files to batches.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rayon::ThreadPoolBuilder;
-use rayon::prelude::*;
 use sd_data::{Data, DataConfig, Loader, LoaderConfig, Order};
-use sd_image::{Bounds, decode_rgb};
 use sd_report::Measurement;
 
 use super::{Label, Stopwatch, batches};
@@ -72,29 +69,21 @@ pub fn of_config(
     Ok(measurements)
 }
 
-/// Measures the decoder alone, if the images are files: it bounds a loader that decodes.
+/// Measures the decoder alone, if images are decoded: it bounds the loader.
 fn decode(
     stopwatch: &Stopwatch,
     experiment: &Experiment,
     data: &Data,
     args: &BenchArgs,
 ) -> Result<Option<Measurement>> {
-    let root = experiment.data.dataset.get().files_root(&args.runtime.data_dir)?;
-    let Some(root) = root.filter(|_| !data.train.is_in_memory()) else { return Ok(None) };
-    let files = (0..data.train.len()).filter_map(|index| data.train.file(index));
-    let paths: Vec<PathBuf> = files.map(|file| root.join(file)).collect();
-    let bounds = Bounds { bytes: 256 << 20, side: u32::MAX, pixels: u64::MAX };
+    if data.train.is_in_memory() {
+        return Ok(None);
+    }
     let pool = ThreadPoolBuilder::new().num_threads(args.runtime.threads()).build()?;
-    let images = paths.len();
+    let images = data.train.len();
     let label = Label { config: &experiment.name, part: "decode", batch: 1, images };
-    let decode = |pixels: &mut Vec<u8>, path: &PathBuf| {
-        let bytes = std::fs::read(path).expect("the file was found");
-        decode_rgb(&bytes, bounds, pixels)
-            .map(|_| ())
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    };
     Ok(Some(stopwatch.measure(label, || {
-        pool.install(|| paths.par_iter().for_each_init(Vec::new, decode));
+        pool.install(|| data.train.decode_all()).expect("readable images");
     })))
 }
 

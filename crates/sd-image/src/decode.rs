@@ -51,9 +51,8 @@ pub fn decode_rgb(bytes: &[u8], bounds: Bounds, pixels: &mut Vec<u8>) -> Result<
     }
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
-    let image = image.into_rgb8();
     let size = [image.width(), image.height()];
-    *pixels = image.into_raw();
+    *pixels = image.into_rgb8().into_raw();
     Ok(size)
 }
 
@@ -156,9 +155,8 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
     loop {
         let skipped = match rest {
             [0xff, END, ..] => return true,
-            // Bytes of a scan.
+            // Bytes of a scan, or a fill byte.
             [0..=0xfe, ..] => memchr(0xff, rest).unwrap_or(rest.len()),
-            // A fill byte.
             [0xff, 0xff, ..] => 1,
             // An escaped 0xff of a scan, or a marker without a length.
             [0xff, 0x00 | 0x01 | 0xd0..=0xd8, ..] => 2,

@@ -33,6 +33,17 @@ impl ImageSet {
         }
     }
 
+    /// Reads every image before it is resized, on the current thread pool: the work that bounds a
+    /// loader of images that are decoded.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn decode_all(&self) -> Result<()> {
+        let read =
+            |reader: &mut Reader, index| self.read(index, View::Original, reader).map(|_| ());
+        (0..self.len()).into_par_iter().map_init(Reader::default, read).collect()
+    }
+
     /// CRC-32 of the pixels of each image.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Packed data sets: all images in one file, which is mapped into memory.
 //!
-//! A file begins with [`MAGIC`]. The images follow, then an index as JSON, and at the end the index's
-//! offset, length and CRC-32, and [`MAGIC`] again. Each image has a checksum of its own, which is compared
-//! when the image is first read.
+//! A file begins with eight bytes that name the format. The images follow, then an index as JSON, and at
+//! the end the index's offset, length and CRC-32, and the eight bytes again. Each image has a checksum of
+//! its own, which is compared when the image is first read.
 
 mod index;
 mod mapped;

@@ -146,7 +146,7 @@ mod tests {
     fn decoded_images_are_compared_with_those_in_files() {
         let of = |checksum, files| Checksum { count: 2, checksum, files };
         let (decoded, in_files) = (of(Some(1), Some(2)), of(None, Some(2)));
-        assert!(decoded == in_files && in_files == decoded);
+        assert_eq!(decoded, in_files);
         assert_ne!(decoded, of(Some(3), Some(2)), "the pixels count");
         assert_ne!(in_files, of(Some(1), Some(3)));
         assert_ne!(in_files, of(Some(1), None));
