@@ -41,7 +41,7 @@ struct Found<'a> {
     confidence: f32,
 }
 
-/// Searches the splits for mistakes of the deepest exit, and for duplicates.
+/// Searches the splits for mistakes of the deepest exit, and for duplicates if they are in memory.
 fn mistakes(
     network: &MultiExit,
     splits: &[(Split, Evaluation)],
@@ -79,7 +79,9 @@ fn mistakes(
     }
     let sets: Vec<_> =
         splits.iter().map(|(split, evaluation)| (*split, evaluation.images())).collect();
-    let mut groups = duplicates(&sets)?;
+    // Reading all files once more would take as long as part of an epoch; `data check` does it.
+    let in_memory = sets.iter().all(|(_, images)| images.is_in_memory());
+    let mut groups = if in_memory { duplicates(&sets)? } else { Vec::new() };
     let count = groups.len() as u64;
     let differ = |group: &[Place], of: fn(&Place) -> usize| {
         group.iter().any(|place| of(place) != of(&group[0]))
