@@ -148,6 +148,8 @@ fn an_interrupted_run_resumes_with_the_same_or_another_number_of_processes() {
     let bench = Bench::new(&["train.sync_batch_norm=true"]);
     let two = ["--processes", "2"];
     assert_eq!(bench.finish("whole", &two).0, Some(0));
+    let environment = fs::read_to_string(bench.path("whole", "environment.json")).unwrap();
+    assert!(environment.contains("\"processes\": 2"), "{environment}");
     for (run, processes, next) in [("same", "2", "2"), ("fewer", "2", "1"), ("more", "1", "2")] {
         let (code, stderr) = bench.finish(run, &["--max-steps", "17", "--processes", processes]);
         assert_eq!(code, Some(130), "{stderr}");

@@ -160,10 +160,10 @@ fn resume(trainer: &mut Trainer, folder: &Path) -> Result<()> {
 
 /// Records the resolved configuration and the environment.
 fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
-    let Trainer { experiment, position, state, data, costs, device, .. } = trainer;
+    let Trainer { experiment, position, state, data, costs, device, processes, .. } = trainer;
     run_folder::write_atomic(folder.join(run_folder::CONFIG), position.config.as_bytes())?;
     let path = folder.join(run_folder::ENVIRONMENT);
-    let mut environment = environment(*device, state.precision);
+    let mut environment = environment(*device, state.precision, processes.count());
     if trainer.steps_taken() > 0 {
         environment.follow(run_folder::read_environment(&path)?);
     }
