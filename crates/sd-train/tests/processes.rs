@@ -1,6 +1,7 @@
 //! Training in several processes, by the binary, on the loopback interface.
 
 mod common;
+mod small;
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,17 +13,7 @@ use std::time::{Duration, Instant};
 use common::tiny;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-
-const CONFIG: &[&str] = &[
-    "name=small",
-    "seed=5",
-    "data.dataset={ synthetic = { classes = 4, train = 128, test = 16, channels = 1, height = 32, width = 32, seed = 0 } }",
-    "data.validation={ fraction = 0.25, seed = 0 }",
-    "data.augment=[{ pad_crop = { padding = 2 } }]",
-    "model.exits.after=[2]",
-    "train.epochs=4",
-    "train.batch_size=8",
-];
+use small::SMALL;
 
 /// An epoch of one step, so that each step's loss is recorded.
 const STEPS: &[&str] = &[
@@ -43,7 +34,7 @@ struct Bench {
 impl Bench {
     fn new(changes: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = tiny(&[CONFIG, changes].concat()).unwrap().to_toml().unwrap();
+        let config = tiny(&[SMALL, changes].concat()).unwrap().to_toml().unwrap();
         fs::write(folder.path().join("small.toml"), config).unwrap();
         Self { folder }
     }
