@@ -69,10 +69,10 @@ fn train_in(args: &TrainArgs, processes: &Processes) -> Result<Outcome> {
         tracing::info!("the configuration for {} is {}", images.display(), config.display());
     }
     let mut trainer = Trainer::in_processes(&experiment, &args.runtime, processes.clone())?;
-    match args.resume {
-        true if is_first => resume(&mut trainer, &folder)?,
-        false if is_first => trainer.load_pretrained()?,
-        _ => {}
+    if is_first && args.resume {
+        resume(&mut trainer, &folder)?;
+    } else if is_first {
+        trainer.load_pretrained()?;
     }
     trainer.follow_first()?;
     let begins = !trainer.has_ended();
