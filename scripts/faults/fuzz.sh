@@ -15,7 +15,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../../fuzz"
 # No file needs to be longer than this to reach every branch.
 declare -A longest=(
     [cifar]=6200 [cifar_archive]=3600 [csv_manifest]=200 [data_config]=500 [engine]=400 [idx]=100 [image]=700
-    [onnx_metadata]=1200 [onnx_network]=1200 [record]=1800 [safetensors]=300 [setting]=200
+    [onnx_metadata]=1200 [onnx_network]=1200 [packed]=1000 [record]=1800 [safetensors]=300 [setting]=200
+    [shard]=4608
 )
 sanitizer=${SANITIZER:-none}
 [[ $sanitizer == none ]] && network=rten || network=network

@@ -99,3 +99,34 @@ fn a_damaged_packed_file_is_named() {
         );
     }
 }
+
+/// A packed file whose index was changed, with the checksum of the new index.
+fn reindexed(file: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let (rest, end) = file.split_at(file.len() - 28);
+    let offset = u64::from_le_bytes(end[..8].try_into().unwrap()) as usize;
+    let (images, index) = rest.split_at(offset);
+    let index = std::str::from_utf8(index).unwrap();
+    assert!(index.contains(from), "{index}");
+    let index = index.replacen(from, to, 1);
+    let length = (index.len() as u64).to_le_bytes();
+    let checksum = crc32fast::hash(index.as_bytes()).to_le_bytes();
+    [images, index.as_bytes(), &end[..8], &length, &checksum, &end[20..]].concat()
+}
+
+#[test]
+fn a_crafted_packed_file_is_refused() {
+    let data_dir = pets();
+    let path = data_dir.path().join("pets.pack");
+    let config = packed(&data_dir, "", CROP, PackForm::Pixels);
+    let whole = fs::read(&path).unwrap();
+    for (from, to, found) in [
+        ("\"label\":0", "\"label\":2", "label 2 of `train/cat/00.png`"),
+        ("\"original\":[24,30]", "\"original\":[0,30]", "a wrong place of `train/cat/00.png`"),
+        ("\"offset\":8", "\"offset\":18446744073709551615", "a wrong place of `train/cat/00.png`"),
+        ("\"shards\":[]", "\"shards\":[0]", "another number of shards"),
+    ] {
+        fs::write(&path, reindexed(&whole, from, to)).unwrap();
+        let error = config.open(data_dir.path()).unwrap_err().to_string();
+        assert!(error.contains("pets.pack`: found ") && error.contains(found), "{error}");
+    }
+}

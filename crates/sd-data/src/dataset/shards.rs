@@ -1,6 +1,6 @@
 //! Image files in the tar files of WebDataset.
 
-mod index;
+pub(super) mod index;
 
 use super::image_files::{ImageFilesConfig, Listing};
 use super::{Dataset, Purpose, Splits, class_names, name_of};

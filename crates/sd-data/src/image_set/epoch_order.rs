@@ -21,6 +21,11 @@ impl EpochOrder {
         Self { shards, buffer }
     }
 
+    /// Whether it orders so many images.
+    pub(crate) fn fits(&self, count: usize) -> bool {
+        self.shards.is_empty() || self.shards.len() == count
+    }
+
     pub(super) fn select(&self, indices: &[usize]) -> Self {
         let shards = indices.iter().filter_map(|&index| self.shards.get(index).copied());
         Self { shards: shards.collect(), buffer: self.buffer }

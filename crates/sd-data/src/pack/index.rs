@@ -53,6 +53,20 @@ pub(super) struct Entry {
     pub(super) original: Option<[u32; 2]>,
 }
 
+impl Entry {
+    /// Bytes of its pixels in a data set of this side; `None` for pixels without a value, or too many.
+    pub(super) fn pixel_bytes(&self, side: usize) -> Option<u64> {
+        let values = |height: u64, width: u64| {
+            height.checked_mul(width)?.checked_mul(3).filter(|&values| values > 0)
+        };
+        let fitted = values(side as u64, side as u64)?;
+        match self.original {
+            None => Some(fitted),
+            Some([height, width]) => fitted.checked_add(values(height.into(), width.into())?),
+        }
+    }
+}
+
 impl Settings {
     pub(super) fn new(
         data_set: String,

@@ -38,6 +38,14 @@ impl Pack {
         Ok(Self { path: path.to_owned(), bytes })
     }
 
+    /// A packed file of these bytes, for `fuzz/`.
+    #[cfg(fuzzing)]
+    pub(super) fn of_bytes(path: &Path, bytes: &[u8]) -> Self {
+        let mut map = memmap2::MmapMut::map_anon(bytes.len()).unwrap();
+        map.copy_from_slice(bytes);
+        Self { path: path.to_owned(), bytes: map.make_read_only().unwrap() }
+    }
+
     /// Reads the index.
     pub(super) fn index(&self) -> Result<Index> {
         let wrong = |found: &str| {
@@ -64,22 +72,32 @@ impl Pack {
             .or_else(|error| wrong(&format!("an index of another version ({error})")))
     }
 
-    /// Checks that every image lies inside the file and has as many bytes as its pixels.
-    pub(super) fn check(&self, entries: &[Entry], settings: &Settings) -> Result<()> {
-        let values = |height: u64, width: u64| height.checked_mul(width)?.checked_mul(3);
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Checks that every image lies inside the file, has as many bytes as its pixels, and a label below
+    /// `classes`.
+    pub(super) fn check(
+        &self,
+        entries: &[Entry],
+        settings: &Settings,
+        classes: usize,
+    ) -> Result<()> {
         for entry in entries {
-            let side = settings.side as u64;
-            let pixels = match entry.original {
-                None => values(side, side),
-                Some([height, width]) => values(side, side)
-                    .zip(values(height.into(), width.into()))
-                    .and_then(|(fitted, original)| fitted.checked_add(original)),
+            let wrong = |found: String, expected: String| {
+                let found = format!("{found} of `{}`", entry.file.name);
+                Err(Error::folder(&self.path, found, expected))
             };
-            let is_whole = settings.form == PackForm::Files || pixels == Some(entry.length);
+            let is_whole = settings.form == PackForm::Files
+                || entry.pixel_bytes(settings.side) == Some(entry.length);
             let end = entry.offset.checked_add(entry.length);
             if !is_whole || end.is_none_or(|end| end > self.bytes.len() as u64) {
-                let found = format!("a wrong place of `{}`", entry.file.name);
-                return Err(Error::folder(&self.path, found, "its bytes in the file"));
+                return wrong("a wrong place".to_owned(), "its bytes in the file".to_owned());
+            }
+            if entry.label >= classes {
+                let expected = format!("a label from 0 to {}", classes - 1);
+                return wrong(format!("label {}", entry.label), expected);
             }
         }
         Ok(())

@@ -4,6 +4,8 @@
 //! the end the index's offset, length and CRC-32, and the eight bytes again. Each image has a checksum of
 //! its own, which is compared when the image is first read.
 
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod index;
 mod mapped;
 mod write;
@@ -36,7 +38,20 @@ pub(crate) fn open(
     images: &ImageFilesConfig,
     crops: bool,
 ) -> Result<Splits> {
-    let pack = Arc::new(Pack::open(path)?);
+    splits(Pack::open(path)?, key, name, classes, images, crops)
+}
+
+/// The splits of a packed file; see [`open`].
+fn splits(
+    pack: Pack,
+    key: &str,
+    name: &str,
+    classes: usize,
+    images: &ImageFilesConfig,
+    crops: bool,
+) -> Result<Splits> {
+    let pack = Arc::new(pack);
+    let path = pack.path();
     let Index { settings, class_names, splits, skipped } = pack.index()?;
     settings.check(path, name, images, crops)?;
     check_classes(key, classes, &class_names, path)?;
@@ -75,7 +90,11 @@ fn open_split(
     let PackedSplit { images: entries, order, .. } = split;
     let labels = entries.iter().map(|entry| entry.label).collect();
     let files = entries.iter().map(|entry| entry.file.clone()).collect();
-    pack.check(&entries, settings)?;
+    pack.check(&entries, settings, class_names.len())?;
+    if !order.fits(entries.len()) {
+        let expected = format!("one for each of {} images", entries.len());
+        return Err(Error::folder(pack.path(), "another number of shards", expected));
+    }
     let pack = Arc::clone(pack);
     let source: Arc<dyn Source> = match settings.form {
         PackForm::Pixels => Arc::new(PackedPixels::new(pack, entries, images.shape())),

@@ -4,19 +4,19 @@ use crate::dataset::open_regular;
 use crate::source::MAX_BYTES;
 use crate::{Error, Result};
 use sd_image::EXTENSIONS;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::Path;
 use tar::Archive;
 
 /// An image in a shard.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(in crate::dataset) struct Member {
     /// Path in the shard.
-    pub(super) name: String,
-    pub(super) label: usize,
+    pub(in crate::dataset) name: String,
+    pub(in crate::dataset) label: usize,
     /// Place of its bytes in the shard.
-    pub(super) offset: u64,
-    pub(super) length: u64,
+    pub(in crate::dataset) offset: u64,
+    pub(in crate::dataset) length: u64,
 }
 
 /// Members of one key that follow each other.
@@ -41,7 +41,17 @@ const MAX_LABEL: u64 = 1 << 20;
 pub(super) fn scan(path: &Path, classes: usize) -> Result<Vec<Member>> {
     let file = open_regular(path)?;
     let size = file.metadata().map_err(Error::read(path))?.len();
-    let mut archive = Archive::new(file);
+    parse(file, size, path, classes)
+}
+
+/// [`scan`] of a shard of `size` bytes.
+pub(in crate::dataset) fn parse(
+    shard: impl Read + Seek,
+    size: u64,
+    path: &Path,
+    classes: usize,
+) -> Result<Vec<Member>> {
+    let mut archive = Archive::new(shard);
     let entries = archive.entries_with_seek().map_err(Error::read(path))?;
     let (mut members, mut sample, mut end) = (Vec::new(), Sample::default(), 0);
     for entry in entries {
