@@ -124,12 +124,11 @@ impl ShardsConfig {
             Error::value(format!("{KEY}.{key}"), format!("`{pattern}`"), expected)
         })?;
         let paths: Vec<PathBuf> = names.iter().map(|name| data_dir.join(name)).collect();
-        let scanned: Vec<Vec<Member>> =
-            paths.par_iter().map(|path| scan(path, self.classes)).collect::<Result<_>>()?;
+        let scanned: Vec<_> = paths.par_iter().map(|path| scan(path, self.classes)).collect();
         let (mut labels, mut files, mut shards) = (Vec::new(), Vec::new(), Vec::new());
         let mut members = Vec::new();
         for (shard, of_shard) in scanned.into_iter().enumerate() {
-            for Member { name, label, offset, length } in of_shard {
+            for Member { name, label, offset, length } in of_shard? {
                 labels.push(label);
                 files.push(ImageFile { name: format!("{}/{name}", names[shard]), bytes: length });
                 shards.push(shard as u32);

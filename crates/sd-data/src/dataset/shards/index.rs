@@ -140,5 +140,9 @@ fn damaged(path: &Path, found: impl ToString) -> Error {
 }
 
 fn place(path: &Path, name: &str, found: impl ToString, expected: impl ToString) -> Error {
-    Error::folder(&path.join(name), found, expected)
+    // Not joined: an absolute name would replace the path.
+    let mut place = path.as_os_str().to_owned();
+    place.push("/");
+    place.push(name);
+    Error::folder(Path::new(&place), found, expected)
 }
