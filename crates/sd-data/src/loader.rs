@@ -20,8 +20,8 @@ use buffer_pool::BufferPool;
 use partners::Partners;
 pub use shard::Shard;
 
-/// Images in memory per work item: few enough to balance a batch over the threads, enough to amortise
-/// the scheduling.
+/// Images in memory per task: few enough to balance a batch over the threads, enough to amortise the
+/// scheduling. Of images that are decoded, one.
 const IMAGES_PER_TASK: usize = 8;
 
 /// Configuration of a [`Loader`].
@@ -293,7 +293,8 @@ impl Work {
             Ok(())
         };
         let images = pixels.par_chunks_exact_mut(shape.values()).zip(samples);
-        pool.install(|| images.with_min_len(self.images_per_task).try_for_each(write))?;
+        let tasks = images.with_min_len(self.images_per_task).with_max_len(self.images_per_task);
+        pool.install(|| tasks.try_for_each(write))?;
         Ok(self.buffers.wrap(pixels))
     }
 }

@@ -204,6 +204,29 @@ fn a_killed_rank_ends_the_other_and_the_resumed_run_ends_with_the_same_bits() {
     assert!(longest < Duration::from_secs(20 + 10), "{longest:?}");
 }
 
+#[test]
+fn the_processes_of_a_killed_launcher_stop() {
+    let bench = Bench::new(&["train.epochs=1000000"]);
+    let two = ["--processes", "2"];
+    let mut launcher = bench.command("run", &two).spawn().unwrap();
+    while !bench.path("run", LAST).exists() {
+        sleep(Duration::from_millis(2));
+        assert!(launcher.try_wait().unwrap().is_none(), "ended before its first checkpoint");
+    }
+    launcher.kill().unwrap();
+    launcher.wait().unwrap();
+    // They hold the run's lock until they have written a checkpoint.
+    let killed = Instant::now();
+    loop {
+        let (code, stderr) = bench.finish("run", &["--resume", "--max-steps", "1"]);
+        if code == Some(130) {
+            break;
+        }
+        assert!(killed.elapsed() < Duration::from_secs(60), "{code:?}: {stderr}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
 /// As where rank 0's disk is full: it cannot write.
 #[test]
 fn the_reason_for_which_rank_0_ends_reaches_the_others() {

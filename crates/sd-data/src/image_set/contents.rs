@@ -41,7 +41,9 @@ impl ImageSet {
     pub fn decode_all(&self) -> Result<()> {
         let read =
             |reader: &mut Reader, index| self.read(index, View::Original, reader).map(|_| ());
-        (0..self.len()).into_par_iter().map_init(Reader::default, read).collect()
+        // One task an image: no thread waits for the last share of another.
+        let images = (0..self.len()).into_par_iter().with_max_len(1);
+        images.map_init(Reader::default, read).collect()
     }
 
     /// CRC-32 of the pixels of each image.

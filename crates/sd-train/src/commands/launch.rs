@@ -59,6 +59,13 @@ pub fn launch(count: u16) -> Result<Outcome> {
     }
 }
 
+/// Has this process, which [`launch`] started, stop as by SIGTERM when the launcher is killed.
+pub fn stop_with_launcher() {
+    // Without it, the processes go on; they write their run's folder as before.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+}
+
 /// A process of a rank.
 struct Process {
     child: Child,
