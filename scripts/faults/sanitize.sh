@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
 # Runs the tests of sd-layers under AddressSanitizer: the kernels and the bridge to libtorch, Rust and
-# C++ alike. libtorch itself is not instrumented. ThreadSanitizer is not offered: it would report the
-# threads of libtorch, whose locks it does not see.
+# C++ alike. libtorch itself is not instrumented.
 #
 #     scripts/faults/sanitize.sh [TEST…]
+#
+# The same under ThreadSanitizer, which sees the locks of libtorch but not its atomics: on one thread of
+# libtorch each, so that the threads are those of the tests.
+#
+#     scripts/faults/sanitize.sh --threads [TEST…]
 #
 # Or the tests of sd-engine under Miri, on portable lanes: those that end within minutes.
 #
@@ -20,8 +24,18 @@ if [[ ${1-} == --miri ]]; then
         --test-threads=1 "${slow[@]/#/--skip=}"
 fi
 
+sanitizer=address
+build_std=()
+if [[ ${1-} == --threads ]]; then
+    shift
+    sanitizer=thread
+    # Locks of the standard library have to be seen too.
+    build_std=(-Zbuild-std)
+    export OMP_NUM_THREADS=1
+fi
 host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 # Memory that libtorch keeps until the process ends is no leak of ours.
 export ASAN_OPTIONS=detect_leaks=0
-CXXFLAGS=-fsanitize=address RUSTFLAGS=-Zsanitizer=address \
-    cargo +nightly test --package sd-layers --lib --target "$host" --target-dir target/asan -- "$@"
+CXXFLAGS=-fsanitize=$sanitizer RUSTFLAGS=-Zsanitizer=$sanitizer \
+    cargo +nightly test "${build_std[@]}" --package sd-layers --lib --target "$host" \
+    --target-dir "target/$sanitizer-sanitizer" -- "$@"
