@@ -100,9 +100,13 @@ struct PackArgs {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Pack the files instead of their pixels: smaller, but decoded for each batch.
+    /// Pack the files instead of their pixels: smaller, but decoded for each batch
     #[arg(long)]
     files: bool,
+
+    /// Pack JPEG files of this quality, resized to the larger one of `shorter_side` and `crop_from`
+    #[arg(long, value_name = "QUALITY", value_parser = clap::value_parser!(u8).range(1..=100), conflicts_with = "files")]
+    jpeg: Option<u8>,
 }
 
 /// The part of an experiment that this program reads.
@@ -218,7 +222,11 @@ fn pack_images(args: &PackArgs, data_dir: &Path) -> Result<()> {
     let name = dataset.name();
     let default = || PathBuf::from(format!("{}.pack", name.replace(['/', '{', '}'], "-")));
     let out = args.out.clone().or(configured.clone()).unwrap_or_else(default);
-    let form = if args.files { PackForm::Files } else { PackForm::Pixels };
+    let form = match args.jpeg {
+        Some(quality) => PackForm::Jpeg(quality),
+        None if args.files => PackForm::Files,
+        None => PackForm::Pixels,
+    };
     let Packed { images, bytes } = pack(&config, data_dir, &data_dir.join(&out), form)?;
     print(format_args!(
         "{}: {images} images, {:.1} MB",

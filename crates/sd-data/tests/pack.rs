@@ -37,6 +37,34 @@ fn packed_images_give_the_batches_of_those_in_memory() {
     }
 }
 
+/// At the best quality they are nearly the images; at 90 they are smaller than their files.
+#[test]
+fn packed_jpegs_are_resized_once() {
+    let data_dir = pets();
+    let memory = config("'memory'", ", crop_from = 22", CROP);
+    let in_memory = open(&memory, &data_dir);
+    let size = |form| {
+        packed(&data_dir, ", crop_from = 22", CROP, form);
+        fs::metadata(data_dir.path().join("pets.pack")).unwrap().len()
+    };
+    assert!(size(PackForm::Jpeg(90)) < size(PackForm::Files));
+    let config = packed(&data_dir, ", crop_from = 22", CROP, PackForm::Jpeg(100));
+    fs::remove_dir_all(data_dir.path().join("pets")).unwrap();
+    let from_pack = open(&config, &data_dir);
+    assert_eq!(from_pack.train.labels(), in_memory.train.labels());
+    assert_ne!(from_pack.train.checksum(), in_memory.train.checksum());
+    let (found, expected) = (batches(&from_pack, &config, 2), batches(&in_memory, &memory, 2));
+    let mean = |batches: &[sd_data::Batch], value: &dyn Fn(usize, usize) -> f32| {
+        let values = batches.iter().enumerate().flat_map(|(batch, pixels)| {
+            (0..pixels.pixels.len()).map(move |index| value(batch, index))
+        });
+        values.sum::<f32>() / batches.iter().map(|batch| batch.pixels.len()).sum::<usize>() as f32
+    };
+    let difference = mean(&found, &|b, i| (found[b].pixels[i] - expected[b].pixels[i]).abs());
+    let magnitude = mean(&found, &|b, i| expected[b].pixels[i].abs());
+    assert!(difference < 0.1 * magnitude, "{difference} of {magnitude}");
+}
+
 #[test]
 fn a_packed_file_of_other_settings_is_refused() {
     let data_dir = pets();

@@ -92,7 +92,7 @@ impl Settings {
         let same_size = self.form == PackForm::Files
             || (self.side, self.shorter_side, self.crop_from)
                 == (asked.side, asked.shorter_side, asked.crop_from)
-                && self.crops >= crops;
+                && (self.form != PackForm::Pixels || self.crops >= crops);
         let same_checksums = (self.side, self.shorter_side) == (asked.side, asked.shorter_side);
         if self.data_set == asked.data_set && same_size && same_checksums {
             return Ok(());

@@ -89,7 +89,7 @@ impl Pack {
                 let found = format!("{found} of `{}`", entry.file.name);
                 Err(Error::folder(&self.path, found, expected))
             };
-            let is_whole = settings.form == PackForm::Files
+            let is_whole = settings.form != PackForm::Pixels
                 || entry.pixel_bytes(settings.side) == Some(entry.length);
             let end = entry.offset.checked_add(entry.length);
             if !is_whole || end.is_none_or(|end| end > self.bytes.len() as u64) {

@@ -98,7 +98,7 @@ fn open_split(
     let pack = Arc::clone(pack);
     let source: Arc<dyn Source> = match settings.form {
         PackForm::Pixels => Arc::new(PackedPixels::new(pack, entries, images.shape())),
-        PackForm::Files => {
+        PackForm::Files | PackForm::Jpeg(_) => {
             let files = PackedFiles::new(pack, entries);
             Arc::new(Encoded { files, images: images.clone() })
         }

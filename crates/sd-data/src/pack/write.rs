@@ -4,11 +4,14 @@ use super::MAGIC;
 use super::index::{Entry, Index, PackedSplit, Settings};
 use crate::dataset::Purpose;
 use crate::image_set::ImageFile;
-use crate::source::{Reader, View};
+use crate::source::{BOUNDS, Picture, Reader, View};
 use crate::split::Split;
-use crate::{DataConfig, Error, ImageSet, Result};
+use crate::{BrokenFile, DataConfig, Error, ImageFilesConfig, ImageSet, Result};
 use atomic_write_file::AtomicWriteFile;
+use image::ExtendedColorType;
+use image::codecs::jpeg::JpegEncoder;
 use rayon::prelude::*;
+use sd_image::{Resizer, decode_rgb, shrink};
 use serde::{Deserialize, Serialize};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -24,6 +27,9 @@ pub enum PackForm {
     Pixels,
     /// As their files: smaller, and decoded each time.
     Files,
+    /// As JPEG files of this quality, 1 to 100, whose shorter side is the larger one of `shorter_side` and
+    /// `crop_from`, or less: smaller still. Batches differ from those of the files by what this loses.
+    Jpeg(u8),
 }
 
 /// A file that was written.
@@ -57,7 +63,7 @@ pub fn pack(config: &DataConfig, data_dir: &Path, path: &Path, form: PackForm) -
     let mut packed = Vec::new();
     for (split, set) in splits.named() {
         let crops = crops && split == Split::Train && form == PackForm::Pixels;
-        let images = writer.images(set, form, crops)?;
+        let images = writer.images(set, form, images, crops)?;
         packed.push(PackedSplit { split, order: set.order().clone(), images });
     }
     let images = packed.iter().map(|split| split.images.len()).sum();
@@ -97,12 +103,21 @@ impl Writer<'_> {
     }
 
     /// Writes the images of a set.
-    fn images(&mut self, set: &ImageSet, form: PackForm, crops: bool) -> Result<Vec<Entry>> {
+    fn images(
+        &mut self,
+        set: &ImageSet,
+        form: PackForm,
+        images: &ImageFilesConfig,
+        crops: bool,
+    ) -> Result<Vec<Entry>> {
         let mut entries = Vec::with_capacity(set.len());
         for start in (0..set.len()).step_by(CHUNK) {
             let chunk = (start..set.len().min(start + CHUNK)).into_par_iter();
             let blobs: Vec<Result<Blob>> = chunk
-                .map_init(Reader::default, |reader, index| blob(set, index, form, crops, reader))
+                .map_init(Reader::default, |reader, index| match form {
+                    PackForm::Jpeg(quality) => jpeg(set, index, images, quality, reader),
+                    _ => blob(set, index, form, crops, reader),
+                })
                 .collect();
             for (index, blob) in (start..).zip(blobs) {
                 let (bytes, pixels, original) = blob?;
@@ -143,4 +158,30 @@ fn blob(
         original = Some([picture.height as u32, picture.width as u32]);
     }
     Ok((bytes, checksum, original))
+}
+
+/// An image as a JPEG file, and the checksum of the pixels that it gives.
+fn jpeg(
+    set: &ImageSet,
+    index: usize,
+    images: &ImageFilesConfig,
+    quality: u8,
+    reader: &mut Reader,
+) -> Result<Blob> {
+    let Picture { pixels, height, width } = set.read(index, View::Original, reader)?;
+    let (mut resizer, mut resized) = (Resizer::new(), Vec::new());
+    let shorter = images.resized_side().max(images.crop_from.unwrap_or(0));
+    let size = [width as u32, height as u32];
+    let (pixels, [width, height]) = shrink(pixels, size, shorter, &mut resizer, &mut resized);
+    let mut file = Vec::new();
+    let wrong = |reason: String| {
+        Error::Image(BrokenFile { path: set.file_of(index).0.into(), line: None, reason })
+    };
+    JpegEncoder::new_with_quality(&mut file, quality)
+        .encode(pixels, width, height, ExtendedColorType::Rgb8)
+        .map_err(|error| wrong(error.to_string()))?;
+    let (mut decoded, mut fitted) = (Vec::new(), vec![0; set.shape().values()]);
+    let size = decode_rgb(&file, BOUNDS, &mut decoded).map_err(|error| wrong(error.to_string()))?;
+    images.fit(&decoded, size, &mut resizer, &mut fitted);
+    Ok((file, crc32fast::hash(&fitted), None))
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Maximum bytes of a file and of its decoded image: 89 megapixels of RGB.
 pub(crate) const MAX_BYTES: u64 = 256 << 20;
-const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX, pixels: u64::MAX };
+pub(crate) const BOUNDS: Bounds = Bounds { bytes: MAX_BYTES, side: u32::MAX, pixels: u64::MAX };
 
 /// Image files, by index.
 pub(crate) trait EncodedFiles: Debug + Send + Sync {

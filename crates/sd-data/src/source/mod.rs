@@ -5,7 +5,7 @@ mod encoded;
 mod memory;
 
 pub(crate) use bordered::Bordered;
-pub(crate) use encoded::{Encoded, EncodedFiles, MAX_BYTES};
+pub(crate) use encoded::{BOUNDS, Encoded, EncodedFiles, MAX_BYTES};
 pub(crate) use memory::{Memory, Original};
 
 use crate::{ImageShape, Result};
