@@ -13,8 +13,8 @@
 #
 #     scripts/faults/sanitize.sh --miri
 #
-# Needs `rustup toolchain install nightly`, and `cargo xtask setup` or `rustup +nightly component add
-# miri rust-src`.
+# Needs `rustup toolchain install nightly`, and `cargo xtask setup` but for Miri. `--threads` and `--miri` also
+# need `rustup +nightly component add rust-src miri`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -34,7 +34,8 @@
 //! - A [`DatasetConfig`] names a data set: CIFAR-10, CIFAR-100, files in the format of MNIST, folders,
 //!   CSV lists or shards of image files, or synthetic images. Loading it gives one [`ImageSet`] per
 //!   split: images of one shape, `[H, W, C]`, and labels. Images are in memory, in a packed file
-//!   ([`pack`]), or decoded when they are needed ([`StorageConfig`]); batches are the same. Truncated or
+//!   ([`pack`]), or decoded when they are needed ([`StorageConfig`]); batches are the same, except those
+//!   of resized JPEG files ([`pack::PackForm::Jpeg`]). Truncated or
 //!   oversized files and labels out of range are an [`Error`] that names the file, the byte or line
 //!   and what was expected. Sizes stated by a file are never trusted before its bytes are read.
 //! - A [`DataConfig`] is the `[data]` section of an experiment: the data set, a border

@@ -21,7 +21,7 @@ use partners::Partners;
 pub use shard::Shard;
 
 /// Images in memory per task: few enough to balance a batch over the threads, enough to amortise the
-/// scheduling. Of images that are decoded, one.
+/// scheduling. Each image that is decoded is a task of its own.
 const IMAGES_PER_TASK: usize = 8;
 
 /// Configuration of a [`Loader`].

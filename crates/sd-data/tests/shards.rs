@@ -123,6 +123,11 @@ fn missing_and_damaged_shards_are_named() {
     assert!(message().contains("train-1.tar"), "{}", message());
     fs::remove_file(&path).unwrap();
     assert!(message().contains("train-1.tar`: No such file"), "{}", message());
+    let first = data_dir.path().join("train-0.tar");
+    let of_first = fs::read(&first).unwrap();
+    fs::write(&first, "no tar file").unwrap();
+    assert!((0..8).all(|_| message().contains("train-0.tar")), "{}", message());
+    fs::write(&first, of_first).unwrap();
     fs::write(&path, &whole).unwrap();
     let data = open(&config, &data_dir);
     let mut damaged = whole.clone();
@@ -166,5 +171,29 @@ fn members_of_a_shard_are_explained() {
     ] {
         let error = message(members);
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// The length of a sparse member is that of its pieces, which say what they like.
+#[test]
+fn a_sparse_member_of_any_length_is_damage() {
+    let data_dir = pets();
+    shards(&data_dir);
+    for offset in [u64::MAX, u64::MAX - 511, 1 << 62] {
+        let mut header = tar::Header::new_gnu();
+        header.set_path("a.jpg").unwrap();
+        header.set_size(0);
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        let gnu = header.as_gnu_mut().unwrap();
+        // Base 256, as GNU tar writes large numbers.
+        gnu.sparse[0].offset =
+            [&[0x80, 0, 0, 0][..], &offset.to_be_bytes()].concat().try_into().unwrap();
+        gnu.sparse[0].numbytes = *b"00000000000\0";
+        gnu.realsize = gnu.sparse[0].offset;
+        header.set_cksum();
+        let shard = [&header.as_bytes()[..], &[0; 1024]].concat();
+        fs::write(data_dir.path().join("train-0.tar"), shard).unwrap();
+        let error = shards_config("'stream'", 5, "").open(data_dir.path()).unwrap_err().to_string();
+        assert!(error.contains("train-0.tar`: found a member that ends at byte"), "{error}");
     }
 }

@@ -205,6 +205,7 @@ fn a_killed_rank_ends_the_other_and_the_resumed_run_ends_with_the_same_bits() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn the_processes_of_a_killed_launcher_stop() {
     let bench = Bench::new(&["train.epochs=1000000"]);
     let two = ["--processes", "2"];
@@ -225,6 +226,9 @@ fn the_processes_of_a_killed_launcher_stop() {
         assert!(killed.elapsed() < Duration::from_secs(60), "{code:?}: {stderr}");
         sleep(Duration::from_millis(50));
     }
+    // Both they and the resumed run have written a checkpoint.
+    let log = fs::read_to_string(bench.path("run", "log.jsonl")).unwrap();
+    assert_eq!(log.matches("interrupted; ").count(), 2, "{log}");
 }
 
 /// As where rank 0's disk is full: it cannot write.

@@ -124,6 +124,7 @@ impl ShardsConfig {
             Error::value(format!("{KEY}.{key}"), format!("`{pattern}`"), expected)
         })?;
         let paths: Vec<PathBuf> = names.iter().map(|name| data_dir.join(name)).collect();
+        // All of them, so that the first damaged one is named whatever the threads do.
         let scanned: Vec<_> = paths.par_iter().map(|path| scan(path, self.classes)).collect();
         let (mut labels, mut files, mut shards) = (Vec::new(), Vec::new(), Vec::new());
         let mut members = Vec::new();

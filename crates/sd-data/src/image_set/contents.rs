@@ -5,6 +5,7 @@ use crate::source::{Reader, View};
 use crate::{Error, Result};
 use crc32fast::Hasher;
 use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 impl ImageSet {
     /// Applies `of` to the pixels of every image, on all cores.
@@ -39,11 +40,14 @@ impl ImageSet {
     /// # Errors
     /// As [`image`](Self::image).
     pub fn decode_all(&self) -> Result<()> {
-        let read =
-            |reader: &mut Reader, index| self.read(index, View::Original, reader).map(|_| ());
+        let readers: Vec<Mutex<Reader>> =
+            (0..rayon::current_num_threads()).map(|_| Mutex::default()).collect();
         // One task an image: no thread waits for the last share of another.
-        let images = (0..self.len()).into_par_iter().with_max_len(1);
-        images.map_init(Reader::default, read).collect()
+        (0..self.len()).into_par_iter().with_max_len(1).try_for_each(|index| {
+            let thread = rayon::current_thread_index().unwrap_or_default();
+            let reader = &mut *readers[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            self.read(index, View::Original, reader).map(|_| ())
+        })
     }
 
     /// CRC-32 of the pixels of each image.

@@ -21,7 +21,7 @@ impl EpochOrder {
         Self { shards, buffer }
     }
 
-    /// Whether it orders so many images.
+    /// Whether this is an order of `count` images.
     pub(crate) fn fits(&self, count: usize) -> bool {
         self.shards.is_empty() || self.shards.len() == count
     }

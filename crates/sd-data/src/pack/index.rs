@@ -54,7 +54,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Bytes of its pixels in a data set of this side; `None` for pixels without a value, or too many.
+    /// Bytes of its pixels in a data set of this side; `None` if a side is zero or the number overflows.
     pub(super) fn pixel_bytes(&self, side: usize) -> Option<u64> {
         let values = |height: u64, width: u64| {
             height.checked_mul(width)?.checked_mul(3).filter(|&values| values > 0)
@@ -92,7 +92,7 @@ impl Settings {
         let same_size = self.form == PackForm::Files
             || (self.side, self.shorter_side, self.crop_from)
                 == (asked.side, asked.shorter_side, asked.crop_from)
-                && (self.form != PackForm::Pixels || self.crops >= crops);
+                && self.crops >= crops;
         let same_checksums = (self.side, self.shorter_side) == (asked.side, asked.shorter_side);
         if self.data_set == asked.data_set && same_size && same_checksums {
             return Ok(());
@@ -102,12 +102,16 @@ impl Settings {
     }
 
     fn describe(&self) -> String {
-        let Self { data_set, side, shorter_side, crops, crop_from, .. } = self;
+        let Self { data_set, form, side, shorter_side, crops, crop_from } = self;
+        let form = match form {
+            PackForm::Jpeg(quality) => format!("in JPEG files of quality {quality}, "),
+            PackForm::Pixels | PackForm::Files => String::new(),
+        };
         let crops = match (crops, crop_from) {
             (false, _) => "without pixels for random_resized_crop".to_owned(),
             (true, None) => "with all pixels for random_resized_crop".to_owned(),
             (true, Some(from)) => format!("with `crop_from = {from}`"),
         };
-        format!("`{data_set}` with side {side} and shorter side {shorter_side}, {crops}")
+        format!("`{data_set}` {form}with side {side} and shorter side {shorter_side}, {crops}")
     }
 }

@@ -86,18 +86,19 @@ impl Pack {
     ) -> Result<()> {
         for entry in entries {
             let wrong = |found: String, expected: String| {
-                let found = format!("{found} of `{}`", entry.file.name);
-                Err(Error::folder(&self.path, found, expected))
+                Err(Error::folder(&self.path, format!("`{}` {found}", entry.file.name), expected))
             };
             let is_whole = settings.form != PackForm::Pixels
                 || entry.pixel_bytes(settings.side) == Some(entry.length);
             let end = entry.offset.checked_add(entry.length);
             if !is_whole || end.is_none_or(|end| end > self.bytes.len() as u64) {
-                return wrong("a wrong place".to_owned(), "its bytes in the file".to_owned());
+                let Entry { offset, length, .. } = entry;
+                let expected = "its bytes inside the file".to_owned();
+                return wrong(format!("as {length} bytes at byte {offset}"), expected);
             }
             if entry.label >= classes {
                 let expected = format!("a label from 0 to {}", classes - 1);
-                return wrong(format!("label {}", entry.label), expected);
+                return wrong(format!("with label {}", entry.label), expected);
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Packed data sets: all images in one file, which is mapped into memory.
+//! Packed data sets: all images in one file, which is mapped into memory, as pixels, as their files, or as
+//! resized JPEG files.
 //!
 //! A file begins with eight bytes that name the format. The images follow, then an index as JSON, and at
 //! the end the index's offset, length and CRC-32, and the eight bytes again. Each image has a checksum of
@@ -25,7 +26,7 @@ use tracing::info;
 const MAGIC: &[u8; 8] = b"SDPACK1\n";
 
 /// Opens a packed data set. `key` names the data set in errors, and `name` in records; with `crops`,
-/// training images must have been packed at their own size.
+/// a file of pixels must contain those for crops.
 ///
 /// # Errors
 /// If the file is missing, truncated or damaged, or was packed from another data set or with other
@@ -92,8 +93,8 @@ fn open_split(
     let files = entries.iter().map(|entry| entry.file.clone()).collect();
     pack.check(&entries, settings, class_names.len())?;
     if !order.fits(entries.len()) {
-        let expected = format!("one for each of {} images", entries.len());
-        return Err(Error::folder(pack.path(), "another number of shards", expected));
+        let expected = format!("shard numbers of {} images", entries.len());
+        return Err(Error::folder(pack.path(), "those of another number of images", expected));
     }
     let pack = Arc::clone(pack);
     let source: Arc<dyn Source> = match settings.form {

@@ -4,7 +4,7 @@ use super::MAGIC;
 use super::index::{Entry, Index, PackedSplit, Settings};
 use crate::dataset::Purpose;
 use crate::image_set::ImageFile;
-use crate::source::{BOUNDS, Picture, Reader, View};
+use crate::source::{BOUNDS, Reader, View};
 use crate::split::Split;
 use crate::{BrokenFile, DataConfig, Error, ImageFilesConfig, ImageSet, Result};
 use atomic_write_file::AtomicWriteFile;
@@ -27,8 +27,8 @@ pub enum PackForm {
     Pixels,
     /// As their files: smaller, and decoded each time.
     Files,
-    /// As JPEG files of this quality, 1 to 100, whose shorter side is the larger one of `shorter_side` and
-    /// `crop_from`, or less: smaller still. Batches differ from those of the files by what this loses.
+    /// As JPEG files of this quality, 1 to 100: smaller still. An image whose shorter side exceeds the
+    /// larger of `shorter_side` and `crop_from` is resized to it. Batches differ from those of the files.
     Jpeg(u8),
 }
 
@@ -54,8 +54,12 @@ pub fn pack(config: &DataConfig, data_dir: &Path, path: &Path, form: PackForm) -
             "image files in folders, a CSV file or shards: others open quickly as they are";
         return Err(Error::value("data.dataset", format!("`{}`", dataset.name()), expected));
     };
-    let splits = dataset.load_for(data_dir, Purpose::Packing)?;
     let crops = config.crops_originals();
+    if crops && matches!(form, PackForm::Jpeg(_)) && images.crop_from.is_none() {
+        let expected = "the shorter side that `random_resized_crop` crops from, such as 256";
+        return Err(Error::value("images.crop_from", "missing", expected));
+    }
+    let splits = dataset.load_for(data_dir, Purpose::Packing)?;
     let settings = Settings::new(dataset.name(), form, images, crops);
     let file = AtomicWriteFile::open(path).map_err(write_error(path))?;
     let mut writer = Writer { file: BufWriter::new(file), position: 0, path };
@@ -122,6 +126,9 @@ impl Writer<'_> {
             for (index, blob) in (start..).zip(blobs) {
                 let (bytes, pixels, original) = blob?;
                 let (name, size) = set.file_of(index);
+                // Other pixels than those of the original file.
+                let size =
+                    if matches!(form, PackForm::Jpeg(_)) { bytes.len() as u64 } else { size };
                 entries.push(Entry {
                     file: ImageFile { name: name.to_owned(), bytes: size },
                     label: set.label(index),
@@ -168,20 +175,23 @@ fn jpeg(
     quality: u8,
     reader: &mut Reader,
 ) -> Result<Blob> {
-    let Picture { pixels, height, width } = set.read(index, View::Original, reader)?;
-    let (mut resizer, mut resized) = (Resizer::new(), Vec::new());
-    let shorter = images.resized_side().max(images.crop_from.unwrap_or(0));
-    let size = [width as u32, height as u32];
-    let (pixels, [width, height]) = shrink(pixels, size, shorter, &mut resizer, &mut resized);
-    let mut file = Vec::new();
+    set.read(index, View::Fitted, reader)?;
     let wrong = |reason: String| {
         Error::Image(BrokenFile { path: set.file_of(index).0.into(), line: None, reason })
     };
+    let decode = |file: &[u8], pixels: &mut Vec<u8>| {
+        decode_rgb(file, BOUNDS, pixels).map_err(|error| wrong(error.to_string()))
+    };
+    let (mut resizer, mut decoded, mut resized) = (Resizer::new(), Vec::new(), Vec::new());
+    let size = decode(&reader.file, &mut decoded)?;
+    let shorter = images.resized_side().max(images.crop_from.unwrap_or(0));
+    let (pixels, [width, height]) = shrink(&decoded, size, shorter, &mut resizer, &mut resized);
+    let mut file = Vec::new();
     JpegEncoder::new_with_quality(&mut file, quality)
         .encode(pixels, width, height, ExtendedColorType::Rgb8)
         .map_err(|error| wrong(error.to_string()))?;
-    let (mut decoded, mut fitted) = (Vec::new(), vec![0; set.shape().values()]);
-    let size = decode_rgb(&file, BOUNDS, &mut decoded).map_err(|error| wrong(error.to_string()))?;
+    let mut fitted = vec![0; set.shape().values()];
+    let size = decode(&file, &mut decoded)?;
     images.fit(&decoded, size, &mut resizer, &mut fitted);
     Ok((file, crc32fast::hash(&fitted), None))
 }

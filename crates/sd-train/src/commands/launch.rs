@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use sd_cli::signals;
 use signal_hook::consts::SIGKILL;
@@ -59,11 +59,20 @@ pub fn launch(count: u16) -> Result<Outcome> {
     }
 }
 
-/// Has this process, which [`launch`] started, stop as by SIGTERM when the launcher is killed.
-pub fn stop_with_launcher() {
-    // Without it, the processes go on; they write their run's folder as before.
+/// Process number of the launcher, for those that it starts.
+const LAUNCHER: &str = "SD_LAUNCHER";
+
+/// Makes this process receive SIGTERM when the launcher that started it ends, on Linux.
+///
+/// # Errors
+/// If it has ended.
+pub fn stop_with_launcher() -> Result<()> {
+    let Ok(launcher) = std::env::var(LAUNCHER) else { return Ok(()) };
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::TERM));
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    let parent = rustix::process::getppid().map(|parent| parent.as_raw_pid().to_string());
+    ensure!(parent.as_ref() == Some(&launcher), "the launcher, process {launcher}, has ended");
+    Ok(())
 }
 
 /// A process of a rank.
@@ -99,6 +108,7 @@ fn commands(count: u16) -> Result<Vec<Command>> {
         ];
         command.envs(numbers.map(|(name, number)| (name, number.to_string())));
         command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", &port);
+        command.env(LAUNCHER, std::process::id().to_string());
         command
     };
     Ok((0..count).map(command).collect())

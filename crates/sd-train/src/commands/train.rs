@@ -30,7 +30,7 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
         if !is_started {
             return launch::launch(count);
         }
-        launch::stop_with_launcher();
+        launch::stop_with_launcher()?;
     }
     if args.dry_run {
         return train_in(args, &Processes::single());

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where the images are during training. Batches are the same, bit for bit.
+/// Where the images are during training. Batches are the same, bit for bit, except those of `data pack
+/// --jpeg`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StorageConfig {

@@ -57,9 +57,11 @@ pub(in crate::dataset) fn parse(
     for entry in entries {
         let mut entry = entry.map_err(|error| damaged(path, error))?;
         let (offset, length) = (entry.raw_file_position(), entry.size());
-        end = offset.saturating_add(length).next_multiple_of(BLOCK);
+        // The length of a sparse member is any number.
+        let last = offset.saturating_add(length);
+        end = last.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
         if end > size {
-            return Err(damaged(path, format!("a member that ends at byte {end} of {size}")));
+            return Err(damaged(path, format!("a member that ends at byte {last} of {size}")));
         }
         if !entry.header().entry_type().is_file() {
             continue;
