@@ -146,13 +146,23 @@ def shard():
             tar.addfile(member, io.BytesIO(content))
     # Two empty blocks are an end.
     put("shard", "two.tar", packed.getvalue()[:9 * 512])
+    sparse = tarfile.TarInfo("a.jpg")
+    sparse.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(sparse.tobuf(tarfile.GNU_FORMAT))
+    header[386:398] = header[483:495] = b"\x80\0\0\0" + b"\xff" * 8
+    header[398:410] = b"0" * 11 + b"\0"
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    put("shard", "sparse.tar", bytes(header) + bytes(1024))
 
 
 def packed():
     """See `sd_data::pack::fuzzing`."""
     png = io.BytesIO()
     Image.new("RGB", (2, 2)).save(png, "png")
-    for form, image, original in [("pixels", bytes(range(30)), [2, 3]), ("files", png.getvalue(), None)]:
+    forms = [("pixels", "pixels"), ("files", "files"), ("jpeg", {"jpeg": 90})]
+    for name, form in forms:
+        image, original = (bytes(range(30)), [2, 3]) if name == "pixels" else (png.getvalue(), None)
         entry = {
             "name": "a.png", "bytes": 9, "label": 1, "pixels": 1, "offset": 8, "length": len(image),
             "checksum": zlib.crc32(image), "original": original,
@@ -167,7 +177,7 @@ def packed():
             "skipped": [],
         }
         assert len(image) <= 96
-        put("packed", form, image.ljust(96, b"\0") + json.dumps(index).encode())
+        put("packed", name, image.ljust(96, b"\0") + json.dumps(index).encode())
 
 
 def main():
