@@ -145,7 +145,7 @@ impl ImageFilesConfig {
         classes: usize,
         purpose: Purpose,
     ) -> Result<Splits> {
-        pack::open(file, key, name, classes, self, purpose == Purpose::Crops)
+        pack::splits(pack::Pack::open(file)?, key, name, classes, self, purpose == Purpose::Crops)
     }
 
     /// Checks the memory that images need against the limit and the machine. `images` describes them.

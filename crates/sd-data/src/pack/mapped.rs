@@ -16,13 +16,15 @@ const END: usize = 8 + 8 + 4 + 8;
 
 /// A packed file.
 #[derive(Debug)]
-pub(super) struct Pack {
+pub(crate) struct Pack {
     path: PathBuf,
     bytes: Mmap,
 }
 
 impl Pack {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    /// # Errors
+    /// If the file is missing, not a regular file, or cannot be mapped.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Err(Error::Missing {
                 name: "packed data set".to_owned(),

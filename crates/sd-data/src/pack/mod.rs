@@ -18,32 +18,20 @@ use crate::source::{Encoded, Source};
 use crate::split::Split;
 use crate::{Error, ImageFilesConfig, ImageSet, Result, Splits};
 use index::{Index, PackedSplit, Settings};
-use mapped::{Pack, PackedFiles, PackedPixels};
-use std::path::Path;
+pub(crate) use mapped::Pack;
+use mapped::{PackedFiles, PackedPixels};
 use std::sync::Arc;
 use tracing::info;
 
 const MAGIC: &[u8; 8] = b"SDPACK1\n";
 
-/// Opens a packed data set. `key` names the data set in errors, and `name` in records; with `crops`,
+/// The splits of a packed data set. `key` names the data set in errors, and `name` in records; with `crops`,
 /// a file of pixels must contain those for crops.
 ///
 /// # Errors
-/// If the file is missing, truncated or damaged, or was packed from another data set or with other
+/// If the file is damaged, or was packed from another data set or with other
 /// settings.
-pub(crate) fn open(
-    path: &Path,
-    key: &str,
-    name: &str,
-    classes: usize,
-    images: &ImageFilesConfig,
-    crops: bool,
-) -> Result<Splits> {
-    splits(Pack::open(path)?, key, name, classes, images, crops)
-}
-
-/// The splits of a packed file; see [`open`].
-fn splits(
+pub(crate) fn splits(
     pack: Pack,
     key: &str,
     name: &str,

@@ -62,10 +62,10 @@ pub fn launch(count: u16) -> Result<Outcome> {
 /// Process number of the launcher, for those that it starts.
 const LAUNCHER: &str = "SD_LAUNCHER";
 
-/// Makes this process receive SIGTERM when the launcher that started it ends, on Linux.
+/// Makes this process receive SIGTERM when the launcher ends, if one started it, on Linux.
 ///
 /// # Errors
-/// If it has ended.
+/// If the launcher has ended.
 pub fn stop_with_launcher() -> Result<()> {
     let Ok(launcher) = std::env::var(LAUNCHER) else { return Ok(()) };
     #[cfg(target_os = "linux")]

@@ -26,12 +26,10 @@ use crate::training::{
 /// Names the file, key or value that is wrong.
 pub fn train(args: &TrainArgs) -> Result<Outcome> {
     let is_started = std::env::var_os("RANK").is_some();
-    if let Some(count) = args.processes.filter(|&count| count > 1) {
-        if !is_started {
-            return launch::launch(count);
-        }
-        launch::stop_with_launcher()?;
+    if let Some(count) = args.processes.filter(|&count| count > 1 && !is_started) {
+        return launch::launch(count);
     }
+    launch::stop_with_launcher()?;
     if args.dry_run {
         return train_in(args, &Processes::single());
     }
