@@ -1,13 +1,25 @@
 //! Compiles the functions that call c10d, and sets the run path to libtorch, so that tests run without
 //! `LD_LIBRARY_PATH`.
 
+use std::path::Path;
+
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-changed=src/c10d.cpp");
     println!("cargo:rerun-if-changed=gloo");
+    println!("cargo:rustc-check-cfg=cfg(nccl)");
     let Ok(libtorch) = std::env::var("LIBTORCH") else { return };
     println!("cargo:rustc-link-arg=-Wl,-rpath,{libtorch}/lib");
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    // `cargo xtask setup --cuda` installs both.
+    let has = |file: &str| Path::new(&libtorch).join(file).exists();
+    if has("lib/libtorch_cuda.so") && has("include/cuda/nccl.h") {
+        println!("cargo:rustc-cfg=nccl");
+        println!("cargo:rustc-link-lib=torch_cuda");
+        println!("cargo:rustc-link-lib=c10_cuda");
+        build.define("USE_C10D_NCCL", None).include(format!("{libtorch}/include/cuda"));
+    }
+    build
         .cpp(true)
         .std("c++17")
         .warnings(false)

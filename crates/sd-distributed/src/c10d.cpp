@@ -1,9 +1,10 @@
 // c10d, the engine of `torch.distributed`, as functions that Rust can call: a key-value store that all
-// processes reach, and collectives of Gloo.
+// processes reach, and collectives of Gloo and NCCL.
 
 #include <c10/util/Logging.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <torch/version.h>
 
@@ -18,7 +19,7 @@
 namespace {
 
 using Store = c10::intrusive_ptr<c10d::Store>;
-using Group = c10::intrusive_ptr<c10d::ProcessGroupGloo>;
+using Backend = c10::intrusive_ptr<c10d::Backend>;
 
 // Runs `body`. Returns null, or the message of its exception, which must not reach Rust; the message
 // is valid until the thread's next call.
@@ -51,6 +52,8 @@ extern "C" const char* sd_store_open(const char* address, uint16_t port, int lis
   return message_of([&] {
     // What c10d logs of an error, with its own stack, is in the message too.
     if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
+    // A failure of NCCL is then an error of the call that waits for it, not the end of the process.
+    setenv("TORCH_NCCL_BLOCKING_WAIT", "1", 0);
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = listener >= 0;
@@ -86,39 +89,58 @@ extern "C" void sd_store_close(Store* store) {
 
 // Listens on the network interface of this name, or else on the address of this host name, or else on
 // the address that the name of this machine resolves to.
-extern "C" const char* sd_group_open(Store* store, int rank, int size, const char* interface,
-                                     const char* host, uint64_t timeout_ms, Group** group) {
+extern "C" const char* sd_gloo_open(Store* store, int rank, int size, const char* interface,
+                                    const char* host, uint64_t timeout_ms, Backend** backend) {
   return message_of([&] {
     using Gloo = c10d::ProcessGroupGloo;
     auto options = Gloo::Options::create(std::chrono::milliseconds(timeout_ms));
     options->devices.push_back(interface != nullptr ? Gloo::createDeviceForInterface(interface)
                                : host != nullptr    ? Gloo::createDeviceForHostname(host)
                                                     : Gloo::createDefaultDevice());
-    *group = new Group(c10::make_intrusive<Gloo>(*store, rank, size, options));
+    *backend = new Backend(c10::make_intrusive<Gloo>(*store, rank, size, options));
   });
 }
 
-extern "C" const char* sd_group_all_reduce(Group* group, at::Tensor* tensor) {
+// Writes null where libtorch has no NCCL. The first collective connects the processes.
+extern "C" const char* sd_nccl_open(Store* store, int rank, int size, uint64_t timeout_ms,
+                                    Backend** backend) {
+  return message_of([&] {
+    *backend = nullptr;
+#ifdef USE_C10D_NCCL
+    using Nccl = c10d::ProcessGroupNCCL;
+    auto options = Nccl::Options::create();
+    options->timeout = std::chrono::milliseconds(timeout_ms);
+    auto keys = c10::make_intrusive<c10d::PrefixStore>("nccl", *store);
+    *backend = new Backend(c10::make_intrusive<Nccl>(keys, rank, size, options));
+#endif
+  });
+}
+
+extern "C" const char* sd_backend_all_reduce(Backend* backend, at::Tensor* tensor) {
   return message_of([&] {
     std::vector<at::Tensor> tensors{*tensor};
-    (*group)->allreduce(tensors)->wait();
+    (*backend)->allreduce(tensors)->wait();
   });
 }
 
 // From rank 0.
-extern "C" const char* sd_group_broadcast(Group* group, at::Tensor* tensor) {
+extern "C" const char* sd_backend_broadcast(Backend* backend, at::Tensor* tensor) {
   return message_of([&] {
     std::vector<at::Tensor> tensors{*tensor};
-    (*group)->broadcast(tensors)->wait();
+    (*backend)->broadcast(tensors)->wait();
   });
 }
 
-extern "C" const char* sd_group_barrier(Group* group) {
-  return message_of([&] { (*group)->barrier()->wait(); });
+extern "C" const char* sd_backend_barrier(Backend* backend) {
+  return message_of([&] { (*backend)->barrier()->wait(); });
 }
 
-extern "C" void sd_group_close(Group* group) {
-  message_of([&] { delete group; });
+extern "C" void sd_backend_close(Backend* backend) {
+  message_of([&] {
+    // Unlike a shutdown, this does not wait for processes that are gone.
+    (*backend)->abort();
+    delete backend;
+  });
 }
 
 extern "C" const char* sd_c10d_version() { return TORCH_VERSION; }

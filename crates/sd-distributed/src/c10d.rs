@@ -1,4 +1,4 @@
-//! Calls of c10d: its store and its process group, without their errors' context.
+//! Calls of c10d: its store and its backends, without their errors' context.
 
 #![allow(unsafe_code, reason = "calls libtorch")]
 
@@ -31,19 +31,26 @@ unsafe extern "C" {
         take: extern "C" fn(*mut c_void, *const u8, usize),
     ) -> Status;
     fn sd_store_close(store: *mut c_void);
-    fn sd_group_open(
+    fn sd_gloo_open(
         store: *mut c_void,
         rank: i32,
         size: i32,
         interface: *const c_char,
         host: *const c_char,
         timeout_ms: u64,
-        group: *mut *mut c_void,
+        backend: *mut *mut c_void,
     ) -> Status;
-    fn sd_group_all_reduce(group: *mut c_void, tensor: *mut c_void) -> Status;
-    fn sd_group_broadcast(group: *mut c_void, tensor: *mut c_void) -> Status;
-    fn sd_group_barrier(group: *mut c_void) -> Status;
-    fn sd_group_close(group: *mut c_void);
+    fn sd_nccl_open(
+        store: *mut c_void,
+        rank: i32,
+        size: i32,
+        timeout_ms: u64,
+        backend: *mut *mut c_void,
+    ) -> Status;
+    fn sd_backend_all_reduce(backend: *mut c_void, tensor: *mut c_void) -> Status;
+    fn sd_backend_broadcast(backend: *mut c_void, tensor: *mut c_void) -> Status;
+    fn sd_backend_barrier(backend: *mut c_void) -> Status;
+    fn sd_backend_close(backend: *mut c_void);
     #[cfg(test)]
     safe fn sd_c10d_version() -> *const c_char;
 }
@@ -143,19 +150,19 @@ impl Drop for Store {
     }
 }
 
-/// A process group of Gloo.
+/// A backend of c10d, which communicates with the other processes.
 #[derive(Debug)]
-pub struct Gloo(*mut c_void);
+pub struct Backend(*mut c_void);
 
-// SAFETY: a process group takes a lock to queue its work.
-unsafe impl Send for Gloo {}
+// SAFETY: a backend takes a lock to queue its work.
+unsafe impl Send for Backend {}
 // SAFETY: as above.
-unsafe impl Sync for Gloo {}
+unsafe impl Sync for Backend {}
 
-impl Gloo {
-    /// Connects to all other processes. Listens on the network interface `interface`, or else on the
+impl Backend {
+    /// Gloo, which reduces on the CPU. Connects to all other processes. Listens on the network interface `interface`, or else on the
     /// address of `host`, or else on that of this machine's name.
-    pub fn open(
+    pub fn gloo(
         store: &Store,
         rank: usize,
         size: usize,
@@ -166,46 +173,63 @@ impl Gloo {
         let (interface, host) = (interface.map(text).transpose()?, host.map(text).transpose()?);
         let pointer =
             |text: &Option<CString>| text.as_ref().map_or(std::ptr::null(), |t| t.as_ptr());
-        let mut group = null_mut();
-        // SAFETY: the store lives, the strings outlive the call, which writes the group unless it fails.
+        let mut backend = null_mut();
+        // SAFETY: the store lives, the strings outlive the call, which writes the backend unless it fails.
         unsafe {
-            sd_group_open(
+            sd_gloo_open(
                 store.0,
                 rank as i32,
                 size as i32,
                 pointer(&interface),
                 pointer(&host),
                 milliseconds(timeout),
-                &mut group,
+                &mut backend,
             )
         }
         .check()?;
-        Ok(Self(group))
+        Ok(Self(backend))
+    }
+
+    /// NCCL, which reduces CUDA tensors on their devices; `None` where libtorch has none. The first
+    /// collective connects to all other processes.
+    pub fn nccl(
+        store: &Store,
+        rank: usize,
+        size: usize,
+        timeout: Duration,
+    ) -> Result<Option<Self>> {
+        let mut backend = null_mut();
+        // SAFETY: the store lives; the call writes the backend unless it fails.
+        unsafe {
+            sd_nccl_open(store.0, rank as i32, size as i32, milliseconds(timeout), &mut backend)
+        }
+        .check()?;
+        Ok((!backend.is_null()).then_some(Self(backend)))
     }
 
     /// Replaces a dense tensor by its sum over all processes.
     pub fn all_reduce(&self, tensor: &Tensor) -> Result<()> {
-        // SAFETY: group and tensor live.
-        unsafe { sd_group_all_reduce(self.0, tensor.as_ptr().cast_mut().cast()) }.check()
+        // SAFETY: backend and tensor live.
+        unsafe { sd_backend_all_reduce(self.0, tensor.as_ptr().cast_mut().cast()) }.check()
     }
 
     /// Replaces a dense tensor by that of rank 0.
     pub fn broadcast(&self, tensor: &Tensor) -> Result<()> {
-        // SAFETY: group and tensor live.
-        unsafe { sd_group_broadcast(self.0, tensor.as_ptr().cast_mut().cast()) }.check()
+        // SAFETY: backend and tensor live.
+        unsafe { sd_backend_broadcast(self.0, tensor.as_ptr().cast_mut().cast()) }.check()
     }
 
     /// Waits until all processes have called it.
     pub fn barrier(&self) -> Result<()> {
-        // SAFETY: the group lives.
-        unsafe { sd_group_barrier(self.0) }.check()
+        // SAFETY: the backend lives.
+        unsafe { sd_backend_barrier(self.0) }.check()
     }
 }
 
-impl Drop for Gloo {
+impl Drop for Backend {
     fn drop(&mut self) {
         // SAFETY: it was opened, and is closed once.
-        unsafe { sd_group_close(self.0) }
+        unsafe { sd_backend_close(self.0) }
     }
 }
 

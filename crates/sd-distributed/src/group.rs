@@ -3,13 +3,13 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::IntoRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tch::Tensor;
+use tch::{Device, Tensor};
 
-use crate::c10d::{self, Gloo, Store};
+use crate::c10d::{self, Backend, Store};
 use crate::error::{Error, Result};
 use crate::heartbeat::{Heartbeat, in_words, silent};
 use crate::rendezvous::Rendezvous;
@@ -31,7 +31,9 @@ pub struct Group {
     place: Rendezvous,
     timeout: Duration,
     /// `None` when it is being dropped.
-    gloo: Option<Gloo>,
+    gloo: Option<Backend>,
+    /// Opened for the first CUDA tensor; holds `None` where libtorch has no NCCL.
+    nccl: OnceLock<c10d::Result<Option<Backend>>>,
     heartbeat: Mutex<Option<Heartbeat>>,
     store: Arc<Store>,
     has_failed: AtomicBool,
@@ -67,9 +69,11 @@ impl Group {
         wait_for_all(&store, &place, timeout, failed)?;
         let interface = std::env::var("GLOO_SOCKET_IFNAME").ok();
         let host = is_loopback(&place).then_some(place.address.as_str());
-        let gloo = Gloo::open(&store, rank, place.world_size, interface.as_deref(), host, timeout);
+        let gloo =
+            Backend::gloo(&store, rank, place.world_size, interface.as_deref(), host, timeout);
         Ok(Self {
             gloo: Some(gloo.map_err(failed)?),
+            nccl: OnceLock::new(),
             heartbeat: Mutex::new(Some(heartbeat)),
             store: Arc::new(store),
             has_failed: AtomicBool::new(false),
@@ -89,7 +93,7 @@ impl Group {
     /// # Errors
     /// If a process is gone or does not answer within the timeout.
     pub fn all_reduce(&self, tensor: &Tensor) -> Result<()> {
-        self.call("all_reduce", |gloo| gloo.all_reduce(tensor))
+        self.call("all_reduce", || self.backend(tensor.device())?.all_reduce(tensor))
     }
 
     /// Replaces a dense tensor by that of rank 0.
@@ -97,7 +101,7 @@ impl Group {
     /// # Errors
     /// As [`all_reduce`](Self::all_reduce).
     pub fn broadcast(&self, tensor: &Tensor) -> Result<()> {
-        self.call("broadcast", |gloo| gloo.broadcast(tensor))
+        self.call("broadcast", || self.backend(tensor.device())?.broadcast(tensor))
     }
 
     /// Waits until all processes have called it.
@@ -105,7 +109,7 @@ impl Group {
     /// # Errors
     /// As [`all_reduce`](Self::all_reduce).
     pub fn barrier(&self) -> Result<()> {
-        self.call("barrier", Gloo::barrier)
+        self.call("barrier", || self.gloo().barrier())
     }
 
     /// The text of rank 0.
@@ -150,16 +154,26 @@ impl Group {
         self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn call<T>(
-        &self,
-        call: &'static str,
-        body: impl FnOnce(&Gloo) -> c10d::Result<T>,
-    ) -> Result<T> {
+    fn gloo(&self) -> &Backend {
+        self.gloo.as_ref().expect("it is open until it is dropped")
+    }
+
+    /// NCCL for CUDA tensors where libtorch has it, else Gloo.
+    fn backend(&self, device: Device) -> c10d::Result<&Backend> {
+        if !device.is_cuda() {
+            return Ok(self.gloo());
+        }
+        let Rendezvous { rank, world_size, .. } = self.place;
+        let open = || Backend::nccl(&self.store, rank, world_size, self.timeout);
+        let nccl = self.nccl.get_or_init(open).as_ref().map_err(String::clone)?;
+        Ok(nccl.as_ref().unwrap_or_else(|| self.gloo()))
+    }
+
+    fn call<T>(&self, call: &'static str, body: impl FnOnce() -> c10d::Result<T>) -> Result<T> {
         if let Some(error) = self.lock().take() {
             return Err(error);
         }
-        let gloo = self.gloo.as_ref().expect("it is open until it is dropped");
-        body(gloo).map_err(|reason| {
+        body().map_err(|reason| {
             let cause = self.cause();
             self.has_failed.store(true, Ordering::SeqCst);
             Error::Call { rank: self.place.rank, call, cause, reason }
@@ -202,6 +216,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         // Closes the connections: the others notice.
+        self.nccl.take();
         self.gloo = None;
         if self.has_failed.load(Ordering::SeqCst) && self.place.rank == 0 {
             thread::sleep(FAREWELL);
@@ -277,6 +292,24 @@ mod tests {
 
     /// The version of libtorch whose Gloo `gloo/` declares, see its README.
     const GLOO_DECLARED_FOR: &str = "2.11.0";
+
+    #[test]
+    fn nccl_is_not_in_the_cpu_flavour_and_needs_a_gpu_in_the_other() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let listener = Some(listener.into_raw_fd());
+        let store = Store::open("127.0.0.1", port, listener, "", LOOK * 50).unwrap();
+        match Backend::nccl(&store, 0, 1, LOOK * 50) {
+            Ok(None) => assert!(!cfg!(nccl)),
+            Ok(Some(nccl)) => {
+                let numbers = Tensor::from_slice(&[1.0, 2.0]);
+                let reduced = numbers.to_device(Device::Cuda(0));
+                nccl.all_reduce(&reduced).unwrap();
+                assert_eq!(reduced.to_device(Device::Cpu), numbers);
+            }
+            Err(error) => assert!(error.contains("no GPUs found") && cfg!(nccl), "{error}"),
+        }
+    }
 
     #[test]
     fn the_declarations_of_gloo_are_those_of_the_linked_version() {

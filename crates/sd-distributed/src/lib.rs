@@ -16,8 +16,8 @@
 //! # Ok::<(), sd_distributed::Error>(())
 //! ```
 //!
-//! Gloo computes on the CPU. No C++ exception reaches the caller: errors name the rank, and the rank
-//! that no longer answers.
+//! Gloo reduces tensors of the CPU, and NCCL those of CUDA where libtorch has it. No C++ exception
+//! reaches the caller: errors name the rank, and the rank that no longer answers.
 
 mod c10d;
 mod error;

@@ -95,6 +95,11 @@ impl Platform {
         if let Some(header) = entry.strip_prefix("torch/include/") {
             return Some(Path::new("include").join(header));
         }
+        if let (Some(of_nvidia), Flavour::Cuda) = (entry.strip_prefix("nvidia/"), flavour)
+            && let Some((_, header)) = of_nvidia.split_once("/include/")
+        {
+            return Some(Path::new("include/cuda").join(header));
+        }
         let (folder, name) = entry.rsplit_once('/')?;
         let of_nvidia = folder.starts_with("nvidia/") && folder.ends_with("/lib");
         let required = match (folder, flavour) {
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn every_requirement_has_a_version_and_a_hash_for_each_platform() {
-        for (flavour, wheels) in [(Flavour::Cpu, 3), (Flavour::Cuda, 16)] {
+        for (flavour, wheels) in [(Flavour::Cpu, 3), (Flavour::Cuda, 18)] {
             let text = LINUX.requirements(flavour).unwrap().replace("\\\n", "");
             let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
             assert!(lines[0].starts_with(&format!("torch=={VERSION} ")), "{text}");
@@ -181,6 +186,8 @@ mod tests {
             ("torch/lib/libcaffe2_nvrtc.so", "lib/libcaffe2_nvrtc.so", false),
             ("torch/lib/libtorch_nvshmem.so", "lib/libtorch_nvshmem.so", false),
             ("nvidia/cudnn/lib/libcudnn.so.9", "lib/libcudnn.so.9", false),
+            ("nvidia/cu13/include/crt/host_config.h", "include/cuda/crt/host_config.h", false),
+            ("nvidia/nccl/include/nccl.h", "include/cuda/nccl.h", false),
         ];
         for (entry, path, on_cpu) in kept {
             let path = Some(PathBuf::from(path));
