@@ -204,7 +204,8 @@ impl Backend {
             sd_nccl_open(store.0, rank as i32, size as i32, milliseconds(timeout), &mut backend)
         }
         .check()?;
-        Ok((!backend.is_null()).then_some(Self(backend)))
+        // Only once it is known not to be null: dropping it closes it.
+        Ok((!backend.is_null()).then(|| Self(backend)))
     }
 
     /// Replaces a dense tensor by its sum over all processes.
