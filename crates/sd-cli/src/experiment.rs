@@ -10,8 +10,8 @@ pub struct ExperimentArgs {
     pub config: PathBuf,
 
     /// Folder of images, in place of a configuration: CLASS/IMAGE, or train/CLASS/IMAGE with optional
-    /// val/ and test/. Splits, size, network and length are chosen, and written to config.toml in the
-    /// run's folder
+    /// val/ and test/. Splits, size, network and length are chosen; `train` writes them to config.toml
+    /// in the run's folder
     #[arg(long, value_name = "FOLDER", conflicts_with = "config")]
     pub images: Option<PathBuf>,
 

@@ -56,8 +56,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     pub checkpoint_every: Duration,
 
-    /// Start N processes on this machine, which share each batch and the cores. Without it, `torchrun
-    /// --no-python`, `srun` and `mpirun` start them, see docs/scale.md
+    /// Start N processes on this machine, which share each batch and the cores. Without it, a launcher
+    /// such as `torchrun --no-python` starts them; docs/scale.md has the variables that it sets
     #[arg(long, value_name = "N", conflicts_with = "dry_run", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub processes: Option<u16>,
 

@@ -94,7 +94,8 @@ struct LimitArgs {
     #[arg(long, value_name = "N", default_value_t = 50)]
     max_pixels: u32,
 
-    /// Maximum time for the network on a batch; checked between the nodes of its graph
+    /// Maximum time for the network on a batch; `native` checks it between the nodes of the graph, the
+    /// other engines before they start
     #[arg(long, value_name = "SECONDS")]
     time_limit: Option<f64>,
 }

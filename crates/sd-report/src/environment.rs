@@ -47,7 +47,9 @@ fn read(path: &str) -> String {
 
 fn os() -> String {
     let kernel = [read("/proc/sys/kernel/ostype"), read("/proc/sys/kernel/osrelease")];
-    let kernel = kernel.map(|part| part.trim().to_owned()).join(" ");
+    // The version alone: what follows a hyphen names a build or a machine.
+    let kernel = kernel.map(|part| part.trim().split('-').next().unwrap_or_default().to_owned());
+    let kernel = kernel.join(" ");
     let distribution = distribution(&read("/etc/os-release"));
     match (distribution, kernel.trim()) {
         (Some(distribution), "") => distribution,

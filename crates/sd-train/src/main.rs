@@ -1,4 +1,4 @@
-//! The program that `cargo xtask train`, `eval`, `predict`, `count`, `export` and `weights` start.
+//! The program that `cargo xtask train`, `eval` and the other commands of [`sd_cli::Command`] start.
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -28,9 +28,10 @@ use std::path::{Path, PathBuf};
 /// torchvision's `Resize`), and the central square of [`side`](Self::side) pixels is cropped
 /// (`CenterCrop`).
 ///
-/// Images that fit into [`memory_gb`](Self::memory_gb) are read at the start, on all cores, and stay in
-/// memory: `3 · side²` bytes each, and with `random_resized_crop` those of the training images at their
-/// own size.
+/// With [`storage`](Self::storage) `memory`, and with `auto` if they fit into
+/// [`memory_gb`](Self::memory_gb), the images are read at the start, on all cores, and stay in memory:
+/// `3 · side²` bytes each, and if `random_resized_crop` comes first also the training images at their own
+/// size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFilesConfig {

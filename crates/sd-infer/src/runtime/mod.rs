@@ -38,10 +38,10 @@ pub trait Runtime: std::fmt::Debug + Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
 pub enum Engine {
-    /// This project's engine (sd-engine), for the networks that it exports
+    /// This project's engine (sd-engine), for most exported networks
     #[cfg_attr(feature = "cli", value(alias = "own"))]
     Native,
-    /// rten, in pure Rust, for other networks
+    /// rten, in pure Rust, for the others
     Rten,
     /// ONNX Runtime; `ORT_DYLIB_PATH` names its library
     Ort,

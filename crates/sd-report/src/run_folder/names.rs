@@ -14,8 +14,8 @@ pub const TENSORBOARD: &str = "tb";
 pub const SUMMARY: &str = "summary.json";
 /// A [`RunRecord`](crate::RunRecord) of a run that has not finished, rewritten after each epoch.
 pub const PROGRESS: &str = "progress.json";
-/// An [`EvaluationRecord`](crate::EvaluationRecord) of the weights after the last epoch, written when the run ends and by
-/// every later evaluation on the test set.
+/// An [`EvaluationRecord`](crate::EvaluationRecord) of the weights after the last epoch, written when the run ends,
+/// or by `eval` if it is missing.
 pub const EVALUATION: &str = "evaluation.json";
 /// The same for the weights of the best epoch, if they were evaluated.
 pub const BEST_EVALUATION: &str = "evaluation-best.json";

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinitePolicy {
-    /// The run stops, and its last checkpoint is kept. Costs nothing: steps are checked in groups,
-    /// before each checkpoint at the latest.
+    /// The run stops, and its last checkpoint is kept. No step waits for the device: steps are checked
+    /// in groups, before each checkpoint at the latest.
     #[default]
     Stop,
     /// The step is skipped with a warning: weights, running statistics and the state of the

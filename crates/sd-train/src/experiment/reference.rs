@@ -93,11 +93,14 @@ impl<'a> Book<'a> {
                 Some(values) if is_list(values) => {
                     writeln!(text, "| `{{ {} = [ … ] }}` | {meaning} |", choice.name)
                 }
+                Some(values) if is_text(values) => {
+                    writeln!(text, "| `{{ {} = \"…\" }}` | {meaning} |", choice.name)
+                }
                 Some(_) => writeln!(text, "| `{{ {} = {{ … }} }}` | {meaning} |", choice.name),
             };
         }
         for Choice { name, values, .. } in choices {
-            let values = values.filter(|values| !is_list(values));
+            let values = values.filter(|values| !is_list(values) && !is_text(values));
             if let Some(object) = values.map(|values| self.resolved(values)) {
                 let path = format!("{path}.{name}");
                 let empty = object["properties"].as_object().is_none_or(serde_json::Map::is_empty);
@@ -180,6 +183,10 @@ fn choices(definition: &Value) -> Option<Vec<Choice<'_>>> {
 
 fn is_list(value: &Value) -> bool {
     value["type"] == "array"
+}
+
+fn is_text(value: &Value) -> bool {
+    value["type"] == "string"
 }
 
 /// The definition that a value refers to.
