@@ -2,6 +2,7 @@
 // processes reach, and collectives of Gloo and NCCL.
 
 #include <c10/util/Logging.h>
+#include <c10/util/env.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
@@ -52,8 +53,6 @@ extern "C" const char* sd_store_open(const char* address, uint16_t port, int lis
   return message_of([&] {
     // What c10d logs of an error, with its own stack, is in the message too.
     if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = c10::GLOG_FATAL;
-    // A failure of NCCL is then an error of the call that waits for it, not the end of the process.
-    setenv("TORCH_NCCL_BLOCKING_WAIT", "1", 0);
     c10d::TCPStoreOptions options;
     options.port = port;
     options.isServer = listener >= 0;
@@ -108,6 +107,8 @@ extern "C" const char* sd_nccl_open(Store* store, int rank, int size, uint64_t t
     *backend = nullptr;
 #ifdef USE_C10D_NCCL
     using Nccl = c10d::ProcessGroupNCCL;
+    // A failure is then an error of the call that waits for it, not the end of the process.
+    c10::utils::set_env("TORCH_NCCL_BLOCKING_WAIT", "1", /*overwrite=*/false);
     auto options = Nccl::Options::create();
     options->timeout = std::chrono::milliseconds(timeout_ms);
     auto keys = c10::make_intrusive<c10d::PrefixStore>("nccl", *store);

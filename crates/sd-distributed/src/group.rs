@@ -65,6 +65,7 @@ impl Group {
             let Rendezvous { address, port, .. } = place;
             return Err(Error::Taken { rank, address, port });
         }
+        store.add(JOINED, 1).map_err(failed)?;
         let heartbeat = Heartbeat::start(open(None)?, rank);
         wait_for_all(&store, &place, timeout, failed)?;
         let interface = std::env::var("GLOO_SOCKET_IFNAME").ok();
@@ -88,7 +89,8 @@ impl Group {
         &self.place
     }
 
-    /// Replaces a dense tensor by its sum over all processes, the same bits in each.
+    /// Replaces a tensor by its sum over all processes, the same bits in each. The tensors have the same
+    /// shape and type, and are contiguous: their elements are added in the order of their memory.
     ///
     /// # Errors
     /// If a process is gone or does not answer within the timeout.
@@ -96,7 +98,7 @@ impl Group {
         self.call("all_reduce", || self.backend(tensor.device())?.all_reduce(tensor))
     }
 
-    /// Replaces a dense tensor by that of rank 0.
+    /// Replaces a tensor by that of rank 0, which has the same shape and type; both are contiguous.
     ///
     /// # Errors
     /// As [`all_reduce`](Self::all_reduce).
@@ -116,7 +118,7 @@ impl Group {
     ///
     /// # Errors
     /// As [`all_reduce`](Self::all_reduce).
-    pub fn share(&self, text: &str) -> Result<String> {
+    pub fn broadcast_text(&self, text: &str) -> Result<String> {
         let length = Tensor::from(text.len() as i64);
         self.broadcast(&length)?;
         let mut bytes = text.as_bytes().to_vec();
@@ -164,7 +166,11 @@ impl Group {
             return Ok(self.gloo());
         }
         let Rendezvous { rank, world_size, .. } = self.place;
-        let open = || Backend::nccl(&self.store, rank, world_size, self.timeout);
+        let open = || {
+            // NCCL connects without a time limit: a process that is gone must be found before.
+            self.gloo().barrier()?;
+            Backend::nccl(&self.store, rank, world_size, self.timeout)
+        };
         let nccl = self.nccl.get_or_init(open).as_ref().map_err(String::clone)?;
         Ok(nccl.as_ref().unwrap_or_else(|| self.gloo()))
     }
@@ -227,6 +233,9 @@ impl Drop for Group {
     }
 }
 
+/// Number of processes that have joined.
+const JOINED: &str = "joined";
+
 /// Number of causes of a failure that are known.
 const CAUSES: &str = "causes";
 
@@ -244,22 +253,20 @@ fn wait_for_all(
     failed: impl Fn(String) -> Error,
 ) -> Result<()> {
     let started = Instant::now();
-    loop {
-        let mut missing = Vec::new();
-        for rank in 0..place.world_size {
-            if store.add(&joined(rank), 0).map_err(&failed)? == 0 {
-                missing.push(rank);
-            }
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
+    while store.add(JOINED, 0).map_err(&failed)? < place.world_size as i64 {
         if started.elapsed() >= timeout {
+            let mut missing = Vec::new();
+            for rank in 0..place.world_size {
+                if store.add(&joined(rank), 0).map_err(&failed)? == 0 {
+                    missing.push(rank);
+                }
+            }
             let missing = in_words(&missing);
             return Err(Error::Missing { rank: place.rank, missing, timeout });
         }
         thread::sleep(LOOK);
     }
+    Ok(())
 }
 
 /// Whether the processes meet on this machine alone.

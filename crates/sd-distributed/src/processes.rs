@@ -76,7 +76,7 @@ impl Processes {
         Ok(())
     }
 
-    /// Replaces a dense tensor by its sum over the processes.
+    /// Replaces a contiguous tensor by its sum over the processes.
     ///
     /// # Errors
     /// See [`Group::all_reduce`].
@@ -130,9 +130,17 @@ impl Processes {
     /// The text of rank 0.
     ///
     /// # Errors
-    /// See [`Group::share`].
-    pub fn share(&self, text: &str) -> Result<String> {
-        self.group.as_ref().map_or_else(|| Ok(text.to_owned()), |group| group.share(text))
+    /// See [`Group::broadcast_text`].
+    pub fn broadcast_text(&self, text: &str) -> Result<String> {
+        self.group.as_ref().map_or_else(|| Ok(text.to_owned()), |group| group.broadcast_text(text))
+    }
+
+    /// Waits until all processes have called it.
+    ///
+    /// # Errors
+    /// See [`Group::barrier`].
+    pub fn barrier(&self) -> Result<()> {
+        self.group.as_ref().map_or(Ok(()), |group| group.barrier())
     }
 
     /// Tells the others why this process ends. See [`Group::fail`].

@@ -52,7 +52,7 @@ fn all_ranks_have_the_same_sums_means_and_copies() {
         processes.average([&map, &scalar].map(Tensor::shallow_clone).into_iter()).unwrap();
         let copy = Tensor::from_slice(&[rank as i64 + 7; 3]);
         processes.broadcast([&copy].into_iter()).unwrap();
-        let text = processes.share(&format!("of rank {rank}")).unwrap();
+        let text = processes.broadcast_text(&format!("of rank {rank}")).unwrap();
         let largest = processes.largest(10 * processes.rank() as u8).unwrap();
         (sum, map, scalar.double_value(&[]), copy, text, largest)
     });

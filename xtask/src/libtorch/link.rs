@@ -5,6 +5,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+/// A file that is written when the link changes. Build scripts that look into the folder watch it.
+const CHANGED: &str = ".libtorch.changed";
+
 /// Path of the link in a clone.
 pub fn path(root: &Path) -> PathBuf {
     root.join(".libtorch")
@@ -30,6 +33,9 @@ pub fn create(root: &Path, folder: &Path) -> Result<PathBuf> {
         .make_in(root, |temporary| symlink(folder, temporary))
         .and_then(|temporary| Ok(temporary.into_temp_path().persist(&link)?))
         .with_context(|| format!("cannot link {shown} to {}", folder.display()))?;
+    // Newer than what was built with the other libtorch, whose own files may be older.
+    let changed = root.join(CHANGED);
+    fs::write(&changed, "").with_context(|| changed.display().to_string())?;
     Ok(link)
 }
 
@@ -48,7 +54,7 @@ mod tests {
             assert_eq!(create(root.path(), &new).unwrap(), link);
             assert_eq!(fs::read_link(&link).unwrap(), new);
         }
-        assert_eq!(root.path().read_dir().unwrap().count(), 2);
+        assert_eq!(root.path().read_dir().unwrap().count(), 3);
     }
 
     #[test]

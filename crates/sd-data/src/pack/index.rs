@@ -88,13 +88,11 @@ impl Settings {
         crops: bool,
     ) -> Result<()> {
         let asked = Self::new(name.to_owned(), self.form, images, crops);
-        // Files serve any size.
-        let same_size = self.form == PackForm::Files
-            || (self.side, self.shorter_side, self.crop_from)
-                == (asked.side, asked.shorter_side, asked.crop_from)
-                && self.crops >= crops;
-        let same_checksums = (self.side, self.shorter_side) == (asked.side, asked.shorter_side);
-        if self.data_set == asked.data_set && same_size && same_checksums {
+        // The checksums are of pixels of this size.
+        let same_size = (self.side, self.shorter_side) == (asked.side, asked.shorter_side);
+        let same_crops = self.form == PackForm::Files
+            || self.crop_from == asked.crop_from && self.crops >= crops;
+        if self.data_set == asked.data_set && same_size && same_crops {
             return Ok(());
         }
         let expected = format!("{}, as configured; run `data pack` again", asked.describe());

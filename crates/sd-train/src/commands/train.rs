@@ -96,6 +96,10 @@ fn train_in(args: &TrainArgs, processes: &Processes) -> Result<Outcome> {
         observer.report(summary);
     }
     let outcome = outcome?;
+    // A process that ends earlier might take its part of the last sums along.
+    if let Err(error) = processes.barrier() {
+        tracing::warn!("after training: {error}");
+    }
     if !is_first {
         return Ok(outcome);
     }

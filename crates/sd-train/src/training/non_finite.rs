@@ -102,9 +102,15 @@ impl fmt::Display for NonFiniteValue {
     }
 }
 
-/// The running statistics of a network with these variables, and its frozen parameters.
-pub fn running_statistics(vs: &nn::VarStore) -> impl Iterator<Item = Tensor> {
-    variables(vs).into_values().filter(|variable| !variable.requires_grad())
+/// The running statistics that a network with these variables learns: those of frozen parts stay.
+pub fn running_statistics(vs: &nn::VarStore) -> Vec<Tensor> {
+    let variables = variables(vs);
+    let is_learnt = |name: &str| {
+        let norm = ["running_mean", "running_var"].iter().find_map(|of| name.strip_suffix(of));
+        norm.is_some_and(|norm| variables[&format!("{norm}weight")].requires_grad())
+    };
+    let learnt = variables.iter().filter(|(name, _)| is_learnt(name));
+    learnt.map(|(_, variable)| variable.shallow_clone()).collect()
 }
 
 /// A copy of the running statistics of a network.
@@ -113,7 +119,12 @@ pub struct RunningStatistics(Vec<(Tensor, Tensor)>);
 
 impl RunningStatistics {
     fn copy(vs: &nn::VarStore) -> Self {
-        Self(running_statistics(vs).map(|now| (now.shallow_clone(), now.copy())).collect())
+        Self(
+            running_statistics(vs)
+                .into_iter()
+                .map(|now| (now.shallow_clone(), now.copy()))
+                .collect(),
+        )
     }
 
     fn restore(self) {

@@ -20,8 +20,9 @@ fn report_failed_allocations() {
     panic::set_hook(Box::new(move |panic| {
         let text = panic.payload_as_str().unwrap_or_default();
         if text.contains("can't allocate memory") || text.contains("out of memory") {
-            let found =
-                text.split("tried to allocate ").nth(1).and_then(|rest| rest.split('.').next());
+            // "you tried to allocate 8 bytes. Error", on CUDA "Tried to allocate 20.00 MiB. GPU".
+            let found = text.split("ried to allocate ").nth(1);
+            let found = found.and_then(|rest| rest.split(". ").next());
             // Standard error may be closed.
             let _ = writeln!(
                 std::io::stderr(),

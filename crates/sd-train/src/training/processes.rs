@@ -30,7 +30,7 @@ impl Trainer {
         if !self.processes.are_several() {
             return Ok(());
         }
-        let first = self.processes.share(&serde_json::to_string(&self.position)?)?;
+        let first = self.processes.broadcast_text(&serde_json::to_string(&self.position)?)?;
         let first: Position = serde_json::from_str(&first)?;
         let (own, rank) = (&self.position, self.processes.rank());
         if let Some(difference) = first_difference(&first.config.parse()?, &own.config.parse()?) {

@@ -146,7 +146,9 @@ impl Trainer {
             threads,
             processes,
         };
-        let shared = |images| trainer.evaluation(images)?.shared_by(&trainer.processes);
+        // Each process takes its share of a batch.
+        let batch = experiment.evaluation_batch() * trainer.processes.count();
+        let shared = |images| trainer.evaluation_in(images, batch)?.shared_by(&trainer.processes);
         let valid = trainer.data.valid.as_ref().map(shared);
         trainer.valid = valid.transpose()?;
         Ok(trainer)
@@ -391,8 +393,11 @@ impl Trainer {
     /// # Errors
     /// If the loader refuses its configuration.
     pub fn evaluation(&self, images: &Arc<ImageSet>) -> Result<Evaluation> {
+        self.evaluation_in(images, self.experiment.evaluation_batch())
+    }
+
+    fn evaluation_in(&self, images: &Arc<ImageSet>, batch: usize) -> Result<Evaluation> {
         let normalization = self.data.normalization.clone();
-        let batch = self.experiment.evaluation_batch();
         Evaluation::new(Arc::clone(images), normalization, batch, self.threads, self.device)
     }
 }
