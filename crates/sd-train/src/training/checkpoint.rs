@@ -38,6 +38,9 @@ pub struct Position {
     pub step_in_epoch: usize,
     /// Counts of those steps.
     pub counts: Counts,
+    /// Number of steps before the next that were skipped one after the other.
+    #[serde(default)]
+    pub skipped_in_a_row: u64,
     /// Seconds of training so far within this epoch.
     pub epoch_seconds: f64,
     /// Seconds of training so far.
@@ -77,6 +80,7 @@ impl Position {
             epoch: 0,
             step_in_epoch: 0,
             counts: Counts::default(),
+            skipped_in_a_row: 0,
             epoch_seconds: 0.0,
             seconds: 0.0,
             best: None,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use sd_distributed::Processes;
 use sd_models::variables;
 use tch::{Tensor, nn};
@@ -12,20 +12,16 @@ use super::step_stats::{StepRecord, StepStats};
 use crate::experiment::NonFinitePolicy;
 use crate::objective::Term;
 
-/// Consecutive skipped steps after which the run fails.
-const MAX_SKIPPED: u64 = 16;
-
 /// Applies a [`NonFinitePolicy`] to steps.
 #[derive(Debug)]
 pub struct NonFiniteGuard {
     policy: NonFinitePolicy,
-    skipped_in_a_row: u64,
 }
 
 impl NonFiniteGuard {
-    /// A guard before the first step.
+    /// A guard that applies `policy`.
     pub const fn new(policy: NonFinitePolicy) -> Self {
-        Self { policy, skipped_in_a_row: 0 }
+        Self { policy }
     }
 
     /// Copies the running statistics before a step that may be skipped: the forward pass changes
@@ -37,25 +33,17 @@ impl NonFiniteGuard {
     /// Whether the step must be skipped. If so, `statistics` are restored.
     ///
     /// # Errors
-    /// After too many skipped steps in a row, or if another of the processes is gone.
+    /// If another of the processes is gone.
     pub fn skips(
-        &mut self,
+        &self,
         stats: &StepStats,
         statistics: Option<RunningStatistics>,
         processes: &Processes,
     ) -> Result<bool> {
         let Some(statistics) = statistics else { return Ok(false) };
-        let Some(value) = NonFiniteValue::find(&stats.read(processes)?) else {
-            self.skipped_in_a_row = 0;
-            return Ok(false);
-        };
+        let Some(value) = NonFiniteValue::find(&stats.read(processes)?) else { return Ok(false) };
         tracing::warn!("{value}: the step is skipped");
         statistics.restore();
-        self.skipped_in_a_row += 1;
-        ensure!(
-            self.skipped_in_a_row < MAX_SKIPPED,
-            "{value}: {MAX_SKIPPED} steps in a row are skipped: training makes no progress"
-        );
         Ok(true)
     }
 }

@@ -129,8 +129,7 @@ impl TrainState {
     /// Takes step `number`, from 1: averages the gradients of `batches` and updates the network.
     ///
     /// # Errors
-    /// If a batch is an error, the guard against non-finite numbers has skipped too many steps in a row,
-    /// or another process is gone.
+    /// If a batch is an error, or another process is gone.
     pub fn step<B: BorrowMut<TrainBatch>>(
         &mut self,
         batches: impl ExactSizeIterator<Item = Result<B>>,

@@ -21,6 +21,9 @@ use crate::experiment::Experiment;
 use crate::experiment::costs::NetworkCosts;
 use crate::experiment::fingerprint::Fingerprint;
 
+/// Consecutive skipped steps after which the run fails.
+const MAX_SKIPPED: u64 = 16;
+
 /// An experiment in training: its images, its network and its position.
 #[derive(Debug)]
 pub struct Trainer {
@@ -228,7 +231,8 @@ impl Trainer {
     /// Takes the next step of the epoch, on the next of its `batches`.
     ///
     /// # Errors
-    /// If an image cannot be read (names its file), and see [`TrainState::step`].
+    /// If an image cannot be read (names its file), after too many skipped steps in a row, and see
+    /// [`TrainState::step`].
     ///
     /// # Panics
     /// If `batches` has fewer batches than a step.
@@ -256,6 +260,13 @@ impl Trainer {
         });
         let stats = self.state.step(batches, step + 1, rate, observer)?;
         self.position.step_in_epoch += 1;
+        let skipped = &mut self.position.skipped_in_a_row;
+        *skipped = if stats.skipped { skipped.saturating_add(1) } else { 0 };
+        ensure!(
+            *skipped < MAX_SKIPPED,
+            "{MAX_SKIPPED} steps in a row are skipped, up to step {}: training makes no progress",
+            step + 1
+        );
         Ok(stats)
     }
 
