@@ -50,7 +50,7 @@ pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{
     AdamWUpdate, SgdUpdate, allow_tf32, flush_denormals, global_average, libtorch_version,
-    tensor_over, zero_grad,
+    scale_gradient, tensor_over, zero_grad,
 };
 pub use layout::channels_last;
 pub use linear::Linear;

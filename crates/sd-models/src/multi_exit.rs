@@ -3,13 +3,13 @@
 mod onnx;
 
 use schemars::JsonSchema;
-use sd_layers::{Block, Cost, FeatureShape, Linear, Precision, Sequential};
+use sd_layers::{Block, Cost, FeatureShape, Linear, Precision, Sequential, scale_gradient};
 use serde::{Deserialize, Serialize};
 use tch::nn::ModuleT;
 use tch::{Kind, Tensor, nn};
 
 use crate::error::At;
-use crate::exit::{Classifier, ExitGeometry, ExitOutput, ExitsConfig};
+use crate::exit::{Classifier, ExitGeometry, ExitOutput, ExitsConfig, TrunkGradient};
 use crate::{BackboneConfig, Result, Stage};
 
 /// A network: a backbone, and optional exits.
@@ -72,6 +72,7 @@ impl ExitOutputs {
 pub struct MultiExit {
     stem: Sequential,
     stages: Vec<StageWithExit>,
+    trunk_gradient: TrunkGradient,
     task: Task,
     precision: Precision,
     /// Number of frozen parts: the stem, then the stages.
@@ -121,7 +122,9 @@ impl MultiExit {
                     Some(Linear::new(&vs, last.channels, last.channels));
             }
         }
-        let network = Self { stem: backbone.stem, stages, task, precision, frozen: 0 };
+        let trunk_gradient = config.exits.as_ref().map(|exits| exits.trunk_gradient);
+        let trunk_gradient = trunk_gradient.unwrap_or_default();
+        let network = Self { stem: backbone.stem, stages, trunk_gradient, task, precision, frozen: 0 };
         network.framework_cost()?;
         Ok(network)
     }
@@ -155,10 +158,13 @@ impl MultiExit {
         let images = images.to_kind(self.precision.kind());
         let mut map = self.stem.forward_t(&images, self.trains(0, train));
         let (mut exits, mut adapted) = (Vec::new(), Vec::new());
+        let shallow = self.exits().count() - 1;
         for (stage, number) in self.stages.iter().zip(1..) {
             map = stage.blocks.forward_t(&map, self.trains(number, train));
             if let Some(exit) = &stage.exit {
-                let output = exit.forward(&map, train);
+                let (to_exit, to_trunk) = self.trunk_gradient.factors(shallow - exits.len());
+                let output = exit.forward(&scale_gradient(&map, to_exit), train);
+                map = scale_gradient(&map, to_trunk);
                 let adapt = |adapter| output.feature.apply(adapter).to_kind(Kind::Float);
                 adapted.extend(stage.adapter.as_ref().map(adapt));
                 exits.push(in_f32(output));

@@ -78,6 +78,7 @@ fn all_objectives() -> Vec<(String, ObjectiveConfig)> {
                 lambda: 0.03,
                 teacher,
                 label_smoothing,
+                warmup: 0.0,
             })
         };
         let named = [

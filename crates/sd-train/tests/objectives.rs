@@ -116,6 +116,22 @@ fn the_loss_depends_on_what_the_objective_requires() {
 }
 
 #[test]
+fn the_weight_of_distillation_rises_over_the_warm_up() {
+    let loss = |changes: &[&str], progress| {
+        let mut batch = batch(2);
+        batch.targets.progress = progress;
+        Learner::new(changes).step(0.0, &mut batch).0
+    };
+    let warming: &[&str] = &["objective.self_distillation.warmup=0.5"];
+    let half: &[&str] =
+        &["objective.self_distillation.alpha=0.15", "objective.self_distillation.lambda=0.015"];
+    assert_ne!(loss(half, 1.0), loss(&[], 1.0));
+    assert_eq!(loss(warming, 0.25), loss(half, 1.0));
+    assert_eq!(loss(warming, 0.5), loss(&[], 1.0));
+    assert_eq!(loss(warming, 1.0), loss(&[], 1.0));
+}
+
+#[test]
 fn the_previous_network_is_a_copy() {
     let mut learner = Learner::new(&[]);
     let same = |learner: &Learner| {
@@ -142,6 +158,7 @@ fn a_value_out_of_its_range_is_named_with_the_range() {
             "lambda is NaN, expected a number",
         ),
         (&["model.exits.adapters=[1]"], "model.exits.adapters are not used by self-distillation"),
+        (&["objective.self_distillation.warmup=2.0"], "warmup is 2, expected 0 to 1"),
         (&["objective={ tf_kd = { correct = 2.0 } }"], "correct is 2, expected 0 to 1"),
         (&["objective={ ps_kd = { alpha = -0.1 } }"], "alpha is -0.1, expected 0 to 1"),
         (&["objective={ cs_kd = { lambda = -1.0 } }"], "lambda is -1, expected a number"),

@@ -3,6 +3,7 @@
 mod inverted_residual;
 mod mobilenet_v2;
 mod residual;
+mod residual_vgg;
 mod resnet;
 mod vgg;
 
@@ -73,6 +74,7 @@ variants! {
     pub enum BackboneConfig: BackboneFamily {
         Resnet(resnet::ResnetConfig),
         Vgg(vgg::VggConfig),
+        ResidualVgg(residual_vgg::ResidualVggConfig),
         MobilenetV2(mobilenet_v2::MobilenetV2Config),
     }
 }

@@ -27,6 +27,17 @@ pub struct BlockStyle<'a> {
 }
 
 impl Residual {
+    /// One 3×3 convolution of `width` channels.
+    pub fn single(vs: &nn::Path, style: BlockStyle, width: i64) -> Result<Self> {
+        let geometry = ConvGeometry { inputs: width, outputs: width, window: Window::same(3, 1) };
+        Ok(Self {
+            branch: style.conv.get().build(&(vs / "conv"), geometry)?,
+            norm: BatchNorm::new(&(vs / "norm"), width),
+            attention: style.attention.get().build(&(vs / "attention"), width)?,
+            shortcut: Sequential::new(),
+        })
+    }
+
     /// Two 3×3 convolutions: `inputs` to `width` channels.
     pub fn basic(
         vs: &nn::Path,

@@ -88,12 +88,49 @@ pub struct ExitsConfig {
     /// objective that compares it with the deepest exit's. Only training uses adapters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adapters: Vec<usize>,
+    /// Gradient that the exits give to the trunk. Only training uses it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trunk_gradient: TrunkGradient,
+}
+
+/// Gradient that the shallow exits give to the trunk, the stages that they are on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TrunkGradient {
+    /// The gradients of all exits, added.
+    #[default]
+    Sum,
+    /// Gradient equilibrium (Li et al. 2019, <https://arxiv.org/abs/1908.06294>): a stage learns
+    /// from the mean of the exits on it and after it in place of their sum.
+    Equilibrium,
+    /// None: the trunk learns from the deepest exit alone.
+    Detached,
+}
+
+impl TrunkGradient {
+    /// Factors of the gradients that the exit's body and the following stages give to the exit's
+    /// map, for an exit with `following` exits after it. The deepest has none.
+    pub(crate) fn factors(self, following: usize) -> (f64, f64) {
+        match self {
+            _ if following == 0 => (1.0, 1.0),
+            Self::Sum => (1.0, 1.0),
+            Self::Equilibrium => {
+                let exits = following as f64 + 1.0;
+                (1.0 / exits, following as f64 / exits)
+            }
+            Self::Detached => (0.0, 1.0),
+        }
+    }
+}
+
+fn is_default(gradient: &TrunkGradient) -> bool {
+    *gradient == TrunkGradient::default()
 }
 
 impl ExitsConfig {
     /// Exits without adapters.
     pub fn new(after: Vec<usize>, kind: ExitConfig) -> Self {
-        Self { after, kind, adapters: vec![] }
+        Self { after, kind, adapters: vec![], trunk_gradient: TrunkGradient::Sum }
     }
 
     /// Checks `after` against a network of this many stages, and `adapters` against `after`.

@@ -29,6 +29,13 @@ pub struct SelfDistillation {
     pub teacher: Teacher,
     /// Label smoothing, 0 to below 1.
     pub label_smoothing: f64,
+    /// Share of the epochs, 0 to 1, over which α and λ rise linearly to their values.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub warmup: f64,
+}
+
+fn is_zero(warmup: &f64) -> bool {
+    *warmup == 0.0
 }
 
 impl Examples for SelfDistillation {
@@ -40,6 +47,7 @@ impl Examples for SelfDistillation {
                 lambda: 0.03,
                 teacher,
                 label_smoothing: 0.0,
+                warmup: 0.0,
             })
             .into()
     }
@@ -58,12 +66,15 @@ impl Objective for SelfDistillation {
         ranges::share("objective: alpha", self.alpha)?;
         ranges::positive("objective: temperature", self.temperature)?;
         ranges::non_negative("objective: lambda", self.lambda)?;
+        ranges::share("objective: warmup", self.warmup)?;
         ranges::share_below_one("objective: label_smoothing", self.label_smoothing)
     }
 
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
         let label = |logits| terms::label(logits, targets, self.label_smoothing);
         let students = self.teacher.students(outputs);
+        let reached = if self.warmup > 0.0 { (targets.progress / self.warmup).min(1.0) } else { 1.0 };
+        let (alpha, lambda) = (self.alpha * reached, self.lambda * reached);
         let mut parts = Vec::new();
         if students.len() == outputs.shallow.len() {
             parts.push((Term::Label, label(&outputs.deepest.logits)));
@@ -72,9 +83,9 @@ impl Objective for SelfDistillation {
             let soft = student
                 .mean(|exit, teacher| terms::soft(&exit.logits, &teacher.logits, self.temperature));
             let hint = student.mean(|exit, teacher| terms::hint(&exit.feature, &teacher.feature));
-            parts.push((Term::Label, label(&student.exit.logits) * (1.0 - self.alpha)));
-            parts.push((Term::Soft, soft * self.alpha));
-            parts.push((Term::Hint, hint * self.lambda));
+            parts.push((Term::Label, label(&student.exit.logits) * (1.0 - alpha)));
+            parts.push((Term::Soft, soft * alpha));
+            parts.push((Term::Hint, hint * lambda));
         }
         LossParts(parts)
     }
