@@ -9,6 +9,7 @@ import io
 import json
 import struct
 import tarfile
+import zlib
 from pathlib import Path
 
 from onnx import TensorProto, helper
@@ -136,6 +137,39 @@ def weights():
     put("safetensors", "two.safetensors", struct.pack("<Q", len(header)) + header.encode() + bytes(16))
 
 
+def shard():
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in [("a/b.jpg", b"1"), ("a/b.cls", b"1"), ("c.png", b"2"), ("c.json", b'{"label":0}')]:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    # Two empty blocks are an end.
+    put("shard", "two.tar", packed.getvalue()[:9 * 512])
+
+
+def packed():
+    """See `sd_data::pack::fuzzing`."""
+    png = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(png, "png")
+    for form, image, original in [("pixels", bytes(range(30)), [2, 3]), ("files", png.getvalue(), None)]:
+        entry = {
+            "name": "a.png", "bytes": 9, "label": 1, "pixels": 1, "offset": 8, "length": len(image),
+            "checksum": zlib.crc32(image), "original": original,
+        }
+        index = {
+            "settings": {"data_set": "a", "form": form, "side": 2, "shorter_side": 2, "crops": True, "crop_from": None},
+            "class_names": ["a", "b"],
+            "splits": [
+                {"split": "train", "order": {"shards": [1, 0], "buffer": 1}, "images": [entry, entry | {"label": 0}]},
+                {"split": "test", "order": {"shards": [], "buffer": 0}, "images": [entry]},
+            ],
+            "skipped": [],
+        }
+        assert len(image) <= 96
+        put("packed", form, image.ljust(96, b"\0") + json.dumps(index).encode())
+
+
 def main():
     put("cifar", "one.bin", bytes(3073))
     put("cifar", "two.bin", bytes(6148))
@@ -146,6 +180,8 @@ def main():
         "{ cutout = { side = 8 } }]\nnormalize.given = { mean = [0.5], std = [0.25] }\n")
     put("data_config", "folder.toml", "[dataset.image_folder]\nfolder = 'a'\nclasses = 2\n"
         "images = { side = 64, shorter_side = 72, memory_gb = 1 }\n[[augment]]\nauto_augment = {}\n")
+    put("data_config", "shards.toml", "augment = [{ random_resized_crop = {} }]\n[dataset.shards]\ntrain = 'a-{00..12}.tar'\n"
+        "classes = 2\nbuffer = 9\nimages = { side = 64, storage = { packed = 'a.pack' }, crop_from = 80, memory_gb = 1 }\n")
     images_of = struct.pack(">4I", 0x0803, 2, 2, 3) + bytes(range(12))
     put("idx", "images", b"\0" + images_of)
     put("idx", "images.gz", b"\1" + gzip.compress(images_of, mtime=0))
@@ -153,7 +189,9 @@ def main():
     put("setting", "change.toml", "a.b=[1, 2]\nname = 'x'\n[a]\nb = 3\nc = { d = 1.5, e = true }\n")
     images()
     network()
+    packed()
     records()
+    shard()
     weights()
 
 

@@ -15,7 +15,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../../fuzz"
 # No file needs to be longer than this to reach every branch.
 declare -A longest=(
     [cifar]=6200 [cifar_archive]=3600 [csv_manifest]=200 [data_config]=500 [engine]=400 [idx]=100 [image]=700
-    [onnx_metadata]=1200 [onnx_network]=1200 [record]=1800 [safetensors]=300 [setting]=200
+    [onnx_metadata]=1200 [onnx_network]=1200 [packed]=1000 [record]=1800 [safetensors]=300 [setting]=200
+    [shard]=4608
 )
 sanitizer=${SANITIZER:-none}
 [[ $sanitizer == none ]] && network=rten || network=network
@@ -29,8 +30,10 @@ for target in "${targets[@]}"; do
         *) features=training ;;
     esac
     mkdir -p "corpus/$target"
+    corpora=("corpus/$target")
+    [[ ! -d seeds/$target ]] || corpora+=("seeds/$target")
     # Most parsers have no `unsafe` and need no sanitizer. Overflows and assertions are checked.
-    cargo +nightly fuzz run --features "$features" --sanitizer "$sanitizer" "$target" "corpus/$target" "seeds/$target" -- \
+    cargo +nightly fuzz run --features "$features" --sanitizer "$sanitizer" "$target" "${corpora[@]}" -- \
         -runs="${RUNS:-10000000}" -max_len="${longest[$target]}" -rss_limit_mb=2048 -timeout=20 \
         -print_final_stats=1 -verbosity=1 > "corpus/$target.log" 2>&1 ||
         { tail -40 "corpus/$target.log"; echo "FAILED: $target"; exit 1; }

@@ -1,8 +1,9 @@
-//! Loader throughput: a shuffled epoch, from bytes in memory to batches.
+//! Loader throughput: a shuffled epoch, from bytes in memory or files to batches.
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use rayon::ThreadPoolBuilder;
 use sd_data::{Data, DataConfig, Loader, LoaderConfig, Order};
 use sd_report::Measurement;
 
@@ -60,7 +61,30 @@ pub fn of_config(
     let data = experiment.data.open(&args.runtime.data_dir)?;
     let measure =
         |batch| measure(stopwatch, &experiment.name, &experiment.data, &data, batch, args);
-    batches(args, &[experiment.train.batch_size]).into_iter().map(measure).collect()
+    let mut measurements: Vec<Measurement> = batches(args, &[experiment.train.batch_size])
+        .into_iter()
+        .map(measure)
+        .collect::<Result<_>>()?;
+    measurements.extend(decode(stopwatch, experiment, &data, args)?);
+    Ok(measurements)
+}
+
+/// Measures the decoder alone, if images are decoded: it bounds the loader.
+fn decode(
+    stopwatch: &Stopwatch,
+    experiment: &Experiment,
+    data: &Data,
+    args: &BenchArgs,
+) -> Result<Option<Measurement>> {
+    if data.train.is_in_memory() {
+        return Ok(None);
+    }
+    let pool = ThreadPoolBuilder::new().num_threads(args.runtime.threads()).build()?;
+    let images = data.train.len();
+    let label = Label { config: &experiment.name, part: "decode", batch: 1, images };
+    Ok(Some(stopwatch.measure(label, || {
+        pool.install(|| data.train.decode_all()).expect("readable images");
+    })))
 }
 
 fn measure(
@@ -90,6 +114,6 @@ fn measure(
     let mut epoch = 0;
     Ok(stopwatch.measure(label, || {
         epoch += 1;
-        loader.epoch(epoch, 0).map(|batch| batch.len()).sum::<usize>()
+        loader.epoch(epoch, 0).map(|batch| batch.expect("readable images").len()).sum::<usize>()
     }))
 }

@@ -109,7 +109,7 @@ impl Steps {
     /// Takes one training step, without mixing and metrics.
     pub fn step(&mut self, observer: &mut impl StepObserver) {
         self.taken += 1;
-        let batch = std::iter::once(&mut self.batch);
+        let batch = std::iter::once(Ok(&mut self.batch));
         self.state.step(batch, self.taken, RATE, observer).expect("a step of finite numbers");
     }
 }

@@ -88,6 +88,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_out_of_range_are_refused() {
+        let parse = |line: &str| super::Cli::try_parse_from(line.split_whitespace());
+        for (option, expected) in [
+            ("--threads 100000", "100000 is not in 1..=1024"),
+            ("--seed 9223372036854775808", "9223372036854775808 is not in"),
+        ] {
+            let error = parse(&format!("sd-train train a.toml {option}")).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
     fn images_and_a_configuration_exclude_each_other() {
         let parse = |line: &str| super::Cli::try_parse_from(line.split_whitespace());
         assert!(parse("sd-train train --images pets --seed 1 --dry-run").is_ok());

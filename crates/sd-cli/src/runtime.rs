@@ -27,10 +27,17 @@ impl Default for RuntimeArgs {
 }
 
 impl RuntimeArgs {
-    /// Number of threads: as requested, or one per core.
+    /// Number of threads: as requested, or one per core, at most 1024.
     pub fn threads(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
-        self.threads.map_or_else(cores, usize::from)
+        self.threads_of(None)
+    }
+
+    /// Number of threads of one of `processes` on this machine, which share the cores.
+    pub fn threads_of(&self, processes: Option<usize>) -> usize {
+        let cores =
+            || std::thread::available_parallelism().map_or(1, |cores| cores.get().min(1024));
+        let share = || (cores() / processes.unwrap_or(1)).max(1);
+        self.threads.map_or_else(share, usize::from)
     }
 }
 

@@ -56,6 +56,15 @@ pub struct TrainArgs {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     pub checkpoint_every: Duration,
 
+    /// Start N processes on this machine, which share each batch and the cores. Without it, `torchrun
+    /// --no-python`, `srun` and `mpirun` start them, see docs/scale.md
+    #[arg(long, value_name = "N", conflicts_with = "dry_run", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub processes: Option<u16>,
+
+    /// With several processes: end if another one does not answer for this time
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+
     /// Device, threads and data folder.
     #[command(flatten)]
     pub runtime: RuntimeArgs,

@@ -6,7 +6,7 @@ use crate::hold_back::{HoldBackConfig, hold_back};
 use crate::split::Split;
 use crate::{
     AugmentConfig, DatasetConfig, Error, ImageSet, ImageShape, Normalization, NormalizeConfig,
-    Result, Splits,
+    Purpose, Result, Splits, memory,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -105,9 +105,25 @@ impl DataConfig {
     /// [`prepare`](Self::prepare).
     pub fn open(&self, data_dir: &Path) -> Result<Data> {
         self.check()?;
-        let mut splits = self.dataset.get().load(data_dir)?;
+        let mut splits = self.load(data_dir)?;
         self.hold_back(&mut splits)?;
         self.prepare(splits)
+    }
+
+    /// Reads the data set, with what the augmentation needs of it: image files are cropped at their own
+    /// size if the first augmentation is `random_resized_crop` and there is no border.
+    ///
+    /// # Errors
+    /// See [`Dataset::load`](crate::Dataset::load).
+    pub fn load(&self, data_dir: &Path) -> Result<Splits> {
+        let purpose = if self.crops_originals() { Purpose::Crops } else { Purpose::Fitted };
+        self.dataset.get().load_for(data_dir, purpose)
+    }
+
+    /// Whether training images are cropped before they are resized.
+    pub(crate) fn crops_originals(&self) -> bool {
+        let first = self.augment.first();
+        self.pad == 0 && first.is_some_and(|first| first.get().crops_the_original())
     }
 
     /// Moves the shares that [`validation`](Self::validation) and [`test`](Self::test) hold back out of
@@ -130,15 +146,26 @@ impl DataConfig {
             info!("{split}: {} images, {}", set.len(), ClassCounts::of(set));
         }
         if self.pad > 0 {
-            splits.train = splits.train.padded(self.pad);
-            splits.valid = splits.valid.map(|valid| valid.padded(self.pad));
-            splits.test = splits.test.map(|test| test.padded(self.pad));
+            require_memory_for_border(&splits, self.pad)?;
+            let padded = |set: ImageSet| set.padded(self.pad);
+            splits.train = padded(splits.train)?;
+            splits.valid = splits.valid.map(padded).transpose()?;
+            splits.test = splits.test.map(padded).transpose()?;
         }
         let Splits { train, valid, test, .. } = splits;
         let normalization = self.normalize.resolve(&train)?;
         let (valid, test) = (valid.map(Arc::new), test.map(Arc::new));
         Ok(Data { train: Arc::new(train), valid, test, normalization })
     }
+}
+
+/// Checks that the machine has the memory of the images that are kept in memory, with a border.
+fn require_memory_for_border(splits: &Splits, border: usize) -> Result<()> {
+    let kept = splits.named().filter(|(_, set)| set.is_in_memory());
+    let images = kept.map(|(_, set)| set.len()).sum::<usize>();
+    let padded = splits.train.shape().padded(border);
+    let bytes = images.saturating_mul(padded.values());
+    memory::require(bytes, format!("{images} images of {padded}"), "use a smaller `data.pad`")
 }
 
 /// Checks that every split has images, every class training images, and that something besides the
@@ -217,6 +244,19 @@ mod tests {
             assert_eq!(set.shape(), ImageShape::new(1, 12, 12));
         }
         assert_eq!(data.normalization, Normalization::measure(&data.train).unwrap());
+    }
+
+    #[test]
+    fn a_border_beyond_the_memory_is_refused() {
+        let set = |images: usize| {
+            let (labels, names) = (vec![0; images], vec!["only".to_owned()]);
+            ImageSet::new(ImageShape::new(1, 1, 1), vec![7; images], labels, names).unwrap()
+        };
+        let (train, test) = (set(4_000_000), Some(set(1)));
+        let splits = Splits { train, valid: None, test, skipped: Vec::new() };
+        let error = DataConfig { pad: 256, ..config() }.prepare(splits).unwrap_err().to_string();
+        assert!(error.starts_with("4000001 images of 1×513×513 need 1052.7 GB"), "{error}");
+        assert!(error.ends_with("; use a smaller `data.pad`"), "{error}");
     }
 
     #[test]

@@ -76,6 +76,10 @@ pub enum Error {
         advice: String,
     },
 
+    /// A file turned out not to be readable as an image, after the data set was opened.
+    #[error("cannot read an image of the data set: {0}")]
+    Image(BrokenFile),
+
     /// A configuration value is out of range or contradicts another.
     #[error("`{key}` is {found}, expected {expected}")]
     Value {

@@ -42,7 +42,7 @@ pub(crate) fn hold_back(
     splits.test = test.or(splits.test.take());
     splits.valid = valid.or(splits.valid.take());
     if remain.len() < splits.train.len() {
-        splits.train.keep(&remain);
+        splits.train = splits.train.select(&remain);
     }
     Ok(())
 }
@@ -112,8 +112,8 @@ mod tests {
         assert!(one.test == two.test && two.test == three.test);
         let valid = two.valid.unwrap();
         assert_eq!(valid.of_class(), [2, 2]);
-        let all = [two.train.pixels(), valid.pixels(), two.test.as_ref().unwrap().pixels()];
-        let mut all = all.concat();
+        let all = [&two.train, &valid, two.test.as_ref().unwrap()];
+        let mut all = all.map(|set| set.pixels().unwrap()).concat();
         all.sort_unstable();
         assert_eq!(all, (0..20).collect::<Vec<u8>>());
     }

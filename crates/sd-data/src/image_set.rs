@@ -1,9 +1,17 @@
-//! Images and labels in memory.
+//! Images and their labels.
 
+mod contents;
+mod epoch_order;
+
+pub(crate) use epoch_order::EpochOrder;
+
+use crate::source::{Bordered, Memory, Picture, Reader, Source, View};
 use crate::{Error, Result};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 /// The size of one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,20 +70,32 @@ impl fmt::Display for ImageShape {
 
 /// Images of one shape with their labels, such as a split of a data set.
 ///
-/// The pixels are raw bytes in `[N, H, W, C]` order. A label is a number below
-/// [`classes`](Self::classes).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An image is bytes in `[H, W, C]` order. It is in memory, or it is read and decoded each time. A label
+/// is a number below [`classes`](Self::classes). Sets made from one another share their images.
+#[derive(Clone, Debug)]
 pub struct ImageSet {
-    pub(crate) shape: ImageShape,
-    pub(crate) pixels: Vec<u8>,
-    pub(crate) labels: Vec<usize>,
-    pub(crate) class_names: Vec<String>,
+    shape: ImageShape,
+    source: Arc<dyn Source>,
+    /// Index in `source` of each image.
+    members: Vec<u32>,
+    labels: Vec<usize>,
+    class_names: Vec<String>,
     /// One per image, or empty.
-    pub(crate) files: Vec<String>,
+    files: Vec<ImageFile>,
+    order: EpochOrder,
+}
+
+/// The file of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ImageFile {
+    /// Relative to the data set's folder, with `/` as separator.
+    pub(crate) name: String,
+    /// Its size.
+    pub(crate) bytes: u64,
 }
 
 impl ImageSet {
-    /// A set of `labels.len()` images in `class_names.len()` classes.
+    /// A set of `labels.len()` images in `class_names.len()` classes; `pixels` is `[N, H, W, C]`.
     ///
     /// # Errors
     /// If a side of `shape` is zero, `pixels` does not hold `labels.len()` images, or a label is not
@@ -86,14 +106,28 @@ impl ImageSet {
         labels: Vec<usize>,
         class_names: Vec<String>,
     ) -> Result<Self> {
-        if shape.values() == 0 {
-            let found = format!("images of {shape} values");
-            return Err(Error::image_set(found, "at least one value"));
-        }
         if Some(pixels.len()) != labels.len().checked_mul(shape.values()) {
             let found = format!("{} pixel values", pixels.len());
             let expected = format!("{} labels × {shape} values", labels.len());
             return Err(Error::image_set(found, expected));
+        }
+        let source = Arc::new(Memory::new(shape, pixels, Vec::new()));
+        Self::of_source(shape, source, labels, class_names)
+    }
+
+    /// A set of the first `labels.len()` images of `source`, which are of this shape.
+    ///
+    /// # Errors
+    /// If a side of `shape` is zero, or a label is not below the number of classes.
+    pub(crate) fn of_source(
+        shape: ImageShape,
+        source: Arc<dyn Source>,
+        labels: Vec<usize>,
+        class_names: Vec<String>,
+    ) -> Result<Self> {
+        if shape.values() == 0 {
+            let found = format!("images of {shape} values");
+            return Err(Error::image_set(found, "at least one value"));
         }
         let classes = class_names.len();
         if let Some(index) = labels.iter().position(|&label| label >= classes) {
@@ -101,7 +135,31 @@ impl ImageSet {
             let expected = format!("labels below the number of classes, {classes}");
             return Err(Error::image_set(found, expected));
         }
-        Ok(Self { shape, pixels, labels, class_names, files: Vec::new() })
+        let Ok(count) = u32::try_from(labels.len()) else {
+            let expected = format!("at most {}", u32::MAX);
+            return Err(Error::image_set(format!("{} images", labels.len()), expected));
+        };
+        let (members, files, order) = ((0..count).collect(), Vec::new(), EpochOrder::default());
+        Ok(Self { shape, source, members, labels, class_names, files, order })
+    }
+
+    /// The set with the file of each image.
+    pub(crate) fn with_files(self, files: Vec<ImageFile>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// The set with another order of shuffled epochs.
+    pub(crate) fn with_order(self, order: EpochOrder) -> Self {
+        Self { order, ..self }
+    }
+
+    pub(crate) fn order(&self) -> &EpochOrder {
+        &self.order
+    }
+
+    /// Name and size of the file of image `index`; empty if it has none.
+    pub(crate) fn file_of(&self, index: usize) -> (&str, u64) {
+        self.files.get(index).map_or(("", 0), |file| (file.name.as_str(), file.bytes))
     }
 
     /// The shape of each image.
@@ -119,13 +177,37 @@ impl ImageSet {
         self.labels.is_empty()
     }
 
+    /// Whether no image has to be decoded when it is read.
+    pub fn is_in_memory(&self) -> bool {
+        self.members.first().is_none_or(|&first| self.source.pixels(first as usize).is_some())
+    }
+
     /// The pixels of image `index`, `[H, W, C]`.
+    ///
+    /// # Errors
+    /// If its file cannot be read as an image; the error names it.
     ///
     /// # Panics
     /// If `index` is not below [`len`](Self::len).
-    pub fn image(&self, index: usize) -> &[u8] {
-        let values = self.shape.values();
-        &self.pixels[index * values..(index + 1) * values]
+    pub fn image(&self, index: usize) -> Result<Cow<'_, [u8]>> {
+        match self.source.pixels(self.members[index] as usize) {
+            Some(pixels) => Ok(Cow::Borrowed(pixels)),
+            None => {
+                let mut reader = Reader::default();
+                let picture = self.read(index, View::Fitted, &mut reader)?;
+                Ok(Cow::Owned(picture.pixels.to_vec()))
+            }
+        }
+    }
+
+    /// As [`image`](Self::image), in memory that `reader` reuses.
+    pub(crate) fn read<'a>(
+        &'a self,
+        index: usize,
+        view: View,
+        reader: &'a mut Reader,
+    ) -> Result<Picture<'a>> {
+        self.source.read(self.members[index] as usize, view, reader)
     }
 
     /// The label of image `index`.
@@ -138,7 +220,7 @@ impl ImageSet {
 
     /// The file of image `index`, relative to the data set's folder, if each image has its own file.
     pub fn file(&self, index: usize) -> Option<&str> {
-        self.files.get(index).map(String::as_str)
+        self.files.get(index).map(|file| file.name.as_str())
     }
 
     /// The labels of all images.
@@ -146,9 +228,17 @@ impl ImageSet {
         &self.labels
     }
 
-    /// The pixels of all images, `[N, H, W, C]`.
-    pub fn pixels(&self) -> &[u8] {
-        &self.pixels
+    /// A copy of the pixels of all images, `[N, H, W, C]`.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn pixels(&self) -> Result<Vec<u8>> {
+        let mut pixels = Vec::with_capacity(self.len() * self.shape.values());
+        let mut reader = Reader::default();
+        for index in 0..self.len() {
+            pixels.extend_from_slice(self.read(index, View::Fitted, &mut reader)?.pixels);
+        }
+        Ok(pixels)
     }
 
     /// The class names, by label.
@@ -165,58 +255,30 @@ impl ImageSet {
         of_class
     }
 
-    /// CRC-32 of images and labels. Tells data sets apart; not a cryptographic proof.
-    pub fn checksum(&self) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&self.pixels);
-        for label in &self.labels {
-            hasher.update(&label.to_le_bytes());
-        }
-        hasher.finalize()
-    }
-
     /// The number of classes.
     pub fn classes(&self) -> usize {
         self.class_names.len()
     }
 
-    /// A copy of the images at `indices`, in that order.
+    /// The images at `indices`, in that order.
     ///
     /// # Panics
     /// If an index is not below [`len`](Self::len).
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
-        let mut pixels = Vec::with_capacity(indices.len() * self.shape.values());
-        for &index in indices {
-            pixels.extend_from_slice(self.image(index));
-        }
         Self {
             shape: self.shape,
-            pixels,
+            source: Arc::clone(&self.source),
+            members: indices.iter().map(|&index| self.members[index]).collect(),
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
             class_names: self.class_names.clone(),
             files: indices.iter().filter_map(|&index| self.files.get(index).cloned()).collect(),
+            order: self.order.select(indices),
         }
     }
 
-    /// Drops all images but those at `indices`, which must ascend, without a copy of the set.
-    pub(crate) fn keep(&mut self, indices: &[usize]) {
-        let values = self.shape.values();
-        let has_files = !self.files.is_empty();
-        for (to, &from) in indices.iter().enumerate().filter(|&(to, &from)| from > to) {
-            self.pixels.copy_within(from * values..(from + 1) * values, to * values);
-            self.labels[to] = self.labels[from];
-            if has_files {
-                self.files.swap(to, from);
-            }
-        }
-        self.pixels.truncate(indices.len() * values);
-        self.labels.truncate(indices.len());
-        self.files.truncate(indices.len());
-    }
-
-    /// A copy of up to `count` images that alternate between the classes and are spread evenly over
-    /// the set. With more classes than `count`, the classes are spread evenly as well.
+    /// Up to `count` images that alternate between the classes and are spread evenly over the set. With
+    /// more classes than `count`, the classes are spread evenly as well.
     #[must_use]
     pub fn class_by_class(&self, count: usize) -> Self {
         let mut of_class = vec![Vec::new(); self.classes()];
@@ -238,30 +300,24 @@ impl ImageSet {
         self.select(&chosen)
     }
 
-    /// A copy with a border of `border` black pixels on each side of every image.
-    #[must_use]
-    pub fn padded(&self, border: usize) -> Self {
+    /// The images with a border of `border` black pixels on each side; in memory if they were.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub fn padded(&self, border: usize) -> Result<Self> {
         let shape = self.shape.padded(border);
-        let row = self.shape.width * shape.channels;
-        let padded_row = shape.width * shape.channels;
-        let mut pixels = vec![0; self.len() * shape.values()];
-        for (image, padded) in self
-            .pixels
-            .chunks_exact(self.shape.values())
-            .zip(pixels.chunks_exact_mut(shape.values()))
-        {
-            let inner = &mut padded[border * padded_row..];
-            for (from, to) in image.chunks_exact(row).zip(inner.chunks_exact_mut(padded_row)) {
-                to[border * shape.channels..][..row].copy_from_slice(from);
-            }
+        let source = Bordered { inner: Arc::clone(&self.source), border, shape };
+        let padded = Self { shape, source: Arc::new(source), ..self.clone() };
+        if !self.is_in_memory() {
+            return Ok(padded);
         }
-        Self {
-            shape,
-            pixels,
-            labels: self.labels.clone(),
-            class_names: self.class_names.clone(),
-            files: self.files.clone(),
-        }
+        let source = Arc::new(Memory::new(shape, padded.pixels()?, Vec::new()));
+        Ok(Self { source, members: (0..self.len() as u32).collect(), ..padded })
+    }
+
+    /// The indices of the images in the order of a shuffled epoch.
+    pub(crate) fn shuffled(&self, seed: u64, epoch: u64) -> Vec<usize> {
+        self.order.shuffled(self.len(), seed, epoch)
     }
 }
 
@@ -295,16 +351,14 @@ mod tests {
         let shape = ImageShape::new(1, 1, 2);
         let set =
             ImageSet::new(shape, vec![0, 1, 10, 11, 20, 21], vec![2, 0, 1], names(3)).unwrap();
-        for indices in [&[0, 2][..], &[1, 2], &[], &[0, 1, 2]] {
-            let mut kept = ImageSet { files: names(3), ..set.clone() };
-            let selected = kept.select(indices);
-            kept.keep(indices);
-            assert_eq!(kept, selected);
-        }
+        let files = names(3).into_iter().map(|name| ImageFile { name, bytes: 0 });
+        let set = set.with_files(files.collect());
         let two = set.select(&[2, 0]);
-        assert_eq!(two.pixels(), [20, 21, 0, 1]);
+        assert_eq!(two.pixels().unwrap(), [20, 21, 0, 1]);
         assert_eq!(two.labels(), [1, 2]);
         assert_eq!(two.class_names(), set.class_names());
+        assert_eq!((two.file(0), two.file(1), two.file(2)), (Some("2"), Some("0"), None));
+        assert_eq!(two.select(&[1]), set.select(&[0]));
     }
 
     #[test]
@@ -314,7 +368,7 @@ mod tests {
         let set = ImageSet::new(ImageShape::new(1, 1, 1), (0..50).collect(), labels, names(5));
         let set = set.unwrap();
         assert_eq!(set.class_by_class(7).labels(), [0, 1, 2, 3, 4, 0, 1]);
-        assert_eq!(set.class_by_class(7).pixels(), [0, 1, 2, 3, 4, 25, 26]);
+        assert_eq!(set.class_by_class(7).pixels().unwrap(), [0, 1, 2, 3, 4, 25, 26]);
         assert_eq!(set.class_by_class(2).labels(), [0, 2]);
         assert_eq!(set.class_by_class(60).len(), 50);
         assert!(set.class_by_class(0).is_empty());
@@ -323,10 +377,11 @@ mod tests {
     #[test]
     fn padding_adds_a_black_border() {
         let shape = ImageShape::new(2, 1, 2);
-        let set = ImageSet::new(shape, vec![1, 2, 3, 4], vec![0], names(1)).unwrap().padded(1);
+        let set =
+            ImageSet::new(shape, vec![1, 2, 3, 4], vec![0], names(1)).unwrap().padded(1).unwrap();
         assert_eq!(set.shape(), ImageShape::new(2, 3, 4));
         #[rustfmt::skip]
-        assert_eq!(set.image(0), [
+        assert_eq!(*set.image(0).unwrap(), [
             0, 0, 0, 0, 0, 0, 0, 0,
             0, 0, 1, 2, 3, 4, 0, 0,
             0, 0, 0, 0, 0, 0, 0, 0,

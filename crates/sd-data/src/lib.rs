@@ -22,6 +22,7 @@
 //!     },
 //! )?;
 //! for batch in loader.epoch(0, 0) {
+//!     let batch = batch?;
 //!     assert_eq!(batch.pixels.len(), batch.len() * 32 * 32 * 3);
 //! }
 //! # assert_eq!(loader.batches(), 5);
@@ -30,9 +31,10 @@
 //!
 //! # From a file to a batch
 //!
-//! - A [`DatasetConfig`] names a data set: CIFAR-10, CIFAR-100, files in the format of MNIST, folders
-//!   or CSV lists of image files, or synthetic images. Loading it gives one
-//!   [`ImageSet`] per split: raw bytes, `[N, H, W, C]`, and labels, all in memory. Truncated or
+//! - A [`DatasetConfig`] names a data set: CIFAR-10, CIFAR-100, files in the format of MNIST, folders,
+//!   CSV lists or shards of image files, or synthetic images. Loading it gives one [`ImageSet`] per
+//!   split: images of one shape, `[H, W, C]`, and labels. Images are in memory, in a packed file
+//!   ([`pack`]), or decoded when they are needed ([`StorageConfig`]); batches are the same. Truncated or
 //!   oversized files and labels out of range are an [`Error`] that names the file, the byte or line
 //!   and what was expected. Sizes stated by a file are never trusted before its bytes are read.
 //! - A [`DataConfig`] is the `[data]` section of an experiment: the data set, a border
@@ -42,9 +44,9 @@
 //!   built and counted without the data.
 //! - A [`Loader`] iterates over an [`ImageSet`] epoch by epoch. A background thread fills each
 //!   [`Batch`], a plain slice of `f32`, in parallel, ahead of the training loop, and reuses its memory
-//!   after it is dropped. Crops and flips copy nothing: they are part of the pass that normalises the
-//!   bytes, see [`augment`]. With [`LoaderConfig::partners`], each image comes with another image of
-//!   its class.
+//!   after it is dropped. Image files are read and decoded there, too. Crops and flips copy nothing:
+//!   they are part of the pass that normalises the bytes, see [`augment`]. With
+//!   [`LoaderConfig::partners`], each image comes with another image of its class.
 //!
 //! # Guarantees
 //!
@@ -57,7 +59,7 @@
 //! # The program
 //!
 //! `sd-data` (cargo feature `cli`) downloads the published data sets, previews augmentation
-//! ([`preview`]) and checks data sets ([`check`]).
+//! ([`preview`]), checks data sets ([`check`]) and packs them ([`pack`]).
 
 pub mod augment;
 pub mod check;
@@ -72,9 +74,11 @@ mod loader;
 pub mod memory;
 mod normalize;
 pub mod own_images;
+pub mod pack;
 #[cfg(feature = "preview")]
 pub mod preview;
 pub mod random;
+mod source;
 pub mod split;
 
 pub use augment::*;
@@ -83,5 +87,5 @@ pub use dataset::*;
 pub use error::{Error, Result};
 pub use hold_back::HoldBackConfig;
 pub use image_set::{ImageSet, ImageShape};
-pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order};
+pub use loader::{Batch, BatchPixels, EpochBatches, Loader, LoaderConfig, Order, Shard};
 pub use normalize::{GivenNormalization, Normalization, NormalizeConfig};

@@ -1,25 +1,27 @@
-//! The loader: batches from images in memory, made ahead of the training loop.
+//! The loader: batches of images, made ahead of the training loop.
 
 use crate::augment::{Canvas, Scratch, apply_all, check_all};
 use crate::random;
+use crate::source::{Reader, View};
 use crate::{AugmentConfig, Error, ImageSet, ImageShape, Normalization, Result};
 use crossbeam_channel::{Receiver, Sender};
-use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 mod buffer_pool;
 mod partners;
+mod shard;
 
 pub use buffer_pool::BatchPixels;
 use buffer_pool::BufferPool;
 use partners::Partners;
+pub use shard::Shard;
 
-/// Images per work item: few enough to balance a batch over the threads, enough to amortise the
-/// scheduling.
+/// Images in memory per work item: few enough to balance a batch over the threads, enough to amortise
+/// the scheduling.
 const IMAGES_PER_TASK: usize = 8;
 
 /// Configuration of a [`Loader`].
@@ -107,6 +109,7 @@ pub struct Loader {
     work: Arc<Work>,
     pool: Arc<ThreadPool>,
     prefetch: usize,
+    shard: Shard,
 }
 
 impl Loader {
@@ -143,6 +146,12 @@ impl Loader {
             })?;
         let work = Work {
             partners: config.partners.then(|| Partners::new(images.labels(), images.classes())),
+            view: match config.augment.first() {
+                Some(first) if first.get().crops_the_original() => View::Original,
+                _ => View::Fitted,
+            },
+            workers: (0..config.threads).map(|_| Worker::new(images.shape())).collect(),
+            images_per_task: if images.is_in_memory() { IMAGES_PER_TASK } else { 1 },
             images,
             tables: config.normalization.tables(),
             augment: config.augment,
@@ -155,7 +164,14 @@ impl Loader {
                 config.prefetch.saturating_add(2).saturating_mul(1 + usize::from(config.partners)),
             ),
         };
-        Ok(Self { work: Arc::new(work), pool: Arc::new(pool), prefetch: config.prefetch })
+        let (work, pool) = (Arc::new(work), Arc::new(pool));
+        Ok(Self { work, pool, prefetch: config.prefetch, shard: Shard::WHOLE })
+    }
+
+    /// The same loader, which makes this shard of each batch.
+    #[must_use]
+    pub fn shard(self, shard: Shard) -> Self {
+        Self { shard, ..self }
     }
 
     /// Batches per epoch.
@@ -171,14 +187,19 @@ impl Loader {
     /// The batches of an epoch from `first_batch` (counted from 0), made in the background. Empty if
     /// the epoch has no more than `first_batch` batches.
     ///
+    /// The iterator ends with an error if an image cannot be read; the error names its file.
+    ///
     /// # Panics
     /// If the thread cannot be started. A panic in a loader thread resumes in the iterator's `next`.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> EpochBatches {
-        let batches = first_batch..self.batches();
+        let shard = self.shard;
+        // Of a last batch that is not full, a shard may have no image.
+        let last = self.images() - (self.batches() - 1) * self.work.batch_size;
+        let batches = first_batch..self.batches() - usize::from(shard.of(last).is_empty());
         let (sender, receiver) = crossbeam_channel::bounded(self.prefetch);
         let (work, pool, remaining) =
             (Arc::clone(&self.work), Arc::clone(&self.pool), batches.len());
-        let produce = move || work.produce(&pool, epoch, batches, &sender);
+        let produce = move || work.produce(&pool, epoch, batches, shard, &sender);
         let producer = std::thread::Builder::new()
             .name("loader".to_owned())
             .spawn(produce)
@@ -194,6 +215,10 @@ struct Work {
     partners: Option<Partners>,
     tables: Vec<[f32; 256]>,
     augment: Vec<AugmentConfig>,
+    view: View,
+    /// One per thread.
+    workers: Vec<Mutex<Worker>>,
+    images_per_task: usize,
     seed: u64,
     order: Order,
     batch_size: usize,
@@ -210,32 +235,42 @@ impl Work {
         }
     }
 
-    /// Sends the batches in order until they end or the receiver is dropped.
-    fn produce(&self, pool: &ThreadPool, epoch: u64, batches: Range<usize>, to: &Sender<Batch>) {
-        let mut order: Vec<usize> = (0..self.images.len()).collect();
-        match self.order {
-            Order::Sequential => {}
-            Order::Shuffled => order.shuffle(&mut random::of_shuffle(self.seed, epoch)),
-        }
+    /// Sends the batches in order until they end, one fails, or the receiver is dropped.
+    fn produce(
+        &self,
+        pool: &ThreadPool,
+        epoch: u64,
+        batches: Range<usize>,
+        shard: Shard,
+        to: &Sender<Result<Batch>>,
+    ) {
+        let order = match self.order {
+            Order::Sequential => (0..self.images.len()).collect(),
+            Order::Shuffled => self.images.shuffled(self.seed, epoch),
+        };
         for samples in order.chunks(self.batch_size).take(batches.end).skip(batches.start) {
-            if to.send(self.batch(pool, epoch, samples)).is_err() {
+            let samples = &samples[shard.of(samples.len())];
+            let batch = self.batch(pool, epoch, samples);
+            let failed = batch.is_err();
+            if to.send(batch).is_err() || failed {
                 return;
             }
         }
     }
 
-    fn batch(&self, pool: &ThreadPool, epoch: u64, samples: &[usize]) -> Batch {
+    fn batch(&self, pool: &ThreadPool, epoch: u64, samples: &[usize]) -> Result<Batch> {
         let pixels = self.fill(pool, samples, |sample| {
             (sample, random::of_sample(self.seed, epoch, sample as u64))
-        });
+        })?;
         let partners = self.partners.as_ref().map(|partners| {
             self.fill(pool, samples, |sample| {
                 let mut random = random::of_partner(self.seed, epoch, sample as u64);
                 (partners.draw(sample, self.images.label(sample), &mut random), random)
             })
         });
+        let partners = partners.transpose()?;
         let labels = samples.iter().map(|&sample| self.images.label(sample) as i64).collect();
-        Batch { pixels, labels, partners, shape: self.images.shape() }
+        Ok(Batch { pixels, labels, partners, shape: self.images.shape() })
     }
 
     /// For each sample, the image that `choose` returns, augmented with the stream it returns.
@@ -244,43 +279,53 @@ impl Work {
         pool: &ThreadPool,
         samples: &[usize],
         choose: impl Fn(usize) -> (usize, random::Stream) + Sync,
-    ) -> BatchPixels {
+    ) -> Result<BatchPixels> {
         let shape = self.images.shape();
         let mut pixels = self.buffers.acquire(samples.len() * shape.values());
-        pool.install(|| {
-            pixels
-                .par_chunks_exact_mut(shape.values())
-                .zip(samples)
-                .with_min_len(IMAGES_PER_TASK)
-                .for_each_init(
-                    || Scratch::new(shape),
-                    |scratch, (target, &sample)| {
-                        let (image, mut random) = choose(sample);
-                        let mut canvas = Canvas::new(self.images.image(image), scratch);
-                        apply_all(&self.augment, &mut random, &mut canvas);
-                        canvas.write(&self.tables, target);
-                    },
-                );
-        });
-        self.buffers.wrap(pixels)
+        let write = |(target, &sample): (&mut [f32], &usize)| {
+            let thread = rayon::current_thread_index().unwrap_or_default();
+            let worker = &mut *self.workers[thread].lock().unwrap_or_else(PoisonError::into_inner);
+            let (image, mut random) = choose(sample);
+            let picture = self.images.read(image, self.view, &mut worker.reader)?;
+            let mut canvas = Canvas::of(picture, &mut worker.scratch);
+            apply_all(&self.augment, &mut random, &mut canvas);
+            canvas.write(&self.tables, target);
+            Ok(())
+        };
+        let images = pixels.par_chunks_exact_mut(shape.values()).zip(samples);
+        pool.install(|| images.with_min_len(self.images_per_task).try_for_each(write))?;
+        Ok(self.buffers.wrap(pixels))
     }
 }
 
-/// The batches of one epoch, in order. Dropping it early stops the producer.
+/// Memory of a thread, reused from image to image.
+#[derive(Debug)]
+struct Worker {
+    reader: Reader,
+    scratch: Scratch,
+}
+
+impl Worker {
+    fn new(shape: ImageShape) -> Mutex<Self> {
+        Mutex::new(Self { reader: Reader::default(), scratch: Scratch::new(shape) })
+    }
+}
+
+/// The batches of one epoch, in order, up to the first error. Dropping it early stops the producer.
 #[derive(Debug)]
 pub struct EpochBatches {
     // Both are `Some` until the epoch ends.
-    receiver: Option<Receiver<Batch>>,
+    receiver: Option<Receiver<Result<Batch>>>,
     producer: Option<JoinHandle<()>>,
     remaining: usize,
 }
 
 impl Iterator for EpochBatches {
-    type Item = Batch;
+    type Item = Result<Batch>;
 
-    fn next(&mut self) -> Option<Batch> {
+    fn next(&mut self) -> Option<Result<Batch>> {
         if let Ok(batch) = self.receiver.as_ref()?.recv() {
-            self.remaining -= 1;
+            self.remaining = if batch.is_ok() { self.remaining - 1 } else { 0 };
             return Some(batch);
         }
         // The producer has ended: it is finished or it panicked.

@@ -1,4 +1,4 @@
-//! Fetches published data sets, previews augmentation and checks data sets.
+//! Fetches published data sets, previews augmentation, and checks and packs data sets.
 
 mod samples;
 
@@ -9,13 +9,14 @@ use samples::{SamplesArgs, samples};
 use sd_cli::{config_override, print};
 use sd_data::check::Check;
 use sd_data::fetch::{self, Presence, Recipe, Source};
+use sd_data::pack::{PackForm, Packed, pack};
 use sd_data::preview::{PreviewConfig, preview};
-use sd_data::{DataConfig, ImageSet, Normalization};
+use sd_data::{DataConfig, ImageSet, Normalization, StorageConfig};
 use serde::{Deserialize, Serialize};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-/// Fetch, preview and check data sets.
+/// Fetch, preview, check and pack data sets.
 #[derive(Parser)]
 #[command(name = "sd-data", version)]
 struct Arguments {
@@ -46,6 +47,8 @@ enum Command {
     /// Write some test images (validation images if there are none), named by class: image files
     /// unchanged, others as PNG. With `--folders`, write a folder to train on.
     Samples(SamplesArgs),
+    /// Write all image files of a configuration into one file, which opens at once.
+    Pack(PackArgs),
     /// Count images and classes, find duplicates, and measure mean and standard deviation.
     Check {
         #[command(flatten)]
@@ -85,6 +88,21 @@ struct PreviewArgs {
     /// Number of augmented versions per image.
     #[arg(long, default_value_t = 8)]
     versions: usize,
+}
+
+#[derive(Args)]
+struct PackArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+
+    /// File to write, relative to the data folder [default: that of `storage` in the configuration, or
+    /// the name of the data set with the ending `.pack`]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// Pack the files instead of their pixels: smaller, but decoded for each batch.
+    #[arg(long)]
+    files: bool,
 }
 
 /// The part of an experiment that this program reads.
@@ -133,6 +151,7 @@ fn main() -> Result<()> {
         Command::List => list(&data_dir),
         Command::Preview(args) => preview_page(&args, &data_dir),
         Command::Samples(args) => samples(&args, &data_dir),
+        Command::Pack(args) => pack_images(&args, &data_dir),
         Command::Check { config, json } => check(&config, json, &data_dir),
     }
 }
@@ -189,6 +208,30 @@ fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
     write(&args.out, page.as_bytes())
 }
 
+fn pack_images(args: &PackArgs, data_dir: &Path) -> Result<()> {
+    let Experiment { data: config, .. } = read(&args.config, data_dir)?;
+    let dataset = config.dataset.get();
+    let configured = dataset.image_files().and_then(|images| match &images.storage {
+        StorageConfig::Packed(file) => Some(PathBuf::from(file)),
+        _ => None,
+    });
+    let name = dataset.name();
+    let default = || PathBuf::from(format!("{}.pack", name.replace(['/', '{', '}'], "-")));
+    let out = args.out.clone().or(configured.clone()).unwrap_or_else(default);
+    let form = if args.files { PackForm::Files } else { PackForm::Pixels };
+    let Packed { images, bytes } = pack(&config, data_dir, &data_dir.join(&out), form)?;
+    print(format_args!(
+        "{}: {images} images, {:.1} MB",
+        data_dir.join(&out).display(),
+        bytes as f64 / 1e6
+    ))?;
+    if configured.as_ref() != Some(&out) {
+        let out = out.display();
+        print(format_args!("train from it with `images.storage = {{ packed = \"{out}\" }}`"))?;
+    }
+    Ok(())
+}
+
 /// Writes a whole file or nothing, and prints its path.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
@@ -206,7 +249,7 @@ fn check(args: &ConfigArgs, json: bool, data_dir: &Path) -> Result<()> {
     config.check()?;
     let mut splits = config.dataset.get().load(data_dir)?;
     let held_back = config.hold_back(&mut splits);
-    let check = Check::new(config.dataset.get().name(), &splits);
+    let check = Check::new(config.dataset.get().name(), &splits)?;
     let images = |set: Option<&ImageSet>| set.map_or(0, ImageSet::len);
     let (trained_on, validated_on) = (splits.train.len(), images(splits.valid.as_ref()));
     let data = held_back.and_then(|()| config.prepare(splits));

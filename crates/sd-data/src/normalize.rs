@@ -77,10 +77,10 @@ impl Normalization {
         if images.is_empty() {
             return Err(Error::image_set("no images", "images to measure the normalisation on"));
         }
-        let measured = Self::of(images);
+        let measured = Self::of(images)?;
         let flat = |&deviation: &f32| deviation == 0.0;
         if let Some(channel) = measured.deviation.iter().position(flat) {
-            let value = images.pixels()[channel];
+            let value = images.image(0)?[channel];
             let found = format!("the constant value {value} in channel {channel}");
             return Err(Error::image_set(found, "a standard deviation above zero"));
         }
@@ -88,14 +88,25 @@ impl Normalization {
     }
 
     /// Mean and standard deviation per channel; 0 if there are no images.
-    pub(crate) fn of(images: &ImageSet) -> Self {
-        let channels = images.shape().channels;
-        let count = (images.pixels().len() / channels) as u128;
+    pub(crate) fn of(images: &ImageSet) -> Result<Self> {
+        let shape = images.shape();
+        let channels = shape.channels;
+        let count = (images.len() * shape.height * shape.width) as u128;
+        let of_image = |image: &[u8]| {
+            let mut sums = vec![(0_u64, 0_u64); channels];
+            for pixel in image.chunks_exact(channels) {
+                for ((sum, squares), &value) in sums.iter_mut().zip(pixel) {
+                    *sum += u64::from(value);
+                    *squares += u64::from(value) * u64::from(value);
+                }
+            }
+            sums
+        };
         let mut sums = vec![(0_u64, 0_u64); channels];
-        for pixel in images.pixels().chunks_exact(channels) {
-            for ((sum, squares), &value) in sums.iter_mut().zip(pixel) {
-                *sum += u64::from(value);
-                *squares += u64::from(value) * u64::from(value);
+        for image in images.map(of_image)? {
+            for ((sum, squares), of_image) in sums.iter_mut().zip(image) {
+                *sum += of_image.0;
+                *squares += of_image.1;
             }
         }
         let mut measured = Self { mean: Vec::new(), deviation: Vec::new() };
@@ -107,7 +118,7 @@ impl Normalization {
             measured.mean.push((sum as f64 / scale) as f32);
             measured.deviation.push(((scatter as f64).sqrt() / scale) as f32);
         }
-        measured
+        Ok(measured)
     }
 
     /// Checks that there is a valid pair for each of `channels`.

@@ -1,13 +1,12 @@
 //! The `[data]` section for a folder of images.
 
 use crate::dataset::image_folder::{ImageFolderConfig, Layout};
-use crate::dataset::{ImageFilesConfig, ListedFile, open_regular};
+use crate::dataset::{ImageFilesConfig, ListedFile, dimensions, open_regular};
 use crate::split::{Split, stratified};
 use crate::{
     AugmentConfig, DataConfig, DatasetConfig, Error, FlipConfig, HoldBackConfig, NormalizeConfig,
     PadCropConfig, RandomResizedCropConfig, Result, memory,
 };
-use image::{ImageError, ImageReader};
 use std::io::BufReader;
 use std::path::Path;
 
@@ -34,7 +33,8 @@ impl DataConfig {
     ///   most a quarter of the available memory.
     /// - A fifth of each class is drawn for validation unless `val/` exists, and before that a fifth
     ///   for testing unless `test/` or `val/` exists.
-    /// - Images of up to 64 pixels are shifted and flipped, larger ones cropped, scaled and flipped.
+    /// - Images of up to 64 pixels are shifted and flipped, larger ones cropped, scaled and flipped; crops
+    ///   come from images with shorter sides of at most twice the side.
     ///
     /// # Errors
     /// If the folder has fewer than two classes, a class without images or with too few to draw from,
@@ -86,7 +86,9 @@ impl DataConfig {
             AugmentConfig::RandomResizedCrop(RandomResizedCropConfig { scale: [0.35, 1.0], ..crop })
         };
         let shorter_side = (!is_small).then_some(side * 8 / 7);
-        let files = ImageFilesConfig { shorter_side, ..ImageFilesConfig::new(side) };
+        // No crop is enlarged, and photographs of many megapixels fit into memory.
+        let crop_from = (!is_small).then_some(2 * side);
+        let files = ImageFilesConfig { shorter_side, crop_from, ..ImageFilesConfig::new(side) };
         let folder = folder_key(&root, data_dir)?;
         let config = Self {
             dataset: DatasetConfig::ImageFolder(ImageFolderConfig {
@@ -135,9 +137,7 @@ fn median_side(root: &Path, files: &[ListedFile]) -> Result<usize> {
 
 fn shorter_side(path: &Path) -> std::result::Result<usize, String> {
     let file = open_regular(path).map_err(|error| error.to_string())?;
-    let reader = ImageReader::new(BufReader::new(file)).with_guessed_format();
-    let size = reader.map_err(ImageError::from).and_then(ImageReader::into_dimensions);
-    size.map(|(width, height)| width.min(height) as usize).map_err(|error| error.to_string())
+    dimensions(BufReader::new(file)).map(|(width, height)| width.min(height) as usize)
 }
 
 /// The folder as a configuration names it: relative to the data folder if it is in it.

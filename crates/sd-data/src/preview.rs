@@ -85,15 +85,17 @@ pub fn preview(data: &Data, config: &DataConfig, preview: PreviewConfig) -> Resu
         },
     )?;
     let shape = set.shape();
-    let row = |index| Row {
-        class: &set.class_names()[set.label(index)],
-        file: set.file(index),
-        original: data_url(shape, set.image(index)),
-        augmented: Vec::new(),
+    let row = |index| {
+        Ok(Row {
+            class: &set.class_names()[set.label(index)],
+            file: set.file(index),
+            original: data_url(shape, &set.image(index)?),
+            augmented: Vec::new(),
+        })
     };
-    let mut rows: Vec<Row> = (0..set.len()).map(row).collect();
+    let mut rows = (0..set.len()).map(row).collect::<Result<Vec<Row>>>()?;
     for batch in (0..preview.versions as u64).flat_map(|epoch| loader.epoch(epoch, 0)) {
-        let version = bytes(&batch, &data.normalization);
+        let version = bytes(&batch?, &data.normalization);
         for (row, image) in rows.iter_mut().zip(version.chunks_exact(shape.values())) {
             row.augmented.push(data_url(shape, image));
         }
@@ -160,8 +162,8 @@ mod tests {
             LoaderConfig::in_order(50, 1, normalization.clone()),
         )
         .unwrap();
-        let batch = loader.epoch(0, 0).next().unwrap();
-        assert_eq!(bytes(&batch, &normalization), data.train.pixels());
+        let batch = loader.epoch(0, 0).next().unwrap().unwrap();
+        assert_eq!(bytes(&batch, &normalization), data.train.pixels().unwrap());
     }
 
     #[test]
@@ -172,7 +174,7 @@ mod tests {
         let page =
             preview(&data, &config, PreviewConfig { images: 2, versions: 3, seed: 0 }).unwrap();
         let shape = data.train.shape();
-        let original = shape.picture(data.train.image(0));
+        let original = shape.picture(&data.train.image(0).unwrap());
         let mirrored = image::imageops::flip_horizontal(&original);
         let sources: Vec<&str> =
             page.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
@@ -189,7 +191,8 @@ mod tests {
         let config = config(Vec::new());
         let mut data = config.open(Path::new("nowhere")).unwrap();
         let names = (0..5).map(|class| format!("<b>{class}")).collect();
-        let ImageSet { shape, pixels, labels, .. } = data.train.as_ref().clone();
+        let (shape, labels) = (data.train.shape(), data.train.labels().to_vec());
+        let pixels = data.train.pixels().unwrap();
         data.train = Arc::new(ImageSet::new(shape, pixels, labels, names).unwrap());
         let page =
             preview(&data, &config, PreviewConfig { images: 1, versions: 1, seed: 0 }).unwrap();

@@ -98,7 +98,7 @@ impl Writer {
             match (&self.root, set.file(index)) {
                 (Some(root), Some(file)) => copy(&root.join(file), &path)?,
                 _ => {
-                    let picture = set.shape().picture(set.image(index));
+                    let picture = set.shape().picture(&set.image(index)?);
                     write_png(&path.with_extension("png"), &picture)?;
                 }
             }

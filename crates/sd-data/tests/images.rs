@@ -4,7 +4,10 @@ mod pets;
 
 use pets::{LINES, fails_with, folder, images, manifest, pets, put, write};
 use proptest::prelude::*;
-use sd_data::{DataConfig, HoldBackConfig, ImageFilesConfig, ImageShape, NormalizeConfig, Splits};
+use sd_data::{
+    DataConfig, HoldBackConfig, ImageFilesConfig, ImageShape, NormalizeConfig, Splits,
+    StorageConfig,
+};
 use std::fs;
 use tempfile::TempDir;
 
@@ -18,12 +21,12 @@ fn folders_are_splits_and_classes() {
     assert_eq!(train.class_names(), ["cat", "dog"]);
     let test = test.unwrap();
     assert_eq!((train.labels(), test.labels()), (&[0, 0, 1][..], &[0, 1][..]));
-    let colors: Vec<u8> = (0..3).map(|index| train.image(index)[0]).collect();
+    let colors: Vec<u8> = (0..3).map(|index| train.image(index).unwrap()[0]).collect();
     assert_eq!(colors, [10, 20, 30]);
-    assert_eq!(test.pixels(), [[40; 48], [50; 48]].as_flattened());
+    assert_eq!(test.pixels().unwrap(), [[40; 48], [50; 48]].as_flattened());
     assert_eq!(train.file(2), Some("train/dog/b.webp"));
     assert_eq!((valid, skipped), (None, Vec::new()));
-    assert_eq!(train.select(&[2, 0]).padded(1).file(0), Some("train/dog/b.webp"));
+    assert_eq!(train.select(&[2, 0]).padded(1).unwrap().file(0), Some("train/dog/b.webp"));
 }
 
 #[test]
@@ -136,7 +139,7 @@ fn values_out_of_range_are_rejected() {
             "images.shorter_side` is 3, expected 4 (`side`) to 4096",
         ),
         (
-            ImageFilesConfig { memory_gb: 0, ..images() },
+            ImageFilesConfig { memory_gb: 0, storage: StorageConfig::Memory, ..images() },
             "images.memory_gb` is 0, expected more, or a smaller `side`: \
              5 images of 4×4 pixels need 0.0 MB",
         ),
@@ -149,6 +152,19 @@ fn values_out_of_range_are_rejected() {
     }
 }
 
+/// Refused before an image is read: none of them exists.
+#[test]
+fn images_beyond_the_memory_of_the_machine_are_refused() {
+    let data_dir = TempDir::new().unwrap();
+    let lines = (0..500_000).map(|index| format!("{index}.png,tom,train\n"));
+    write(&data_dir, "a.csv", format!("path,label,split\n{}", lines.collect::<String>()));
+    let storage = StorageConfig::Memory;
+    let images = ImageFilesConfig { memory_gb: 1_000_000, storage, ..ImageFilesConfig::new(4096) };
+    let needed = "500000 images of 4096×4096 pixels need 25165.8 GB of memory, but ";
+    let advice = " GB are available; use a smaller `data.dataset.csv_manifest.images.side`";
+    fails_with(&manifest(1, images), &data_dir, &[needed, advice]);
+}
+
 #[test]
 fn a_csv_file_lists_images() {
     let data_dir = pets();
@@ -159,7 +175,10 @@ fn a_csv_file_lists_images() {
     assert_eq!(train.class_names(), ["rex", "tom"]);
     let test = test.unwrap();
     assert_eq!((train.labels(), test.labels()), (&[1, 0][..], &[0][..]));
-    assert_eq!((train.image(0)[0], train.image(1)[0], test.image(0)[0]), (10, 30, 50));
+    assert_eq!(
+        (train.image(0).unwrap()[0], train.image(1).unwrap()[0], test.image(0).unwrap()[0]),
+        (10, 30, 50)
+    );
     assert_eq!(valid.unwrap().file(0), Some("./train/cat/b.jpg"));
 }
 

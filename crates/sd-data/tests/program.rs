@@ -87,6 +87,12 @@ fn check_counts_what_cannot_be_trained_on() {
     assert!(text.contains("1 repeat an earlier one, 1 of them under another label"), "{text}");
     assert!(error.contains("the constant value 7 in channel 0"), "{error}");
 
+    let folder = self::folder();
+    fs::write(folder.path().join("data/pets/test/dog/a.png"), "no image").unwrap();
+    let output = sd_data(folder.path(), &["check", "pets.toml"]).assert().failure();
+    let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(error.contains("the split `test`: found no images"), "{error}");
+
     let misspelt = ["check", "pets.toml", "-s", "data.pads=1"];
     let output = sd_data(folder.path(), &misspelt).assert().failure();
     let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();

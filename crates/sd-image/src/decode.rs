@@ -2,7 +2,8 @@
 
 use crate::{Error, Result};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use memchr::memchr;
 use std::borrow::Cow;
 use std::io::Cursor;
 
@@ -27,17 +28,57 @@ pub const EXTENSIONS: [&str; 6] = ["bmp", "gif", "jpeg", "jpg", "png", "webp"];
 /// If the bytes are malformed or the image exceeds `bounds`. The bounds are checked by the header,
 /// before the pixels are decoded; a frame of a GIF file with its own size may take twice the bytes.
 pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
+    let bytes = checked(bytes)?;
+    let (decoder, orientation) = open(&bytes, bounds)?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// As [`decode`], converted to RGB of 8 bits, `[H, W, 3]`, in `pixels`, whose memory is reused. Returns
+/// `[width, height]`.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_rgb(bytes: &[u8], bounds: Bounds, pixels: &mut Vec<u8>) -> Result<[u32; 2]> {
+    let bytes = checked(bytes)?;
+    let (decoder, orientation) = open(&bytes, bounds)?;
+    let (width, height) = decoder.dimensions();
+    if decoder.color_type() == ColorType::Rgb8 && orientation == Orientation::NoTransforms {
+        pixels.resize(decoder.total_bytes() as usize, 0);
+        decoder.read_image(pixels)?;
+        return Ok([width, height]);
+    }
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    let size = [image.width(), image.height()];
+    *pixels = image.into_rgb8().into_raw();
+    Ok(size)
+}
+
+/// A file of a known format.
+struct File<'a> {
+    format: ImageFormat,
+    bytes: Cow<'a, [u8]>,
+}
+
+fn format(bytes: &[u8]) -> Result<ImageFormat> {
     let guess = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let format = match guess.map_err(ImageError::from)?.format() {
+    match guess.map_err(ImageError::from)?.format() {
         Some(
             format @ (ImageFormat::Jpeg
             | ImageFormat::Png
             | ImageFormat::WebP
             | ImageFormat::Bmp
             | ImageFormat::Gif),
-        ) => format,
-        other => return Err(Error::Format { found: format_name(bytes, other) }),
-    };
+        ) => Ok(format),
+        other => Err(Error::Format { found: format_name(bytes, other) }),
+    }
+}
+
+/// A file that ends, without what would take memory that its pixels do not need.
+fn checked(bytes: &[u8]) -> Result<File<'_>> {
+    let format = format(bytes)?;
     if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
         return Err(Error::Truncated);
     }
@@ -45,7 +86,12 @@ pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
         ImageFormat::Png => without_color_profile(bytes),
         _ => Cow::Borrowed(bytes),
     };
-    let mut reader = ImageReader::with_format(Cursor::new(&bytes[..]), format);
+    Ok(File { format, bytes })
+}
+
+/// The decoder of a file within `bounds`, and the orientation.
+fn open<'a>(file: &'a File, bounds: Bounds) -> Result<(impl ImageDecoder + use<'a>, Orientation)> {
+    let mut reader = ImageReader::with_format(Cursor::new(&file.bytes[..]), file.format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(bounds.bytes.saturating_mul(2));
     reader.limits(limits);
@@ -64,9 +110,7 @@ pub fn decode(bytes: &[u8], bounds: Bounds) -> Result<DynamicImage> {
     }
     // Invalid metadata does not make the image unreadable.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok(image)
+    Ok((decoder, orientation))
 }
 
 /// Name of a format that is not read.
@@ -111,8 +155,9 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
     loop {
         let skipped = match rest {
             [0xff, END, ..] => return true,
-            // A byte of a scan, or a fill byte.
-            [0..=0xfe, ..] | [0xff, 0xff, ..] => 1,
+            // Bytes of a scan, or a fill byte.
+            [0..=0xfe, ..] => memchr(0xff, rest).unwrap_or(rest.len()),
+            [0xff, 0xff, ..] => 1,
             // An escaped 0xff of a scan, or a marker without a length.
             [0xff, 0x00 | 0x01 | 0xd0..=0xd8, ..] => 2,
             [0xff, _, high, low, ..] => 2 + usize::from(u16::from_be_bytes([*high, *low])),

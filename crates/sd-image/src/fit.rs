@@ -20,14 +20,28 @@ pub fn fit(
     resizer: &mut Resizer,
     target: &mut [u8],
 ) {
+    fit_pixels(image.as_raw(), image.dimensions().into(), shorter, side, resizer, target);
+}
+
+/// As [`fit`], of an image `[H, W, 3]` of `[width, height]` pixels.
+///
+/// # Panics
+/// As [`fit`], or if `pixels` has fewer values than the image.
+pub fn fit_pixels(
+    pixels: &[u8],
+    [width, height]: [u32; 2],
+    shorter: usize,
+    side: usize,
+    resizer: &mut Resizer,
+    target: &mut [u8],
+) {
     assert!((1..=shorter).contains(&side), "found the side {side}, expected 1 to {shorter}");
-    let (width, height) = image.dimensions();
     if width.min(height) == 0 {
         return;
     }
     let (left, across) = central(width, width.min(height), shorter, side);
     let (top, down) = central(height, width.min(height), shorter, side);
-    let source = ImageRef::new(width, height, image.as_raw(), PixelType::U8x3)
+    let source = ImageRef::new(width, height, pixels, PixelType::U8x3)
         .expect("the buffer matches the size of the image");
     let mut square = Image::from_slice_u8(side as u32, side as u32, target, PixelType::U8x3)
         .expect("the target has the size of the square");
@@ -35,6 +49,34 @@ pub fn fit(
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .crop(left, top, across, down);
     resizer.resize(&source, &mut square, &options).expect("the square is inside the image");
+}
+
+/// Resizes an image `[H, W, 3]` of `[width, height]` pixels until its shorter side has `shorter`
+/// pixels, if it has more, as torchvision's `Resize` does, and returns its pixels and its size.
+///
+/// # Panics
+/// If `shorter` is zero, or `pixels` has fewer values than the image.
+pub fn shrink<'a>(
+    pixels: &'a [u8],
+    size: [u32; 2],
+    shorter: usize,
+    resizer: &mut Resizer,
+    target: &'a mut Vec<u8>,
+) -> (&'a [u8], [u32; 2]) {
+    let [width, height] = size;
+    let shortest = width.min(height);
+    if shortest as usize <= shorter {
+        return (pixels, size);
+    }
+    let shrunk = size.map(|side| (shorter as u64 * u64::from(side) / u64::from(shortest)) as u32);
+    target.resize(3 * shrunk[0] as usize * shrunk[1] as usize, 0);
+    let source = ImageRef::new(width, height, pixels, PixelType::U8x3)
+        .expect("the buffer matches the size of the image");
+    let mut small = Image::from_slice_u8(shrunk[0], shrunk[1], target, PixelType::U8x3)
+        .expect("the target has the size of the image");
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    resizer.resize(&source, &mut small, &options).expect("equal pixel types");
+    (target, shrunk)
 }
 
 /// Start and length of the crop along a side of `length` pixels, in pixels of the source. Rounded as
@@ -99,6 +141,24 @@ mod tests {
             let fitted = fitted(&slope, shorter, side);
             assert!(fitted.iter().all(|value| (127..=128).contains(value)), "{fitted:?}");
         }
+    }
+
+    #[test]
+    fn only_larger_images_are_shrunk() {
+        let image = source(30, 45);
+        let mut target = Vec::new();
+        let mut shrink = |shorter| {
+            let size = image.dimensions().into();
+            let resizer = &mut Resizer::new();
+            let (pixels, size) = super::shrink(&image, size, shorter, resizer, &mut target);
+            (pixels.to_vec(), size)
+        };
+        assert_eq!(shrink(30), (image.as_raw().clone(), [45, 30]));
+        // Its middle is what `fit` cuts out.
+        let (pixels, size) = shrink(10);
+        assert_eq!(size, [15, 10]);
+        let middle = pixels.chunks(45).flat_map(|row| &row[6..36]);
+        assert!(middle.zip(fitted(&image, 10, 10)).all(|(a, b)| a.abs_diff(b) <= 1));
     }
 
     #[test]

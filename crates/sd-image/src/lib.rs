@@ -26,8 +26,8 @@ mod error;
 mod fit;
 mod stretch;
 
-pub use decode::{Bounds, EXTENSIONS, decode};
+pub use decode::{Bounds, EXTENSIONS, decode, decode_rgb};
 pub use error::{Error, Result};
 pub use fast_image_resize::Resizer;
-pub use fit::fit;
+pub use fit::{fit, fit_pixels, shrink};
 pub use stretch::stretch;

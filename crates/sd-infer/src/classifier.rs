@@ -16,13 +16,16 @@ use crate::rule::Rule;
 use crate::runtime::{self, Engine, Runtime};
 use crate::{Batch, Error, Result};
 
+/// Threads that no machine exceeds by far, and every machine can start.
+const MAX_THREADS: usize = 1024;
+
 /// How a classifier runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Options {
     /// The engine; unset: ONNX Runtime if `ORT_DYLIB_PATH` names its library and it is faster, else
     /// the native engine if it supports the network, else rten.
     pub engine: Option<Engine>,
-    /// Threads, at least 1.
+    /// Threads, 1 to 1024.
     pub threads: usize,
     /// Number of most probable classes to return, at least 1.
     pub top: usize,
@@ -82,9 +85,13 @@ impl Classifier {
     /// # Errors
     /// See [`open_with`](Self::open_with).
     pub fn load(files: Vec<Vec<u8>>, path: &Path, options: Options) -> Result<Self> {
-        for (key, value) in [("threads", options.threads), ("top", options.top)] {
-            if value == 0 {
-                return Err(Error::Value { key, found: "0".to_owned(), expected: "at least 1" });
+        let Options { threads, top, .. } = options;
+        for (key, value, range, expected) in [
+            ("threads", threads, 1..=MAX_THREADS, "1 to 1024"),
+            ("top", top, 1..=usize::MAX, "at least 1"),
+        ] {
+            if !range.contains(&value) {
+                return Err(Error::Value { key, found: value.to_string(), expected });
             }
         }
         options.rule.check()?;

@@ -34,7 +34,7 @@ pub const BOUNDS: Bounds = Bounds { bytes: 200_000_000, side: 65_535, pixels: 50
 /// begin with a dot are skipped, and symbolic links followed.
 ///
 /// # Errors
-/// Names a folder that cannot be read or has no such file.
+/// Names a folder that cannot be read or has no such file, and an entry that is a pipe or device.
 pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in paths {
@@ -50,6 +50,11 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
         for entry in walk.filter_entry(is_visible) {
             match entry {
                 Ok(entry) if !entry.file_type().is_dir() && is_image(entry.path()) => {
+                    // Opening a pipe would wait for a writer.
+                    if !entry.file_type().is_file() {
+                        let cause = std::io::Error::other("not a regular file");
+                        return Err(Error::File { path: entry.into_path(), cause });
+                    }
                     all.push(entry.into_path());
                 }
                 Ok(_) => {}
@@ -145,6 +150,17 @@ mod tests {
         }
         let listed = list(&[folder.path().to_owned()]).unwrap();
         assert_eq!(listed, names.map(|name| folder.path().join(name)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_a_folder_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe.png");
+        let status = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(status.success());
+        let error = list(&[folder.path().to_owned()]).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: not a regular file", pipe.display()));
     }
 
     #[cfg(unix)]

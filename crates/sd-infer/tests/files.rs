@@ -140,6 +140,21 @@ fn a_graph_that_contradicts_its_metadata_is_an_error() {
 }
 
 #[test]
+fn weights_that_are_not_finite_give_no_answer() {
+    for engine in [Engine::Native, Engine::Rten] {
+        let mut graph = Graph::new("deepest");
+        let images = graph.input("images", &[1, 1, 1]);
+        classifier(&mut graph, &images, f32::NAN, "deepest");
+        let exits = vec![metadata().exits.swap_remove(1)];
+        let bytes = encode(graph.finish(), &Metadata { segment: None, exits, ..metadata() });
+        let options = Options { engine: Some(engine), ..Options::default() };
+        let mut network = Classifier::load(vec![bytes], Path::new("m"), options).unwrap();
+        let error = network.classify(&pixels(&[7])[0]).unwrap_err().to_string();
+        assert!(error.starts_with("the network's output 0 is not finite"), "{engine:?}: {error}");
+    }
+}
+
+#[test]
 fn probabilities_and_rules_are_those_at_the_temperature() {
     let mut hotter = metadata();
     hotter.exits[0].temperature = 4.0;
@@ -175,9 +190,13 @@ fn a_share_of_the_logits_is_carried_to_the_next_exit() {
 
 #[test]
 fn options_out_of_range_and_missing_files_are_named() {
-    let options = Options { threads: 0, ..Options::default() };
-    let error = Classifier::load(vec![whole()], Path::new("m"), options).unwrap_err();
-    assert_eq!(error.to_string(), "threads is 0, expected at least 1");
+    let error =
+        |options| Classifier::load(vec![whole()], Path::new("m"), options).unwrap_err().to_string();
+    for threads in [0, 100_000] {
+        let message = error(Options { threads, ..Options::default() });
+        assert_eq!(message, format!("threads is {threads}, expected 1 to 1024"));
+    }
+    assert_eq!(error(Options { top: 0, ..Options::default() }), "top is 0, expected at least 1");
     let error = Classifier::open("nowhere.onnx").unwrap_err().to_string();
     assert!(error.starts_with("nowhere.onnx: "), "{error}");
 }

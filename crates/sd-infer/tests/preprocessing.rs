@@ -28,7 +28,7 @@ fn input_description(config: &DataConfig, data: &Data, resize: Resize) -> Input 
 fn batch(data: &Data) -> Batch {
     let images = data.test.clone().unwrap();
     let config = LoaderConfig::in_order(images.len(), 1, data.normalization.clone());
-    Loader::new(images, config).unwrap().epoch(0, 0).next().unwrap()
+    Loader::new(images, config).unwrap().epoch(0, 0).next().unwrap().unwrap()
 }
 
 /// Compares an image of a batch with a preprocessed one.
@@ -56,7 +56,7 @@ fn images_of_the_training_size_are_bit_equal_to_training() {
         let images = config.dataset.get().load(Path::new("nowhere")).unwrap().test.unwrap();
         for index in 0..images.len() {
             let (width, height, bytes) =
-                (width as u32, height as u32, images.image(index).to_vec());
+                (width as u32, height as u32, images.image(index).unwrap().to_vec());
             let image: DynamicImage = match channels {
                 1 => GrayImage::from_raw(width, height, bytes).unwrap().into(),
                 _ => RgbImage::from_raw(width, height, bytes).unwrap().into(),

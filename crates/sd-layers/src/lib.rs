@@ -49,8 +49,8 @@ pub use conv::*;
 pub use cost::Cost;
 pub use error::{Error, Result};
 pub use kernel::{
-    AdamWUpdate, SgdUpdate, allow_tf32, flush_denormals, global_average, libtorch_version,
-    scale_gradient, tensor_over, zero_grad,
+    AdamWUpdate, SgdUpdate, SynchronisedBatchNorm, allow_tf32, flush_denormals, global_average,
+    libtorch_version, scale_gradient, synchronise_batch_norm, tensor_over, zero_grad,
 };
 pub use layout::channels_last;
 pub use linear::Linear;

@@ -124,7 +124,8 @@ impl MultiExit {
         }
         let trunk_gradient = config.exits.as_ref().map(|exits| exits.trunk_gradient);
         let trunk_gradient = trunk_gradient.unwrap_or_default();
-        let network = Self { stem: backbone.stem, stages, trunk_gradient, task, precision, frozen: 0 };
+        let network =
+            Self { stem: backbone.stem, stages, trunk_gradient, task, precision, frozen: 0 };
         network.framework_cost()?;
         Ok(network)
     }

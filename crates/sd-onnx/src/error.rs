@@ -6,7 +6,7 @@
 pub enum Error {
     /// Bytes that are not an ONNX file.
     #[error("not an ONNX file: {0}")]
-    Decode(#[from] prost::DecodeError),
+    Decode(prost::DecodeError),
     /// A file without this project's metadata.
     #[error("found no `{key}` in the file's metadata, expected a file of `cargo xtask export`")]
     NoMetadata {

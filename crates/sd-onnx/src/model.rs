@@ -39,7 +39,8 @@ pub fn encode(graph: GraphProto, metadata: &Metadata) -> Vec<u8> {
 /// If the bytes are not an ONNX file with this project's metadata.
 pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
     check_count(bytes)?;
-    parse_metadata(&MetadataOnly::decode(bytes)?.metadata_props)
+    let model = MetadataOnly::decode(bytes).map_err(Error::Decode)?;
+    parse_metadata(&model.metadata_props)
 }
 
 /// Reads a file. Encoded again, it is safe for less careful readers: only the fields in
@@ -51,7 +52,7 @@ pub fn read_metadata(bytes: &[u8]) -> Result<Metadata> {
 /// that are not read, or as in [`check_order`].
 pub fn read_model(bytes: &[u8]) -> Result<ModelProto> {
     check_count(bytes)?;
-    let mut model = ModelProto::decode(bytes)?;
+    let mut model = ModelProto::decode(bytes).map_err(Error::Decode)?;
     if let Some(graph) = &mut model.graph {
         graph.initializer.iter_mut().try_for_each(TensorProto::make_raw)?;
         graph.node.iter().try_for_each(check_attributes)?;
@@ -185,7 +186,9 @@ mod tests {
     fn files_without_metadata_are_refused() {
         let nothing = read_metadata(&[]).unwrap_err().to_string();
         assert!(nothing.contains("expected a file of `cargo xtask export`"), "{nothing}");
-        assert!(read_metadata(b"\x89PNG").is_err());
+        let error = read_metadata(b"\x89PNG").unwrap_err();
+        assert!(error.to_string().starts_with("not an ONNX file: "), "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "the message has the cause already");
     }
 
     proptest! {

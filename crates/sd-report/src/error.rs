@@ -77,10 +77,10 @@ pub enum Error {
         what: String,
     },
     /// The HTML page could not be rendered.
-    #[error("report page: {0}")]
+    #[error("the report page cannot be written")]
     Page(#[from] askama::Error),
     /// The CSV table could not be written.
-    #[error("report table: {0}")]
+    #[error("the report table cannot be written")]
     Csv(#[from] csv::Error),
 }
 

@@ -148,6 +148,7 @@ fn environment(precision: &str) -> Environment {
         cpu: unknown(),
         cores: 1,
         threads: 1,
+        processes: 1,
         memory_bytes: None,
         device: unknown(),
         precision: precision.to_owned(),

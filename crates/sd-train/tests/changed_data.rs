@@ -116,8 +116,13 @@ fn training_records_the_ranges_of_8_bit_exports() {
         assert!(exported(folder, export) == *measured, "{export}");
     }
 
-    // A darker image of the training split.
+    // The test images have no part in them.
     std::fs::rename(folder.join("elsewhere"), folder.join("data")).unwrap();
+    write_images(folder, "test", "cat", 0, 1);
+    std::fs::remove_file(&ranges).unwrap();
+    assert!(exported(folder, EXPORTS[0]) == measured[0]);
+
+    // A darker image of the training split.
     write_images(folder, "train", "cat", 0, 1);
     std::fs::remove_file(&ranges).unwrap();
     for export in ["export run --int8 qdq --calibration-images 512", "export run --int8 qdq"] {
@@ -159,9 +164,11 @@ fn other_classes_are_refused() {
             let place = folder.join("data/pets").join(split);
             std::fs::rename(place.join("cat"), place.join("zcat")).unwrap();
         }
+        let predict = sd_train(folder, &format!("predict run {image} --device cpu")).assert();
+        let stderr = String::from_utf8_lossy(&predict.get_output().stderr).into_owned();
+        assert_eq!(stderr.contains("the weights do not record the data"), forget, "{stderr}");
         let stderr = error(folder, "eval run --device cpu");
-        let expected =
-            "the classes of the data set are dog, zcat, expected those of the training: cat, dog";
+        let expected = "the classes of the data set are not those of the training: found `zcat`, expected `cat`\n";
         assert!(stderr.contains(expected), "{stderr}");
         let stderr = error(folder, "eval run --other-images --device cpu");
         assert!(stderr.contains(expected), "{stderr}");
@@ -183,6 +190,17 @@ fn evaluation_on_other_images_has_to_be_asked_for_and_is_marked() {
         for expected in ["validation images: 12 of checksum", "`eval --other-images` evaluates"] {
             assert!(stderr.contains(expected), "{line}: {stderr}");
         }
+    }
+    for (line, expected) in [
+        ("eval run --split valid --device cpu", "the validation images of the data"),
+        ("eval run --split valid --other-images --device cpu", "the validation images of the data"),
+        ("eval run --split valid --other-images --onnx run/deepest.onnx", "the validation images"),
+        ("export run --staged --tolerance 1", "without --budget and --tolerance"),
+    ] {
+        let stderr = error(folder, line);
+        assert!(stderr.contains("are not those of the training"), "{line}: {stderr}");
+        assert!(stderr.contains(expected), "{line}: {stderr}");
+        assert!(!stderr.contains("--other-images"), "{line}: {stderr}");
     }
     let record = |line: &str| -> Value { serde_json::from_str(&printed(folder, line)).unwrap() };
     let mut then: Value = serde_json::from_str(&before).unwrap();

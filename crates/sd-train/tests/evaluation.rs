@@ -198,7 +198,7 @@ fn predict_agrees_with_the_evaluation() {
     let raw = tiny(TINY).unwrap().data.dataset.get().load(folder).unwrap().test.unwrap();
     std::fs::create_dir(folder.join("images")).unwrap();
     for image in 0..6 {
-        let pixels = GrayImage::from_raw(28, 28, raw.image(image).to_vec()).unwrap();
+        let pixels = GrayImage::from_raw(28, 28, raw.image(image).unwrap().to_vec()).unwrap();
         pixels.save(folder.join(format!("images/{image}.png"))).unwrap();
     }
     let predict = |more: &str| {

@@ -1,6 +1,7 @@
 //! Faults of a shared machine, inflicted on the binary: kills, signals, damage.
 
 mod common;
+mod small;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,18 +16,7 @@ use common::tiny;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use signal_hook::consts::SIGHUP;
-
-/// Small steps, so that there are many places to be killed at.
-const CONFIG: &[&str] = &[
-    "name=small",
-    "seed=5",
-    "data.dataset={ synthetic = { classes = 4, train = 128, test = 16, channels = 1, height = 32, width = 32, seed = 0 } }",
-    "data.validation={ fraction = 0.25, seed = 0 }",
-    "data.augment=[{ pad_crop = { padding = 2 } }]",
-    "model.exits.after=[2]",
-    "train.epochs=4",
-    "train.batch_size=8",
-];
+use small::SMALL;
 
 const LAST: &str = "last.ckpt.safetensors";
 const PREVIOUS: &str = "previous.ckpt.safetensors";
@@ -39,7 +29,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("small.toml"), tiny(CONFIG).unwrap().to_toml().unwrap())
+        fs::write(folder.path().join("small.toml"), tiny(SMALL).unwrap().to_toml().unwrap())
             .unwrap();
         Self { folder }
     }

@@ -125,7 +125,7 @@ fn write_idx(folder: &Path, name: &str, images: &ImageSet) {
     let count = (images.len() as u32).to_be_bytes();
     let side = 28_u32.to_be_bytes();
     let header = [&[0, 0, 8, 3], &count[..], &side, &side].concat();
-    let pixels = [&header[..], images.pixels()].concat();
+    let pixels = [&header[..], &images.pixels().unwrap()].concat();
     std::fs::write(folder.join(format!("{name}-images-idx3-ubyte")), pixels).unwrap();
     let labels: Vec<u8> = images.labels().iter().map(|&label| label as u8).collect();
     let labels = [&[0, 0, 8, 1], &count[..], &labels].concat();
@@ -145,10 +145,11 @@ fn half_of_the_gallery_are_wrong_labels() {
     for (index, label) in labels.iter_mut().enumerate().filter(|(index, _)| index % 20 == 7) {
         *label = (*label + 1 + index / 20 % 9) % 10;
     }
-    let truth: HashMap<&[u8], usize> =
-        (0..train.len()).map(|index| (train.image(index), train.label(index))).collect();
+    let truth: HashMap<Vec<u8>, usize> = (0..train.len())
+        .map(|index| (train.image(index).unwrap().into_owned(), train.label(index)))
+        .collect();
     let names = train.class_names().to_vec();
-    let wrong = ImageSet::new(train.shape(), train.pixels().to_vec(), labels, names).unwrap();
+    let wrong = ImageSet::new(train.shape(), train.pixels().unwrap(), labels, names).unwrap();
 
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -174,7 +175,7 @@ fn half_of_the_gallery_are_wrong_labels() {
             "valid" => opened.valid.as_ref().unwrap(),
             _ => return false,
         };
-        truth[set.image(place.index as usize)] != place.label
+        truth[&*set.image(place.index as usize).unwrap()] != place.label
     };
     let count = found.mistakes.iter().filter(is_wrong).count();
     println!("{count} of {} are mislabelled; {:?}", found.mistakes.len(), found.splits);

@@ -249,6 +249,19 @@ fn values_have_the_same_names_in_all_graphs() {
     }
 }
 
+/// Converters for phones turn 1-D convolutions, as of ECA, into wrong numbers, and some lack `Mean`.
+#[test]
+fn attention_and_ensemble_have_portable_operators() {
+    for (name, config, task) in networks() {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let network = MultiExit::build(&vs.root(), &config, task, Precision::F32).unwrap();
+        let graph = network.onnx_all().unwrap();
+        let kernel = graph.initializer.iter().find(|weight| weight.dims.len() == 3);
+        assert!(kernel.is_none(), "{name}: {kernel:?}");
+        assert!(graph.node.iter().all(|node| node.op_type != "Mean"), "{name}");
+    }
+}
+
 #[test]
 fn an_unsupported_layer_is_named_with_its_stage() {
     let error = |backbone, input| {

@@ -63,6 +63,33 @@ fn the_written_configuration_gives_the_same_bits() {
     assert!(printed.contains("20 training, 4 validation, 6 test"), "{printed}");
 }
 
+/// A folder beyond `memory_gb` trains as one in memory, also after a resume.
+#[test]
+fn streamed_images_train_to_the_same_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    pets(folder, 15);
+    let images = "data.dataset.image_folder.images";
+    let own =
+        "--images pets -s train.epochs=2 -s data.augment=[{random_resized_crop={}},{flip={}}]";
+    let streamed = format!("{own} -s {images}.memory_gb=0");
+    train(folder, &format!("{own} --out memory")).success();
+    let output = train(folder, &format!("{streamed} --out stream")).success();
+    assert!(stderr(&output).contains("as it is needed"), "{}", stderr(&output));
+    train(folder, &format!("{streamed} --out parts --max-steps 1")).code(130);
+    train(folder, &format!("{streamed} --out parts --resume")).success();
+    let read = |run: &str, file: &str| std::fs::read(folder.join(run).join(file)).unwrap();
+    assert!(read("memory", "evaluation.json") == read("stream", "evaluation.json"));
+    for file in ["evaluation.json", "model.safetensors"] {
+        assert!(read("parts", file) == read("stream", file), "{file}");
+    }
+    // A file that breaks after the start ends the run.
+    std::fs::write(folder.join("pets/cat/3.jpg"), "no image").unwrap();
+    let given = "-s data.normalize={given={mean=[0.5,0.5,0.5],deviation=[0.2,0.2,0.2]}}";
+    let output = train(folder, &format!("{streamed} {given} --out broken")).code(1);
+    assert!(stderr(&output).contains("pets/cat/3.jpg`"), "{}", stderr(&output));
+}
+
 #[test]
 fn folders_that_cannot_be_trained_on_are_explained() {
     let folder = tempfile::tempdir().unwrap();

@@ -113,7 +113,7 @@ fn accumulated_gradients_are_those_of_one_large_batch() {
     };
     // With a rate of zero the weights stay.
     let mut gradients = |batches: Vec<TrainBatch>| {
-        state.step(batches.into_iter(), 1, 0.0, &mut ()).unwrap();
+        state.step(batches.into_iter().map(Ok), 1, 0.0, &mut ()).unwrap();
         let variables = state.variables.trainable_variables().into_iter();
         variables.map(|value| value.grad().copy()).collect::<Vec<_>>()
     };
@@ -155,11 +155,51 @@ fn a_value_out_of_its_range_is_named_with_the_range() {
     assert_eq!((written.betas, written.eps), ([0.9, 0.999], 1e-8));
 }
 
+/// An evaluation keeps the maps of one layer, a training step those of all.
+#[test]
+fn an_evaluation_takes_at_most_two_batches_of_training_at_once() {
+    let _no_grad = tch::no_grad_guard();
+    let experiment = tiny(&["train.batch_size=8"]).unwrap();
+    let trainer = Trainer::new(&experiment, &runtime()).unwrap();
+    let images = trainer.evaluation(&trainer.data.train).unwrap();
+    let (_, labels) = images.outputs(trainer.deployed().network).next().unwrap().unwrap();
+    assert_eq!(labels.size(), [16]);
+    assert_eq!(tiny(&["train.batch_size=1024"]).unwrap().evaluation_batch(), 256);
+}
+
+/// A decay of 0.9999 alone would keep the initial weights through a run of 18 steps.
+#[test]
+fn a_moving_average_leaves_the_initial_weights_early() {
+    let experiment = tiny(&["train.ema={ decay = 0.9999 }"]).unwrap();
+    let mut trainer = Trainer::new(&experiment, &runtime()).unwrap();
+    let weight = |variables: &tch::nn::VarStore| {
+        let mut all: Vec<_> = variables.variables().into_iter().collect();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        all.into_iter().find(|(name, _)| name.ends_with("conv.weight")).unwrap().1.copy()
+    };
+    let before = weight(&trainer.state.variables);
+    trainer.step(&mut trainer.batches(), 0.1, &mut ()).unwrap();
+    let after = weight(&trainer.state.variables);
+    let average = weight(trainer.state.average.as_ref().unwrap().variables());
+    // The share of the first update is 1 − 2/11.
+    let expected = &before * (2.0 / 11.0) + &after * (9.0 / 11.0);
+    assert!((&before - &after).abs().max().double_value(&[]) > 1e-4);
+    assert!((average - expected).abs().max().double_value(&[]) < 1e-6);
+
+    let ema = experiment.train.ema.unwrap();
+    let initial: f64 = (1..=18).map(|number| ema.decay_at(number)).product();
+    assert!(initial < 1e-5, "{initial}");
+    assert_eq!(ema.decay_at(1_000_000), 0.9999);
+}
+
 #[test]
 fn a_batch_more_than_an_epoch_has_is_refused() {
     let experiment = tiny(&["train.accumulate=7"]).unwrap();
     let error = Trainer::new(&experiment, &runtime()).unwrap_err().to_string();
     assert!(error.contains("accumulate is 7, expected at most the 6 batches"), "{error}");
+    let experiment = tiny(&["train.batch_size=97"]).unwrap();
+    let error = Trainer::new(&experiment, &runtime()).unwrap_err().to_string();
+    assert_eq!(error, "train.batch_size is 97, expected at most the 96 training images");
 }
 
 #[test]
@@ -208,6 +248,8 @@ fn a_dry_run_describes_the_run_and_writes_nothing() {
         "3 epochs of 4 steps of 16 images",
         "gradient norm",
         "weights, gradients and optimiser",
+        "peak of the process",
+        "of an evaluation",
         "MACs",
     ] {
         assert!(text.contains(expected), "`{expected}` is not in: {text}");

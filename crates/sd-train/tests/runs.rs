@@ -64,6 +64,8 @@ fn a_run_interrupted_anywhere_ends_with_the_same_bits() {
     assert_eq!(run.summary.steps, 12);
     assert_eq!(run.environment.unwrap().threads, 1, "as `--threads` says");
     assert!(run.summary.exits.iter().all(|exit| exit.test_top1.is_some()));
+    // The five most probable of four classes are all of them.
+    assert!(run.summary.exits.iter().all(|exit| exit.test_top5 == Some(1.0)));
     assert!(page().contains("<section id=\"findings\">") && !page().contains("\"refresh\""));
     assert!(!folder.path().join("parts/progress.json").exists());
 
@@ -169,11 +171,15 @@ fn a_loss_that_is_not_finite_stops_the_run_before_its_checkpoint() {
 #[test]
 fn a_network_that_the_last_update_breaks_is_not_saved() {
     let folder = tempfile::tempdir().unwrap();
-    for rate in ["1e20", "1e38"] {
+    // With weights that overflow, also without a validation loss.
+    for (rate, validation) in
+        [("1e20", "data.pad=0"), ("1e38", "data.pad=0"), ("1e39", "~data.validation")]
+    {
         let schedule = format!(
             "train.schedule={{ step = {{ rate = {rate}, milestones = [], factor = 0.1, warmup_epochs = 0 }} }}"
         );
         let one_step = ["-s", "train.batch_size=72", "-s", "train.epochs=1", "-s", &schedule];
+        let one_step = [&one_step[..], &["-s", validation]].concat();
         let run = train(folder.path(), &[&["--out", rate][..], &one_step].concat()).code(1);
         stderr_contains(&run, &["not finite"]);
         for file in ["best.safetensors", "last.ckpt.safetensors", "model.safetensors"] {

@@ -5,7 +5,7 @@ mod program;
 
 use common::tiny;
 use image::RgbImage;
-use program::{error, printed};
+use program::{error, printed, sd_train};
 use serde_json::Value;
 
 const PETS: &str = "data.dataset={ image_folder = { folder = \"pets\", classes = 2, images = { side = 32, skip_broken = true } } }";
@@ -39,7 +39,11 @@ fn a_run_without_a_test_split_ends_without_test_scores() {
     let folder = folder.path();
     let description = printed(folder, &format!("{TRAIN} --dry-run"));
     assert!(description.contains("16 training, 6 validation, 0 test"), "{description}");
-    printed(folder, TRAIN);
+    let trained = sd_train(folder, TRAIN).assert().success();
+    let log = String::from_utf8_lossy(&trained.get_output().stderr).into_owned();
+    for split in ["train: 16 images, 8 of each class", "valid: 6 images, 3 of each class"] {
+        assert!(log.contains(split), "{log}");
+    }
     let text = std::fs::read_to_string(folder.join("run/summary.json")).unwrap();
     let summary: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(summary["status"], "finished");

@@ -39,7 +39,7 @@ pub enum Error {
     Format(#[from] SafeTensorError),
     /// A header that is not JSON.
     #[error("header: {0}")]
-    Header(#[from] serde_json::Error),
+    Header(serde_json::Error),
     /// A number format that this project does not use.
     #[error("{name} has type {found:?}, expected {expected}")]
     Type {
@@ -143,7 +143,7 @@ pub fn serialize(
 ) -> Result<Vec<u8>, Error> {
     let checksum = checksum(tensors.iter().cloned(), &metadata);
     metadata.insert(CHECKSUM.to_owned(), checksum);
-    Ok(with_sorted_header(&safetensors::serialize(tensors, Some(metadata))?)?)
+    with_sorted_header(&safetensors::serialize(tensors, Some(metadata))?).map_err(Error::Header)
 }
 
 /// CRC-32 of the tensors and the metadata, each in the order of their names.

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 /// Our crates, which of ours each may use, and whether it may use `tch`.
-const ALLOWED: [(&str, &[&str], bool); 15] = [
+const ALLOWED: [(&str, &[&str], bool); 16] = [
     ("sd-variants", &[], false),
     ("sd-onnx", &[], false),
     ("sd-weights", &[], false),
@@ -13,6 +13,7 @@ const ALLOWED: [(&str, &[&str], bool); 15] = [
     ("sd-image", &[], false),
     ("sd-report", &[], false),
     ("sd-cli", &[], false),
+    ("sd-distributed", &[], true),
     ("sd-layers", &["sd-onnx", "sd-variants"], true),
     ("sd-models", &["sd-layers", "sd-onnx", "sd-variants", "sd-weights"], true),
     ("sd-data", &["sd-image", "sd-cli", "sd-variants"], false),
@@ -24,6 +25,7 @@ const ALLOWED: [(&str, &[&str], bool); 15] = [
             "sd-layers",
             "sd-models",
             "sd-data",
+            "sd-distributed",
             "sd-report",
             "sd-onnx",
             "sd-infer",

@@ -44,6 +44,12 @@ pub fn problems(file: &File) -> Vec<String> {
         if (is_source || name.starts_with("fuzz/targets/")) && text.lines().any(attribute) {
             found.push(format!("{name}: found #[path], expected a crate that both programs use"));
         }
+        if is_source && let Some(variant) = cause_in_message_and_chain(text) {
+            found.push(format!(
+                "{name}: found the cause of `{variant}` in its message and in the chain of sources, \
+                 expected one of them"
+            ));
+        }
         let modules = text.lines().filter(|line| line.starts_with("pub mod ")).count();
         if name == PUBLIC_MODULES.0 && modules > PUBLIC_MODULES.1 {
             let most = PUBLIC_MODULES.1;
@@ -63,6 +69,18 @@ fn contains_home(line: &str, home: &str) -> bool {
     line.match_indices(home).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || "._-}~".contains(c))
+    })
+}
+
+/// The first variant of an error whose message contains its source, which is printed once more with
+/// the chain.
+fn cause_in_message_and_chain(text: &str) -> Option<&str> {
+    text.split("#[error(").skip(1).find_map(|rest| {
+        let (message, rest) = rest.split_once(")]\n")?;
+        let variant = rest.split_once("#[error(").map_or(rest, |(variant, _)| variant);
+        let unnamed = message.contains("{0") && variant.contains("(#[");
+        let named = message.contains("{source") && variant.contains("source:");
+        (unnamed || named).then(|| variant.trim().split(['(', ' ']).next().unwrap_or(variant))
     })
 }
 
@@ -94,6 +112,25 @@ mod tests {
         assert!(of("src/a.rs", &long)[0].contains("found 401 lines, expected at most 400"));
         assert!(of("src/a.rs", &"fn f() {}\n".repeat(LINES)).is_empty());
         assert!(of("notes.md", &long).is_empty());
+    }
+
+    #[test]
+    fn a_cause_is_in_the_message_or_in_the_chain() {
+        let error = |message: &str, fields: &str| {
+            let text =
+                format!("enum Error {{\n    #[error(\"{message}\")]\n    Read{fields},\n}}\n");
+            of("crates/a/src/error.rs", &text)
+        };
+        let found = error("cannot read: {0}", "(#[from] io::Error)");
+        assert!(found[0].contains("the cause of `Read` in its message"), "{found:?}");
+        assert_eq!(error("cannot read: {source}", " { source: io::Error }").len(), 1);
+        for (message, fields) in [
+            ("cannot read", "(#[from] io::Error)"),
+            ("cannot read: {0}", "(io::Error)"),
+            ("{path}: {cause}", " { path: PathBuf, cause: io::Error }"),
+        ] {
+            assert!(error(message, fields).is_empty(), "{message}{fields}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Placement;
 use super::operation::{Operation, Pixels};
 use crate::ImageShape;
+use crate::source::Picture;
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 
@@ -34,7 +35,7 @@ pub(super) struct Rectangle {
 /// The source is copied only when the value of a pixel changes.
 #[derive(Debug)]
 pub struct Canvas<'a> {
-    source: &'a [u8],
+    source: Picture<'a>,
     placement: Placement,
     scratch: &'a mut Scratch,
     /// Whether the scratch pixels replace `source`.
@@ -43,7 +44,13 @@ pub struct Canvas<'a> {
 
 impl<'a> Canvas<'a> {
     /// `source` is `[H, W, C]`, of the shape of `scratch`.
+    #[cfg(test)]
     pub(crate) fn new(source: &'a [u8], scratch: &'a mut Scratch) -> Self {
+        Self::of(Picture::new(source, scratch.pixels.shape()), scratch)
+    }
+
+    /// `source` has the shape of `scratch`, unless the first change is [`enlarge`](Self::enlarge).
+    pub(crate) fn of(source: Picture<'a>, scratch: &'a mut Scratch) -> Self {
         scratch.erased.clear();
         Self { source, placement: Placement::default(), scratch, copied: false }
     }
@@ -62,7 +69,7 @@ impl<'a> Canvas<'a> {
         let pixels = &mut self.scratch.pixels;
         let placement = std::mem::take(&mut self.placement);
         if !self.copied {
-            pixels.fill_with(|shape, target| placement.copy(self.source, shape, target));
+            pixels.fill_with(|shape, target| placement.copy(self.source.pixels, shape, target));
             self.copied = true;
         } else if placement != Placement::default() {
             pixels.rewrite(|shape, source, target| placement.copy(source, shape, target));
@@ -77,29 +84,31 @@ impl<'a> Canvas<'a> {
         }
     }
 
+    /// The shape of the image as it is now: that of the source until it is copied.
+    pub(super) fn current_shape(&self) -> ImageShape {
+        let Picture { height, width, .. } = self.source;
+        if self.copied { self.shape() } else { ImageShape { height, width, ..self.shape() } }
+    }
+
     /// Resizes a part of the image to the whole, by bilinear interpolation. For images of one or three
     /// channels.
     pub(super) fn enlarge(&mut self, part: Rectangle) {
-        let ImageShape { channels, height, width } = self.shape();
-        if part == (Rectangle { top: 0, left: 0, height, width }) {
+        let (shape, from) = (self.shape(), self.current_shape());
+        let ImageShape { height, width, .. } = shape;
+        if from == shape && part == (Rectangle { top: 0, left: 0, height, width }) {
             return;
         }
-        let kind = if channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
-        let [height, width, top, left] = [height, width, part.top, part.left].map(|n| n as u32);
-        let bilinear =
-            ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.pixels();
+        if self.placement != Placement::default() {
+            self.pixels();
+        }
+        let source = self.source.pixels;
         let Scratch { pixels, resizer, .. } = &mut *self.scratch;
-        pixels.rewrite(|_, source, target| {
-            let source = ImageRef::new(width, height, source, kind)
-                .expect("one or three channels, as `check` found");
-            let (high, wide) = (part.height as u32, part.width as u32);
-            let part = CroppedImage::new(&source, left, top, wide, high)
-                .expect("the part is inside the image");
-            let mut target = Image::from_slice_u8(width, height, target, kind)
-                .expect("the target is as large as the source");
-            resizer.resize(&part, &mut target, &bilinear).expect("both have pixels of one kind");
-        });
+        if self.copied {
+            pixels.rewrite(|_, source, target| resize(resizer, source, from, part, shape, target));
+        } else {
+            pixels.fill_with(|_, target| resize(resizer, source, from, part, shape, target));
+            self.copied = true;
+        }
     }
 
     /// Sets `rectangle` to zero after normalisation. Later placements would not move it, so `check_all`
@@ -111,7 +120,7 @@ impl<'a> Canvas<'a> {
     /// Writes the image to `target`, `[H, W, C]`, normalised by the lookup `tables` of the channels.
     pub(crate) fn write(self, tables: &[[f32; 256]], target: &mut [f32]) {
         let shape = self.shape();
-        let source = if self.copied { self.scratch.pixels.values() } else { self.source };
+        let source = if self.copied { self.scratch.pixels.values() } else { self.source.pixels };
         self.placement.write(source, shape, tables, target);
         for &Rectangle { top, left, height, width } in &self.scratch.erased {
             let rows = target.chunks_exact_mut(shape.width * shape.channels).skip(top).take(height);
@@ -120,6 +129,28 @@ impl<'a> Canvas<'a> {
             }
         }
     }
+}
+
+/// Resizes a part of an image of the shape `from` to one of the shape `to`.
+fn resize(
+    resizer: &mut Resizer,
+    source: &[u8],
+    from: ImageShape,
+    part: Rectangle,
+    to: ImageShape,
+    target: &mut [u8],
+) {
+    let kind = if to.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
+    let source = ImageRef::new(from.width as u32, from.height as u32, source, kind)
+        .expect("one or three channels, as `check` found");
+    let [left, top, width, height] =
+        [part.left, part.top, part.width, part.height].map(|n| n as u32);
+    let part =
+        CroppedImage::new(&source, left, top, width, height).expect("the part is inside the image");
+    let mut target = Image::from_slice_u8(to.width as u32, to.height as u32, target, kind)
+        .expect("the target has the shape");
+    let bilinear = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
+    resizer.resize(&part, &mut target, &bilinear).expect("both have pixels of one kind");
 }
 
 #[cfg(test)]

@@ -51,6 +51,12 @@ pub trait Augment {
         false
     }
 
+    /// Whether it crops the image and resizes the crop, so that it gains from an image that was not
+    /// resized before.
+    fn crops_the_original(&self) -> bool {
+        false
+    }
+
     /// Draws the change for one image and applies it on top of the earlier ones in `canvas`.
     fn apply(&self, random: &mut Stream, canvas: &mut Canvas);
 }

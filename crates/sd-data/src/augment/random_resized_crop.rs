@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 /// interpolation.
 ///
 /// The crop of Inception, <https://arxiv.org/abs/1409.4842>, section 6, drawn as by torchvision's
-/// `RandomResizedCrop`, with its defaults. Crops the image at its size in memory; each byte is within
-/// one of torchvision's. For images of one or three channels.
+/// `RandomResizedCrop`, with its defaults; each byte is within one of torchvision's. First in the list,
+/// it crops image files at their own size, or at
+/// [`crop_from`](crate::ImageFilesConfig::crop_from); later, or with a border, at that of the network's
+/// input. For images of one or three channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomResizedCropConfig {
@@ -38,8 +40,12 @@ impl Augment for RandomResizedCropConfig {
         check_scale_and_ratio(&format!("{key}.random_resized_crop"), self.scale, self.ratio)
     }
 
+    fn crops_the_original(&self) -> bool {
+        true
+    }
+
     fn apply(&self, random: &mut Stream, canvas: &mut Canvas) {
-        let part = self.draw(random, canvas.shape());
+        let part = self.draw(random, canvas.current_shape());
         canvas.enlarge(part);
     }
 }

@@ -6,7 +6,7 @@ mod text;
 pub use crate::split::Split;
 pub(crate) use class_counts::ClassCounts;
 
-use crate::{BrokenFile, ImageSet, ImageShape, Normalization, Splits};
+use crate::{BrokenFile, ImageSet, ImageShape, Normalization, Result, Splits};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -70,16 +70,20 @@ pub struct Repeats {
 
 impl Check {
     /// Checks a data set. `dataset` is its name in records.
-    pub fn new(dataset: String, splits: &Splits) -> Self {
+    ///
+    /// # Errors
+    /// If images cannot be read; the error names all of a split.
+    pub fn new(dataset: String, splits: &Splits) -> Result<Self> {
         let sets: Vec<(Split, &ImageSet)> = splits.named().collect();
-        Self {
+        let of_split = |&(split, set)| SplitCheck::new(split, set);
+        Ok(Self {
             dataset,
             shape: splits.train.shape(),
             classes: splits.train.class_names().to_vec(),
-            splits: sets.iter().map(|&(split, set)| SplitCheck::new(split, set)).collect(),
-            duplicates: duplicates(&sets),
+            splits: sets.iter().map(of_split).collect::<Result<_>>()?,
+            duplicates: duplicates(&sets)?,
             skipped: splits.skipped.clone(),
-        }
+        })
     }
 
     /// Counts the images of `second` that are also in `first`, which may be the same split.
@@ -102,24 +106,38 @@ impl Check {
 }
 
 impl SplitCheck {
-    fn new(split: Split, set: &ImageSet) -> Self {
-        let Normalization { mean, deviation } = Normalization::of(set);
-        Self { split, images: set.len(), of_class: set.of_class(), mean, deviation }
+    fn new(split: Split, set: &ImageSet) -> Result<Self> {
+        let Normalization { mean, deviation } = Normalization::of(set)?;
+        Ok(Self { split, images: set.len(), of_class: set.of_class(), mean, deviation })
     }
 }
 
 /// Groups of two or more images with identical pixels, ordered by their first images.
-pub fn duplicates(sets: &[(Split, &ImageSet)]) -> Vec<Vec<Place>> {
-    // Keyed by the pixels: equal hashes would not prove equality.
+///
+/// # Errors
+/// If images cannot be read; the error names all of a split.
+pub fn duplicates(sets: &[(Split, &ImageSet)]) -> Result<Vec<Vec<Place>>> {
     let mut groups: Vec<Vec<(Split, &ImageSet, usize)>> = Vec::new();
-    let mut known: HashMap<&[u8], usize> = HashMap::new();
+    // Equal checksums do not prove equality: the groups of a checksum differ in their pixels.
+    let mut known: HashMap<u32, Vec<usize>> = HashMap::new();
     for &(split, set) in sets {
-        for index in 0..set.len() {
-            let group = *known.entry(set.image(index)).or_insert(groups.len());
-            if group == groups.len() {
-                groups.push(Vec::new());
+        for (index, checksum) in set.checksums()?.into_iter().enumerate() {
+            let candidates = known.entry(checksum).or_default();
+            let mut equal = None;
+            for &group in candidates.iter() {
+                let (_, first, at) = groups[group][0];
+                if first.image(at)? == set.image(index)? {
+                    equal = Some(group);
+                    break;
+                }
             }
-            groups[group].push((split, set, index));
+            match equal {
+                Some(group) => groups[group].push((split, set, index)),
+                None => {
+                    candidates.push(groups.len());
+                    groups.push(vec![(split, set, index)]);
+                }
+            }
         }
     }
     let place = |(split, set, index): (Split, &ImageSet, usize)| Place {
@@ -129,7 +147,7 @@ pub fn duplicates(sets: &[(Split, &ImageSet)]) -> Vec<Vec<Place>> {
         label: set.label(index),
     };
     groups.retain(|group| group.len() > 1);
-    groups.into_iter().map(|group| group.into_iter().map(place).collect()).collect()
+    Ok(groups.into_iter().map(|group| group.into_iter().map(place).collect()).collect())
 }
 
 #[cfg(test)]
@@ -148,7 +166,7 @@ mod tests {
             test: Some(set(&[0, 8, 255], &[0, 1, 1])),
             skipped: Vec::new(),
         };
-        Check::new("pets".to_owned(), &splits)
+        Check::new("pets".to_owned(), &splits).unwrap()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Image files listed in a CSV file.
 
 use super::image_files::{Files, ImageFilesConfig, ListedFile};
-use super::{Dataset, Splits, name_of, open_regular};
+use super::{Dataset, Purpose, Splits, name_of, open_regular};
 use crate::split::Split;
 use crate::{Error, ImageShape, Result};
 use csv::{ErrorKind, ReaderBuilder, Trim};
@@ -66,11 +66,21 @@ impl Dataset for CsvManifestConfig {
     }
 
     fn files_root(&self, data_dir: &Path) -> Result<Option<PathBuf>> {
+        if self.images.packed(data_dir, Purpose::Fitted).is_some() {
+            return Ok(None);
+        }
         self.root(data_dir).map(Some)
     }
 
     fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.load_for(data_dir, Purpose::Fitted)
+    }
+
+    fn load_for(&self, data_dir: &Path, purpose: Purpose) -> Result<Splits> {
         self.images.check(KEY)?;
+        if let Some(packed) = self.images.packed(data_dir, purpose) {
+            return self.images.open_packed(&packed, KEY, &self.name(), self.classes, purpose);
+        }
         let path = data_dir.join(&self.file);
         if !path.exists() {
             return Err(Error::Missing {
@@ -89,7 +99,7 @@ impl Dataset for CsvManifestConfig {
         classes.dedup();
         super::check_classes(KEY, self.classes, &classes, &path)?;
         let files = sort(rows, &path, root, &classes)?;
-        self.images.read(KEY, &path, root, files, &classes)
+        self.images.read(KEY, &path, root, files, &classes, purpose)
     }
 }
 

@@ -1,16 +1,17 @@
 //! Entry points for `fuzz/`: the parsers of untrusted files, on bytes in memory.
 
 use super::cifar::{CIFAR10, CIFAR100, Member, SHAPE};
-use super::{csv_manifest, idx};
+use super::{csv_manifest, idx, shards};
 use crate::Error;
+pub use crate::pack::fuzzing::packed;
 use flate2::read::GzDecoder;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Component, Path};
 
 /// File name in errors.
-const NAME: &str = "some.file";
+pub(crate) const NAME: &str = "some.file";
 
-fn assert_names_the_file(error: &Error) {
+pub(crate) fn assert_names_the_file(error: &Error) {
     assert!(error.to_string().contains(NAME), "{error}");
 }
 
@@ -56,6 +57,19 @@ pub fn csv_manifest(bytes: &[u8]) {
                 let mut parts = Path::new(&row.path).components();
                 assert!(!parts.any(|part| part == Component::ParentDir), "{row:?}");
                 assert!(Path::new(&row.path).is_relative(), "{row:?}");
+            }
+        }
+        Err(error) => assert_names_the_file(&error),
+    }
+}
+
+/// A shard of WebDataset, with labels of two classes.
+pub fn shard(bytes: &[u8]) {
+    let size = bytes.len() as u64;
+    match shards::index::parse(Cursor::new(bytes), size, Path::new(NAME), 2) {
+        Ok(members) => {
+            for member in members {
+                assert!(member.label < 2 && member.offset + member.length <= size, "{member:?}");
             }
         }
         Err(error) => assert_names_the_file(&error),

@@ -1,16 +1,23 @@
 //! Image files, read as images of one size.
 
+mod open;
 mod read;
+mod storage;
 
+pub(super) use open::Listing;
+pub(crate) use open::dimensions;
 pub(super) use read::Files;
 pub(crate) use read::ListedFile;
+pub use storage::StorageConfig;
 
-use crate::{Error, ImageShape, Result, memory};
+use super::{Purpose, Splits};
+use crate::source::Picture;
+use crate::{Error, ImageShape, Result, memory, pack};
 use schemars::JsonSchema;
+use sd_image::{Resizer, fit_pixels, shrink};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use tracing::info;
 
 /// Resizing and cropping of JPEG, PNG, WebP, BMP and GIF files (their first frame) to RGB images of
 /// one size.
@@ -21,7 +28,9 @@ use tracing::info;
 /// torchvision's `Resize`), and the central square of [`side`](Self::side) pixels is cropped
 /// (`CenterCrop`).
 ///
-/// All images are read at the start, on all cores, and stay in memory: `3 · side²` bytes each.
+/// Images that fit into [`memory_gb`](Self::memory_gb) are read at the start, on all cores, and stay in
+/// memory: `3 · side²` bytes each, and with `random_resized_crop` those of the training images at their
+/// own size.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ImageFilesConfig {
@@ -41,6 +50,14 @@ pub struct ImageFilesConfig {
     /// Maximum memory of all images together, in GB (10⁹ bytes). Default: 16.
     #[serde(default = "sixteen")]
     pub memory_gb: usize,
+    /// Where the images are during training. Default: `auto`.
+    #[serde(default, skip_serializing_if = "StorageConfig::is_auto")]
+    pub storage: StorageConfig,
+    /// Shorter side, from `side` to 4096 pixels, to which larger images are resized before
+    /// `random_resized_crop`. Saves memory where photographs are much larger than `side`. By default
+    /// crops come from the pixels of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop_from: Option<usize>,
 }
 
 fn sixteen() -> usize {
@@ -50,12 +67,12 @@ fn sixteen() -> usize {
 const MAX_SIDE: usize = 4096;
 
 /// A file that cannot be read as an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenFile {
     /// The file.
     pub path: PathBuf,
     /// Its line in the CSV file, if there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// The cause.
     pub reason: String,
@@ -80,10 +97,12 @@ impl ImageFilesConfig {
             skip_broken: false,
             follow_links: false,
             memory_gb: sixteen(),
+            storage: StorageConfig::Auto,
+            crop_from: None,
         }
     }
 
-    pub(super) fn shape(&self) -> ImageShape {
+    pub(crate) fn shape(&self) -> ImageShape {
         ImageShape::new(3, self.side, self.side)
     }
 
@@ -98,33 +117,77 @@ impl ImageFilesConfig {
         if !(1..=MAX_SIDE).contains(&self.side) {
             return Err(Error::value(key("side"), self.side, format!("1 to {MAX_SIDE}")));
         }
-        if let Some(shorter) = self.shorter_side
-            && !(self.side..=MAX_SIDE).contains(&shorter)
-        {
-            let expected = format!("{} (`side`) to {MAX_SIDE}", self.side);
-            return Err(Error::value(key("shorter_side"), shorter, expected));
+        for (name, value) in [("shorter_side", self.shorter_side), ("crop_from", self.crop_from)] {
+            if let Some(value) = value
+                && !(self.side..=MAX_SIDE).contains(&value)
+            {
+                let expected = format!("{} (`side`) to {MAX_SIDE}", self.side);
+                return Err(Error::value(key(name), value, expected));
+            }
         }
         Ok(())
     }
 
-    /// Logs how much memory `files` images need and checks it against the limit and the machine.
-    fn check_memory(&self, key: &str, folder: &Path, files: usize) -> Result<()> {
-        let bytes = files.saturating_mul(self.shape().values());
-        let needed = format!(
-            "{files} images of {side}×{side} pixels need {:.1} MB",
-            bytes as f64 / 1e6,
-            side = self.side
-        );
+    /// The packed file that the images are read from, if there is one.
+    pub(super) fn packed(&self, data_dir: &Path, purpose: Purpose) -> Option<PathBuf> {
+        match &self.storage {
+            StorageConfig::Packed(file) if purpose != Purpose::Packing => Some(data_dir.join(file)),
+            _ => None,
+        }
+    }
+
+    /// Opens a packed file of the data set `name`; `key` names it in errors.
+    pub(super) fn open_packed(
+        &self,
+        file: &Path,
+        key: &str,
+        name: &str,
+        classes: usize,
+        purpose: Purpose,
+    ) -> Result<Splits> {
+        pack::open(file, key, name, classes, self, purpose == Purpose::Crops)
+    }
+
+    /// Checks the memory that images need against the limit and the machine. `images` describes them.
+    fn check_memory(&self, key: &str, images: &str, bytes: usize) -> Result<()> {
         if bytes > self.memory_gb.saturating_mul(1_000_000_000) {
             return Err(Error::value(
                 format!("{key}.images.memory_gb"),
                 self.memory_gb,
-                format!("more, or a smaller `side`: {needed}"),
+                format!(
+                    "more, or a smaller `side`: {images} need {:.1} MB; `storage = \"stream\"` needs \
+                     no memory for them",
+                    bytes as f64 / 1e6
+                ),
             ));
         }
-        let images = format!("{files} images of {side}×{side} pixels", side = self.side);
-        memory::require(bytes, images, &format!("use a smaller `{key}.images.side`"))?;
-        info!("reading `{}`: {needed} of memory", folder.display());
-        Ok(())
+        memory::require(bytes, images, &format!("use a smaller `{key}.images.side`"))
+    }
+
+    /// Resizes and crops an image `[H, W, 3]` of `[width, height]` pixels to `target`, `[side, side, 3]`.
+    pub(crate) fn fit(
+        &self,
+        pixels: &[u8],
+        size: [u32; 2],
+        resizer: &mut Resizer,
+        target: &mut [u8],
+    ) {
+        fit_pixels(pixels, size, self.resized_side(), self.side, resizer, target);
+    }
+
+    /// The image `[H, W, 3]` of `[width, height]` pixels that random crops are drawn from.
+    pub(crate) fn original<'a>(
+        &self,
+        pixels: &'a [u8],
+        size: [u32; 2],
+        resizer: &mut Resizer,
+        target: &'a mut Vec<u8>,
+    ) -> Picture<'a> {
+        let (pixels, size) = match self.crop_from {
+            Some(shorter) => shrink(pixels, size, shorter, resizer, target),
+            None => (pixels, size),
+        };
+        let [width, height] = size.map(|side| side as usize);
+        Picture { pixels, height, width }
     }
 }

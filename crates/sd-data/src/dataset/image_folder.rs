@@ -1,7 +1,7 @@
 //! Image files in one folder per split and class.
 
 use super::image_files::{Files, ImageFilesConfig, ListedFile};
-use super::{Dataset, Splits, name_of};
+use super::{Dataset, Purpose, Splits, name_of};
 use crate::{Error, ImageShape, Result};
 use schemars::JsonSchema;
 use sd_variants::Examples;
@@ -57,16 +57,26 @@ impl Dataset for ImageFolderConfig {
     }
 
     fn files_root(&self, data_dir: &Path) -> Result<Option<PathBuf>> {
+        if self.images.packed(data_dir, Purpose::Fitted).is_some() {
+            return Ok(None);
+        }
         self.root(data_dir).map(Some)
     }
 
     fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.load_for(data_dir, Purpose::Fitted)
+    }
+
+    fn load_for(&self, data_dir: &Path, purpose: Purpose) -> Result<Splits> {
         self.images.check(KEY)?;
+        if let Some(packed) = self.images.packed(data_dir, purpose) {
+            return self.images.open_packed(&packed, KEY, &self.name(), self.classes, purpose);
+        }
         let root = self.root(data_dir)?;
         let layout = Layout::of(&root)?;
         super::check_classes(KEY, self.classes, &layout.classes, &layout.train)?;
         let files = layout.list(&root, self.images.follow_links)?;
-        self.images.read(KEY, &root, &root, files, &layout.classes)
+        self.images.read(KEY, &root, &root, files, &layout.classes, purpose)
     }
 }
 

@@ -9,10 +9,11 @@ pub mod fuzzing;
 mod idx;
 mod image_files;
 pub(crate) mod image_folder;
+mod shards;
 mod synthetic;
 
-pub(crate) use image_files::ListedFile;
-pub use image_files::{BrokenFile, ImageFilesConfig};
+pub use image_files::{BrokenFile, ImageFilesConfig, StorageConfig};
+pub(crate) use image_files::{ListedFile, dimensions};
 
 use crate::split::Split;
 use crate::{Error, ImageSet, ImageShape, Result};
@@ -37,6 +38,15 @@ pub trait Dataset {
     /// If the data set is not in `data_dir` (the message says how to fetch it), a file is malformed,
     /// or a number of the configuration is out of range.
     fn load(&self, data_dir: &Path) -> Result<Splits>;
+
+    /// As [`load`](Self::load), for a purpose that image files are read differently for.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn load_for(&self, data_dir: &Path, purpose: Purpose) -> Result<Splits> {
+        let _ = purpose;
+        self.load(data_dir)
+    }
 
     /// How image files are resized and cropped; `None` if the data set does not consist of image
     /// files.
@@ -69,12 +79,24 @@ variants! {
         Idx(idx::IdxConfig),
         ImageFolder(image_folder::ImageFolderConfig),
         CsvManifest(csv_manifest::CsvManifestConfig),
+        Shards(shards::ShardsConfig),
         Synthetic(synthetic::SyntheticConfig),
     }
 }
 
+/// What images are loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Images in the shape of the data set.
+    Fitted,
+    /// Also random crops of the training images, which keep their own size.
+    Crops,
+    /// A packed file: images are read from their files, whatever the configured storage.
+    Packing,
+}
+
 /// The splits of a data set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Splits {
     /// Training images, including any that are later held back for validation.
     pub train: ImageSet,
@@ -142,7 +164,12 @@ fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> 
 
 /// Checks the number of classes found in `place` against the configuration; `key` names the data
 /// set in errors.
-fn check_classes(key: &str, expected: usize, classes: &[String], place: &Path) -> Result<()> {
+pub(crate) fn check_classes(
+    key: &str,
+    expected: usize,
+    classes: &[String],
+    place: &Path,
+) -> Result<()> {
     if classes.len() == expected && expected > 0 {
         return Ok(());
     }

@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(both, load(&config()).unwrap());
         assert_ne!(both.train, load(&SyntheticConfig { seed: 4, ..config() }).unwrap().train);
         let test = both.test.unwrap();
-        assert_ne!(both.train.image(0), test.image(0));
+        assert_ne!(both.train.image(0).unwrap(), test.image(0).unwrap());
         assert_eq!((both.train.len(), test.len()), (40, 20));
         assert_eq!(test.labels()[..5], [0, 1, 2, 3, 0]);
     }
@@ -173,7 +173,9 @@ mod tests {
         let values = train.shape().values();
         let mut means = vec![vec![0.0_f32; values]; 4];
         for index in 0..train.len() {
-            for (mean, &value) in means[train.label(index)].iter_mut().zip(train.image(index)) {
+            for (mean, &value) in
+                means[train.label(index)].iter_mut().zip(&*train.image(index).unwrap())
+            {
                 *mean += f32::from(value) / 10.0;
             }
         }
@@ -182,8 +184,8 @@ mod tests {
         };
         for index in 0..test.len() {
             let nearest = (0..4).min_by(|&a, &b| {
-                distance(&means[a], test.image(index))
-                    .total_cmp(&distance(&means[b], test.image(index)))
+                distance(&means[a], &test.image(index).unwrap())
+                    .total_cmp(&distance(&means[b], &test.image(index).unwrap()))
             });
             assert_eq!(nearest, Some(test.label(index)));
         }

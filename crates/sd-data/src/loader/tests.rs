@@ -1,4 +1,5 @@
 use super::*;
+use crate::source::Memory;
 use crate::{
     AutoAugmentConfig, AutoAugmentPolicy, ColorJitterConfig, CutoutConfig, DataConfig, FlipConfig,
     PadCropConfig, RandomErasingConfig,
@@ -38,8 +39,11 @@ fn loader(change: impl FnOnce(&mut LoaderConfig)) -> Loader {
     Loader::new(images(), config).unwrap()
 }
 
-fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(Vec<u32>, Vec<i64>)> {
-    batches.map(|b| (b.pixels.iter().map(|v| v.to_bits()).collect(), b.labels)).collect()
+fn bits(batches: impl Iterator<Item = Result<Batch>>) -> Vec<(Vec<u32>, Vec<i64>)> {
+    batches
+        .map(Result::unwrap)
+        .map(|b| (b.pixels.iter().map(|v| v.to_bits()).collect(), b.labels))
+        .collect()
 }
 
 #[test]
@@ -87,6 +91,31 @@ fn an_epoch_resumes_at_any_batch() {
 }
 
 #[test]
+fn the_shards_of_a_batch_are_the_batch() {
+    let make = || loader(|config| config.partners = true);
+    let whole: Vec<Batch> = make().epoch(3, 1).collect::<Result<_>>().unwrap();
+    for count in [2, 3] {
+        let shards = (0..count).map(|index| make().shard(Shard::new(index, count)).epoch(3, 1));
+        let mut shards: Vec<EpochBatches> = shards.collect();
+        for batch in &whole {
+            let parts = shards.iter_mut().filter_map(Iterator::next);
+            let parts: Vec<Batch> = parts.collect::<Result<_>>().unwrap();
+            let of = |pixels: fn(&Batch) -> &BatchPixels| {
+                parts.iter().flat_map(|part| pixels(part).to_vec()).collect::<Vec<f32>>()
+            };
+            assert!(of(|batch| &batch.pixels) == batch.pixels.to_vec());
+            let partners = |batch: &Batch| batch.partners.as_ref().unwrap().to_vec();
+            assert!(parts.iter().flat_map(partners).collect::<Vec<f32>>() == partners(batch));
+            assert!(parts.iter().flat_map(|part| &part.labels).eq(&batch.labels));
+        }
+        // The last batch is of one image.
+        let left: Vec<usize> = shards.iter().map(ExactSizeIterator::len).collect();
+        assert!(left.iter().all(|&left| left == 0), "{left:?}");
+        assert!(shards.iter_mut().all(|shard| shard.next().is_none()));
+    }
+}
+
+#[test]
 fn seed_and_epoch_change_order_and_augmentation() {
     let of = |seed, epoch| bits(loader(|config| config.seed = seed).epoch(epoch, 0));
     assert_ne!(of(1, 0), of(1, 1));
@@ -107,7 +136,7 @@ fn the_memory_of_batches_is_reused() {
 fn augmentation_depends_on_the_sample() {
     let collect = |order| {
         let loader = loader(|config| config.order = order);
-        let batches: Vec<Batch> = loader.epoch(2, 0).collect();
+        let batches: Vec<Batch> = loader.epoch(2, 0).collect::<Result<_>>().unwrap();
         batches
             .iter()
             .flat_map(|batch| batch.pixels.chunks_exact(batch.shape.values()))
@@ -127,17 +156,18 @@ fn partners_are_of_the_same_class_and_leave_the_batch_unchanged() {
             config.augment.clear();
             config.threads = threads;
         });
-        paired.epoch(1, 0).collect::<Vec<Batch>>()
+        paired.epoch(1, 0).collect::<Result<Vec<Batch>>>().unwrap()
     };
     let batches = all(2);
     assert_eq!(batches, all(1));
-    let alone: Vec<Batch> = loader(|config| config.augment.clear()).epoch(1, 0).collect();
+    let alone = loader(|config| config.augment.clear());
+    let alone: Vec<Batch> = alone.epoch(1, 0).collect::<Result<_>>().unwrap();
     let images = loader(|config| {
         config.augment.clear();
         config.order = Order::Sequential;
         config.batch_size = 50;
     });
-    let images = images.epoch(0, 0).next().unwrap();
+    let images = images.epoch(0, 0).next().unwrap().unwrap();
     for (batch, alone) in batches.iter().zip(alone) {
         assert!(batch.pixels == alone.pixels && batch.labels == alone.labels);
         assert!(alone.partners.is_none());
@@ -162,10 +192,13 @@ fn without_augmentation_a_batch_is_the_normalised_images() {
     let Normalization { mean, deviation } = config().normalization;
     let mut index = 0;
     for batch in loader.epoch(0, 0) {
+        let batch = batch.unwrap();
         assert_eq!(batch.pixels.len(), batch.len() * batch.shape.values());
         for (image, &label) in batch.pixels.chunks_exact(90).zip(&batch.labels) {
             assert_eq!(label, images.label(index) as i64);
-            for (position, (value, &byte)) in image.iter().zip(images.image(index)).enumerate() {
+            for (position, (value, &byte)) in
+                image.iter().zip(&*images.image(index).unwrap()).enumerate()
+            {
                 let (mean, deviation) = (mean[position % 3], deviation[position % 3]);
                 assert_eq!(*value, (f32::from(byte) / 255.0 - mean) / deviation);
             }
@@ -179,7 +212,7 @@ fn without_augmentation_a_batch_is_the_normalised_images() {
 fn an_epoch_has_every_image_once_or_only_full_batches() {
     let all = loader(|_| {});
     assert_eq!((all.batches(), all.images()), (8, 50));
-    let mut labels: Vec<i64> = all.epoch(0, 0).flat_map(|batch| batch.labels).collect();
+    let mut labels: Vec<i64> = all.epoch(0, 0).flat_map(|batch| batch.unwrap().labels).collect();
     labels.sort_unstable();
     let mut expected: Vec<i64> = images().labels().iter().map(|&label| label as i64).collect();
     expected.sort_unstable();
@@ -187,7 +220,7 @@ fn an_epoch_has_every_image_once_or_only_full_batches() {
 
     let full = loader(|config| config.drop_last = true);
     assert_eq!((full.batches(), full.images()), (7, 49));
-    assert!(full.epoch(0, 0).all(|batch| batch.len() == 7));
+    assert!(full.epoch(0, 0).all(|batch| batch.unwrap().len() == 7));
     assert_eq!(full.epoch(0, 0).count(), 7);
 }
 
@@ -209,8 +242,10 @@ fn dropping_an_epoch_early_joins_its_producer() {
 #[test]
 fn a_panic_in_a_worker_reaches_the_caller() {
     // Fewer pixels than labels, which the constructor would reject.
-    let mut broken = images().as_ref().clone();
-    broken.pixels.truncate(20 * 90);
+    let images = images();
+    let memory = Memory::new(images.shape(), vec![0; 20 * 90], Vec::new());
+    let (labels, names) = (images.labels().to_vec(), images.class_names().to_vec());
+    let broken = ImageSet::of_source(images.shape(), Arc::new(memory), labels, names).unwrap();
     let config = LoaderConfig { order: Order::Sequential, ..config() };
     let loader = Loader::new(Arc::new(broken), config).unwrap();
     let mut epoch = loader.epoch(0, 0);

@@ -17,6 +17,7 @@ mod gradient;
 mod im2col;
 mod norm_relu;
 mod norm_relu_pool;
+mod synchronised;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -28,4 +29,5 @@ pub use convolution::convolution;
 pub use gradient::scale_gradient;
 pub use norm_relu::norm_relu;
 pub use norm_relu_pool::norm_relu_max_pool;
+pub use synchronised::{SynchronisedBatchNorm, synchronise_batch_norm};
 pub use update::{AdamWUpdate, SgdUpdate, zero_grad};

@@ -73,8 +73,8 @@ impl BackboneFamily for ResidualVggConfig {
                     BlockStyle { conv: &residual[index], attention: &AttentionConfig::None };
                 blocks = blocks.then(Residual::single(&(&vs / layer), style, outputs).at(&place)?);
             }
-            blocks =
-                blocks.then(attentions[index].get().build(&(&vs / "attention"), outputs).at(&place)?);
+            blocks = blocks
+                .then(attentions[index].get().build(&(&vs / "attention"), outputs).at(&place)?);
             if stride < output_stride {
                 blocks = blocks.then(Pool::Max(Window::tiles(2)));
                 stride *= 2;

@@ -226,8 +226,11 @@ pub struct Environment {
     pub cpu: String,
     /// Cores available to the program.
     pub cores: usize,
-    /// Number of threads.
+    /// Number of threads of a process.
     pub threads: usize,
+    /// Number of processes.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub processes: usize,
     /// Memory of the machine in bytes.
     pub memory_bytes: Option<u64>,
     /// Training device, such as `cpu` or `cuda:0 (model)`.
@@ -239,6 +242,14 @@ pub struct Environment {
     /// Environments of the processes before, if the run was resumed, the first first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Self>,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn is_one(processes: &usize) -> bool {
+    *processes == 1
 }
 
 impl Environment {

@@ -51,13 +51,22 @@ fn started(environment: &Environment) -> String {
     text
 }
 
+fn threads(environment: &Environment) -> String {
+    let Environment { threads, processes, .. } = environment;
+    if *processes == 1 {
+        threads.to_string()
+    } else {
+        format!("{threads} in each of {processes} processes")
+    }
+}
+
 fn facts(environment: &Environment) -> Vec<(&'static str, Cell)> {
     vec![
         ("Device", environment.device.clone()),
         ("Precision", environment.precision.clone()),
         ("Processor", environment.cpu.clone()),
         ("Cores", environment.cores.to_string()),
-        ("Threads", environment.threads.to_string()),
+        ("Threads", threads(environment)),
         ("Memory", or_none(environment.memory_bytes, bytes)),
         ("System", environment.os.clone()),
         ("libtorch", environment.libtorch.clone()),

@@ -117,6 +117,7 @@ pub fn run() -> Run {
         cpu: "A Processor".to_owned(),
         cores: 8,
         threads: 4,
+        processes: 1,
         memory_bytes: Some(16 << 30),
         device: "cpu".to_owned(),
         precision: "f32".to_owned(),

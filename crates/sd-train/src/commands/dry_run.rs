@@ -26,7 +26,7 @@ pub fn dry_run(experiment: &Experiment, runtime: &RuntimeArgs) -> Result<()> {
     process_memory::reset_peak();
     let before = process_memory::peak_bytes();
     let rate = trainer.learning_rate(0);
-    let step = trainer.step(&mut trainer.batches(), rate, &mut ())?.read();
+    let step = trainer.step(&mut trainer.batches(), rate, &mut ())?.read(&trainer.processes)?;
     let after_step = process_memory::peak_bytes();
     process_memory::reset_peak();
     evaluate_a_batch(&trainer)?;
@@ -52,7 +52,7 @@ fn evaluate_a_batch(trainer: &Trainer) -> Result<()> {
     let _no_grad = tch::no_grad_guard();
     let images = trainer.evaluation(&trainer.data.train)?;
     let (outputs, _) =
-        images.outputs(trainer.deployed().network).next().context("no training image")?;
+        images.outputs(trainer.deployed().network).next().context("no training image")??;
     let _ = outputs.ensemble();
     Ok(())
 }

@@ -43,12 +43,18 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
     let TrainedModel { experiment, network, .. } = &trained;
     let data_dir = &args.runtime.data_dir;
     let training = trained.training_data(&args.run, data_dir)?;
-    let splits = Splits::open(experiment, &training, data_dir, args.other_images)?;
+    let splits = Splits::open(experiment, &training, data_dir)?;
+    let other_images = splits.have_other_images(args.split, args.other_images)?;
+    let valid = match args.split {
+        Split::Valid => splits.valid()?,
+        // Neither temperatures nor thresholds are chosen on other images.
+        Split::Test => splits.valid().unwrap_or_default(),
+    };
     let on = |images| {
         let batch = experiment.evaluation_batch();
         Evaluation::new(images, training.normalization(), batch, threads, device)
     };
-    let [valid, test] = [splits.valid, splits.test].map(|images| images.map(on).transpose());
+    let [valid, test] = [valid, splits.test].map(|images| images.map(on).transpose());
     let (valid, test) = (valid?, test?);
     let mut record = match args.split {
         Split::Test => {
@@ -63,7 +69,7 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
             valid.record(network, None, args.split, args.weights)?
         }
     };
-    record.other_images = splits.differ;
+    record.other_images = other_images;
     let path = weights::evaluation_file(args.weights).map(|file| args.run.join(file));
     if let Some(path) = path.filter(|path| args.split == Split::Test && !path.exists())
         && !record.other_images

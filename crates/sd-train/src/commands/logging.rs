@@ -14,7 +14,15 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 /// # Errors
 /// If the file cannot be opened.
 pub fn start(file: Option<&Path>) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    start_from("info", file)
+}
+
+/// Starts logging from this level on, unless `RUST_LOG` chooses another.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub fn start_from(level: &str, file: Option<&Path>) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let people = fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

@@ -93,7 +93,8 @@ fn measure(trainer: &mut Trainer, rates: &[f64]) -> Result<(Vec<Point>, Option<f
             trainer.position.next_epoch(None);
             batches = trainer.batches();
         }
-        let loss = trainer.step(&mut batches, rate, &mut ())?.read().loss();
+        let stats = trainer.step(&mut batches, rate, &mut ())?;
+        let loss = stats.read(&trainer.processes)?.loss();
         average = SMOOTHING * average + (1.0 - SMOOTHING) * loss;
         let smoothed = average / (1.0 - SMOOTHING.powf(f64::from(number)));
         lowest = smoothed.min(lowest);

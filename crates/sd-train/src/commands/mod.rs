@@ -6,6 +6,7 @@ mod dry_run;
 mod eval;
 pub mod exit_kinds;
 mod export;
+mod launch;
 pub mod logging;
 mod lr_range;
 mod predict;

@@ -7,10 +7,11 @@ use anyhow::{Context, Result};
 use sd_cli::{ExperimentArgs, TrainArgs, WeightsChoice, config_override, print};
 use sd_data::Data;
 use sd_data::split::Split::{Test, Train, Valid};
+use sd_distributed::Processes;
 use sd_report::report::end_of_training;
 use sd_report::{Run, SplitScore, Status, run_folder, write_json_atomic, write_report};
 
-use super::{dry_run, logging};
+use super::{dry_run, launch, logging};
 use crate::evaluation::{Evaluation, mistakes, weights};
 use crate::experiment::Experiment;
 use crate::export;
@@ -24,6 +25,23 @@ use crate::training::{
 /// # Errors
 /// Names the file, key or value that is wrong.
 pub fn train(args: &TrainArgs) -> Result<Outcome> {
+    let is_started = std::env::var_os("RANK").is_some();
+    if let Some(count) = args.processes.filter(|&count| count > 1 && !is_started) {
+        return launch::launch(count);
+    }
+    if args.dry_run {
+        return train_in(args, &Processes::single());
+    }
+    let processes = Processes::join(args.timeout)?;
+    let outcome = train_in(args, &processes);
+    if let Err(error) = &outcome {
+        processes.fail(&format!("{error:#}"));
+    }
+    outcome
+}
+
+/// See [`train`]; the first of several processes alone writes the folder.
+fn train_in(args: &TrainArgs, processes: &Processes) -> Result<Outcome> {
     let mut experiment = Experiment::from_args(&args.experiment, &args.runtime.data_dir)?;
     if let Some(images) = args.overfit {
         experiment = experiment.overfit(images);
@@ -36,8 +54,13 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
         return Ok(Outcome::Finished);
     }
     let folder = args.out.clone().unwrap_or_else(|| experiment.folder());
-    let _lock = run_lock::acquire(&folder, args.resume)?;
-    logging::start(Some(&folder.join(run_folder::LOG)))?;
+    let is_first = processes.is_first();
+    let _lock = is_first.then(|| run_lock::acquire(&folder, args.resume)).transpose()?;
+    if is_first {
+        logging::start(Some(&folder.join(run_folder::LOG)))?;
+    } else {
+        logging::start_from("warn", None)?;
+    }
     if let Some(images) = &args.experiment.images {
         let config = folder.join(run_folder::CONFIG);
         if args.resume {
@@ -45,19 +68,22 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
         }
         tracing::info!("the configuration for {} is {}", images.display(), config.display());
     }
-    let mut trainer = Trainer::new(&experiment, &args.runtime)?;
-    if args.resume {
+    let mut trainer = Trainer::in_processes(&experiment, &args.runtime, processes.clone())?;
+    if is_first && args.resume {
         resume(&mut trainer, &folder)?;
-    } else {
+    } else if is_first {
         trainer.load_pretrained()?;
     }
+    trainer.follow_first()?;
     let begins = !trainer.has_ended();
-    if begins {
+    if begins && is_first {
         record_start(&trainer, &folder)?;
     }
 
     let stop = StopSignal::install(args.time_limit, args.max_steps)?;
-    let mut observer = Observer::new(&folder, stop).checkpoint_every(args.checkpoint_every);
+    let mut observer = Observer::new(&folder, stop)
+        .checkpoint_every(args.checkpoint_every)
+        .in_processes(processes);
     if begins {
         observer.report(summary(&trainer, Status::Running, None)?);
     }
@@ -69,6 +95,9 @@ pub fn train(args: &TrainArgs) -> Result<Outcome> {
         observer.report(summary);
     }
     let outcome = outcome?;
+    if !is_first {
+        return Ok(outcome);
+    }
     let path = folder.join(run_folder::SUMMARY);
     match outcome {
         Outcome::Interrupted(_) => {
@@ -131,10 +160,10 @@ fn resume(trainer: &mut Trainer, folder: &Path) -> Result<()> {
 
 /// Records the resolved configuration and the environment.
 fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
-    let Trainer { experiment, position, state, data, costs, device, .. } = trainer;
+    let Trainer { experiment, position, state, data, costs, device, processes, .. } = trainer;
     run_folder::write_atomic(folder.join(run_folder::CONFIG), position.config.as_bytes())?;
     let path = folder.join(run_folder::ENVIRONMENT);
-    let mut environment = environment(*device, state.precision);
+    let mut environment = environment(*device, state.precision, processes.count());
     if trainer.steps_taken() > 0 {
         environment.follow(run_folder::read_environment(&path)?);
     }
@@ -147,6 +176,9 @@ fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
         deployed / 1e6,
         100.0 * deployed / original
     );
+    if trainer.processes.are_several() {
+        tracing::info!("{} processes share each batch", trainer.processes.count());
+    }
     Ok(())
 }
 
@@ -164,8 +196,10 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
         return Ok(None);
     };
     let test = trainer.evaluation(images)?;
-    let valid = trainer.valid.as_ref();
-    let evaluation = test.record(network, valid, sd_cli::Split::Test, WeightsChoice::Last)?;
+    // Not the shared one: the other processes have ended.
+    let valid = trainer.data.valid.as_ref().map(|images| trainer.evaluation(images)).transpose()?;
+    let evaluation =
+        test.record(network, valid.as_ref(), sd_cli::Split::Test, WeightsChoice::Last)?;
     run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), &evaluation)?;
     let last = evaluation.scores();
     tracing::info!("test top-1: {}", format_accuracies(&last));

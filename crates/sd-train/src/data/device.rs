@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use tch::{Cuda, Device, Tensor};
 
 use sd_cli::DeviceChoice;
+use sd_distributed::Processes;
 
 /// Resolves the choice of a device.
 ///
@@ -36,6 +37,15 @@ pub fn resolve(choice: DeviceChoice) -> Result<Device> {
             Ok(if count > 0 { Device::Cuda(0) } else { Device::Cpu })
         }
     }
+}
+
+/// The device of one of several processes: of `auto`, the CUDA device of its rank on this machine.
+pub fn of_process(choice: DeviceChoice, processes: &Processes) -> DeviceChoice {
+    let Some(place) = processes.place().filter(|_| choice == DeviceChoice::Auto) else {
+        return choice;
+    };
+    load_cuda();
+    if Cuda::is_available() { DeviceChoice::Cuda(place.local_rank) } else { choice }
 }
 
 /// Copies a tensor from host memory to `device`. A copy to CUDA is asynchronous, from pinned memory.

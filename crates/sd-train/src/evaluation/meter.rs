@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use sd_distributed::Processes;
 use sd_models::ExitOutputs;
 use sd_report::{ExitAccuracy, SplitScore};
 use serde::{Deserialize, Serialize};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::accuracy::label_ranks;
 use crate::objective::{LossParts, Term};
@@ -97,6 +98,8 @@ impl LossSums {
 #[derive(Debug, Default)]
 pub struct Meter {
     counts: Counts,
+    /// Not yet in `counts`.
+    images: u64,
     /// Not yet in `counts`: `[3, E + 1]`, top-1, top-5 and loss of each exit and the ensemble.
     exits: Option<Tensor>,
     /// Not yet in `counts`.
@@ -112,7 +115,7 @@ impl Meter {
     /// Counts a batch of outputs for `labels` `[N]`.
     pub fn add(&mut self, outputs: &ExitOutputs, labels: &Tensor) {
         let _no_grad = tch::no_grad_guard();
-        self.counts.images += labels.size()[0] as u64;
+        self.images += labels.size()[0] as u64;
         let ensemble = outputs.ensemble();
         let logits: Vec<&Tensor> =
             outputs.all().map(|exit| &exit.logits).chain([&ensemble]).collect();
@@ -128,7 +131,7 @@ impl Meter {
 
     /// Adds the unread counts of `step` and the losses of its images.
     pub fn merge(&mut self, step: Self, losses: &LossSums) {
-        self.counts.images += step.counts.images;
+        self.images += step.images;
         if let Some(sums) = step.exits {
             self.add_exits(sums);
         }
@@ -145,13 +148,26 @@ impl Meter {
 
     /// Everything counted so far; waits for the device once.
     pub fn read(&mut self) -> &Counts {
+        self.read_over(&Processes::single()).expect("a single process waits for no other")
+    }
+
+    /// Everything that all processes have counted so far; waits for the device once. All have counted
+    /// something, or none has.
+    ///
+    /// # Errors
+    /// If another process is gone.
+    pub fn read_over(&mut self, processes: &Processes) -> sd_distributed::Result<&Counts> {
+        let images = Tensor::from(std::mem::take(&mut self.images) as f64).view(1);
         let terms = std::mem::take(&mut self.losses).terms;
         let exits = self.exits.take().map(|sums| sums.tr().reshape([-1]));
         let rows: Vec<Tensor> = terms.values().map(|sum| sum.view(1)).chain(exits).collect();
-        if rows.is_empty() {
-            return &self.counts;
-        }
-        let read = Vec::<f64>::try_from(Tensor::cat(&rows, 0)).expect("a row of doubles");
+        let device = rows.first().map_or(Device::Cpu, Tensor::device);
+        let rows: Vec<Tensor> = std::iter::once(images.to_device(device)).chain(rows).collect();
+        let all = Tensor::cat(&rows, 0);
+        processes.sum(&all)?;
+        let read = Vec::<f64>::try_from(all).expect("a row of doubles");
+        let (images, read) = read.split_at(1);
+        self.counts.images += images[0] as u64;
         let (sums, exits) = read.split_at(terms.len());
         for (term, sum) in terms.keys().zip(sums) {
             *self.counts.terms.entry(*term).or_default() += sum;
@@ -163,7 +179,7 @@ impl Meter {
             tally.top5 += sums[1];
             tally.loss += sums[2];
         }
-        &self.counts
+        Ok(&self.counts)
     }
 }
 
@@ -171,7 +187,6 @@ impl Meter {
 mod tests {
     use super::*;
     use sd_models::ExitOutput;
-    use tch::Device;
 
     fn outputs(logits: &[[f32; 3]]) -> ExitOutputs {
         let exit = |sign: f64| ExitOutput {

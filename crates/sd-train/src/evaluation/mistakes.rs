@@ -41,7 +41,7 @@ struct Found<'a> {
     confidence: f32,
 }
 
-/// Searches the splits for mistakes of the deepest exit, and for duplicates.
+/// Searches the splits for mistakes of the deepest exit, and for duplicates if they are in memory.
 fn mistakes(
     network: &MultiExit,
     splits: &[(Split, Evaluation)],
@@ -53,7 +53,8 @@ fn mistakes(
     for (split, evaluation) in splits {
         let (split, images) = (*split, evaluation.images());
         let (mut index, mut wrong) = (0, 0);
-        for (outputs, labels) in evaluation.outputs(network) {
+        for batch in evaluation.outputs(network) {
+            let (outputs, labels) = batch?;
             // A batch at a time: a training split has many logits.
             let mut logits = Logits::default();
             logits.add(&outputs, &labels);
@@ -78,7 +79,9 @@ fn mistakes(
     }
     let sets: Vec<_> =
         splits.iter().map(|(split, evaluation)| (*split, evaluation.images())).collect();
-    let mut groups = duplicates(&sets);
+    // Reading all files once more would take as long as part of an epoch; `data check` does it.
+    let in_memory = sets.iter().all(|(_, images)| images.is_in_memory());
+    let mut groups = if in_memory { duplicates(&sets)? } else { Vec::new() };
     let count = groups.len() as u64;
     let differ = |group: &[Place], of: fn(&Place) -> usize| {
         group.iter().any(|place| of(place) != of(&group[0]))
@@ -121,7 +124,7 @@ fn place(place: &Place) -> ImagePlace {
 
 /// The picture of an image, with sides of at most [`SIDE`].
 fn png(images: &ImageSet, index: usize) -> Result<Vec<u8>> {
-    let mut picture = images.shape().picture(images.image(index));
+    let mut picture = images.shape().picture(&images.image(index)?);
     let (width, height) = picture.dimensions();
     let longest = width.max(height);
     if longest > SIDE {

@@ -24,7 +24,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use sd_cli::{Split, WeightsChoice};
-use sd_data::{ImageSet, Loader, LoaderConfig, Normalization};
+use sd_data::{ImageSet, Loader, LoaderConfig, Normalization, Shard};
+use sd_distributed::Processes;
 use sd_models::{ExitOutputs, MultiExit};
 use sd_report::evaluation::TemperatureScaling;
 use sd_report::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, SplitScore};
@@ -43,6 +44,7 @@ pub struct Evaluation {
     images: Arc<ImageSet>,
     normalization: Normalization,
     device: Device,
+    processes: Processes,
 }
 
 impl Evaluation {
@@ -67,7 +69,24 @@ impl Evaluation {
             loader: Loader::new(Arc::clone(&images), config)?,
             images,
             device,
+            processes: Processes::single(),
         })
+    }
+
+    /// The same evaluation, whose [`scores`](Self::scores) are computed by all processes together:
+    /// each counts its share of the images.
+    ///
+    /// # Errors
+    /// If there are fewer images than processes.
+    pub fn shared_by(self, processes: &Processes) -> Result<Self> {
+        ensure!(
+            self.images.len() >= processes.count(),
+            "the validation split has {} images, expected at least as many as the {} processes",
+            self.images.len(),
+            processes.count()
+        );
+        let shard = Shard::new(processes.rank(), processes.count());
+        Ok(Self { loader: self.loader.shard(shard), processes: processes.clone(), ..self })
     }
 
     /// Its images, in the order of the outputs.
@@ -78,15 +97,16 @@ impl Evaluation {
     /// Accuracy and loss of every exit of `network` and of the ensemble.
     ///
     /// # Errors
-    /// If not every image was seen, or a loss is not finite.
+    /// If not every image was seen, a loss is not finite, or another process is gone.
     pub fn scores(&self, network: &MultiExit) -> Result<SplitScore> {
         let _no_grad = tch::no_grad_guard();
         let names = network.exit_names();
         let mut meter = Meter::default();
-        for (outputs, labels) in self.outputs(network) {
+        for batch in self.outputs(network) {
+            let (outputs, labels) = batch?;
             meter.add(&outputs, &labels);
         }
-        let counts = meter.read();
+        let counts = meter.read_over(&self.processes)?;
         self.check_seen(counts.images())?;
         let scores = counts.scores(&names);
         for exit in scores.exits.iter().chain([&scores.ensemble]) {
@@ -102,7 +122,8 @@ impl Evaluation {
     pub fn logits(&self, network: &MultiExit) -> Result<Logits> {
         let _no_grad = tch::no_grad_guard();
         let mut logits = Logits::default();
-        for (outputs, labels) in self.outputs(network) {
+        for batch in self.outputs(network) {
+            let (outputs, labels) = batch?;
             logits.add(&outputs, &labels);
         }
         self.check_seen(logits.images() as u64)?;
@@ -156,14 +177,15 @@ impl Evaluation {
         })
     }
 
-    /// Outputs of `network` for all images in order, with their labels, batch by batch.
+    /// Outputs of `network` for all images in order, with their labels, batch by batch; ends with an
+    /// error if an image cannot be read.
     pub fn outputs<'a>(
         &'a self,
         network: &'a MultiExit,
-    ) -> impl Iterator<Item = (ExitOutputs, Tensor)> + 'a {
+    ) -> impl Iterator<Item = Result<(ExitOutputs, Tensor)>> + 'a {
         self.loader.epoch(0, 0).map(|batch| {
-            let (images, labels) = to_tensors(batch, self.device);
-            (network.forward_exits(&images, false), labels)
+            let (images, labels) = to_tensors(batch?, self.device);
+            Ok((network.forward_exits(&images, false), labels))
         })
     }
 

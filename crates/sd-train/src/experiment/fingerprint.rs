@@ -18,14 +18,31 @@ pub struct Fingerprint {
     pub classes: Checksum,
 }
 
-/// Number of items, and their CRC-32 in order.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Number of items, and their CRC-32 in order. Images have one of their pixels, if they were decoded,
+/// and one of their files, if they have their own; the first that both sides have is compared.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Checksum {
     /// Number of items.
     pub count: usize,
     /// See [`ImageSet::checksum`].
-    pub checksum: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<u32>,
+    /// See [`ImageSet::checksum_of_files`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u32>,
 }
+
+impl PartialEq for Checksum {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (self.checksum, other.checksum) {
+            (Some(checksum), Some(other)) => checksum == other,
+            _ => self.files == other.files,
+        };
+        self.count == other.count && same
+    }
+}
+
+impl Eq for Checksum {}
 
 impl From<&Data> for Fingerprint {
     fn from(data: &Data) -> Self {
@@ -40,7 +57,8 @@ impl From<&Data> for Fingerprint {
 
 impl Checksum {
     fn images(images: &ImageSet) -> Self {
-        Self { count: images.len(), checksum: images.checksum() }
+        let (checksum, files) = (images.checksum(), images.checksum_of_files());
+        Self { count: images.len(), checksum, files }
     }
 
     fn names(names: &[String]) -> Self {
@@ -49,13 +67,14 @@ impl Checksum {
             let length = (name.len() as u64).to_le_bytes();
             crc32c::crc32c_append(crc32c::crc32c_append(crc, &length), name.as_bytes())
         });
-        Self { count: names.len(), checksum }
+        Self { count: names.len(), checksum: Some(checksum), files: None }
     }
 }
 
 impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of checksum {:08x}", self.count, self.checksum)
+        let checksum = self.checksum.or(self.files).unwrap_or_default();
+        write!(f, "{} of checksum {checksum:08x}", self.count)
     }
 }
 
@@ -121,5 +140,19 @@ mod tests {
             ImageSet::new(ImageShape::new(1, 1, 1), vec![1, 2], labels, names).unwrap()
         };
         assert!(difference(data(same(), Some(labels(vec![1, 0])), same())).is_some());
+    }
+
+    #[test]
+    fn decoded_images_are_compared_with_those_in_files() {
+        let of = |checksum, files| Checksum { count: 2, checksum, files };
+        let (decoded, in_files) = (of(Some(1), Some(2)), of(None, Some(2)));
+        assert_eq!(decoded, in_files);
+        assert_ne!(decoded, of(Some(3), Some(2)), "the pixels count");
+        assert_ne!(in_files, of(Some(1), Some(3)));
+        assert_ne!(in_files, of(Some(1), None));
+        // As before there were files in it.
+        let old: Checksum = serde_json::from_str(r#"{"count":2,"checksum":1}"#).unwrap();
+        assert_eq!(old, decoded);
+        assert_eq!(serde_json::to_string(&old).unwrap(), r#"{"count":2,"checksum":1}"#);
     }
 }

@@ -63,13 +63,18 @@ pub struct Experiment {
 pub struct TrainConfig {
     /// Passes over the training images.
     pub epochs: u64,
-    /// Images per batch, at least 2.
+    /// Images per batch, at least 2; several processes share them evenly.
     pub batch_size: usize,
     /// Batches per step, whose gradients are averaged as if they were one larger batch. Batch norm
     /// and objectives that sum over a batch still see single batches. The last batches of an epoch
     /// that do not fill a step are dropped.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub accumulate: usize,
+    /// Whether batch norm takes its statistics from the images of all processes. By default each
+    /// process normalises its own share of a batch, as with a smaller batch. No effect on a single
+    /// process.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sync_batch_norm: bool,
     /// Number format of feature maps.
     pub precision: PrecisionConfig,
     /// The optimiser.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use sd_cli::{Calibration, ExportArgs, WeightsChoice};
 use sd_data::{ImageSet, Loader, LoaderConfig, Order};
 use sd_infer::{Batch, Options, input, prepare};
@@ -106,15 +106,8 @@ pub fn record(
 
 /// The training images of a run, if they are still those of its training.
 fn training_images(args: &ExportArgs, describe: &Describe) -> Result<Arc<ImageSet>> {
-    let open = || {
-        let splits = Splits::open(describe.experiment, describe.data, &args.data_dir, false)?;
-        ensure!(
-            !splits.train_differs,
-            "the training images of the data set are not those of the training"
-        );
-        Ok(splits.train)
-    };
-    open().context(
+    let splits = Splits::open(describe.experiment, describe.data, &args.data_dir);
+    splits.and_then(|splits| splits.trained_on()).context(
         "--int8 measures ranges on the training images unless the run records them; \
          `--calibrate FOLDER` takes others",
     )
@@ -146,7 +139,7 @@ fn training_batches(
         ..LoaderConfig::in_order(batch, 1, data.normalization())
     };
     let epoch = Loader::new(images, config)?.epoch(0, 0);
-    Ok(epoch.take(count / batch).map(|batch| Ok(channels_first(&batch))))
+    Ok(epoch.take(count / batch).map(|batch| Ok(channels_first(&batch?))))
 }
 
 /// SHA-256 of a file.

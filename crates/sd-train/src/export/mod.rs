@@ -134,8 +134,11 @@ fn choose(
     let valid = if data.images.is_some_and(|images| images.valid.is_none()) {
         None
     } else {
-        let splits = Splits::open(experiment, data, &args.data_dir, false);
-        splits.context("early-exit thresholds are chosen on the validation split")?.valid
+        let splits = Splits::open(experiment, data, &args.data_dir);
+        splits.and_then(|splits| splits.valid()).context(
+            "early-exit thresholds are chosen on the validation split; without --budget and \
+             --tolerance, the export has those that the run recorded, if any",
+        )?
     };
     let Some(images) = valid else {
         ensure!(

@@ -66,16 +66,18 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let images = recorded.and_then(|data| data.images);
     let sd_onnx::Metadata { classes, input, .. } = classifier.metadata();
     let training = TrainingData { classes: classes.clone(), input: input.clone(), images };
-    let splits = Splits::open(&experiment, &training, &args.runtime.data_dir, args.other_images)?;
+    let splits = Splits::open(&experiment, &training, &args.runtime.data_dir)?;
+    let other_images = splits.have_other_images(args.split, args.other_images)?;
     let images = match args.split {
         Split::Test => splits.test.context(NO_TEST_SPLIT)?,
         Split::Valid => {
-            splits.valid.context("the run has no validation split (data.validation)")?
+            splits.valid()?.context("the run has no validation split (data.validation)")?
         }
     };
     let loader = LoaderConfig::in_order(BATCH, 1, training.normalization());
-    let (mut score, mut right) = (Score { other_images: splits.differ, ..Score::default() }, 0);
+    let (mut score, mut right) = (Score { other_images, ..Score::default() }, 0);
     for batch in Loader::new(images, loader)?.epoch(0, 0) {
+        let batch = batch?;
         let answers = classifier.classify_prepared(channels_first(&batch))?;
         for (answer, &label) in answers.into_iter().zip(&batch.labels) {
             score.images += 1;

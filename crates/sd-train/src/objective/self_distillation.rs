@@ -7,12 +7,12 @@ use sd_models::ExitOutputs;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 
-use super::{LossParts, Objective, Teacher, Term, terms};
+use super::{ExitWeights, LossParts, Objective, Teacher, Term, terms};
 use crate::data::Targets;
 use crate::ranges;
 
-/// CE(q_C, y) + Σ over shallow exits i of
-/// (1 − α) · CE(qᵢ, y) + α · T² · KL(q_t ‖ qᵢ) at temperature T + λ · mean (Fᵢ − F_t)².
+/// w_C · CE(q_C, y) + Σ over shallow exits i of
+/// wᵢ · ((1 − α) · CE(qᵢ, y) + α · T² · KL(q_t ‖ qᵢ) at temperature T + λ · mean (Fᵢ − F_t)²).
 ///
 /// The teacher's q_t and F_t carry no gradient. An exit with several teachers has the mean of
 /// their terms; where the deepest exit is a student too, it has the same terms as the others.
@@ -32,6 +32,9 @@ pub struct SelfDistillation {
     /// Share of the epochs, 0 to 1, over which α and λ rise linearly to their values.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub warmup: f64,
+    /// The weights wᵢ.
+    #[serde(default, skip_serializing_if = "ExitWeights::is_empty")]
+    pub exit_weights: ExitWeights,
 }
 
 fn is_zero(warmup: &f64) -> bool {
@@ -48,6 +51,7 @@ impl Examples for SelfDistillation {
                 teacher,
                 label_smoothing: 0.0,
                 warmup: 0.0,
+                exit_weights: ExitWeights::default(),
             })
             .into()
     }
@@ -62,6 +66,10 @@ impl Objective for SelfDistillation {
         true
     }
 
+    fn exit_weights(&self) -> Option<&ExitWeights> {
+        Some(&self.exit_weights)
+    }
+
     fn check(&self) -> Result<()> {
         ranges::share("objective: alpha", self.alpha)?;
         ranges::positive("objective: temperature", self.temperature)?;
@@ -73,19 +81,25 @@ impl Objective for SelfDistillation {
     fn loss(&self, outputs: &ExitOutputs, targets: &Targets) -> LossParts {
         let label = |logits| terms::label(logits, targets, self.label_smoothing);
         let students = self.teacher.students(outputs);
-        let reached = if self.warmup > 0.0 { (targets.progress / self.warmup).min(1.0) } else { 1.0 };
+        let reached =
+            if self.warmup > 0.0 { (targets.progress / self.warmup).min(1.0) } else { 1.0 };
         let (alpha, lambda) = (self.alpha * reached, self.lambda * reached);
         let mut parts = Vec::new();
-        if students.len() == outputs.shallow.len() {
-            parts.push((Term::Label, label(&outputs.deepest.logits)));
+        let deepest = self.exit_weights.of(outputs.shallow.len());
+        if students.len() == outputs.shallow.len() && deepest > 0.0 {
+            parts.push((Term::Label, label(&outputs.deepest.logits) * deepest));
         }
-        for student in students {
+        for (index, student) in students.iter().enumerate() {
+            let weight = self.exit_weights.of(index);
+            if weight == 0.0 {
+                continue;
+            }
             let soft = student
                 .mean(|exit, teacher| terms::soft(&exit.logits, &teacher.logits, self.temperature));
             let hint = student.mean(|exit, teacher| terms::hint(&exit.feature, &teacher.feature));
-            parts.push((Term::Label, label(&student.exit.logits) * (1.0 - alpha)));
-            parts.push((Term::Soft, soft * alpha));
-            parts.push((Term::Hint, hint * lambda));
+            parts.push((Term::Label, label(&student.exit.logits) * (weight * (1.0 - alpha))));
+            parts.push((Term::Soft, soft * (weight * alpha)));
+            parts.push((Term::Hint, hint * (weight * lambda)));
         }
         LossParts(parts)
     }

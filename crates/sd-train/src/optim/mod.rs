@@ -136,10 +136,15 @@ impl Optimiser {
         self.parameters.values().for_each(zero_grad);
     }
 
+    /// Gradients of the parameters that have one.
+    pub fn gradients(&self) -> impl Iterator<Item = Tensor> {
+        self.with_gradients().map(|(.., gradient)| gradient)
+    }
+
     /// Global gradient norm, `[]`.
     pub fn gradient_norm(&self) -> Tensor {
         let _no_grad = tch::no_grad_guard();
-        let norms: Vec<Tensor> = self.gradients().map(|(.., gradient)| gradient.norm()).collect();
+        let norms: Vec<Tensor> = self.gradients().map(|gradient| gradient.norm()).collect();
         Tensor::stack(&norms, 0).norm()
     }
 
@@ -149,7 +154,7 @@ impl Optimiser {
     pub fn clip(&self, norm: &Tensor, max_norm: f64) {
         let _no_grad = tch::no_grad_guard();
         let factor = ((norm + CLIP_EPSILON).reciprocal() * max_norm).clamp_max(1.0);
-        for (.., mut gradient) in self.gradients() {
+        for mut gradient in self.gradients() {
             let _ = gradient.g_mul_(&factor);
         }
     }
@@ -160,7 +165,7 @@ impl Optimiser {
             let share =
                 if is_slower { self.slower.as_ref().map_or(1.0, |slower| slower.1) } else { 1.0 };
             let group: Vec<_> = self
-                .gradients()
+                .with_gradients()
                 .filter(|(_, value, _)| (value.dim() > 1) == decays)
                 .filter(|(name, ..)| self.is_slower(name) == is_slower)
                 .collect();
@@ -181,7 +186,7 @@ impl Optimiser {
     }
 
     /// Name, value and gradient of each parameter that has one.
-    fn gradients(&self) -> impl Iterator<Item = (&str, &Tensor, Tensor)> {
+    fn with_gradients(&self) -> impl Iterator<Item = (&str, &Tensor, Tensor)> {
         self.parameters
             .iter()
             .map(|(name, value)| (name.as_str(), value, value.grad()))

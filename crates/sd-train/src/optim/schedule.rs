@@ -170,6 +170,30 @@ mod tests {
     }
 
     #[test]
+    fn numbers_out_of_range_are_named() {
+        let refused = |schedule: ScheduleConfig| schedule.check(4).unwrap_err().to_string();
+        let step = |rate, factor, warmup_epochs| {
+            ScheduleConfig::Step(Step { rate, milestones: vec![2], factor, warmup_epochs })
+        };
+        assert!(step(0.1, 0.1, 1).check(4).is_ok());
+        for number in [-0.1, 0.0, f64::NAN, f64::INFINITY] {
+            let expected = format!(": factor is {number}, expected a number above 0");
+            assert!(refused(step(0.1, number, 1)).ends_with(&expected), "{number}");
+            for schedule in [
+                step(number, 0.1, 1),
+                ScheduleConfig::Cosine(Cosine { rate: number, warmup_epochs: 1 }),
+                ScheduleConfig::OneCycle(OneCycle { peak: number, warmup: 0.3 }),
+            ] {
+                let error = refused(schedule);
+                assert!(error.contains(&format!("rate is {number}, expected")), "{error}");
+            }
+            let error = refused(ScheduleConfig::OneCycle(OneCycle { peak: 0.1, warmup: number }));
+            assert!(error.contains(&format!("warmup is {number}, expected above 0")), "{error}");
+        }
+        assert!(refused(step(0.1, 0.1, 4)).contains("warmup_epochs is 4, expected less than"));
+    }
+
+    #[test]
     fn cosine_ends_at_zero() {
         let schedule = ScheduleConfig::Cosine(Cosine { rate: 1.0, warmup_epochs: 0 });
         assert_eq!(schedule.rate(0, 10, 10), 1.0);

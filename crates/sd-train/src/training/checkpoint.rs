@@ -257,3 +257,21 @@ fn newest(folder: &Path) -> Result<(PathBuf, TensorFile)> {
         Err(damage) => Err(damage.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equally_accurate_epochs_the_one_with_the_lower_loss_is_better() {
+        let of = |valid_top1, valid_loss| Best { epoch: 1, valid_top1, valid_loss };
+        let best = of(0.5, Some(1.0));
+        assert!(of(0.6, Some(2.0)).is_better_than(&best));
+        assert!(!of(0.4, Some(0.5)).is_better_than(&best));
+        assert!(of(0.5, Some(0.9)).is_better_than(&best));
+        assert!(!of(0.5, Some(1.0)).is_better_than(&best));
+        assert!(!of(0.5, Some(1.1)).is_better_than(&best));
+        // Of a checkpoint that records no loss, the earlier epoch stays.
+        assert!(!of(0.5, Some(0.1)).is_better_than(&of(0.5, None)));
+    }
+}

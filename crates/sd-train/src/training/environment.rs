@@ -9,7 +9,7 @@ use tch::Device;
 use crate::data::device;
 
 /// The machine, the command line and the libraries of this process.
-pub fn environment(device: Device, precision: Precision) -> Environment {
+pub fn environment(device: Device, precision: Precision, processes: usize) -> Environment {
     let host = Host::capture();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     Environment {
@@ -21,6 +21,7 @@ pub fn environment(device: Device, precision: Precision) -> Environment {
         cpu: host.cpu,
         cores: host.cores,
         threads: tch::get_num_threads() as usize,
+        processes,
         memory_bytes: host.memory_bytes,
         device: device::name(device),
         precision: format!("{precision:?}").to_lowercase(),

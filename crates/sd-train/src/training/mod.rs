@@ -5,6 +5,7 @@ mod environment;
 pub(crate) mod non_finite;
 mod observer;
 mod process;
+mod processes;
 pub(crate) mod run_lock;
 mod shadow;
 mod step;
@@ -15,7 +16,7 @@ mod tensorboard;
 mod trainer;
 
 pub(crate) use environment::environment;
-pub use observer::Observer;
+pub use observer::{Observer, Request};
 pub(crate) use observer::{format_accuracies, truncate_epochs};
 pub use process::set_up_process;
 pub use shadow::ShadowModel;

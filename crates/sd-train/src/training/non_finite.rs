@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::{Result, ensure};
+use sd_distributed::Processes;
 use sd_models::variables;
 use tch::{Tensor, nn};
 
@@ -36,14 +37,15 @@ impl NonFiniteGuard {
     /// Whether the step must be skipped. If so, `statistics` are restored.
     ///
     /// # Errors
-    /// After too many skipped steps in a row.
+    /// After too many skipped steps in a row, or if another of the processes is gone.
     pub fn skips(
         &mut self,
         stats: &StepStats,
         statistics: Option<RunningStatistics>,
+        processes: &Processes,
     ) -> Result<bool> {
         let Some(statistics) = statistics else { return Ok(false) };
-        let Some(value) = NonFiniteValue::find(&stats.read()) else {
+        let Some(value) = NonFiniteValue::find(&stats.read(processes)?) else {
             self.skipped_in_a_row = 0;
             return Ok(false);
         };
@@ -100,14 +102,18 @@ impl fmt::Display for NonFiniteValue {
     }
 }
 
+/// The running statistics of a network with these variables, and its frozen parameters.
+pub fn running_statistics(vs: &nn::VarStore) -> impl Iterator<Item = Tensor> {
+    variables(vs).into_values().filter(|variable| !variable.requires_grad())
+}
+
 /// A copy of the running statistics of a network.
 #[derive(Debug)]
 pub struct RunningStatistics(Vec<(Tensor, Tensor)>);
 
 impl RunningStatistics {
     fn copy(vs: &nn::VarStore) -> Self {
-        let running = variables(vs).into_values().filter(|variable| !variable.requires_grad());
-        Self(running.map(|now| (now.shallow_clone(), now.copy())).collect())
+        Self(running_statistics(vs).map(|now| (now.shallow_clone(), now.copy())).collect())
     }
 
     fn restore(self) {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sd_distributed::Processes;
 use sd_models::ExitOutputs;
 use sd_report::{
     EpochRecord, Error, ExitAccuracy, Run, RunRecord, SplitScore, append_line, run_folder,
@@ -31,7 +32,9 @@ const READ_EVERY: u64 = 16;
 /// Observes a run: metrics, times, progress, checkpoints, requests to stop.
 #[derive(Debug)]
 pub struct Observer {
-    folder: PathBuf,
+    /// `None` in processes other than the first, which write nothing.
+    folder: Option<PathBuf>,
+    processes: Processes,
     stop: StopSignal,
     checkpoint_every: Duration,
     saved: Instant,
@@ -49,6 +52,17 @@ pub struct Observer {
     elapsed: Duration,
 }
 
+/// What has to happen after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// The next step.
+    Continue,
+    /// A checkpoint: the last one is too old.
+    Checkpoint,
+    /// The end of the process, with this exit code, see [`StopSignal::exit_code`].
+    Stop(u8),
+}
+
 impl StepObserver for Observer {
     fn batch_ends(&mut self, outputs: &ExitOutputs, batch: &TrainBatch) {
         self.step_meter.add(outputs, batch.targets.dominant());
@@ -59,7 +73,8 @@ impl Observer {
     /// An observer that writes into `folder`, and a checkpoint after each epoch.
     pub fn new(folder: &Path, stop: StopSignal) -> Self {
         Self {
-            folder: folder.to_owned(),
+            folder: Some(folder.to_owned()),
+            processes: Processes::single(),
             stop,
             checkpoint_every: Duration::MAX,
             saved: Instant::now(),
@@ -79,14 +94,28 @@ impl Observer {
         Self { checkpoint_every: interval, ..self }
     }
 
-    /// The exit code if the run must stop after `steps` steps, see [`StopSignal::exit_code`].
-    pub fn must_stop(&self, steps: u64) -> Option<u8> {
-        self.stop.exit_code(steps)
+    /// The same observer of one of several processes. The first alone writes files and shows progress.
+    #[must_use]
+    pub fn in_processes(self, processes: &Processes) -> Self {
+        let folder = self.folder.filter(|_| processes.is_first());
+        Self { folder, processes: processes.clone(), ..self }
     }
 
-    /// Whether the last checkpoint is too old.
-    pub fn checkpoint_is_due(&self) -> bool {
-        self.saved.elapsed() >= self.checkpoint_every
+    /// What has to happen after `steps` steps, the same in all processes.
+    ///
+    /// # Errors
+    /// If another process is gone.
+    pub fn request(&self, steps: u64) -> Result<Request> {
+        let is_old = || self.folder.is_some() && self.saved.elapsed() >= self.checkpoint_every;
+        let own = match self.stop.exit_code(steps) {
+            Some(code) => code,
+            None => u8::from(is_old()),
+        };
+        Ok(match self.processes.largest(own)? {
+            0 => Request::Continue,
+            1 => Request::Checkpoint,
+            code => Request::Stop(code),
+        })
     }
 
     /// Starts an epoch of `steps` steps at `position`, and shows its progress on a terminal.
@@ -96,7 +125,7 @@ impl Observer {
     pub fn epoch_starts(&mut self, position: &mut Position, steps: usize) -> Result<()> {
         self.meter = Meter::from(std::mem::take(&mut position.counts));
         self.clock = Instant::now();
-        let target = if std::io::stderr().is_terminal() {
+        let target = if self.folder.is_some() && std::io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
@@ -109,9 +138,9 @@ impl Observer {
             .with_style(style)
             .with_prefix((position.epoch + 1).to_string())
             .with_position(position.step_in_epoch as u64);
-        if self.events.is_none() {
+        if let (Some(folder), None) = (&self.folder, &self.events) {
             let first = position.epoch * steps as u64 + position.step_in_epoch as u64 + 1;
-            let folder = self.folder.join(run_folder::TENSORBOARD);
+            let folder = folder.join(run_folder::TENSORBOARD);
             self.events = Some(EventFile::create(&folder, first)?);
         }
         Ok(())
@@ -130,7 +159,7 @@ impl Observer {
         }
         if (step - 1).is_multiple_of(READ_EVERY) {
             self.read_steps()?;
-            let loss: f64 = self.meter.read().terms().values().sum();
+            let loss: f64 = self.meter.read_over(&self.processes)?.terms().values().sum();
             self.bar.set_message(format!("{loss:.3}"));
         }
         self.elapsed += self.clock.elapsed();
@@ -151,7 +180,7 @@ impl Observer {
     pub fn update_position(&mut self, position: &mut Position) -> Result<()> {
         self.clock = Instant::now();
         self.read_steps()?;
-        position.counts = self.meter.read().clone();
+        position.counts = self.meter.read_over(&self.processes)?.clone();
         self.elapsed += self.clock.elapsed();
         position.epoch_seconds += std::mem::take(&mut self.elapsed).as_secs_f64();
         Ok(())
@@ -159,7 +188,7 @@ impl Observer {
 
     /// Reads the numbers of the unread steps, checks that they are finite, and logs the last.
     fn read_steps(&mut self) -> Result<()> {
-        let steps = StepStats::read_all(&std::mem::take(&mut self.unread));
+        let steps = StepStats::read_all(&std::mem::take(&mut self.unread), &self.processes)?;
         if let Some(value) = steps.iter().find_map(NonFiniteValue::find) {
             bail!("{value}: the last checkpoint is kept");
         }
@@ -174,8 +203,9 @@ impl Observer {
     /// # Errors
     /// If the record cannot be written.
     pub fn epoch_ends(&mut self, record: &EpochRecord, epochs: u64) -> Result<()> {
-        append_line(self.folder.join(run_folder::EPOCHS), record)?;
-        write_epochs_csv(&self.folder)?;
+        let Some(folder) = &self.folder else { return Ok(()) };
+        append_line(folder.join(run_folder::EPOCHS), record)?;
+        write_epochs_csv(folder)?;
         if let Some(events) = &mut self.events {
             events.scalars(record.step, epoch_scalars(record))?;
         }
@@ -195,10 +225,11 @@ impl Observer {
     /// Records the progress of a run that has not finished, and rewrites the report's page. If it
     /// fails, training goes on.
     pub fn report(&self, summary: RunRecord) {
+        let Some(folder) = &self.folder else { return };
         let write = || {
-            let run = Run::open_with(&self.folder, summary)?;
-            write_json_atomic(self.folder.join(run_folder::PROGRESS), &run.summary)?;
-            write_page(&[run], &self.folder)
+            let run = Run::open_with(folder, summary)?;
+            write_json_atomic(folder.join(run_folder::PROGRESS), &run.summary)?;
+            write_page(&[run], folder)
         };
         match write() {
             // A trainer that is used as a library may record no configuration.
@@ -216,7 +247,9 @@ impl Observer {
         position: &Position,
         tensors: &CheckpointTensors,
     ) -> Result<()> {
-        checkpoint::save(&self.folder, position, tensors)?;
+        if let Some(folder) = &self.folder {
+            checkpoint::save(folder, position, tensors)?;
+        }
         self.saved = Instant::now();
         self.clock = self.saved;
         Ok(())
@@ -232,7 +265,8 @@ impl Observer {
         experiment: &Experiment,
         data: Option<&TrainingData>,
     ) -> Result<()> {
-        weights::save(&self.folder.join(run_folder::BEST_MODEL), vs, experiment, data)
+        let Some(folder) = &self.folder else { return Ok(()) };
+        weights::save(&folder.join(run_folder::BEST_MODEL), vs, experiment, data)
     }
 }
 

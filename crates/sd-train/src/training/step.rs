@@ -3,12 +3,13 @@
 use std::borrow::BorrowMut;
 
 use anyhow::Result;
-use sd_layers::Precision;
+use sd_distributed::Processes;
+use sd_layers::{Precision, SynchronisedBatchNorm, synchronise_batch_norm};
 use sd_models::{ExitOutputs, MultiExit};
 use tch::{Device, Tensor, nn};
 
 use super::ShadowModel;
-use super::non_finite::NonFiniteGuard;
+use super::non_finite::{NonFiniteGuard, running_statistics};
 use super::step_stats::StepStats;
 use crate::data::TrainBatch;
 use crate::evaluation::meter::LossSums;
@@ -35,6 +36,8 @@ pub struct TrainState {
     clip: Option<f64>,
     ema: Option<EmaConfig>,
     guard: NonFiniteGuard,
+    processes: Processes,
+    sync_batch_norm: bool,
 }
 
 /// A phase of a step.
@@ -109,19 +112,28 @@ impl TrainState {
             clip: train.clip,
             ema: train.ema.clone(),
             guard: NonFiniteGuard::new(train.non_finite),
+            processes: Processes::single(),
+            sync_batch_norm: train.sync_batch_norm,
             precision,
             network,
             variables,
         })
     }
 
+    /// The same network as in each of `processes`, whose steps average their gradients.
+    #[must_use]
+    pub fn in_processes(self, processes: Processes) -> Self {
+        Self { processes, ..self }
+    }
+
     /// Takes step `number`, from 1: averages the gradients of `batches` and updates the network.
     ///
     /// # Errors
-    /// If the guard against non-finite numbers has skipped too many steps in a row.
+    /// If a batch is an error, the guard against non-finite numbers has skipped too many steps in a row,
+    /// or another process is gone.
     pub fn step<B: BorrowMut<TrainBatch>>(
         &mut self,
-        batches: impl ExactSizeIterator<Item = B>,
+        batches: impl ExactSizeIterator<Item = Result<B>>,
         number: u64,
         rate: f64,
         observer: &mut impl StepObserver,
@@ -129,8 +141,10 @@ impl TrainState {
         let share = 1.0 / batches.len() as f64;
         let mut losses = LossSums::default();
         let statistics = self.guard.save_statistics(&self.variables);
+        let _synchronised = self.synchronise_batch_norm();
         self.optimiser.zero_grad();
-        for mut batch in batches {
+        for batch in batches {
+            let mut batch = batch?;
             let batch = batch.borrow_mut();
             let outputs = self.network.forward_exits(&batch.images, true);
             observer.phase_ends(StepPhase::Forward);
@@ -143,9 +157,10 @@ impl TrainState {
             losses.add(&parts, batch.len());
             observer.batch_ends(&outputs, batch);
         }
+        self.processes.average(self.optimiser.gradients().chain(self.local_statistics()))?;
         let gradient_norm = self.optimiser.gradient_norm();
         let mut stats = StepStats { step: number, rate, losses, gradient_norm, skipped: false };
-        stats.skipped = self.guard.skips(&stats, statistics)?;
+        stats.skipped = self.guard.skips(&stats, statistics, &self.processes)?;
         if !stats.skipped {
             self.update(&stats);
         }
@@ -162,6 +177,20 @@ impl TrainState {
         if let (Some(ema), Some(average)) = (&self.ema, &self.average) {
             average.average(&self.variables, ema.decay_at(stats.step));
         }
+    }
+
+    /// Synchronises batch norm over the processes, if the experiment does, until it is dropped.
+    fn synchronise_batch_norm(&self) -> Option<SynchronisedBatchNorm> {
+        let Self { processes, sync_batch_norm, .. } = self;
+        (*sync_batch_norm && processes.are_several())
+            .then(|| synchronise_batch_norm(processes.count(), processes.sum_later_failing()))
+    }
+
+    /// The running statistics, where each process has its own: their mean keeps the network the same
+    /// in all processes.
+    fn local_statistics(&self) -> impl Iterator<Item = Tensor> {
+        let differ = self.processes.are_several() && !self.sync_batch_norm;
+        differ.then(|| running_statistics(&self.variables)).into_iter().flatten()
     }
 
     /// Logits of the objective's teacher, without gradient.

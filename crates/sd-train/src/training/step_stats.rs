@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
+use sd_distributed::Processes;
 use tch::{Kind, Tensor};
 
 use crate::evaluation::meter::LossSums;
@@ -36,13 +38,19 @@ pub struct StepRecord {
 }
 
 impl StepStats {
-    /// Reads the numbers of this step; waits for the device.
-    pub fn read(&self) -> StepRecord {
-        Self::read_all(std::slice::from_ref(self)).remove(0)
+    /// Reads the numbers of this step over all processes; waits for the device.
+    ///
+    /// # Errors
+    /// If another process is gone.
+    pub fn read(&self, processes: &Processes) -> Result<StepRecord> {
+        Ok(Self::read_all(std::slice::from_ref(self), processes)?.remove(0))
     }
 
-    /// Reads the numbers of several steps; waits for the device once.
-    pub fn read_all(steps: &[Self]) -> Vec<StepRecord> {
+    /// Reads the numbers of several steps over all processes; waits for the device once.
+    ///
+    /// # Errors
+    /// If another process is gone.
+    pub fn read_all(steps: &[Self], processes: &Processes) -> Result<Vec<StepRecord>> {
         let _no_grad = tch::no_grad_guard();
         let of_step = |stats: &Self| {
             let norm = stats.gradient_norm.to_kind(Kind::Double);
@@ -50,9 +58,12 @@ impl StepStats {
         };
         let all: Vec<Tensor> = steps.iter().flat_map(of_step).collect();
         if all.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let read = Vec::<f64>::try_from(Tensor::stack(&all, 0)).expect("a row of doubles");
+        let all = Tensor::stack(&all, 0);
+        // Shares of a batch are equal: the mean over processes is that over their images.
+        processes.average(std::iter::once(all.shallow_clone()))?;
+        let read = Vec::<f64>::try_from(all).expect("a row of doubles");
         let mut numbers = read.into_iter();
         let mut next = || numbers.next().unwrap_or(f64::NAN);
         let mut record = |stats: &Self| {
@@ -64,7 +75,7 @@ impl StepStats {
                 gradient_norm: next(),
             }
         };
-        steps.iter().map(&mut record).collect()
+        Ok(steps.iter().map(&mut record).collect())
     }
 }
 

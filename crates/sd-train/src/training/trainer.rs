@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use sd_cli::RuntimeArgs;
-use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order};
+use sd_data::{Data, EpochBatches, ImageSet, Loader, LoaderConfig, Order, Shard};
+use sd_distributed::Processes;
 use sd_models::{MultiExit, variables};
 use sd_report::{EpochRecord, SplitScore, Status};
 use tch::{Device, Tensor, nn};
 
 use super::checkpoint::{Best, CheckpointTensors, Position};
 use super::non_finite;
+use super::processes::check_shares;
 use super::step_stats::StepStats;
-use super::{Observer, ShadowModel, StepObserver, TrainState, summary};
+use super::{Observer, Request, ShadowModel, StepObserver, TrainState, summary};
 use crate::data::{TrainBatch, device};
 use crate::evaluation::{Evaluation, TrainingData};
 use crate::experiment::Experiment;
@@ -42,6 +44,8 @@ pub struct Trainer {
     pub device: Device,
     /// Threads that compute; as many load images.
     pub threads: usize,
+    /// The processes that train together.
+    pub processes: Processes,
 }
 
 /// How a training ended.
@@ -71,12 +75,27 @@ impl Trainer {
     /// # Errors
     /// Names the file, key or value that is wrong.
     pub fn new(experiment: &Experiment, runtime: &RuntimeArgs) -> Result<Self> {
-        let threads = runtime.threads();
-        tch::set_num_threads(threads as i32);
-        let device = device::resolve(runtime.device)?;
-        let data = experiment.open_data(&runtime.data_dir)?;
-        let state = TrainState::new(experiment, device)?;
+        Self::in_processes(experiment, runtime, Processes::single())
+    }
+
+    /// See [`new`](Self::new); one of several processes, each of which trains on its share of every
+    /// batch.
+    ///
+    /// # Errors
+    /// As above, or if the processes cannot share a batch evenly.
+    pub fn in_processes(
+        experiment: &Experiment,
+        runtime: &RuntimeArgs,
+        processes: Processes,
+    ) -> Result<Self> {
         let train = &experiment.train;
+        check_shares(train.batch_size, &processes)?;
+        let threads =
+            runtime.threads_of(processes.place().and_then(|place| place.local_world_size));
+        tch::set_num_threads(threads as i32);
+        let device = device::resolve(device::of_process(runtime.device, &processes))?;
+        let data = experiment.open_data(&runtime.data_dir)?;
+        let state = TrainState::new(experiment, device)?.in_processes(processes.clone());
         let config = LoaderConfig {
             batch_size: train.batch_size,
             threads,
@@ -88,7 +107,14 @@ impl Trainer {
             augment: experiment.data.augment.clone(),
             normalization: data.normalization.clone(),
         };
-        let loader = Loader::new(Arc::clone(&data.train), config)?;
+        ensure!(
+            train.batch_size <= data.train.len(),
+            "train.batch_size is {}, expected at most the {} training images",
+            train.batch_size,
+            data.train.len()
+        );
+        let loader = Loader::new(Arc::clone(&data.train), config)?
+            .shard(Shard::new(processes.rank(), processes.count()));
         ensure!(
             train.accumulate <= loader.batches(),
             "train.accumulate is {}, expected at most the {} batches of an epoch",
@@ -118,8 +144,10 @@ impl Trainer {
             valid: None,
             device,
             threads,
+            processes,
         };
-        let valid = trainer.data.valid.as_ref().map(|images| trainer.evaluation(images));
+        let shared = |images| trainer.evaluation(images)?.shared_by(&trainer.processes);
+        let valid = trainer.data.valid.as_ref().map(shared);
         trainer.valid = valid.transpose()?;
         Ok(trainer)
     }
@@ -156,7 +184,7 @@ impl Trainer {
     /// file cannot be written.
     pub fn run(&mut self, observer: &mut Observer) -> Result<Outcome> {
         while !self.has_ended() {
-            if let Some(code) = observer.must_stop(self.steps_taken()) {
+            if let Request::Stop(code) = observer.request(self.steps_taken())? {
                 // A run without a step can be resumed as well.
                 if self.steps_taken() == 0 {
                     observer.save_checkpoint(&self.position, &self.tensors())?;
@@ -181,13 +209,14 @@ impl Trainer {
             let rate = self.learning_rate(self.steps_taken());
             let stats = self.step(&mut batches, rate, observer)?;
             observer.step_ends(stats)?;
-            if observer.must_stop(self.steps_taken()).is_some() {
-                break;
-            }
-            if observer.checkpoint_is_due() {
-                observer.update_position(&mut self.position)?;
-                self.check_finite()?;
-                observer.save_checkpoint(&self.position, &self.tensors())?;
+            match observer.request(self.steps_taken())? {
+                Request::Continue => {}
+                Request::Stop(_) => break,
+                Request::Checkpoint => {
+                    observer.update_position(&mut self.position)?;
+                    self.check_finite()?;
+                    observer.save_checkpoint(&self.position, &self.tensors())?;
+                }
             }
         }
         observer.steps_end();
@@ -197,7 +226,7 @@ impl Trainer {
     /// Takes the next step of the epoch, on the next of its `batches`.
     ///
     /// # Errors
-    /// See [`TrainState::step`].
+    /// If an image cannot be read (names its file), and see [`TrainState::step`].
     ///
     /// # Panics
     /// If `batches` has fewer batches than a step.
@@ -211,15 +240,17 @@ impl Trainer {
         let (step, epoch, device) = (self.steps_taken(), self.position.epoch, self.device);
         let batches = (0..train.accumulate).map(|index| {
             let number = step * train.accumulate as u64 + index as u64;
-            // Dropout draws from libtorch's only generator: each batch has its own stream.
-            tch::manual_seed(seed.wrapping_add(number.wrapping_mul(1 << 20)) as i64);
-            let batch = batches.next().expect("the loader has the batches of every step");
+            // Dropout draws from libtorch's only generator: each batch has its own stream, and so has
+            // each process's share of it.
+            let stream = number * self.processes.count() as u64 + self.processes.rank() as u64;
+            tch::manual_seed(seed.wrapping_add(stream.wrapping_mul(1 << 20)) as i64);
+            let batch = batches.next().expect("the loader has the batches of every step")?;
             let batch = TrainBatch::new(batch, epoch, train.epochs, device)
                 .with_class_weights(self.class_weights.as_ref());
-            match mix {
+            Ok(match mix {
                 Some(mix) => mix.apply(batch, *seed, number),
                 None => batch,
-            }
+            })
         });
         let stats = self.state.step(batches, step + 1, rate, observer)?;
         self.position.step_in_epoch += 1;

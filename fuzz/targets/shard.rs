@@ -1,0 +1,5 @@
+//! A shard of WebDataset.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sd_data::dataset::fuzzing::shard(bytes));
