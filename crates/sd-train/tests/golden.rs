@@ -10,8 +10,8 @@ use sd_layers::Precision;
 use sd_models::{ExitOutput, ExitOutputs, MultiExit, variables};
 use sd_train::data::{MixedLabels, Targets};
 use sd_train::objective::{
-    Byot, CsKd, DeepSupervision, DeepestOnly, ObjectiveConfig, PsKd, Scan, SelfDistillation,
-    Teacher, TfKd, Tpami, terms,
+    Byot, CsKd, DeepSupervision, DeepestOnly, ExitWeights, ObjectiveConfig, PsKd, Scan,
+    SelfDistillation, Teacher, TfKd, Tpami, terms,
 };
 use sd_train::optim::{AdamWConfig, Optimiser, ScheduleConfig, SgdConfig, UpdateRuleConfig};
 use sd_train::training::ShadowModel;
@@ -78,13 +78,17 @@ fn all_objectives() -> Vec<(String, ObjectiveConfig)> {
                 lambda: 0.03,
                 teacher,
                 label_smoothing,
+                exit_weights: ExitWeights::default(),
             })
         };
         let named = [
             ("deepest_only", ObjectiveConfig::DeepestOnly(DeepestOnly { label_smoothing })),
             (
                 "deep_supervision",
-                ObjectiveConfig::DeepSupervision(DeepSupervision { label_smoothing }),
+                ObjectiveConfig::DeepSupervision(DeepSupervision {
+                    label_smoothing,
+                    exit_weights: ExitWeights::default(),
+                }),
             ),
             ("self_distillation_deepest", distillation(Teacher::Deepest)),
             ("self_distillation_mean", distillation(Teacher::Mean)),

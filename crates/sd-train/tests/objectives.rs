@@ -10,6 +10,7 @@ use sd_train::data::{MixedLabels, Targets, TrainBatch};
 use sd_train::experiment::Experiment;
 use sd_train::objective::Term;
 use sd_train::training::{ShadowModel, TrainState};
+use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 /// On mixed images.
@@ -118,6 +119,52 @@ fn the_loss_depends_on_what_the_objective_requires() {
 }
 
 #[test]
+fn an_exit_without_weight_is_not_trained() {
+    let after_a_step = |changes: &[&str]| {
+        let mut learner = Learner::new(changes);
+        let before: BTreeMap<_, _> = variables(&learner.state.variables)
+            .into_iter()
+            .map(|(name, variable)| (name, variable.copy()))
+            .collect();
+        let loss = learner.step(0.1, &mut batch(2)).0;
+        let mut changed: Vec<String> = variables(&learner.state.variables)
+            .into_iter()
+            .filter(|(name, variable)| !name.contains("running") && *variable != before[name])
+            .map(|(name, _)| name)
+            .collect();
+        changed.sort();
+        (loss, changed)
+    };
+    const LABELS: &str = "objective={ deep_supervision = { label_smoothing = 0.0";
+    let (all_losses, all) = after_a_step(&[&format!("{LABELS} }} }}")]);
+    let labels = |weights: &str| vec![format!("{LABELS}, exit_weights = {weights} }} }}")];
+    let distilled = |weights: &str| {
+        ["alpha=0.0", "lambda=0.0", &format!("exit_weights={weights}")]
+            .map(|change| format!("objective.self_distillation.{change}"))
+            .to_vec()
+    };
+    for changes in [&labels as &dyn Fn(&str) -> Vec<String>, &distilled] {
+        let [first, twice] = ["[1, 0, 0]", "[2.0, 0.0, 0.0]"].map(|weights| {
+            let changes = changes(weights);
+            after_a_step(&changes.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        assert_eq!(twice.0, 2.0 * first.0);
+        assert!(first.0 < all_losses);
+        assert_eq!(first.1, twice.1);
+        // The stem, whose convolution is all of the first stage, the second stage and the exit on it.
+        let reached = |name: &&String| {
+            ["backbone.stem.", "backbone.stage2.", "exit1."]
+                .iter()
+                .any(|part| name.starts_with(part))
+        };
+        assert_eq!(
+            first.1.iter().collect::<Vec<_>>(),
+            all.iter().filter(reached).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
 fn the_previous_network_is_a_copy() {
     let mut learner = Learner::new(&[]);
     let same = |learner: &Learner| {
@@ -144,6 +191,12 @@ fn a_value_out_of_its_range_is_named_with_the_range() {
             "lambda is NaN, expected a number",
         ),
         (&["model.exits.adapters=[1]"], "model.exits.adapters are not used by self-distillation"),
+        (
+            &["objective={ deep_supervision = { label_smoothing = 0.0, exit_weights = [1.0] } }"],
+            "exit_weights has 1 values, expected 3, one for each exit",
+        ),
+        (&["objective.self_distillation.exit_weights=[0, 0, 0]"], "expected one above 0"),
+        (&["objective.self_distillation.exit_weights=[1, -1, 0]"], "exit_weights is -1, expected"),
         (&["objective={ tf_kd = { correct = 2.0 } }"], "correct is 2, expected 0 to 1"),
         (&["objective={ ps_kd = { alpha = -0.1 } }"], "alpha is -0.1, expected 0 to 1"),
         (&["objective={ cs_kd = { lambda = -1.0 } }"], "lambda is -1, expected a number"),

@@ -120,6 +120,9 @@ impl<'a> Book<'a> {
     /// The kind of a value, with a link to its description.
     fn kind(&mut self, path: &str, value: &'a Value) -> String {
         if let Some(name) = reference_of(value) {
+            if is_list(&self.definitions[name]) {
+                return self.kind(path, &self.definitions[name]);
+            }
             if !self.described.contains_key(name) {
                 self.described.insert(name, path.to_owned());
                 self.open.insert(path.to_owned(), &self.definitions[name]);

@@ -4,6 +4,7 @@ mod byot;
 mod cs_kd;
 mod deep_supervision;
 mod deepest_only;
+mod exit_weights;
 mod ps_kd;
 mod scan;
 mod self_distillation;
@@ -12,6 +13,7 @@ pub mod terms;
 mod tf_kd;
 mod tpami;
 
+pub use exit_weights::ExitWeights;
 pub use teacher::{Student, Teacher};
 pub use terms::Term;
 
@@ -56,6 +58,11 @@ pub trait Objective {
     /// # Errors
     /// Names the value and its range.
     fn check(&self) -> Result<()>;
+
+    /// The weights of the exits, if it has any.
+    fn exit_weights(&self) -> Option<&ExitWeights> {
+        None
+    }
 
     /// What it requires beside the network's outputs and the labels.
     fn requirements(&self) -> Requirements {
@@ -108,7 +115,8 @@ impl LossParts {
 }
 
 impl ObjectiveConfig {
-    /// Checks the ranges of its values, and that the model has adapters exactly if they are used.
+    /// Checks the ranges of its values, that there is a weight for each exit, and that the model has
+    /// adapters exactly if they are used.
     ///
     /// # Errors
     /// Names the value and its range, or the adapters.
@@ -120,6 +128,9 @@ impl ObjectiveConfig {
             ensure!(adapters, "model.exits.adapters is [], expected some for the hint of {name}");
         } else {
             ensure!(!adapters, "model.exits.adapters are not used by {name}, expected []");
+        }
+        if let Some(weights) = objective.exit_weights() {
+            weights.check(1 + model.exits.as_ref().map_or(0, |exits| exits.after.len()))?;
         }
         objective.check()
     }

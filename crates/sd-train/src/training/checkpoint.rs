@@ -12,9 +12,13 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use toml::Table;
 
+use super::StepStats;
 use crate::evaluation::TrainingData;
 use crate::evaluation::meter::Counts;
 use crate::experiment::fingerprint::Fingerprint;
+
+/// Consecutive skipped steps after which the run fails.
+const MAX_SKIPPED: u64 = 16;
 
 /// Format of the file; another one is refused.
 const VERSION: u32 = 4;
@@ -85,6 +89,22 @@ impl Position {
             seconds: 0.0,
             best: None,
         }
+    }
+
+    /// Moves to the next step.
+    ///
+    /// # Errors
+    /// If too many steps in a row were skipped.
+    pub fn next_step(&mut self, stats: &StepStats) -> Result<()> {
+        self.step_in_epoch += 1;
+        let before = self.skipped_in_a_row;
+        self.skipped_in_a_row = if stats.skipped { before.saturating_add(1) } else { 0 };
+        ensure!(
+            self.skipped_in_a_row < MAX_SKIPPED,
+            "{MAX_SKIPPED} steps in a row are skipped, up to step {}: training makes no progress",
+            stats.step
+        );
+        Ok(())
     }
 
     /// Moves to the next epoch.

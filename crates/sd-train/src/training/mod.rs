@@ -4,6 +4,7 @@ pub mod checkpoint;
 mod environment;
 pub(crate) mod non_finite;
 mod observer;
+mod pretrained;
 mod process;
 mod processes;
 pub(crate) mod run_lock;

@@ -21,9 +21,6 @@ use crate::experiment::Experiment;
 use crate::experiment::costs::NetworkCosts;
 use crate::experiment::fingerprint::Fingerprint;
 
-/// Consecutive skipped steps after which the run fails.
-const MAX_SKIPPED: u64 = 16;
-
 /// An experiment in training: its images, its network and its position.
 #[derive(Debug)]
 pub struct Trainer {
@@ -151,35 +148,13 @@ impl Trainer {
         };
         // Each process takes its share of a batch.
         let batch = experiment.evaluation_batch() * trainer.processes.count();
-        let shared = |images| trainer.evaluation_in(images, batch)?.shared_by(&trainer.processes);
-        let valid = trainer.data.valid.as_ref().map(shared);
+        let normalization = trainer.data.normalization.clone();
+        let valid = trainer.data.valid.clone().map(|images| {
+            Evaluation::new(images, normalization, batch, trainer.threads, trainer.device)?
+                .shared_by(&trainer.processes)
+        });
         trainer.valid = valid.transpose()?;
         Ok(trainer)
-    }
-
-    /// Loads the pretrained weights that the experiment names, if any.
-    ///
-    /// # Errors
-    /// If the file cannot be read, or belongs to another network.
-    pub fn load_pretrained(&self) -> Result<()> {
-        let Some(pretrained) = &self.experiment.train.pretrained else { return Ok(()) };
-        let weights = &self.state.variables;
-        let loaded = pretrained.load(&self.experiment.model.backbone, &variables(weights))?;
-        tracing::info!("{}: {loaded}", pretrained.file.display());
-        if let Some(theirs) = loaded.normalization
-            && theirs != self.data.normalization
-        {
-            tracing::warn!(
-                "{} was trained with another normalisation; for its own, set data.normalize to \
-                 {{ given = {{ mean = {:?}, deviation = {:?} }} }}",
-                pretrained.file.display(),
-                theirs.mean,
-                theirs.deviation
-            );
-        }
-        let shadows = [&self.state.average, &self.state.previous];
-        shadows.into_iter().flatten().for_each(|shadow| shadow.copy_from(weights));
-        Ok(())
     }
 
     /// Trains to the last epoch, or until the observer asks to stop.
@@ -259,14 +234,7 @@ impl Trainer {
             })
         });
         let stats = self.state.step(batches, step + 1, rate, observer)?;
-        self.position.step_in_epoch += 1;
-        let skipped = &mut self.position.skipped_in_a_row;
-        *skipped = if stats.skipped { skipped.saturating_add(1) } else { 0 };
-        ensure!(
-            *skipped < MAX_SKIPPED,
-            "{MAX_SKIPPED} steps in a row are skipped, up to step {}: training makes no progress",
-            step + 1
-        );
+        self.position.next_step(&stats)?;
         Ok(stats)
     }
 
@@ -404,11 +372,8 @@ impl Trainer {
     /// # Errors
     /// If the loader refuses its configuration.
     pub fn evaluation(&self, images: &Arc<ImageSet>) -> Result<Evaluation> {
-        self.evaluation_in(images, self.experiment.evaluation_batch())
-    }
-
-    fn evaluation_in(&self, images: &Arc<ImageSet>, batch: usize) -> Result<Evaluation> {
         let normalization = self.data.normalization.clone();
+        let batch = self.experiment.evaluation_batch();
         Evaluation::new(Arc::clone(images), normalization, batch, self.threads, self.device)
     }
 }
