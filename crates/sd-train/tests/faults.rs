@@ -12,55 +12,17 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::tiny;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use signal_hook::consts::SIGHUP;
-use small::SMALL;
+use small::{Bench, number};
 
 const LAST: &str = "last.ckpt.safetensors";
 const PREVIOUS: &str = "previous.ckpt.safetensors";
 
-/// A folder with the configuration, and runs in it.
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
 impl Bench {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("small.toml"), tiny(SMALL).unwrap().to_toml().unwrap())
-            .unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, run: &str, file: &str) -> PathBuf {
-        self.folder.path().join(run).join(file)
-    }
-
-    /// `sd-train train` into `run`, which checkpoints after every step.
-    fn command(&self, run: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sd-train"));
-        let common =
-            ["--device", "cpu", "--threads", "1", "--checkpoint-every", "0s", "--out", run];
-        command.args(["train", "small.toml"]).args(common).args(arguments);
-        command.current_dir(self.folder.path()).env_remove("SD_DATA_DIR");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command
-    }
-
     fn start(&self, run: &str, arguments: &[&str]) -> Child {
         self.command(run, arguments).spawn().unwrap()
-    }
-
-    /// Its exit code and standard error.
-    fn finish(&self, run: &str, arguments: &[&str]) -> (Option<i32>, String) {
-        let output = self.command(run, arguments).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    }
-
-    fn weights(&self, run: &str) -> Vec<u8> {
-        fs::read(self.path(run, "model.safetensors")).unwrap()
     }
 
     /// A run that was never disturbed.
@@ -83,11 +45,6 @@ fn signal(child: &Child, name: &str) {
     assert!(status.unwrap().success());
 }
 
-/// A number that the environment may set.
-fn number(variable: &str, unless: u64) -> u64 {
-    std::env::var(variable).map_or(unless, |number| number.parse().unwrap())
-}
-
 /// Whether a file in a run's folder is hidden, as temporary files are, and not the lock.
 fn is_temporary(name: &OsStr) -> bool {
     name.to_string_lossy().starts_with('.') && name != sd_report::run_folder::LOCK
@@ -100,7 +57,7 @@ fn is_temporary(name: &OsStr) -> bool {
 fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
     let (kills, seed) = (number("SD_KILLS", 6), number("SD_KILL_SEED", 0));
     let mut moments = StdRng::seed_from_u64(seed);
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     let started = Instant::now();
     let whole = bench.whole();
     let mut length = started.elapsed();
@@ -143,7 +100,7 @@ fn killed_at_any_moment_and_resumed_a_run_ends_with_the_same_bits() {
 
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     let whole = bench.whole();
     type Damage = fn(&mut Vec<u8>);
     let truncated: Damage = |bytes| bytes.truncate(bytes.len() / 2);
@@ -179,7 +136,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
 
 #[test]
 fn a_position_that_the_run_does_not_have_and_another_version_are_refused() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     for (run, more, changes) in [
         (
             "plain",
@@ -226,7 +183,7 @@ fn write_idx(path: PathBuf, sides: &[u32], bytes: &[u8]) {
 
 #[test]
 fn another_data_set_of_the_same_name_is_refused_with_what_differs() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     let files = bench.folder.path().join("data").join("made");
     fs::create_dir_all(&files).unwrap();
     let write = |split: &str, pixel: u8| {
@@ -261,7 +218,7 @@ fn another_data_set_of_the_same_name_is_refused_with_what_differs() {
 
 #[test]
 fn a_signal_finishes_the_step_and_leaves_a_checkpoint() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     // Where the tests run with SIGHUP ignored, as under `nohup`, a run would inherit that and train
     // on; what its parent catches is set back to the default for it.
     signal_hook::flag::register(SIGHUP, Arc::default()).unwrap();
@@ -283,7 +240,7 @@ fn a_signal_finishes_the_step_and_leaves_a_checkpoint() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_that_was_started_to_ignore_the_hang_up_trains_on() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     let direct = bench.command("run", &[]);
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]).arg(direct.get_program());
@@ -300,7 +257,7 @@ fn a_run_that_was_started_to_ignore_the_hang_up_trains_on() {
 /// The second signal comes within a step of 300 batches, which the first one lets end.
 #[test]
 fn the_second_signal_does_not_wait_for_the_step_and_leaves_the_checkpoint_whole() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     let long = ["-s", "data.dataset.synthetic.train=6400", "-s", "train.accumulate=300"];
     let mut child = bench.start("twice", &long);
     wait_for(&bench.path("twice", LAST), &mut child);
@@ -324,7 +281,7 @@ fn the_second_signal_does_not_wait_for_the_step_and_leaves_the_checkpoint_whole(
 
 #[test]
 fn a_time_limit_stops_like_an_interrupt_and_a_second_run_is_kept_out() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     assert_eq!(bench.finish("limit", &["--time-limit", "0s"]).0, Some(130));
     // What comes with the last step has nothing left to stop.
     assert_eq!(bench.finish("limit", &["--resume", "--max-steps", "48"]).0, Some(0));
@@ -350,7 +307,7 @@ fn a_time_limit_stops_like_an_interrupt_and_a_second_run_is_kept_out() {
 
 #[test]
 fn a_folder_that_vanishes_stops_the_run_with_its_name() {
-    let bench = Bench::new();
+    let bench = Bench::new(&[]);
     let mut child = bench.start("gone", &["-s", "train.epochs=400"]);
     wait_for(&bench.path("gone", LAST), &mut child);
     fs::rename(bench.path("gone", ""), bench.path("moved", "")).unwrap();

@@ -5,15 +5,13 @@ mod small;
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::tiny;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use small::SMALL;
+use small::{Bench, end, number};
 
 /// An epoch of one step, so that each step's loss is recorded.
 const STEPS: &[&str] = &[
@@ -26,46 +24,7 @@ const STEPS: &[&str] = &[
 
 const LAST: &str = "last.ckpt.safetensors";
 
-/// A folder with the configuration, and runs in it.
-struct Bench {
-    folder: tempfile::TempDir,
-}
-
 impl Bench {
-    fn new(changes: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = tiny(&[SMALL, changes].concat()).unwrap().to_toml().unwrap();
-        fs::write(folder.path().join("small.toml"), config).unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, run: &str, file: &str) -> PathBuf {
-        self.folder.path().join(run).join(file)
-    }
-
-    fn command(&self, run: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sd-train"));
-        let common = [
-            "--device",
-            "cpu",
-            "--threads",
-            "1",
-            "--checkpoint-every",
-            "0s",
-            "--timeout",
-            "20s",
-            "--out",
-            run,
-        ];
-        command.args(["train", "small.toml"]).args(common).args(arguments);
-        command.current_dir(self.folder.path()).env_remove("SD_DATA_DIR");
-        for variable in ["RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"] {
-            command.env_remove(variable);
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command
-    }
-
     /// One of two processes.
     fn rank(&self, rank: usize, port: u16, run: &str, arguments: &[&str]) -> Command {
         let mut command = self.command(run, arguments);
@@ -81,15 +40,6 @@ impl Bench {
         [0, 1].map(|rank| self.rank(rank, port, run, arguments).spawn().unwrap())
     }
 
-    /// Exit code and standard error.
-    fn finish(&self, run: &str, arguments: &[&str]) -> (Option<i32>, String) {
-        end(self.command(run, arguments).output().unwrap())
-    }
-
-    fn weights(&self, run: &str) -> Vec<u8> {
-        fs::read(self.path(run, "model.safetensors")).unwrap()
-    }
-
     /// Training and validation loss of each epoch.
     fn losses(&self, run: &str) -> Vec<[f64; 2]> {
         let run = sd_report::Run::open(self.path(run, "")).unwrap();
@@ -98,21 +48,12 @@ impl Bench {
     }
 }
 
-fn end(output: Output) -> (Option<i32>, String) {
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
-}
-
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn relative(found: f64, expected: f64) -> f64 {
     (found / expected - 1.0).abs()
-}
-
-/// A number that the environment may set.
-fn number(variable: &str, unless: u64) -> u64 {
-    std::env::var(variable).map_or(unless, |number| number.parse().unwrap())
 }
 
 #[test]
