@@ -1,8 +1,8 @@
 //! Collectives over the processes of a training: c10d, PyTorch's own engine, which libtorch contains.
 //!
 //! A launcher (`torchrun --no-python`, `sd-train train --processes N`) starts the processes and sets
-//! `RANK`, `WORLD_SIZE` and the other variables of [`Rendezvous`]. [`Processes`] are those of a training, one or
-//! several: a single one communicates with nobody.
+//! `RANK`, `WORLD_SIZE` and the other variables of [`Rendezvous`]. [`Processes`] are those of a training,
+//! one or several: a single one communicates with nobody.
 //!
 //! ```
 //! use sd_distributed::Processes;
