@@ -36,7 +36,7 @@ pub enum Command {
     /// Name the most accurate exit of several runs under limits (needs no libtorch)
     #[command(disable_help_flag = true)]
     Choose(Passed),
-    /// Download, show and check data sets (needs no libtorch)
+    /// Download, show, check and pack data sets (needs no libtorch)
     #[command(disable_help_flag = true)]
     Data(Passed),
     /// Classify images with an exported network (needs no libtorch)
