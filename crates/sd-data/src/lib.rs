@@ -45,8 +45,8 @@
 //!   built and counted without the data.
 //! - A [`Loader`] iterates over an [`ImageSet`] epoch by epoch. A background thread fills each
 //!   [`Batch`], a plain slice of `f32`, in parallel, ahead of the training loop, and reuses its memory
-//!   after it is dropped. Image files are read and decoded there, too. Shifts (`pad_crop`) and flips copy nothing:
-//!   they are part of the pass that normalises the bytes, see [`augment`]. With
+//!   after it is dropped. Image files are read and decoded there, too. Shifts (`pad_crop`) and flips
+//!   copy nothing: they are part of the pass that normalises the bytes, see [`augment`]. With
 //!   [`LoaderConfig::partners`], each image comes with another image of its class.
 //!
 //! # Guarantees

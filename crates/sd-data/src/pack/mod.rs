@@ -25,12 +25,11 @@ use tracing::info;
 
 const MAGIC: &[u8; 8] = b"SDPACK1\n";
 
-/// The splits of a packed data set. `key` names the data set in errors, and `name` in records; with `crops`,
-/// a file of pixels must contain those for crops.
+/// The splits of a packed data set. `key` names the data set in errors, and `name` in records; with
+/// `crops`, a file of pixels must contain those for crops.
 ///
 /// # Errors
-/// If the file is damaged, or was packed from another data set or with other
-/// settings.
+/// If the file is damaged, or was packed from another data set or with other settings.
 pub(crate) fn splits(
     pack: Pack,
     key: &str,

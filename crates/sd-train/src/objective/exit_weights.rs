@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ranges;
 
-/// Weight of each exit's terms, the deepest exit's last, each at least 0; empty for 1 each. With all but
-/// one at 0, the network that ends at that exit is trained.
+/// Weight of each exit's terms, the deepest exit's last, each at least 0; empty for 1 each. An exit of
+/// weight 0 does not learn, but can teach.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ExitWeights(Vec<f64>);
