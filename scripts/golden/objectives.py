@@ -94,6 +94,12 @@ def all_pairs(given, targets, smoothing):
     return total
 
 
+def knowledge_distillation(given, targets, smoothing):
+    students = ((label(z, targets, smoothing), z) for z in given.logits)
+    soft_to = lambda z: soft(z, given.reference, TEMPERATURE)
+    return sum((1 - ALPHA) * hard + ALPHA * soft_to(z) for hard, z in students)
+
+
 def byot(given, targets, alpha=0.1, temperature=3.0, beta=1e-6):
     t_logits, t_features = given.logits[-1].detach(), given.features[-1].detach()
     total = (1 - alpha) * sum(label(z, targets) for z in given.logits)
@@ -189,6 +195,7 @@ if __name__ == "__main__":
         "self_distillation_deepest": self_distillation("deepest"),
         "self_distillation_mean": self_distillation("mean"),
         "self_distillation_all_pairs": all_pairs,
+        "knowledge_distillation": knowledge_distillation,
     }
     plain = (byot, scan, tpami, tf_kd, ps_kd, cs_kd)
     for suffix, labelled in (("", targets), ("_mixed", mixed)):

@@ -4,14 +4,15 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use sd_golden::Case;
 use sd_layers::Precision;
 use sd_models::{ExitOutput, ExitOutputs, MultiExit, variables};
 use sd_train::data::{MixedLabels, Targets};
 use sd_train::objective::{
-    Byot, CsKd, DeepSupervision, DeepestOnly, ExitWeights, ObjectiveConfig, PsKd, Scan,
-    SelfDistillation, Teacher, TfKd, Tpami, terms,
+    Byot, CsKd, DeepSupervision, DeepestOnly, ExitWeights, KnowledgeDistillation, ObjectiveConfig,
+    PsKd, Scan, SelfDistillation, Teacher, TfKd, Tpami, terms,
 };
 use sd_train::optim::{AdamWConfig, Optimiser, ScheduleConfig, SgdConfig, UpdateRuleConfig};
 use sd_train::training::ShadowModel;
@@ -93,6 +94,16 @@ fn all_objectives() -> Vec<(String, ObjectiveConfig)> {
             ("self_distillation_deepest", distillation(Teacher::Deepest)),
             ("self_distillation_mean", distillation(Teacher::Mean)),
             ("self_distillation_all_pairs", distillation(Teacher::AllPairs)),
+            (
+                "knowledge_distillation",
+                ObjectiveConfig::KnowledgeDistillation(KnowledgeDistillation {
+                    teacher: PathBuf::new(),
+                    alpha: 0.3,
+                    temperature: TEMPERATURE,
+                    label_smoothing,
+                    exit_weights: ExitWeights::default(),
+                }),
+            ),
         ];
         all.extend(named.map(|(name, objective)| (format!("{name}{suffix}"), objective)));
     }

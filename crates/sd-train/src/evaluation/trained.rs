@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use sd_cli::WeightsChoice;
 use sd_layers::Precision;
-use sd_models::{MultiExit, prepare_for_inference, variables};
+use sd_models::{MultiExit, TensorFile, prepare_for_inference, variables};
 use sd_report::run_folder;
 use tch::{Device, Tensor, nn};
 
@@ -56,12 +56,33 @@ impl TrainedModel {
              split (data.validation)",
             path.display()
         );
+        Self::built(experiment, &path, device, precision)
+    }
+
+    /// The network of `experiment` with the weights in the file `path`.
+    fn built(
+        experiment: Experiment,
+        path: &Path,
+        device: Device,
+        precision: Precision,
+    ) -> Result<Self> {
         let vs = nn::VarStore::new(device);
         let network =
             MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;
-        let data = weights::load(&path, &vs, &experiment)?;
+        let data = weights::load(path, &vs, &experiment)?;
         prepare_for_inference(&vs, precision);
         Ok(Self { experiment, network, variables: variables(&vs), data })
+    }
+
+    /// Reads the network of a weights file, or of a run's last weights if `path` is its folder, in this
+    /// precision.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or does not record its network.
+    pub fn read(path: &Path, precision: Precision, device: Device) -> Result<Self> {
+        let path = if path.is_dir() { &path.join(run_folder::MODEL) } else { path };
+        let experiment = weights::experiment(&TensorFile::read(path)?, path)?;
+        Self::built(experiment, path, device, precision)
     }
 
     /// The data of the training; for the run in this folder of an earlier version, see

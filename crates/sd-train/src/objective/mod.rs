@@ -5,6 +5,7 @@ mod cs_kd;
 mod deep_supervision;
 mod deepest_only;
 mod exit_weights;
+mod knowledge_distillation;
 mod ps_kd;
 mod scan;
 mod self_distillation;
@@ -16,6 +17,8 @@ mod tpami;
 pub use exit_weights::ExitWeights;
 pub use teacher::{Student, Teacher};
 pub use terms::Term;
+
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use schemars::JsonSchema;
@@ -34,6 +37,7 @@ variants! {
         DeepestOnly(deepest_only::DeepestOnly),
         DeepSupervision(deep_supervision::DeepSupervision),
         SelfDistillation(self_distillation::SelfDistillation),
+        KnowledgeDistillation(knowledge_distillation::KnowledgeDistillation),
         Byot(byot::Byot),
         Scan(scan::Scan),
         Tpami(tpami::Tpami),
@@ -69,6 +73,11 @@ pub trait Objective {
         Requirements::default()
     }
 
+    /// The folder of a run, or the weights file, of a trained network that teaches, if one does.
+    fn trained_teacher(&self) -> Option<&Path> {
+        None
+    }
+
     /// The logits `[N, K]` of a teacher other than the exits of the same batch, if it has one.
     /// Called without gradient, after the forward pass.
     fn teacher(&self, context: &TeacherContext) -> Option<Tensor> {
@@ -98,6 +107,8 @@ pub struct TeacherContext<'a> {
     pub network: &'a MultiExit,
     /// The network after the previous epoch, if it is required.
     pub previous: Option<&'a MultiExit>,
+    /// The trained network that teaches, if the objective names one.
+    pub trained: Option<&'a MultiExit>,
     /// The batch.
     pub batch: &'a TrainBatch,
 }

@@ -13,6 +13,7 @@ mod step;
 mod step_stats;
 mod stop_signal;
 mod summary;
+mod teacher;
 mod tensorboard;
 mod trainer;
 
@@ -25,4 +26,5 @@ pub use step::{StepObserver, StepPhase, TrainState};
 pub use step_stats::{StepRecord, StepStats};
 pub use stop_signal::StopSignal;
 pub(crate) use summary::{TestScores, summary};
+pub use teacher::TrainedTeacher;
 pub use trainer::{Deployed, Outcome, PREFETCH, Trainer};

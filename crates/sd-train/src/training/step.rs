@@ -8,9 +8,9 @@ use sd_layers::{Precision, SynchronisedBatchNorm, synchronise_batch_norm};
 use sd_models::{ExitOutputs, MultiExit};
 use tch::{Device, Tensor, nn};
 
-use super::ShadowModel;
 use super::non_finite::{NonFiniteGuard, running_statistics};
 use super::step_stats::StepStats;
+use super::{ShadowModel, TrainedTeacher};
 use crate::data::TrainBatch;
 use crate::evaluation::meter::LossSums;
 use crate::experiment::Experiment;
@@ -32,6 +32,8 @@ pub struct TrainState {
     pub average: Option<ShadowModel>,
     /// The network after the previous epoch, if the objective requires it.
     pub previous: Option<ShadowModel>,
+    /// The trained network that teaches, if the objective names one.
+    pub teacher: Option<TrainedTeacher>,
     objective: ObjectiveConfig,
     clip: Option<f64>,
     ema: Option<EmaConfig>,
@@ -87,7 +89,8 @@ impl TrainState {
     /// Builds the network of `experiment`, initialised from its seed, and its optimiser.
     ///
     /// # Errors
-    /// If the network does not build, or the optimiser is missing.
+    /// If the network does not build, the optimiser is missing, or the objective's trained teacher
+    /// cannot be read or has another input or other classes.
     pub fn new(experiment: &Experiment, device: Device) -> Result<Self> {
         let Experiment { model, train, objective, .. } = experiment;
         let (task, precision) = (experiment.task(), experiment.precision(device)?);
@@ -103,10 +106,13 @@ impl TrainState {
             optimiser = optimiser.slower(is_slower, pretrained.rate);
         }
         let shadow = || ShadowModel::new(model, task, precision, &variables);
+        let teacher = objective.get().trained_teacher();
+        let teacher = teacher.map(|path| TrainedTeacher::open(path, experiment, precision, device));
         let requires_previous = objective.get().requirements().previous_network;
         Ok(Self {
             average: train.ema.is_some().then(shadow).transpose()?,
             previous: requires_previous.then(shadow).transpose()?,
+            teacher: teacher.transpose()?,
             optimiser,
             objective: objective.clone(),
             clip: train.clip,
@@ -196,6 +202,8 @@ impl TrainState {
     fn teacher_logits(&self, batch: &TrainBatch) -> Option<Tensor> {
         let _no_grad = tch::no_grad_guard();
         let previous = self.previous.as_ref().map(ShadowModel::network);
-        self.objective.get().teacher(&TeacherContext { network: &self.network, previous, batch })
+        let trained = self.teacher.as_ref().map(TrainedTeacher::network);
+        let context = TeacherContext { network: &self.network, previous, trained, batch };
+        self.objective.get().teacher(&context)
     }
 }

@@ -127,7 +127,9 @@ impl Trainer {
         );
         let images = Fingerprint::from(&data);
         let mut position = Position::start(experiment.to_toml()?, images);
-        position.data = Some(TrainingData::new(experiment, &data, images));
+        let training_data = TrainingData::new(experiment, &data, images);
+        state.teacher.iter().try_for_each(|teacher| teacher.check(&training_data))?;
+        position.data = Some(training_data);
         let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
         let class_weights = train.class_weights.as_ref().map(|weights| {
             let weights = weights.weights(&data.train.of_class());

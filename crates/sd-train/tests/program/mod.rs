@@ -12,6 +12,7 @@ pub fn sd_train(folder: &Path, line: &str) -> Command {
 }
 
 /// What it prints.
+#[allow(dead_code, reason = "not every file of tests needs it")]
 pub fn printed(folder: &Path, line: &str) -> String {
     let done = sd_train(folder, line).assert().success();
     String::from_utf8(done.get_output().stdout.clone()).unwrap()
