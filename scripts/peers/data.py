@@ -63,7 +63,7 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     arguments = parser.parse_args()
     program = f"torchvision {torchvision.__version__}"
-    document = Record("data", program, arguments.threads)
+    document = Record("data", program, arguments.threads, "cpu")
     for pipeline in arguments.pipeline or PIPELINES:
         loader = torch.utils.data.DataLoader(
             Images(arguments.mode, pipeline),

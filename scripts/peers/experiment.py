@@ -38,21 +38,23 @@ class Experiment:
         self.format = (
             torch.channels_last if arguments.layout == "channels_last" else torch.contiguous_format
         )
+        self.device = arguments.device
         network = MultiExit(self.config["model"], self.classes)
-        self.network = network.to(memory_format=self.format)
+        self.network = network.to(self.device, memory_format=self.format)
 
     def batches(self, sizes):
         """The sizes to measure; smaller ones for a first look."""
         return [max(size // PROBE_DIVISOR, 1) for size in sizes] if self.seconds is None else sizes
 
     def images(self, batch):
-        return torch.randn(batch, *self.shape).to(memory_format=self.format)
+        return torch.randn(batch, *self.shape).to(self.device, memory_format=self.format)
 
     def labels(self, batch):
-        return torch.randint(self.classes, (batch,))
+        return torch.randint(self.classes, (batch,)).to(self.device)
 
     def autocast(self):
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.setting[1] == "bf16")
+        device = torch.device(self.device).type
+        return torch.autocast(device, torch.bfloat16, enabled=self.setting[1] == "bf16")
 
     def compiled(self, function):
         """The function as it is, or compiled where the setting says so."""
@@ -69,6 +71,7 @@ def parse(description):
     parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--layout", choices=["nchw", "channels_last"], default="channels_last")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N; only step.py waits for a GPU")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--probe", action="store_true", help="a first look")
@@ -78,4 +81,4 @@ def parse(description):
 
 
 def record(subject, arguments):
-    return Record(subject, f"pytorch {torch.__version__}", arguments.threads)
+    return Record(subject, f"pytorch {torch.__version__}", arguments.threads, arguments.device)

@@ -60,7 +60,7 @@ def line_of(path, start):
 class Record:
     """One run of a benchmark; its fields are those of BenchRecord in sd-report."""
 
-    def __init__(self, subject, program, threads):
+    def __init__(self, subject, program, threads, device):
         self.document = {
             "schema_version": 1,
             "subject": subject,
@@ -69,7 +69,7 @@ class Record:
             "started": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "host": host(),
             "threads": threads,
-            "device": "cpu",
+            "device": device,
             "measurements": [],
         }
 

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Trains ResNet-18 dense and compressed side by side on one GPU, and measures the step: see README.md.
+#
+#     scripts/gpu/run.sh STEP…     unpack, smoke, train, speed
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+: "${DEVICE:=cuda:0}" "${OUT:=gpu-package/out}" "${PYTHON:=python3}"
+: "${EPOCHS:=60}" "${BATCH:=512}" "${PEAK:=0.2}" "${MINUTES:=8}" "${SECONDS_EACH:=5}"
+: "${CHANGES:=}" # further `-s KEY=VALUE`, without spaces in them
+package=gpu-package
+configs=configs/cifar100
+smooth='label_smoothing = 0.1'
+dense=("$configs/resnet18-dense-plain.toml" -s "objective={ deepest_only = { $smooth } }")
+compressed=("$configs/resnet18-mixed-os4-chain.toml" -s objective.self_distillation.label_smoothing=0.1
+    -s objective.self_distillation.alpha=0.1 -s objective.self_distillation.teacher=all_pairs)
+recipe=(-s train.epochs="$EPOCHS" -s train.batch_size="$BATCH"
+    -s "train.schedule={ one_cycle = { peak = $PEAK, warmup = 0.15 } }")
+
+mkdir -p "$OUT"
+torch_lib=$("$PYTHON" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))')
+export LD_LIBRARY_PATH=$torch_lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+threads=$(($(nproc) / 2 > 0 ? $(nproc) / 2 : 1))
+
+train() { # NAME DEVICE [ARGUMENT…]: of the network in the array of this name
+    local -n network=$1
+    # shellcheck disable=SC2086  # several words
+    "$package/bin/sd-train" train "${network[@]}" "${recipe[@]}" $CHANGES -s "name=gpu-resnet18-$1" \
+        --data-dir "$package/data" --device "$2" --threads "$threads" "${@:3}"
+}
+
+first_loss() { # NAME DEVICE
+    train "$1" "$2" --dry-run | sed -n 's/^first step *loss \([0-9.]*\) .*/\1/p'
+}
+
+# The device computes: the first loss of both networks is that of the CPU within 2 %. The initial
+# weights are other draws, so it is not the same number.
+smoke() {
+    local name here there
+    for name in dense compressed; do
+        here=$(first_loss "$name" cpu)
+        there=$(first_loss "$name" "$DEVICE")
+        echo "smoke: $name: first loss $there on $DEVICE, $here on the CPU"
+        awk -v a="$here" -v b="$there" 'BEGIN { exit !(a > 0 && (b - a) ^ 2 < (0.02 * a) ^ 2) }' ||
+            { echo "smoke: expected losses within 2 % of each other" >&2; return 1; }
+    done
+}
+
+# What is worth keeping of the runs, a file that is always complete.
+collect() {
+    (cd "$package/runs" && find . -name '*.json*' -o -name '*.toml' -o -name '*.csv' -o -name '*.md' |
+        tar -czf records.tar.gz.new -T -) && mv "$package/runs/records.tar.gz.new" "$OUT/records.tar.gz"
+}
+
+# Both networks at once, resumed where an earlier call stopped.
+train_both() {
+    local name resume pids=()
+    mkdir -p "$package/runs"
+    for name in dense compressed; do
+        [[ -e $package/runs/$name/last.ckpt.safetensors ]] && resume=--resume || resume=
+        train "$name" "$DEVICE" --time-limit "${MINUTES}m" --out "$package/runs/$name" $resume \
+            >>"$OUT/$name.log" 2>&1 &
+        pids+=($!)
+    done
+    while kill -0 "${pids[@]}" 2>/dev/null; do
+        sleep 5
+        collect
+    done
+    wait "${pids[0]}" || echo "train: dense ended with $?: see $OUT/dense.log" >&2
+    wait "${pids[1]}" || echo "train: compressed ended with $?: see $OUT/compressed.log" >&2
+    tail -n 2 "$OUT"/{dense,compressed}.log
+    [[ ! -e $package/runs/compressed/model.safetensors ]] ||
+        cp "$package/runs/compressed/model.safetensors" "$OUT"
+}
+
+# The step here and in PyTorch, in turns, and the rate of a large matrix product.
+speed() {
+    local name config
+    rm -f "$OUT"/speed-*.jsonl
+    for name in dense compressed; do
+        config=${dense[0]}
+        [[ $name == dense ]] || config=${compressed[0]}
+        for _ in 1 2; do
+            "$package/bin/sd-bench" step "$config" --batch "$BATCH" --seconds "$SECONDS_EACH" \
+                --device "$DEVICE" --json >>"$OUT/speed-$name.jsonl"
+            for mode in eager compile; do
+                "$PYTHON" scripts/peers/step.py "$config" --batch "$BATCH" --mode $mode \
+                    --precision bf16 --seconds "$SECONDS_EACH" --device "$DEVICE" >>"$OUT/speed-$name.jsonl"
+            done
+        done
+    done
+    "$package/bin/sd-train" count --json "${dense[0]}" "${compressed[0]}" >"$OUT/count.json"
+    "$PYTHON" scripts/gpu/speed.py "$DEVICE" "$OUT/count.json" "$OUT"/speed-{dense,compressed}.jsonl | tee "$OUT/speed.txt"
+}
+
+for step in "$@"; do
+    case $step in
+        unpack) "$PYTHON" scripts/gpu/package.py unpack ;;
+        smoke) smoke ;;
+        train) train_both ;;
+        speed) speed ;;
+        *) sed -n '2,4s/^# \?//p' "$0" >&2; exit 2 ;;
+    esac
+done
