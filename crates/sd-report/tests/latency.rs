@@ -77,6 +77,40 @@ fn ratios_compare_with_the_original_of_the_same_measurement() {
 }
 
 #[test]
+fn a_figure_shows_what_the_latest_command_measured_of_several_networks() {
+    let light = |seed| run("light", seed, [GROUPED, LIGHT, DISTILLED], 20, 0.6);
+    let dense = |started, ms| {
+        measured(run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.6), started, &[("deepest", 1, ms)])
+    };
+    let (monday, friday) = ("2024-02-26T12:00:00Z", "2024-03-01T12:00:00Z");
+    let lines = |runs: &[Run]| {
+        let document = sd_report::report::document(runs).unwrap();
+        let figure = document
+            .figures()
+            .find(|figure| *figure.file_name() == *"accuracy-against-latency.svg");
+        figure.map(|figure| {
+            let svg = figure.with_background();
+            ["light", "dense", "plain"].map(|name| svg.contains(&format!(">\n{name}\n</text>")))
+        })
+    };
+    let two_exits = [("exit1", 1, 1.0), ("deepest", 1, 3.0), ("deepest", 64, 30.0)];
+    let runs = [
+        light(0),
+        measured(light(1), monday, &two_exits),
+        dense(monday, 4.0),
+        measured(
+            run("plain", 0, [GROUPED, PLAIN, LABELS], 20, 0.6),
+            friday,
+            &[("deepest", 1, 2.0)],
+        ),
+    ];
+    assert_eq!(lines(&runs), Some([true, true, false]));
+    // Two seeds of one network are no comparison.
+    let seeds = [measured(light(0), friday, &two_exits), measured(light(1), friday, &two_exits)];
+    assert_eq!(lines(&[&seeds[..], &[dense(monday, 4.0)]].concat()), None);
+}
+
+#[test]
 fn data_sets_have_separate_tables() {
     let measured = |run| measured(run, "2024-02-26T12:00:00Z", &[("deepest", 1, 4.0)]);
     let mut larger = measured(run("light", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.6));

@@ -13,6 +13,8 @@ pub enum Ticks {
     Percent,
     /// Counts with their unit: `20 M`.
     Count,
+    /// Seconds, in the unit that fits: `2 ms`.
+    Time,
 }
 
 /// Range and scale of a horizontal axis.
@@ -99,6 +101,7 @@ impl Axis {
         let (step, size) = self.step.map_or((tick, tick), |step| (step, self.high));
         match self.kind {
             Ticks::Number | Ticks::Whole => number::tick(tick, step),
+            Ticks::Time => number::time(tick),
             Ticks::Percent => format!("{} %", number::tick(tick * 100.0, step * 100.0)),
             Ticks::Count => {
                 let powers = [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, "")];
@@ -123,8 +126,10 @@ fn range(values: impl Iterator<Item = f64>, kind: Ticks, zero: bool) -> (f64, f6
     match kind {
         Ticks::Whole => (low - 1.0, high + 1.0),
         Ticks::Percent => ((low - 0.05).max(0.0), high + 0.05),
-        Ticks::Number | Ticks::Count if low == 0.0 => (0.0, 1.0),
-        Ticks::Number | Ticks::Count => (low - low.abs() * 0.1, high + high.abs() * 0.1),
+        Ticks::Number | Ticks::Count | Ticks::Time if low == 0.0 => (0.0, 1.0),
+        Ticks::Number | Ticks::Count | Ticks::Time => {
+            (low - low.abs() * 0.1, high + high.abs() * 0.1)
+        }
     }
 }
 
@@ -174,13 +179,15 @@ mod tests {
         assert_eq!(texts(&axis([9e4, 9.3e6])), ["100 k", "1 M", "10 M"]);
         let short = axis([2e5, 2e6]);
         assert_eq!(texts(&short), ["200 k", "500 k", "1 M", "2 M"]);
+        let times = Axis::horizontal([4e-4, 2.1e-3].into_iter(), Ticks::Time, Range::Logarithmic);
+        assert_eq!(texts(&times), ["500 µs", "1.00 ms", "2.00 ms"]);
         let [left, middle, right] = [2e5, 2e5 * 10_f64.sqrt(), 2e6].map(|at| short.fraction(at));
         assert!((middle - left - (right - middle)).abs() < 1e-9 && left > 0.0 && right < 1.0);
     }
 
     #[test]
     fn an_axis_of_a_single_value_has_a_range() {
-        for kind in [Ticks::Number, Ticks::Whole, Ticks::Percent, Ticks::Count] {
+        for kind in [Ticks::Number, Ticks::Whole, Ticks::Percent, Ticks::Count, Ticks::Time] {
             for value in [0.0, 1.0, 1e-7] {
                 let axis = Axis::vertical([value].into_iter(), kind, false);
                 assert!((0.0..=1.0).contains(&axis.fraction(value)), "{kind:?} {value}");

@@ -1,5 +1,7 @@
 //! Accuracy against cost: every exit of every network, beside published networks.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::experiment::Experiment;
 use super::published::{DATASET, PUBLISHED, Published, letter};
 use super::recipe::{Recipe, figure_suffix};
@@ -9,7 +11,7 @@ use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::figure::{Line, Mark, Plot, Range, Ticks};
 use crate::format::number::{count, or_none, percent};
-use crate::record::{Cost, ExitScore};
+use crate::record::ExitScore;
 use crate::run_folder::Run;
 use crate::stats::mean;
 
@@ -30,8 +32,9 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
         let number = figure_suffix(index);
         let published = of(recipe);
         any_published |= !published.is_empty();
-        let plots =
-            [PARAMETERS, MACS].map(|cost| with_published(recipe, published, &cost, &number));
+        let mut axes = vec![Axis::parameters(), Axis::macs()];
+        axes.extend(Axis::latency(recipe));
+        let plots = axes.iter().map(|axis| with_published(recipe, published, axis, &number));
         if let Some(figures) = Element::drawn(plots)? {
             elements.push(Element::Heading(recipe.title.clone()));
             elements.push(figures);
@@ -45,26 +48,66 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
 }
 
 /// A cost to plot against.
-struct Axis {
+struct Axis<'a> {
     name: &'static str,
     label: &'static str,
-    of: fn(Cost) -> u64,
+    ticks: Ticks,
+    /// Cost of the network that ends at an exit of an experiment, if it is known.
+    of: Box<dyn Fn(&Experiment, &ExitScore) -> Option<f64> + 'a>,
     of_published: fn(&Published) -> Option<u64>,
 }
 
-const PARAMETERS: Axis = Axis {
-    name: "accuracy-against-parameters",
-    label: "parameters",
-    of: |cost| cost.params,
-    of_published: |network| Some(network.params),
-};
+/// Batch of the latency.
+const BATCH: usize = 1;
 
-const MACS: Axis = Axis {
-    name: "accuracy-against-macs",
-    label: "MACs per image",
-    of: |cost| cost.macs,
-    of_published: |network| network.macs,
-};
+impl<'a> Axis<'a> {
+    fn parameters() -> Self {
+        Self {
+            name: "accuracy-against-parameters",
+            label: "parameters",
+            ticks: Ticks::Count,
+            of: Box::new(|_, exit| Some(exit.params as f64)),
+            of_published: |network| Some(network.params),
+        }
+    }
+
+    fn macs() -> Self {
+        Self {
+            name: "accuracy-against-macs",
+            label: "MACs per image",
+            ticks: Ticks::Count,
+            of: Box::new(|_, exit| Some(exit.macs as f64)),
+            of_published: |network| network.macs,
+        }
+    }
+
+    /// The latency that one command measured of at least two of the experiments: the latest command
+    /// that did.
+    fn latency(recipe: &'a Recipe) -> Option<Self> {
+        let commands = |experiment: &Experiment<'a>| -> BTreeSet<_> {
+            let records = experiment.runs.iter().filter_map(|run| run.latency.as_ref());
+            records.map(|record| (&record.started, &record.command)).collect()
+        };
+        let mut experiments = BTreeMap::<_, usize>::new();
+        for command in recipe.experiments.iter().flat_map(commands) {
+            *experiments.entry(command).or_default() += 1;
+        }
+        let (latest, _) = experiments.into_iter().rfind(|&(_, measured)| measured > 1)?;
+        let of = move |experiment: &Experiment, exit: &ExitScore| {
+            let records = experiment.runs.iter().filter_map(|run| run.latency.as_ref());
+            let mut records = records.filter(|record| (&record.started, &record.command) == latest);
+            let mut parts = records.next()?.measurements.iter();
+            parts.find(|part| part.part == exit.name && part.batch == BATCH)?.timing.median()
+        };
+        Some(Self {
+            name: "accuracy-against-latency",
+            label: "latency of one image",
+            ticks: Ticks::Time,
+            of: Box::new(of),
+            of_published: |_| None,
+        })
+    }
+}
 
 /// The published networks on the recipe's data set.
 fn of(recipe: &Recipe) -> &'static [Published] {
@@ -74,10 +117,10 @@ fn of(recipe: &Recipe) -> &'static [Published] {
 
 fn with_published(recipe: &Recipe, published: &[Published], axis: &Axis, number: &str) -> Plot {
     let names = recipe.experiments.iter().map(|experiment| experiment.name.clone()).collect();
-    let lines = recipe.experiments.iter().zip(shortened(names)).map(|(experiment, name)| {
+    let lines = recipe.experiments.iter().zip(shortened(names)).filter_map(|(experiment, name)| {
         let points = points(experiment, axis);
         let dots = points.iter().copied().filter(|point| point.1.is_finite()).collect();
-        Line { name, points, dots, strong: false }
+        (!points.is_empty()).then_some(Line { name, points, dots, strong: false })
     });
     let marks = published.iter().enumerate().filter_map(|(index, network)| {
         let cost = (axis.of_published)(network)? as f64;
@@ -97,7 +140,7 @@ fn plot(axis: &Axis) -> Plot {
         name: axis.name.to_owned(),
         caption: format!("Test top-1 against {} of each exit", axis.label),
         x_label: axis.label,
-        x: Ticks::Count,
+        x: axis.ticks,
         y: Ticks::Percent,
         x_range: Range::Logarithmic,
         y_from_zero: false,
@@ -109,16 +152,17 @@ fn plot(axis: &Axis) -> Plot {
 /// The `shown` experiments, the first highlighted with its exit to deploy, against
 /// parameters. Every other experiment of `all` is a number of unnamed points.
 pub(super) fn highlight(all: &[Experiment], shown: &[&Experiment], deployed: &ExitScore) -> Plot {
+    let parameters = Axis::parameters();
     let names = shortened(shown.iter().map(|experiment| experiment.name.clone()).collect());
     let lines = shown.iter().zip(names).enumerate().map(|(index, (experiment, name))| {
-        let points = points(experiment, &PARAMETERS);
+        let points = points(experiment, &parameters);
         let dots = points.iter().copied().filter(|point| point.1.is_finite()).collect();
         Line { name, points, dots, strong: index == 0 }
     });
     let lines: Vec<_> = lines.collect();
     let is_shown = |other: &Experiment| shown.iter().any(|shown| std::ptr::eq(*shown, other));
     let others = all.iter().filter(|experiment| !is_shown(experiment));
-    let rings = others.flat_map(|experiment| points(experiment, &PARAMETERS));
+    let rings = others.flat_map(|experiment| points(experiment, &parameters));
     let rings = rings.filter(|point| point.1.is_finite());
     let mut marks: Vec<_> =
         rings.map(|point| Mark { name: String::new(), point, below: false }).collect();
@@ -130,20 +174,18 @@ pub(super) fn highlight(all: &[Experiment], shown: &[&Experiment], deployed: &Ex
         caption: format!("Test top-1 against parameters of each exit{rings}"),
         lines,
         marks,
-        ..plot(&PARAMETERS)
+        ..plot(&parameters)
     }
 }
 
-/// Cost and mean top-1 over the seeds of every exit, the cheapest first.
+/// Cost and mean top-1 over the seeds of every exit whose cost is known, the cheapest first.
 fn points(experiment: &Experiment, axis: &Axis) -> Vec<(f64, f64)> {
     let exits = &experiment.record().exits;
     let point = |index: usize| {
-        let exit = &exits[index];
         let top1 = mean(&experiment.top1(|record| record.exits.get(index))).unwrap_or(f64::NAN);
-        let cost = (axis.of)(Cost { params: exit.params, macs: exit.macs });
-        (cost as f64, top1)
+        Some(((axis.of)(experiment, &exits[index])?, top1))
     };
-    let mut points: Vec<_> = (0..exits.len()).map(point).collect();
+    let mut points: Vec<_> = (0..exits.len()).filter_map(point).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     points
 }
