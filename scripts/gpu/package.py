@@ -92,10 +92,11 @@ def unpack():
         print(f"{split}: {len(whole) // RECORD} images")
 
 
-match sys.argv[1:]:
-    case ["pack", *programs, data] if programs:
-        pack(programs, data)
-    case ["unpack"]:
-        unpack()
-    case _:
-        sys.exit(__doc__)
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["pack", *programs, data] if programs:
+            pack(programs, data)
+        case ["unpack"]:
+            unpack()
+        case _:
+            sys.exit(__doc__)

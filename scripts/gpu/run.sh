@@ -3,11 +3,23 @@
 #
 #     scripts/gpu/run.sh STEP…     unpack, smoke, train, speed
 set -euo pipefail
-cd "$(dirname "$0")/../.."
 
-: "${DEVICE:=cuda:0}" "${OUT:=gpu-package/out}" "${PYTHON:=python3}"
+usage() {
+    sed -n '2,4s/^# \?//p' "$0" >&2
+    exit 2
+}
+[[ $# -gt 0 ]] || usage
+for step in "$@"; do
+    [[ $step =~ ^(unpack|smoke|train|speed)$ ]] || usage
+done
+
+: "${DEVICE:=cuda:0}" "${PYTHON:=python3}"
 : "${EPOCHS:=60}" "${BATCH:=512}" "${PEAK:=0.2}" "${MINUTES:=8}" "${SECONDS_EACH:=5}"
 : "${CHANGES:=}" # further `-s KEY=VALUE`, without spaces in them
+root=$(cd "$(dirname "$0")/../.." && pwd)
+mkdir -p "${OUT:=$root/gpu-package/out}"
+OUT=$(cd "$OUT" && pwd)
+cd "$root"
 package=gpu-package
 configs=configs/cifar100
 smooth='label_smoothing = 0.1'
@@ -17,7 +29,6 @@ compressed=("$configs/resnet18-mixed-os4-chain.toml" -s objective.self_distillat
 recipe=(-s train.epochs="$EPOCHS" -s train.batch_size="$BATCH"
     -s "train.schedule={ one_cycle = { peak = $PEAK, warmup = 0.15 } }")
 
-mkdir -p "$OUT"
 torch_lib=$("$PYTHON" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))')
 export LD_LIBRARY_PATH=$torch_lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 threads=$(($(nproc) / 2 > 0 ? $(nproc) / 2 : 1))
@@ -25,16 +36,16 @@ threads=$(($(nproc) / 2 > 0 ? $(nproc) / 2 : 1))
 train() { # NAME DEVICE [ARGUMENT…]: of the network in the array of this name
     local -n network=$1
     # shellcheck disable=SC2086  # several words
-    "$package/bin/sd-train" train "${network[@]}" "${recipe[@]}" $CHANGES -s "name=gpu-resnet18-$1" \
-        --data-dir "$package/data" --device "$2" --threads "$threads" "${@:3}"
+    exec "$package/bin/sd-train" train "${network[@]}" "${recipe[@]}" $CHANGES \
+        -s "name=gpu-resnet18-$1" --data-dir "$package/data" --device "$2" --threads "$threads" "${@:3}"
 }
 
 first_loss() { # NAME DEVICE
-    train "$1" "$2" --dry-run | sed -n 's/^first step *loss \([0-9.]*\) .*/\1/p'
+    (train "$1" "$2" --dry-run) | sed -n 's/^first step *loss \([0-9.]*\) .*/\1/p'
 }
 
-# The device computes: the first loss of both networks is that of the CPU within 2 %. The initial
-# weights are other draws, so it is not the same number.
+# The device computes: the first loss of both networks is that of the CPU within 2 %. Initial weights
+# differ between devices, so it is not the same number.
 smoke() {
     local name here there
     for name in dense compressed; do
@@ -46,15 +57,17 @@ smoke() {
     done
 }
 
-# What is worth keeping of the runs, a file that is always complete.
+# The records of the runs in one archive. Programs replace these files while they are read: a failure
+# waits for the next time.
 collect() {
-    (cd "$package/runs" && find . -name '*.json*' -o -name '*.toml' -o -name '*.csv' -o -name '*.md' |
-        tar -czf records.tar.gz.new -T -) && mv "$package/runs/records.tar.gz.new" "$OUT/records.tar.gz"
+    find "$package/runs" -name '.*' -prune -o \
+        \( -name '*.json*' -o -name '*.toml' -o -name '*.csv' -o -name '*.md' \) -print |
+        tar -czf "$OUT/.records" -T - 2>/dev/null && mv "$OUT/.records" "$OUT/records.tar.gz"
 }
 
 # Both networks at once, resumed where an earlier call stopped.
 train_both() {
-    local name resume pids=()
+    local name resume status failed=0 pids=()
     mkdir -p "$package/runs"
     for name in dense compressed; do
         [[ -e $package/runs/$name/last.ckpt.safetensors ]] && resume=--resume || resume=
@@ -62,35 +75,50 @@ train_both() {
             >>"$OUT/$name.log" 2>&1 &
         pids+=($!)
     done
+    trap 'kill "${pids[@]}" 2>/dev/null' EXIT
     while kill -0 "${pids[@]}" 2>/dev/null; do
         sleep 5
-        collect
+        collect || true
     done
-    wait "${pids[0]}" || echo "train: dense ended with $?: see $OUT/dense.log" >&2
-    wait "${pids[1]}" || echo "train: compressed ended with $?: see $OUT/compressed.log" >&2
-    tail -n 2 "$OUT"/{dense,compressed}.log
+    trap - EXIT
+    for name in dense compressed; do
+        status=0
+        wait "${pids[0]}" || status=$?
+        pids=("${pids[@]:1}")
+        case $status in
+            0) echo "train: $name finished" ;;
+            130) echo "train: $name stopped after $MINUTES minutes; the next call continues" ;;
+            *) echo "train: $name failed with $status" >&2 && failed=1 ;;
+        esac
+        tail -n 3 "$OUT/$name.log"
+    done
+    collect
     [[ ! -e $package/runs/compressed/model.safetensors ]] ||
         cp "$package/runs/compressed/model.safetensors" "$OUT"
+    return $failed
 }
 
-# The step here and in PyTorch, in turns, and the rate of a large matrix product.
+# The step here and in PyTorch, in turns, and the rate of a large matrix product. What fails is left
+# out.
 speed() {
-    local name config
+    local name config mode
     rm -f "$OUT"/speed-*.jsonl
     for name in dense compressed; do
         config=${dense[0]}
         [[ $name == dense ]] || config=${compressed[0]}
         for _ in 1 2; do
             "$package/bin/sd-bench" step "$config" --batch "$BATCH" --seconds "$SECONDS_EACH" \
-                --device "$DEVICE" --json >>"$OUT/speed-$name.jsonl"
+                --device "$DEVICE" --json >>"$OUT/speed-$name.jsonl" || echo "speed: $name failed" >&2
             for mode in eager compile; do
                 "$PYTHON" scripts/peers/step.py "$config" --batch "$BATCH" --mode $mode \
-                    --precision bf16 --seconds "$SECONDS_EACH" --device "$DEVICE" >>"$OUT/speed-$name.jsonl"
+                    --precision bf16 --seconds "$SECONDS_EACH" --device "$DEVICE" \
+                    >>"$OUT/speed-$name.jsonl" || echo "speed: $name failed in PyTorch, $mode" >&2
             done
         done
     done
     "$package/bin/sd-train" count --json "${dense[0]}" "${compressed[0]}" >"$OUT/count.json"
-    "$PYTHON" scripts/gpu/speed.py "$DEVICE" "$OUT/count.json" "$OUT"/speed-{dense,compressed}.jsonl | tee "$OUT/speed.txt"
+    "$PYTHON" scripts/gpu/speed.py "$DEVICE" "$OUT/count.json" "$OUT"/speed-{dense,compressed}.jsonl |
+        tee "$OUT/speed.txt"
 }
 
 for step in "$@"; do
@@ -99,6 +127,5 @@ for step in "$@"; do
         smoke) smoke ;;
         train) train_both ;;
         speed) speed ;;
-        *) sed -n '2,4s/^# \?//p' "$0" >&2; exit 2 ;;
     esac
 done

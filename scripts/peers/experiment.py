@@ -39,6 +39,10 @@ class Experiment:
             torch.channels_last if arguments.layout == "channels_last" else torch.contiguous_format
         )
         self.device = arguments.device
+        # As in our programs: the fastest algorithm of each convolution, and TF32 for what stays f32.
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = True
         network = MultiExit(self.config["model"], self.classes)
         self.network = network.to(self.device, memory_format=self.format)
 
@@ -56,6 +60,11 @@ class Experiment:
         device = torch.device(self.device).type
         return torch.autocast(device, torch.bfloat16, enabled=self.setting[1] == "bf16")
 
+    def wait(self):
+        """Until the device is done: a GPU works asynchronously."""
+        if self.device != "cpu":
+            torch.cuda.synchronize(self.device)
+
     def compiled(self, function):
         """The function as it is, or compiled where the setting says so."""
         if self.setting[0] == "eager":
@@ -71,7 +80,7 @@ def parse(description):
     parser.add_argument("--mode", choices=["eager", "compile"], default="eager")
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--layout", choices=["nchw", "channels_last"], default="channels_last")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda:N; only step.py waits for a GPU")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--probe", action="store_true", help="a first look")

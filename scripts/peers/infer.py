@@ -36,7 +36,12 @@ def until(experiment, images, exit):
             return experiment.network.forward_until(images, exit)
 
     forward = experiment.compiled(forward)
-    return lambda: forward(images)
+
+    def run():
+        forward(images)
+        experiment.wait()
+
+    return run
 
 
 @torch.inference_mode()

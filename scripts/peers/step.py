@@ -49,6 +49,7 @@ def whole(experiment, images, labels):
         sgd.zero_grad()
         loss.backward()
         sgd.step()
+        experiment.wait()
 
     return step
 
@@ -61,17 +62,22 @@ def by_part(experiment, images, labels):
 
     def step():
         clock = [perf_counter()]
+
+        def end_part():
+            experiment.wait()
+            clock.append(perf_counter())
+
         with experiment.autocast():
             outputs = experiment.network(images)
-        clock.append(perf_counter())
+        end_part()
         loss = loss_of(outputs, labels)
         loss.item()
-        clock.append(perf_counter())
+        end_part()
         sgd.zero_grad()
         loss.backward()
-        clock.append(perf_counter())
+        end_part()
         sgd.step()
-        clock.append(perf_counter())
+        end_part()
         for part, begin, end in zip(PARTS, clock, clock[1:]):
             times[part].append(end - begin)
 

@@ -3,7 +3,7 @@
 mod sample_runs;
 
 use sample_runs::{
-    DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, cells, configure, run, section,
+    BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, cells, configure, run, section,
 };
 use sd_report::{BenchRecord, Host, Measurement, Run, Subject, Timing};
 
@@ -78,36 +78,46 @@ fn ratios_compare_with_the_original_of_the_same_measurement() {
 
 #[test]
 fn a_figure_shows_what_the_latest_command_measured_of_several_networks() {
-    let light = |seed| run("light", seed, [GROUPED, LIGHT, DISTILLED], 20, 0.6);
-    let dense = |started, ms| {
-        measured(run("dense", 0, [DENSE, PLAIN, LABELS], 20, 0.6), started, &[("deepest", 1, ms)])
+    const NAMES: [&str; 4] = ["light", "dense", "byot", "plain"];
+    let kind = |name: &str| match name {
+        "light" => [GROUPED, LIGHT, DISTILLED],
+        "byot" => [GROUPED, BYOT, DISTILLED],
+        "dense" => [DENSE, PLAIN, LABELS],
+        _ => [GROUPED, PLAIN, LABELS],
     };
-    let (monday, friday) = ("2024-02-26T12:00:00Z", "2024-03-01T12:00:00Z");
-    let lines = |runs: &[Run]| {
+    let of = |name: &str, seed, started, times: &[(&str, usize, f64)]| {
+        measured(run(name, seed, kind(name), 20, 0.6), started, times)
+    };
+    let figure = |runs: &[Run]| {
         let document = sd_report::report::document(runs).unwrap();
-        let figure = document
-            .figures()
-            .find(|figure| *figure.file_name() == *"accuracy-against-latency.svg");
-        figure.map(|figure| {
-            let svg = figure.with_background();
-            ["light", "dense", "plain"].map(|name| svg.contains(&format!(">\n{name}\n</text>")))
-        })
+        let mut figures = document.figures();
+        let found = figures.find(|figure| *figure.file_name() == *"accuracy-against-latency.svg");
+        found.map(sd_report::figure::Figure::with_background)
     };
-    let two_exits = [("exit1", 1, 1.0), ("deepest", 1, 3.0), ("deepest", 64, 30.0)];
+    let shows = |svg: &str, text: &str| svg.contains(&format!(">\n{text}\n</text>"));
+    let (monday, tuesday, friday) =
+        ("2024-02-26T12:00:00Z", "2024-02-27T12:00:00Z", "2024-03-01T12:00:00Z");
     let runs = [
-        light(0),
-        measured(light(1), monday, &two_exits),
-        dense(monday, 4.0),
-        measured(
-            run("plain", 0, [GROUPED, PLAIN, LABELS], 20, 0.6),
-            friday,
-            &[("deepest", 1, 2.0)],
-        ),
+        of("light", 0, monday, &[("deepest", 1, 1.0)]),
+        of("dense", 0, monday, &[("deepest", 1, 2.0)]),
+        of("byot", 0, tuesday, &[("deepest", 64, 300.0), ("exit1", 1, 10.0), ("deepest", 1, 30.0)]),
+        of("plain", 0, tuesday, &[("deepest", 64, 400.0), ("deepest", 1, 40.0)]),
+        // Of batches alone, and of one network alone.
+        of("light", 1, friday, &[("deepest", 64, 1.0)]),
+        of("dense", 1, friday, &[("deepest", 64, 2.0), ("deepest", 1, 2.0)]),
     ];
-    assert_eq!(lines(&runs), Some([true, true, false]));
+    let svg = figure(&runs).unwrap();
+    assert_eq!(NAMES.map(|name| shows(&svg, name)), [false, false, true, true]);
+    assert_eq!(
+        ["1.00 ms", "20.0 ms", "200 ms"].map(|tick| shows(&svg, tick)),
+        [false, true, false]
+    );
+    assert!(shows(&svg, "latency of one image in libtorch"));
+    let svg = figure(&[&runs[..2], &runs[4..]].concat()).unwrap();
+    assert_eq!(NAMES.map(|name| shows(&svg, name)), [true, true, false, false]);
     // Two seeds of one network are no comparison.
-    let seeds = [measured(light(0), friday, &two_exits), measured(light(1), friday, &two_exits)];
-    assert_eq!(lines(&[&seeds[..], &[dense(monday, 4.0)]].concat()), None);
+    let seeds = [0, 1].map(|seed| of("light", seed, friday, &[("deepest", 1, 1.0)]));
+    assert_eq!(figure(&[&seeds[..], &runs[1..2]].concat()), None);
 }
 
 #[test]

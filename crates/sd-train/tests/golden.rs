@@ -12,7 +12,7 @@ use sd_models::{ExitOutput, ExitOutputs, MultiExit, variables};
 use sd_train::data::{MixedLabels, Targets};
 use sd_train::objective::{
     Byot, CsKd, DeepSupervision, DeepestOnly, ExitWeights, KnowledgeDistillation, ObjectiveConfig,
-    PsKd, Scan, SelfDistillation, Teacher, TfKd, Tpami, terms,
+    PsKd, Scan, SelfDistillation, Teacher, TeacherConfig, TfKd, Tpami, terms,
 };
 use sd_train::optim::{AdamWConfig, Optimiser, ScheduleConfig, SgdConfig, UpdateRuleConfig};
 use sd_train::training::ShadowModel;
@@ -97,7 +97,7 @@ fn all_objectives() -> Vec<(String, ObjectiveConfig)> {
             (
                 "knowledge_distillation",
                 ObjectiveConfig::KnowledgeDistillation(KnowledgeDistillation {
-                    teacher: PathBuf::new(),
+                    teacher: TeacherConfig::Run(PathBuf::new()),
                     alpha: 0.3,
                     temperature: TEMPERATURE,
                     label_smoothing,

@@ -23,11 +23,13 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// The command line that trains a student of `teacher` in the folder `run`.
+const TEACHER: &str = "{run=\"teacher\"}";
+
+/// The command line that trains a student of `teacher`, in TOML, in the folder `run`.
 fn student(teacher: &str, alpha: f64, run: &str) -> String {
     // Without spaces, because the line is split at them.
     let objective = format!(
-        "objective={{knowledge_distillation={{teacher=\"{teacher}\",alpha={alpha},temperature=4.0,label_smoothing=0.1}}}}"
+        "objective={{knowledge_distillation={{teacher={teacher},alpha={alpha},temperature=4.0,label_smoothing=0.1}}}}"
     );
     format!("{TRAIN} -s seed=4 -s train.epochs=2 -s {objective} --out {run}")
 }
@@ -41,26 +43,64 @@ fn a_student_learns_from_its_teacher_and_resumes_to_the_same_bits() {
     let folder = folder();
     let folder = folder.path();
     let train = |line: String| sd_train(folder, &line).assert();
-    train(student("teacher", 0.5, "whole")).success();
-    train(student("teacher", 0.5, "parts") + " --max-steps 8").code(130);
-    train(student("teacher", 0.5, "parts") + " --resume").success();
+    train(student(TEACHER, 0.5, "whole")).success();
+    train(student(TEACHER, 0.5, "parts") + " --max-steps 8").code(130);
+    train(student(TEACHER, 0.5, "parts") + " --resume").success();
     assert!(weights(folder, "whole") == weights(folder, "parts"));
     let run = sd_report::Run::open(folder.join("whole")).unwrap();
     assert!(run.epochs.iter().all(|epoch| epoch.terms.contains_key("soft")));
     assert_eq!(run.summary.objective, "knowledge distillation");
 
-    // Another teacher changes the student exactly if it is heard.
-    std::fs::rename(folder.join("teacher"), folder.join("first")).unwrap();
+    let teacher = run.summary.objective_summary.unwrap().trained_teacher;
+    assert_eq!(teacher.as_deref(), Some("teacher"));
+
+    // Another teacher changes the student exactly if α is above 0, and no run between two steps.
+    train(student(TEACHER, 0.5, "begun") + " --max-steps 1").code(130);
     let tensors = |run: &str| TensorFile::read(&folder.join(run).join("model.safetensors"));
-    for (alpha, heard) in [(0.5, true), (0.0, false)] {
-        let teachers = [("first", "first"), ("whole/model.safetensors", "second")];
-        let students = teachers.map(|(teacher, name)| {
-            let run = format!("{name}-{alpha}");
+    for (alpha, changes) in [(0.5, true), (0.0, false)] {
+        let teachers = [("{weights=\"teacher/model.safetensors\"}", 1), ("{run=\"whole\"}", 2)];
+        let students = teachers.map(|(teacher, number)| {
+            let run = format!("student{number}-{alpha}");
             train(student(teacher, alpha, &run)).success();
             tensors(&run).unwrap().tensors
         });
-        assert_eq!(students[0] != students[1], heard, "{alpha}");
+        assert_eq!(students[0] != students[1], changes, "{alpha}");
     }
+    let weights = "model.safetensors";
+    std::fs::copy(folder.join("whole").join(weights), folder.join("teacher").join(weights))
+        .unwrap();
+    let text = error(folder, &(student(TEACHER, 0.5, "begun") + " --resume"));
+    assert!(text.contains("checkpoint of another teacher: checksum "), "{text}");
+}
+
+#[test]
+fn an_exit_without_weight_does_not_learn_from_the_teacher() {
+    let folder = folder();
+    let tensors = |weights: &str| {
+        let line = student(TEACHER, 0.5, weights) + " -s train.epochs=1 -s";
+        let weights_of = format!("{OBJECTIVE}.exit_weights={weights}");
+        sd_train(folder.path(), &format!("{line} {weights_of}")).assert().success();
+        TensorFile::read(&folder.path().join(weights).join("model.safetensors")).unwrap().tensors
+    };
+    let (last, twice) = (tensors("[0,0,1]"), tensors("[0,1,1]"));
+    let exit = |number: u8| format!("exit{number}.linear.weight");
+    assert_eq!(last[&exit(1)], twice[&exit(1)]);
+    assert_ne!(last[&exit(2)], twice[&exit(2)]);
+}
+
+#[test]
+fn an_imported_teacher_is_used_with_a_warning() {
+    let folder = folder();
+    let folder = folder.path();
+    // What an import writes: weights that record their network alone.
+    let path = folder.join("teacher/model.safetensors");
+    let TensorFile { tensors, mut metadata } = TensorFile::read(&path).unwrap();
+    metadata.remove("data");
+    std::fs::write(&path, TensorFile { tensors, metadata }.to_bytes().unwrap()).unwrap();
+    let line = student("{weights=\"teacher/model.safetensors\"}", 0.5, "student");
+    let done = sd_train(folder, &line).assert().success();
+    let text = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+    assert!(text.contains("does not record its classes"), "{text}");
 }
 
 #[test]
@@ -74,14 +114,17 @@ fn a_teacher_that_does_not_fit_is_named_with_what_was_expected() {
         }
         assert!(!folder.join("student/config.toml").exists(), "{teacher}");
     };
-    fails("missing", "", &["missing"]);
-    fails("teacher", &format!(" -s {OBJECTIVE}.alpha=2.0"), &["alpha is 2, expected 0 to 1"]);
-    fails("tiny.toml", "", &["tiny.toml"]);
+    let weights = |file: &str| format!("{{weights=\"{file}\"}}");
+    fails("{run=\"missing\"}", "", &["objective: teacher", "missing/config.toml"]);
+    fails(&weights("missing"), "", &["objective: teacher", "missing"]);
+    fails(&weights("tiny.toml"), "", &["objective: teacher: tiny.toml: "]);
+    fails("\"teacher\"", "", &["unknown variant `teacher`, expected `run` or `weights`"]);
+    fails(TEACHER, &format!(" -s {OBJECTIVE}.alpha=2.0"), &["alpha is 2, expected 0 to 1"]);
     fails(
-        "teacher",
+        TEACHER,
         " -s data.dataset.synthetic.classes=6",
         &[
-            "the teacher teacher has 4 classes and images of shape [1, 32, 32]",
+            "teacher/model.safetensors has 4 classes and images of shape [1, 32, 32]",
             "expected 6 classes and images of shape [1, 32, 32]",
         ],
     );
@@ -93,14 +136,16 @@ fn a_teacher_that_does_not_fit_is_named_with_what_was_expected() {
     let metadata: HashMap<_, _> =
         metadata.into_iter().chain([("data".to_owned(), data.to_string())]).collect();
     std::fs::write(&path, TensorFile { tensors, metadata }.to_bytes().unwrap()).unwrap();
-    fails("teacher", "", &["class 2 of the teacher teacher is `dog`, expected `"]);
+    fails(TEACHER, "", &["class 2 of teacher/model.safetensors is `dog`, expected `"]);
+    std::fs::remove_file(&path).unwrap();
+    fails(TEACHER, "", &["teacher/model.safetensors: no such file; the last weights are written"]);
 }
 
 #[test]
 fn another_normalisation_and_other_images_are_a_warning() {
     let folder = folder();
     let warnings = |more: &str| {
-        let line = student("teacher", 0.5, "student") + " --max-steps 1" + more;
+        let line = student(TEACHER, 0.5, "student") + " --max-steps 1" + more;
         let done = sd_train(folder.path(), &line).assert().code(130);
         std::fs::remove_dir_all(folder.path().join("student")).unwrap();
         let text = String::from_utf8(done.get_output().stderr.clone()).unwrap();
@@ -109,10 +154,10 @@ fn another_normalisation_and_other_images_are_a_warning() {
     assert_eq!(warnings(""), Vec::<String>::new());
     let normalize = " -s data.normalize={given={mean=[0.5],deviation=[0.25]}}";
     for (change, expected) in [
-        (normalize, "teacher was trained with another normalisation"),
+        (normalize, "teacher/model.safetensors was trained with another normalisation"),
         (
             " -s data.dataset.synthetic.seed=1",
-            "teacher was trained on other images (96 of checksum",
+            "teacher/model.safetensors was trained on other images (96 of checksum",
         ),
     ] {
         let found = warnings(change);

@@ -13,7 +13,7 @@ pub enum Ticks {
     Percent,
     /// Counts with their unit: `20 M`.
     Count,
-    /// Seconds, in the unit that fits: `2 ms`.
+    /// Seconds, in the unit that fits: `2.00 ms`.
     Time,
 }
 

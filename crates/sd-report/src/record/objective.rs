@@ -1,7 +1,7 @@
 //! The objective of a run as data.
 
 use serde::{Deserialize, Serialize};
-use toml::Table;
+use toml::{Table, Value};
 
 use super::model::number;
 
@@ -15,6 +15,9 @@ pub struct ObjectiveSummary {
     /// Which exits teach, for objectives with a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<Teacher>,
+    /// The trained network that teaches, the folder of a run or a weights file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_teacher: Option<String>,
     /// Share of the targets that is spread over all classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_smoothing: Option<f64>,
@@ -56,10 +59,13 @@ impl ObjectiveSummary {
         let values = objective.values().next();
         let value = |key: &str| values?.get(key);
         let real = |key: &str| value(key).and_then(number);
+        // `{ run = "…" }`, `{ weights = "…" }`
+        let trained = value("teacher").and_then(Value::as_table).and_then(|of| of.values().next());
         Self {
             name: name.to_owned(),
             distils,
             teacher: value("teacher").and_then(|teacher| teacher.clone().try_into().ok()),
+            trained_teacher: trained.and_then(Value::as_str).map(str::to_owned),
             label_smoothing: real("label_smoothing"),
             alpha: real("alpha"),
             temperature: real("temperature"),

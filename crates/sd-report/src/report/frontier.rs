@@ -11,6 +11,7 @@ use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::figure::{Line, Mark, Plot, Range, Ticks};
 use crate::format::number::{count, or_none, percent};
+use crate::measurement::BenchRecord;
 use crate::record::ExitScore;
 use crate::run_folder::Run;
 use crate::stats::mean;
@@ -52,10 +53,12 @@ struct Axis<'a> {
     name: &'static str,
     label: &'static str,
     ticks: Ticks,
-    /// Cost of the network that ends at an exit of an experiment, if it is known.
-    of: Box<dyn Fn(&Experiment, &ExitScore) -> Option<f64> + 'a>,
+    of: Box<CostOfExit<'a>>,
     of_published: fn(&Published) -> Option<u64>,
 }
+
+/// Cost of the network that ends at an exit of an experiment, if it is known.
+type CostOfExit<'a> = dyn Fn(&Experiment, &ExitScore) -> Option<f64> + 'a;
 
 /// Batch of the latency.
 const BATCH: usize = 1;
@@ -81,12 +84,15 @@ impl<'a> Axis<'a> {
         }
     }
 
-    /// The latency that one command measured of at least two of the experiments: the latest command
-    /// that did.
+    /// The latency of one image that one command measured of at least two of the experiments: the
+    /// latest command that did.
     fn latency(recipe: &'a Recipe) -> Option<Self> {
         let commands = |experiment: &Experiment<'a>| -> BTreeSet<_> {
             let records = experiment.runs.iter().filter_map(|run| run.latency.as_ref());
-            records.map(|record| (&record.started, &record.command)).collect()
+            let of_one = |record: &&BenchRecord| {
+                record.measurements.iter().any(|measured| measured.batch == BATCH)
+            };
+            records.filter(of_one).map(|record| (&record.started, &record.command)).collect()
         };
         let mut experiments = BTreeMap::<_, usize>::new();
         for command in recipe.experiments.iter().flat_map(commands) {
@@ -101,7 +107,7 @@ impl<'a> Axis<'a> {
         };
         Some(Self {
             name: "accuracy-against-latency",
-            label: "latency of one image",
+            label: "latency of one image in libtorch",
             ticks: Ticks::Time,
             of: Box::new(of),
             of_published: |_| None,

@@ -1,5 +1,7 @@
 //! Texts for the network and the objective of a run, as in the columns of comparisons.
 
+use std::path::Path;
+
 use crate::configuration::short_text;
 use crate::format::number::{NONE, or_none};
 use crate::record::{BackboneSummary, Choice, ExitsSummary, ObjectiveSummary, RunRecord, Teacher};
@@ -131,8 +133,9 @@ fn attention(backbone: Option<&BackboneSummary>, exits: Option<&ExitsSummary>) -
 }
 
 /// `self-distillation, smoothing 0.1, mixup 0.2`: the teacher if it is not the deepest exit, and
-/// the label smoothing if there is any.
+/// the label smoothing if there is any. Of a trained teacher, the last part of its path.
 fn objective(objective: &ObjectiveSummary) -> String {
+    let trained = objective.trained_teacher.as_deref().map(Path::new).and_then(Path::file_name);
     let teacher = match objective.teacher {
         None | Some(Teacher::Deepest) => None,
         Some(Teacher::Mean) => Some("mean"),
@@ -141,6 +144,7 @@ fn objective(objective: &ObjectiveSummary) -> String {
     let smoothing = objective.label_smoothing.filter(|smoothing| *smoothing != 0.0);
     let mut text = objective.name.clone();
     text.extend(teacher.map(|teacher| format!(", teacher {teacher}")));
+    text.extend(trained.map(|teacher| format!(", teacher {}", teacher.display())));
     text.extend(smoothing.map(|smoothing| format!(", smoothing {smoothing}")));
     text.extend(objective.mixing.iter().map(|mix| format!(", {} {}", mix.name, mix.alpha)));
     text

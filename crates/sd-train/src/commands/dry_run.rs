@@ -12,7 +12,7 @@ use super::logging;
 use crate::data::device;
 use crate::experiment::Experiment;
 use crate::training::non_finite::NonFiniteValue;
-use crate::training::{StepRecord, Trainer};
+use crate::training::{StepRecord, TrainedTeacher, Trainer};
 
 /// Opens the images, takes one step and prints a description of the run.
 ///
@@ -118,7 +118,9 @@ fn describe(trainer: &Trainer, counted: &Count, step: &StepRecord, peaks: Peaks)
 fn memory(trainer: &Trainer, peaks: Peaks) -> String {
     let bytes = |tensor: &Tensor| tensor.numel() as u64 * tensor.kind().elt_size_in_bytes() as u64;
     let parameters: u64 = trainer.state.variables.trainable_variables().iter().map(bytes).sum();
-    let kept = trainer.tensors().iter().map(bytes).sum::<u64>() + parameters;
+    let teacher: u64 =
+        trainer.state.teacher.iter().flat_map(TrainedTeacher::tensors).map(bytes).sum();
+    let kept = trainer.tensors().iter().map(bytes).sum::<u64>() + parameters + teacher;
     let step = match (peaks.before, peaks.step, peaks.evaluation) {
         (Some(before), Some(step), Some(evaluation)) if trainer.device == Device::Cpu => format!(
             "the first step took {}, peak of the process {}, of an evaluation {}",

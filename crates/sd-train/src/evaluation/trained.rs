@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use sd_cli::WeightsChoice;
 use sd_layers::Precision;
-use sd_models::{MultiExit, TensorFile, prepare_for_inference, variables};
+use sd_models::{MultiExit, prepare_for_inference, variables};
 use sd_report::run_folder;
 use tch::{Device, Tensor, nn};
 
@@ -74,15 +74,12 @@ impl TrainedModel {
         Ok(Self { experiment, network, variables: variables(&vs), data })
     }
 
-    /// Reads the network of a weights file, or of a run's last weights if `path` is its folder, in this
-    /// precision.
+    /// Reads the network that a weights file records, in this precision.
     ///
     /// # Errors
     /// If the file cannot be read, or does not record its network.
-    pub fn read(path: &Path, precision: Precision, device: Device) -> Result<Self> {
-        let path = if path.is_dir() { &path.join(run_folder::MODEL) } else { path };
-        let experiment = weights::experiment(&TensorFile::read(path)?, path)?;
-        Self::built(experiment, path, device, precision)
+    pub fn read(file: &Path, device: Device, precision: Precision) -> Result<Self> {
+        Self::built(weights::recorded_experiment(file)?, file, device, precision)
     }
 
     /// The data of the training; for the run in this folder of an earlier version, see

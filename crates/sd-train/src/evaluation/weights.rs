@@ -151,6 +151,14 @@ fn parse_data(
     Ok(Some(data))
 }
 
+/// The experiment that a weights file or a checkpoint records.
+///
+/// # Errors
+/// As [`experiment`], or if the file cannot be read.
+pub fn recorded_experiment(path: &Path) -> Result<Experiment> {
+    experiment(&read(path)?, path)
+}
+
 /// The experiment of a weights file; `path` is for messages.
 ///
 /// # Errors

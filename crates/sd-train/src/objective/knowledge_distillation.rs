@@ -1,11 +1,12 @@
 //! Knowledge distillation (Hinton et al. 2015, <https://arxiv.org/abs/1503.02531>): a trained network
 //! is the teacher.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use schemars::JsonSchema;
 use sd_models::ExitOutputs;
+use sd_report::run_folder;
 use sd_variants::Examples;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -15,14 +16,33 @@ use super::{ExitWeights, LossParts, Objective, TeacherContext, Term, terms};
 use crate::data::Targets;
 use crate::ranges;
 
+/// A trained network that teaches. In TOML: `teacher = { run = "runs/NAME" }`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherConfig {
+    /// Folder of a finished run, whose last weights are used.
+    Run(PathBuf),
+    /// A weights file of a run, or one that `weights import` wrote.
+    Weights(PathBuf),
+}
+
+impl TeacherConfig {
+    /// The weights file.
+    pub fn file(&self) -> PathBuf {
+        match self {
+            Self::Run(folder) => folder.join(run_folder::MODEL),
+            Self::Weights(file) => file.clone(),
+        }
+    }
+}
+
 /// Σ over all exits i of wᵢ · ((1 − α) · CE(qᵢ, y) + α · T² · KL(q_t ‖ qᵢ) at temperature T), where q_t
 /// is the prediction of a trained network for the same image, augmented and mixed alike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KnowledgeDistillation {
-    /// The teacher: the folder of a finished run, whose last weights are used, or a weights file of a
-    /// run or of `weights import`. It must have the same input and classes. Its deepest exit teaches.
-    pub teacher: PathBuf,
+    /// The teacher, of the same input and classes. Its deepest exit teaches.
+    pub teacher: TeacherConfig,
     /// α: weight of the teacher, 0 to 1.
     pub alpha: f64,
     /// T, positive.
@@ -38,7 +58,7 @@ pub struct KnowledgeDistillation {
 impl Examples for KnowledgeDistillation {
     fn examples() -> Vec<Self> {
         vec![Self {
-            teacher: "runs/TEACHER".into(),
+            teacher: TeacherConfig::Run("runs/TEACHER".into()),
             alpha: 0.9,
             temperature: 4.0,
             label_smoothing: 0.0,
@@ -56,7 +76,7 @@ impl Objective for KnowledgeDistillation {
         Some(&self.exit_weights)
     }
 
-    fn trained_teacher(&self) -> Option<&Path> {
+    fn trained_teacher(&self) -> Option<&TeacherConfig> {
         Some(&self.teacher)
     }
 

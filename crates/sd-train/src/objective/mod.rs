@@ -15,10 +15,9 @@ mod tf_kd;
 mod tpami;
 
 pub use exit_weights::ExitWeights;
+pub use knowledge_distillation::TeacherConfig;
 pub use teacher::{Student, Teacher};
 pub use terms::Term;
-
-use std::path::Path;
 
 use anyhow::{Result, ensure};
 use schemars::JsonSchema;
@@ -73,8 +72,8 @@ pub trait Objective {
         Requirements::default()
     }
 
-    /// The folder of a run, or the weights file, of a trained network that teaches, if one does.
-    fn trained_teacher(&self) -> Option<&Path> {
+    /// The trained network that teaches, if one does.
+    fn trained_teacher(&self) -> Option<&TeacherConfig> {
         None
     }
 

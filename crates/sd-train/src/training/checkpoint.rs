@@ -36,6 +36,9 @@ pub struct Position {
     /// did not.
     #[serde(default)]
     pub data: Option<TrainingData>,
+    /// Checksum of the trained network that teaches, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<u32>,
     /// Finished epochs.
     pub epoch: u64,
     /// Steps taken within the current epoch.
@@ -81,6 +84,7 @@ impl Position {
             config,
             images,
             data: None,
+            teacher: None,
             epoch: 0,
             step_in_epoch: 0,
             counts: Counts::default(),
@@ -89,6 +93,15 @@ impl Position {
             seconds: 0.0,
             best: None,
         }
+    }
+
+    /// Describes the difference between the teachers of two runs.
+    pub fn difference_of_teachers(&self, now: &Self) -> Option<String> {
+        let checksum = |teacher: Option<u32>| {
+            teacher.map_or_else(|| "none".to_owned(), |checksum| format!("checksum {checksum:08x}"))
+        };
+        let [then, now] = [self.teacher, now.teacher].map(checksum);
+        (then != now).then(|| format!("{then} then, {now} now"))
     }
 
     /// Moves to the next step.
@@ -221,6 +234,9 @@ pub fn load(folder: &Path, start: &Position, tensors: &CheckpointTensors) -> Res
     }
     if let Some(difference) = position.images.difference(&start.images) {
         bail!("{}: checkpoint of another data set: {difference}", path.display());
+    }
+    if let Some(difference) = position.difference_of_teachers(start) {
+        bail!("{}: checkpoint of another teacher: {difference}", path.display());
     }
     position.data.clone_from(&start.data);
     position.config.clone_from(&start.config);

@@ -39,6 +39,9 @@ impl Trainer {
         if let Some(difference) = first.images.difference(&own.images) {
             bail!("rank 0 and rank {rank} have other images: {difference}");
         }
+        if let Some(difference) = first.difference_of_teachers(own) {
+            bail!("rank 0 and rank {rank} have other teachers: {difference}");
+        }
         self.position = first;
         Ok(self.processes.broadcast(self.tensors().iter())?)
     }

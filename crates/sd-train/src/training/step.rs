@@ -107,7 +107,8 @@ impl TrainState {
         }
         let shadow = || ShadowModel::new(model, task, precision, &variables);
         let teacher = objective.get().trained_teacher();
-        let teacher = teacher.map(|path| TrainedTeacher::open(path, experiment, precision, device));
+        let teacher =
+            teacher.map(|config| TrainedTeacher::open(config, experiment, precision, device));
         let requires_previous = objective.get().requirements().previous_network;
         Ok(Self {
             average: train.ema.is_some().then(shadow).transpose()?,

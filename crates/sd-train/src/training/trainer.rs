@@ -14,7 +14,7 @@ use super::checkpoint::{Best, CheckpointTensors, Position};
 use super::non_finite;
 use super::processes::check_shares;
 use super::step_stats::StepStats;
-use super::{Observer, Request, ShadowModel, StepObserver, TrainState, summary};
+use super::{Observer, Request, ShadowModel, StepObserver, TrainState, TrainedTeacher, summary};
 use crate::data::{TrainBatch, device};
 use crate::evaluation::{Evaluation, TrainingData};
 use crate::experiment::Experiment;
@@ -130,6 +130,7 @@ impl Trainer {
         let training_data = TrainingData::new(experiment, &data, images);
         state.teacher.iter().try_for_each(|teacher| teacher.check(&training_data))?;
         position.data = Some(training_data);
+        position.teacher = state.teacher.as_ref().map(TrainedTeacher::checksum);
         let costs = NetworkCosts::of(&state.network, &experiment.model, experiment.task())?;
         let class_weights = train.class_weights.as_ref().map(|weights| {
             let weights = weights.weights(&data.train.of_class());
