@@ -82,10 +82,10 @@ fn an_exit_without_weight_does_not_learn_from_the_teacher() {
         sd_train(folder.path(), &format!("{line} {weights_of}")).assert().success();
         TensorFile::read(&folder.path().join(weights).join("model.safetensors")).unwrap().tensors
     };
-    let (last, twice) = (tensors("[0,0,1]"), tensors("[0,1,1]"));
+    let (last, last_two) = (tensors("[0,0,1]"), tensors("[0,1,1]"));
     let exit = |number: u8| format!("exit{number}.linear.weight");
-    assert_eq!(last[&exit(1)], twice[&exit(1)]);
-    assert_ne!(last[&exit(2)], twice[&exit(2)]);
+    assert_eq!(last[&exit(1)], last_two[&exit(1)]);
+    assert_ne!(last[&exit(2)], last_two[&exit(2)]);
 }
 
 #[test]

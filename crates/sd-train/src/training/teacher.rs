@@ -78,9 +78,9 @@ impl TrainedTeacher {
         self.model.variables.values()
     }
 
-    /// Checks the teacher's data against those of the training. Warns of another normalisation, of
-    /// other training images, which can be the validation images here, and of weights that record
-    /// neither.
+    /// Logs the teacher, and checks its data against those of the training. Warns of another
+    /// normalisation, of other training images, which can be the validation images here, and of
+    /// weights that record neither.
     ///
     /// # Errors
     /// If its classes have other names or another order.
