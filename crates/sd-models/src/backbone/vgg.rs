@@ -27,7 +27,7 @@ use crate::{Error, PerStage, Result};
 pub struct VggConfig {
     /// Layers with weights in the original: 11, 13, 16 or 19.
     pub depth: u32,
-    /// Classifier after the last stage. It has two thirds of the original's weights.
+    /// Classifier after the last stage. The original's has most of VGG's weights.
     pub head: VggHead,
     /// Multiplier of every stage's channels and of the classic head's, rounded to a multiple of 8.
     #[serde(default = "super::full_width")]
