@@ -99,14 +99,16 @@ def records():
             "budgets": [{"share": 0.5, "choices": [{"rule": "entropy", "setting": setting}]}],
         },
     }
-    time = {"batch": 1, "raw_seconds": [0.5, 1.5], "peak_memory_bytes": None}
+    time = {"batch": 1, "peak_memory_bytes": None}
+    seconds = {"raw_seconds": [0.5, 1.5]}
     peer = {
         "schema_version": 1, "subject": "infer", "program": "a", "command": "b", "started": "c",
         "host": {"os": "d", "cpu": "e", "cores": 1, "memory_bytes": None, "commit": None}, "threads": 1, "device": "cpu",
         "measurements": [{"config": "f", "part": "deepest", "mode": "native", "precision": "f32", "layout": "g",
-                          "images": 1, **time}],
+                          "images": 1, "timing": seconds, **time}],
     }
-    exported = {"model": "deepest", "engine": "rten", "threads": 1, "load_seconds": 0.5, "share": 1.0, **time}
+    exported = {"model": "deepest", "engine": "rten", "threads": 1, "load_seconds": 0.5, "share": 1.0, **seconds,
+                **time}
     deployment = {
         "schema_version": 1, "command": "a", "program_bytes": 9,
         "models": [{"name": "deepest", "bytes": 5, "top1": {"rten": 0.5}, "macs_share": 1.0}],
@@ -122,9 +124,14 @@ def records():
         "mistakes": [image | {"predicted": 1, "confidence": 0.9, "png": "aGk="}],
         "duplicate_groups": 1, "duplicates": [[image, image | {"split": "test", "file": "a.png"}]],
     }
-    put("record", "mistakes.json", "\5" + json.dumps(mistakes))
+    calibration = {
+        "schema_version": 1, "weights_sha256": "a", "images": 2,
+        "feature_maps": {"map": {"minmax": [-1.5, 2.0], "percentile": [-1.0, 1.0]}},
+    }
     put("record", "deploy.json", "\3" + json.dumps(deployment))
     put("record", "latency.json", "\4" + json.dumps(peer))
+    put("record", "calibration.json", "\5" + json.dumps(calibration))
+    put("record", "mistakes.json", "\6" + json.dumps(mistakes))
 
 
 def weights():

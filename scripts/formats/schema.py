@@ -34,7 +34,8 @@ schema = json.loads((ROOT / "docs/configuration.schema.json").read_text())
 Validator = jsonschema.validators.validator_for(schema)
 Validator.check_schema(schema)
 validator = Validator(schema)
-files = [*(ROOT / "configs").glob("*.toml"), *(ROOT / "configs/cifar100").glob("*.toml")]
+# A sweep is not an experiment.
+files = [file for file in (ROOT / "configs").rglob("*.toml") if file.parent.name != "sweeps"]
 for file in files:
     for error in validator.iter_errors(tomllib.loads(file.read_text())):
         raise SystemExit(f"{file}: {error.json_path}: {error.message}")

@@ -1,4 +1,4 @@
-"""Timing, and the JSON document that `sd-train bench --json` prints too."""
+"""Timing, and the JSON document that `cargo xtask bench SUBJECT --json` prints too."""
 
 import json
 import os

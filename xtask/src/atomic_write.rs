@@ -12,6 +12,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(path))?;
         let mut file = AtomicWriteFile::open(path)?;
         file.write_all(bytes)?;
+        // If the sync within `commit` failed, the temporary file would stay.
+        file.sync_all()?;
         file.commit()
     };
     write().with_context(|| format!("cannot write {}", path.display()))

@@ -120,6 +120,23 @@ mod tests {
     }
 
     #[test]
+    fn comparing_benchmarks_refuse_numbers_out_of_range() {
+        assert!(parse("bench deploy runs/a --threads 1,2 --batch 1,64 --seconds 0.5").is_ok());
+        for line in [
+            "deploy runs/a --threads 1,0",
+            "deploy runs/a --threads 1025",
+            "deploy runs/a --batch 0",
+            "deploy runs/a --seconds=-1",
+            "deploy runs/a --seconds nan",
+            "peers --seconds inf",
+            "peers --threads 1025",
+        ] {
+            let error = parse(&format!("bench {line}")).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ValueValidation, "{line}");
+        }
+    }
+
+    #[test]
     fn arguments_of_another_program_are_passed_on() {
         for line in ["report --help", "report runs/a --out b", "test -p xtask -- --nocapture"] {
             let (Command::Report(passed) | Command::Test(passed)) = parse(line).unwrap() else {

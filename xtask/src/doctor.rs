@@ -109,7 +109,6 @@ struct Row {
     state: State,
     found: String,
     /// The command that installs it.
-    #[serde(rename = "mend")]
     fix: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Both are measured in alternating pairs, so that a machine that slows down affects both.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use sd_cli::BenchArgs;
 use sd_data::{DataConfig, DatasetConfig, SyntheticConfig};
 use sd_report::{Measurement, process_memory};
@@ -19,11 +19,19 @@ const STEPS: usize = 128;
 const PAIRS: (f64, f64) = (3.0, 100.0);
 
 /// Measures both ratios; the second if the experiment has exits.
+///
+/// # Errors
+/// If the experiment has a trained teacher or cannot be trained.
 pub fn measure(
     stopwatch: &Stopwatch,
     experiment: &Experiment,
     args: &BenchArgs,
 ) -> Result<Vec<Measurement>> {
+    ensure!(
+        experiment.objective.get().trained_teacher().is_none(),
+        "objective: found a trained teacher, expected none: `bench overhead` trains on synthetic \
+         images, which have other classes"
+    );
     let folder = tempfile::tempdir()?;
     let mut observer = Observer::new(folder.path(), StopSignal::default());
     let mut measurements = Vec::new();
@@ -49,6 +57,8 @@ fn epoch(
     experiment.data = synthetic(&experiment.data, batch * STEPS);
     experiment.train.batch_size = batch;
     experiment.train.epochs = 1;
+    // It needs a validation split.
+    experiment.train.early_stopping = None;
     let mut trainer = Trainer::new(&experiment, &args.runtime)?;
     let start = trainer.position.clone();
     let mut failed = None;

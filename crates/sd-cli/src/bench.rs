@@ -63,7 +63,10 @@ pub struct BenchArgs {
 }
 
 /// Parses a number of seconds from 0 to a day.
-fn seconds(text: &str) -> Result<f64, String> {
+///
+/// # Errors
+/// What was found and expected.
+pub fn seconds(text: &str) -> Result<f64, String> {
     let expected = || format!("found `{text}`, expected a number of seconds from 0 to 86400");
     let seconds: f64 = text.parse().map_err(|_| expected())?;
     if (0.0..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err(expected()) }

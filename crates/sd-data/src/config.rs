@@ -69,8 +69,9 @@ impl DataConfig {
     /// Checks everything that needs no file.
     ///
     /// # Errors
-    /// If a number is out of range.
+    /// If a value is out of range.
     pub fn check(&self) -> Result<()> {
+        self.dataset.get().check()?;
         if self.pad > MAX_PAD {
             return Err(Error::value("data.pad", self.pad, format!("at most {MAX_PAD}")));
         }
@@ -159,10 +160,10 @@ impl DataConfig {
     }
 }
 
-/// Checks that the machine has the memory of the images that are kept in memory, with a border.
+/// Checks that the machine has the memory for the copies of images with a border.
 fn require_memory_for_border(splits: &Splits, border: usize) -> Result<()> {
-    let kept = splits.named().filter(|(_, set)| set.is_in_memory());
-    let images = kept.map(|(_, set)| set.len()).sum::<usize>();
+    let copied = splits.named().filter(|(_, set)| set.is_resident());
+    let images = copied.map(|(_, set)| set.len()).sum::<usize>();
     let padded = splits.train.shape().padded(border);
     let bytes = images.saturating_mul(padded.values());
     memory::require(bytes, format!("{images} images of {padded}"), "use a smaller `data.pad`")
@@ -203,6 +204,7 @@ fn require_images(splits: &Splits) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Picture, Reader, Source, View};
 
     const TEXT: &str = "
         dataset = { synthetic = { classes = 5, train = 100, test = 20, channels = 1, height = 8, width = 8, seed = 1 } }
@@ -228,9 +230,14 @@ mod tests {
         assert_eq!(check(&idx(10, 1 << 16), 0), Ok(()));
         let tall = check(&idx(10, 1 << 16), 1).unwrap_err();
         assert!(tall.contains("height 65538 including the border, expected 1 to 65536"), "{tall}");
-        let many = check(&idx(1 << 40, 28), 0).unwrap_err();
+        let folder = |classes: u64| {
+            format!(
+                "image_folder = {{ folder = 'a', classes = {classes}, images = {{ side = 8 }} }}"
+            )
+        };
+        let many = check(&folder(1 << 40), 0).unwrap_err();
         assert!(many.contains("classes 1099511627776"), "{many}");
-        assert!(check(&idx(0, 28), 0).unwrap_err().contains("classes 0"));
+        assert!(check(&folder(0), 0).unwrap_err().contains("classes 0"));
     }
 
     #[test]
@@ -257,6 +264,32 @@ mod tests {
         let error = DataConfig { pad: 256, ..config() }.prepare(splits).unwrap_err().to_string();
         assert!(error.starts_with("4000001 images of 1×513×513 need 1052.7 GB"), "{error}");
         assert!(error.ends_with("; use a smaller `data.pad`"), "{error}");
+    }
+
+    /// Images of a mapped file.
+    #[derive(Debug)]
+    struct Mapped;
+
+    impl Source for Mapped {
+        fn read<'a>(&'a self, _: usize, _: View, _: &'a mut Reader) -> Result<Picture<'a>> {
+            Ok(Picture::new(&[7], ImageShape::new(1, 1, 1)))
+        }
+    }
+
+    #[test]
+    fn images_of_a_mapped_file_are_not_copied_for_a_border() {
+        let set = |images: usize| {
+            let (labels, names) = (vec![0; images], vec!["only".to_owned()]);
+            ImageSet::of_source(ImageShape::new(1, 1, 1), Arc::new(Mapped), labels, names).unwrap()
+        };
+        let (train, test) = (set(4_000_000), Some(set(1)));
+        let splits = Splits { train, valid: None, test, skipped: Vec::new() };
+        let (mean, deviation) = (vec![0.5], vec![0.5]);
+        let normalize = NormalizeConfig::Given(crate::GivenNormalization { mean, deviation });
+        let data = DataConfig { pad: 256, normalize, ..config() }.prepare(splits).unwrap();
+        assert!(data.train.is_in_memory() && !data.train.is_resident());
+        let image = data.train.image(0).unwrap();
+        assert_eq!((image.len(), image[256 * 513 + 256], image[0]), (513 * 513, 7, 0));
     }
 
     #[test]

@@ -60,7 +60,8 @@
 //! # The program
 //!
 //! `sd-data` (cargo feature `cli`) downloads the published data sets, previews augmentation
-//! ([`preview`]), checks data sets ([`check`]) and packs them ([`pack`]).
+//! ([`preview`]), writes some images as files (`samples`), checks data sets ([`check`]) and packs them
+//! ([`pack`]).
 
 pub mod augment;
 pub mod check;

@@ -174,7 +174,7 @@ impl Loader {
         Self { shard, ..self }
     }
 
-    /// Batches per epoch.
+    /// Batches per epoch; one more than a [`Shard`] makes if it would have no image of the last one.
     pub fn batches(&self) -> usize {
         self.work.batches()
     }

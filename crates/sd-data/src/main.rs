@@ -1,4 +1,4 @@
-//! Fetches published data sets, previews augmentation, and checks and packs data sets.
+//! Fetches published data sets, previews augmentation, writes samples, and checks and packs data sets.
 
 mod samples;
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-/// Fetch, preview, check and pack data sets.
+/// Fetch, preview, sample, check and pack data sets.
 #[derive(Parser)]
 #[command(name = "sd-data", version)]
 struct Arguments {
@@ -200,8 +200,9 @@ fn read(args: &ConfigArgs, data_dir: &Path) -> Result<Experiment> {
 }
 
 fn preview_page(args: &PreviewArgs, data_dir: &Path) -> Result<()> {
-    if args.out.extension().is_some_and(|extension| extension == "png") {
-        bail!("--out: found {}, expected an HTML file", args.out.display());
+    let ending = args.out.extension().unwrap_or_default();
+    if !["html", "htm"].iter().any(|page| ending.eq_ignore_ascii_case(page)) {
+        bail!("--out: found {}, expected an HTML file (.html or .htm)", args.out.display());
     }
     let Experiment { seed, data: config } = read(&args.config, data_dir)?;
     let &PreviewArgs { images, versions, .. } = args;
@@ -245,6 +246,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
         let mut file = AtomicWriteFile::open(path)?;
         file.write_all(bytes)?;
+        // If the sync within `commit` failed, the temporary file would stay.
+        file.sync_all()?;
         file.commit()
     };
     write().with_context(|| format!("cannot write {}", path.display()))?;

@@ -1,6 +1,6 @@
 //! Normalisation of pixel bytes to zero mean and unit standard deviation.
 
-use crate::{Error, ImageSet, Result};
+use crate::{Error, ImageSet, ImageShape, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +77,9 @@ impl Normalization {
         if images.is_empty() {
             return Err(Error::image_set("no images", "images to measure the normalisation on"));
         }
-        let measured = Self::of(images)?;
+        let channels = images.shape().channels;
+        let sums = images.map(|image| sums(image, channels))?;
+        let measured = Self::of(&sums, images.shape());
         let flat = |&deviation: &f32| deviation == 0.0;
         if let Some(channel) = measured.deviation.iter().position(flat) {
             let value = images.image(0)?[channel];
@@ -87,23 +89,12 @@ impl Normalization {
         Ok(measured)
     }
 
-    /// Mean and standard deviation per channel; 0 if there are no images.
-    pub(crate) fn of(images: &ImageSet) -> Result<Self> {
-        let shape = images.shape();
-        let channels = shape.channels;
+    /// Mean and standard deviation per channel of images of this shape, by their [`sums`]; 0 if there
+    /// are none.
+    pub(crate) fn of(images: &[Sums], shape: ImageShape) -> Self {
         let count = (images.len() * shape.height * shape.width) as u128;
-        let of_image = |image: &[u8]| {
-            let mut sums = vec![(0_u64, 0_u64); channels];
-            for pixel in image.chunks_exact(channels) {
-                for ((sum, squares), &value) in sums.iter_mut().zip(pixel) {
-                    *sum += u64::from(value);
-                    *squares += u64::from(value) * u64::from(value);
-                }
-            }
-            sums
-        };
-        let mut sums = vec![(0_u64, 0_u64); channels];
-        for image in images.map(of_image)? {
+        let mut sums = vec![(0_u64, 0_u64); shape.channels];
+        for image in images {
             for ((sum, squares), of_image) in sums.iter_mut().zip(image) {
                 *sum += of_image.0;
                 *squares += of_image.1;
@@ -118,7 +109,7 @@ impl Normalization {
             measured.mean.push((sum as f64 / scale) as f32);
             measured.deviation.push(((scatter as f64).sqrt() / scale) as f32);
         }
-        Ok(measured)
+        measured
     }
 
     /// Checks that there is a valid pair for each of `channels`.
@@ -133,6 +124,21 @@ impl Normalization {
         };
         self.mean.iter().zip(&self.deviation).map(table).collect()
     }
+}
+
+/// Per channel, the sum of an image's values and that of their squares.
+pub(crate) type Sums = Vec<(u64, u64)>;
+
+/// The sums of an image, `[H, W, C]`.
+pub(crate) fn sums(image: &[u8], channels: usize) -> Sums {
+    let mut sums = vec![(0, 0); channels];
+    for pixel in image.chunks_exact(channels) {
+        for ((sum, squares), &value) in sums.iter_mut().zip(pixel) {
+            *sum += u64::from(value);
+            *squares += u64::from(value) * u64::from(value);
+        }
+    }
+    sums
 }
 
 /// Checks the values; `key` names the pair in errors.
@@ -157,7 +163,6 @@ fn check(key: &str, mean: &[f32], deviation: &[f32], channels: usize) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ImageShape;
 
     fn set(pixels: Vec<u8>, channels: usize) -> ImageSet {
         let labels = vec![0; pixels.len() / (2 * channels)];

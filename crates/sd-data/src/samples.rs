@@ -3,7 +3,7 @@
 use crate::{ConfigArgs, Experiment, read, write};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use sd_data::{ImageSet, Splits};
+use sd_data::{ImageSet, Purpose, Splits, StorageConfig};
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -38,9 +38,15 @@ pub struct SamplesArgs {
 pub fn samples(args: &SamplesArgs, data_dir: &Path) -> Result<()> {
     let Experiment { data: config, .. } = read(&args.config, data_dir)?;
     config.check()?;
-    let mut splits = config.dataset.get().load(data_dir)?;
+    let dataset = config.dataset.get();
+    let is_packed = dataset
+        .image_files()
+        .is_some_and(|images| matches!(images.storage, StorageConfig::Packed(_)));
+    // As for packing, image files are listed and not decoded: most of them are not written.
+    let purpose = if is_packed { Purpose::Fitted } else { Purpose::Packing };
+    let mut splits = dataset.load_for(data_dir, purpose)?;
     config.hold_back(&mut splits)?;
-    let root = config.dataset.get().files_root(data_dir)?;
+    let root = dataset.files_root(data_dir)?;
     let images = args.images.unwrap_or(if args.folders { MANY } else { FEW });
     let writer = Writer { root, images: images.into() };
     let Splits { train, valid, test, .. } = splits;
@@ -110,8 +116,9 @@ impl Writer {
 /// Copies an image file, with the extension of its actual format.
 fn copy(file: &Path, to: &Path) -> Result<()> {
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let [extension, ..] = image::guess_format(&bytes)?.extensions_str() else {
-        bail!("{}: unknown image format", file.display())
+    let extensions = image::guess_format(&bytes).map_or(&[][..], |format| format.extensions_str());
+    let [extension, ..] = extensions else {
+        bail!("{}: found an unknown format, expected an image", file.display())
     };
     write(&to.with_extension(extension), &bytes)
 }

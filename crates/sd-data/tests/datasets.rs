@@ -1,6 +1,6 @@
 //! Data sets in files: loading and error messages.
 
-use sd_data::{DatasetConfig, IdxConfig, ImageShape, Normalization};
+use sd_data::{DataConfig, DatasetConfig, IdxConfig, ImageShape, Normalization};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -146,4 +146,43 @@ fn a_missing_idx_folder_names_the_remedy() {
     let none = IdxConfig { width: 0, ..IdxConfig::new("mine") };
     let message = DatasetConfig::Idx(none).get().load(Path::new("data")).unwrap_err().to_string();
     assert_eq!(message, "`data.dataset.idx.width` is 0, expected at least 1");
+}
+
+#[test]
+fn a_data_set_is_checked_without_a_file() {
+    let images = "classes = 2, images = { side = 8";
+    for (dataset, expected) in [
+        ("idx = { folder = 'a', classes = 257 }".to_owned(), "idx.classes` is 257"),
+        ("idx = { folder = 'a', width = 0 }".to_owned(), "idx.width` is 0"),
+        (
+            "image_folder = { folder = 'a', classes = 2, images = { side = 0 } }".to_owned(),
+            "image_folder.images.side` is 0",
+        ),
+        (
+            format!("csv_manifest = {{ file = 'a', {images}, shorter_side = 7 }} }}"),
+            "csv_manifest.images.shorter_side` is 7",
+        ),
+        (
+            format!("shards = {{ train = 'a', {images}, crop_from = 7 }} }}"),
+            "shards.images.crop_from` is 7",
+        ),
+        (
+            "shards = { train = 'a', classes = 0, images = { side = 8 } }".to_owned(),
+            "shards.classes` is 0",
+        ),
+        (format!("shards = {{ train = 'a-{{1', {images} }} }}"), "shards.train` is `a-{1`"),
+        (
+            "synthetic = { classes = 2, train = 1099511627776, test = 1, channels = 1, \
+             height = 8, width = 8, seed = 0 }"
+                .to_owned(),
+            "synthetic` is 2 classes, 1099511627776 + 1 images",
+        ),
+    ] {
+        let text = format!("dataset = {{ {dataset} }}");
+        let config: DataConfig = toml::from_str(&text).unwrap();
+        let error = config.check().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        let of_load = config.load(Path::new("nowhere")).unwrap_err().to_string();
+        assert_eq!(of_load, error);
+    }
 }

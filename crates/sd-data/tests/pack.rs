@@ -38,6 +38,19 @@ fn packed_images_give_the_batches_of_those_in_memory() {
     }
 }
 
+/// Neither are they copied, which would give their pixels a checksum.
+#[test]
+fn packed_images_take_a_border_as_those_in_memory_do() {
+    let data_dir = pets();
+    let memory = DataConfig { pad: 2, ..config("'memory'", "", "{ flip = {} }") };
+    let config = packed(&data_dir, "", "{ flip = {} }", PackForm::Pixels);
+    let config = DataConfig { pad: 2, ..config };
+    let (from_pack, in_memory) = (open(&config, &data_dir), open(&memory, &data_dir));
+    assert_eq!(*from_pack.train, *in_memory.train);
+    assert!(batches(&from_pack, &config, 3) == batches(&in_memory, &memory, 2));
+    assert!(from_pack.train.is_in_memory() && from_pack.train.checksum().is_none());
+}
+
 /// At the best quality they are nearly the images.
 #[test]
 fn packed_jpegs_are_resized_images() {

@@ -125,10 +125,13 @@ fn preview_writes_a_page() {
     };
     // Two training images, by default with eight versions each.
     assert_eq!((pictures("preview.html"), pictures("b.html")), (2 * 9, 3));
-    let png = ["preview", "pets.toml", "--out", "a.png"];
-    let output = sd_data(folder.path(), &png).assert().failure();
-    let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
-    assert!(error.contains("a.png, expected an HTML file"), "{error}");
+    for other in ["a.png", "a.JPG", "page"] {
+        let arguments = ["preview", "pets.toml", "--out", other];
+        let output = sd_data(folder.path(), &arguments).assert().failure();
+        let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        assert!(error.contains(&format!("{other}, expected an HTML file")), "{error}");
+    }
+    sd_data(folder.path(), &["preview", "pets.toml", "--out", "a.HTM"]).assert().success();
 }
 
 #[test]
@@ -187,6 +190,29 @@ fn samples_of_image_files_are_the_files() {
         let written = fs::read(folder.path().join(expected)).unwrap();
         assert!(written == fs::read(pets.join("test/dog/a.png")).unwrap(), "{config}");
     }
+}
+
+#[test]
+fn samples_decode_no_image_file() {
+    let folder = folder();
+    let strict = "data.dataset.image_folder.images.skip_broken=false";
+    let run = |arguments: &[&str]| {
+        let all = [&["samples", "pets.toml", "-s", strict], arguments].concat();
+        sd_data(folder.path(), &all).assert()
+    };
+    // One of the training images is broken.
+    let output = run(&["--out", "some"]).success();
+    assert_eq!(String::from_utf8_lossy(&output.get_output().stdout), "some/000-dog.png\n");
+    let output = run(&["--folders", "--out", "own"]).failure();
+    let error = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    assert!(error.contains("b.jpg: found an unknown format, expected an image"), "{error}");
+    // A packed file needs no image files.
+    sd_data(folder.path(), &["pack", "pets.toml", "--out", "pets.pack"]).assert().success();
+    fs::remove_dir_all(folder.path().join("data/pets")).unwrap();
+    let packed = "data.dataset.image_folder.images.storage={ packed = 'pets.pack' }";
+    let arguments = ["samples", "pets.toml", "-s", packed, "--out", "packed"];
+    let output = sd_data(folder.path(), &arguments).assert().success();
+    assert_eq!(String::from_utf8_lossy(&output.get_output().stdout), "packed/000-dog.png\n");
 }
 
 /// From nothing to a folder to train on.

@@ -142,6 +142,22 @@ fn missing_and_damaged_shards_are_named() {
 }
 
 #[test]
+fn class_names_come_from_a_file() {
+    let data_dir = pets();
+    shards(&data_dir);
+    let text = toml::to_string(&shards_config("'stream'", 5, "")).unwrap();
+    let text = text.replace("classes = 2", "classes = 2\nclass_names = \"names.txt\"");
+    let config: DataConfig = toml::from_str(&text).unwrap();
+    let path = data_dir.path().join("names.txt");
+    fs::create_dir(&path).unwrap();
+    let error = config.open(data_dir.path()).unwrap_err().to_string();
+    assert!(error.contains("names.txt`: found a folder, expected a regular file"), "{error}");
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, "cat\ndog\n").unwrap();
+    assert_eq!(open(&config, &data_dir).train.class_names(), ["cat", "dog"]);
+}
+
+#[test]
 fn members_of_a_shard_are_explained() {
     let data_dir = TempDir::new().unwrap();
     let message = |members: &[(&str, &str)]| {
@@ -159,7 +175,7 @@ fn members_of_a_shard_are_explained() {
             builder.into_inner().unwrap();
         }
         let config = shards_config("'stream'", 5, "");
-        config.dataset.get().load(data_dir.path()).map(|_| ()).unwrap_err().to_string()
+        config.dataset.get().load(data_dir.path()).map(|_| ()).map_err(|error| error.to_string())
     };
     for (members, expected) in [
         (&[("a.jpg", "")][..], "train-0.tar/a.jpg`: found no label, expected `a.cls` or `a.json`"),
@@ -168,10 +184,21 @@ fn members_of_a_shard_are_explained() {
         (&[("a.jpg", ""), ("a.cls", "2")], "a.cls`: found `2`, expected a label from 0 to 1"),
         (&[("a.jpg", ""), ("a.json", "{\"label\": \"cat\"}")], "expected a label from 0 to 1"),
         (&[("a.txt", "")], "train-0.tar`: found no images"),
+        (
+            &[("a.jpg", ""), ("a.PNG", ""), ("a.cls", "1")],
+            "train-0.tar/a.PNG`: found a second image beside `a.jpg`, expected one image per key",
+        ),
+        (
+            &[("a.cls", "0"), ("a.jpg", ""), ("a.json", "{\"label\": 1}")],
+            "train-0.tar/a.json`: found label 1, expected 0, the label in `a.cls`",
+        ),
+        (&[("a.cls", "0"), ("a.jpg", ""), ("a.json", "{\"cls\": 7}")], "label from 0 to 1"),
     ] {
-        let error = message(members);
+        let error = message(members).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
+    let members = [("a.jpg", ""), ("a.mask.png", ""), ("a.cls", "1"), ("a.json", "{\"label\": 1}")];
+    assert_eq!(message(&members), Ok(()), "the same label twice, and another kind of image");
 }
 
 /// The length of a sparse member is that of its pieces, which say what they like.

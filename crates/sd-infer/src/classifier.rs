@@ -292,7 +292,7 @@ impl Classifier {
     }
 }
 
-/// The `*.onnx` files of a folder.
+/// The `*.onnx` files of a folder. One that is no regular file is an error.
 fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |cause| Error::File { path: folder.to_owned(), cause };
     let entries = std::fs::read_dir(folder).map_err(failed)?;
@@ -300,6 +300,13 @@ fn onnx_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = paths.collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "onnx"));
     paths.sort();
+    for path in &paths {
+        let failed = |cause| Error::File { path: path.clone(), cause };
+        // Opening a pipe would wait for a writer.
+        if !std::fs::metadata(path).map_err(failed)?.is_file() {
+            return Err(failed(io::Error::other("not a regular file")));
+        }
+    }
     Ok(paths)
 }
 

@@ -202,7 +202,20 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         let shape = vec![names.len(), input.channels, input.height, input.width];
         let batch =
             Batch::new(shape, images).context("an image has another size than the input")?;
-        for (name, found) in names.iter().zip(classifier.classify_prepared(batch)?) {
+        let found = match classifier.classify_prepared(batch) {
+            Ok(found) => found,
+            // The other batches are still classified.
+            Err(error) => {
+                eprintln!(
+                    "error: {}: {}",
+                    printable(&names.join(", ")),
+                    printable(&error.to_string())
+                );
+                failed = true;
+                continue;
+            }
+        };
+        for (name, found) in names.iter().zip(found) {
             if !print(if cli.json { found.json(name) } else { found.text(name) })? {
                 return Ok(ExitCode::SUCCESS);
             }

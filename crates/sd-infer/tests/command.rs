@@ -81,6 +81,25 @@ fn unreadable_images_are_reported_and_the_others_classified() {
 }
 
 #[test]
+fn a_batch_that_fails_is_reported_and_the_others_tried() {
+    let folder = folder();
+    let error = |batch| {
+        let arguments = ["mean.onnx", "images", "--time-limit", "0", "--batch", batch];
+        let done = sd_infer(folder.path(), &arguments).code(1);
+        assert!(done.get_output().stdout.is_empty());
+        text(&done.get_output().stderr)
+    };
+    let each = error("1");
+    let lines: Vec<&str> = each.lines().collect();
+    assert_eq!(lines.len(), 2, "{each}");
+    for (line, name) in lines.iter().zip(["images/a.png", "images/b.jpg"]) {
+        assert!(line.starts_with(&format!("error: {name}: native: the deadline passed")), "{line}");
+    }
+    let both = error("2");
+    assert!(both.starts_with("error: images/a.png, images/b.jpg: native: the deadline"), "{both}");
+}
+
+#[test]
 fn a_folder_without_images_is_an_error() {
     let folder = folder();
     std::fs::create_dir(folder.path().join("empty")).unwrap();

@@ -201,6 +201,18 @@ fn options_out_of_range_and_missing_files_are_named() {
     assert!(error.starts_with("nowhere.onnx: "), "{error}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_folder_of_a_staged_network_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("1.onnx"), whole()).unwrap();
+    let pipe = folder.path().join("2.onnx");
+    let status = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(status.success());
+    let error = Classifier::open(folder.path()).unwrap_err().to_string();
+    assert_eq!(error, format!("{}: not a regular file", pipe.display()));
+}
+
 /// All engines of this build; ONNX Runtime needs its library.
 #[test]
 fn the_engines_agree() {

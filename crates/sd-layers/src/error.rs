@@ -21,7 +21,7 @@ pub enum Error {
         /// The configuration's key.
         key: &'static str,
         /// The value found.
-        found: i64,
+        found: String,
         /// The values allowed.
         expected: &'static str,
     },
@@ -62,7 +62,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// `found`, if it is at least 1; `key` is its key in the configuration.
 pub(crate) fn positive(key: &'static str, found: i64) -> Result<i64> {
-    if found >= 1 { Ok(found) } else { Err(Error::Value { key, found, expected: "at least 1" }) }
+    let out_of_range = || Error::Value { key, found: found.to_string(), expected: "at least 1" };
+    if found >= 1 { Ok(found) } else { Err(out_of_range()) }
 }
 
 /// `found`, if it is odd and at least 1: the side of a window with a centre.
@@ -71,6 +72,6 @@ pub(crate) fn odd(key: &'static str, found: i64) -> Result<i64> {
     if found >= 1 && found % 2 == 1 {
         Ok(found)
     } else {
-        Err(Error::Value { key, found, expected })
+        Err(Error::Value { key, found: found.to_string(), expected })
     }
 }

@@ -164,6 +164,14 @@ fn values_out_of_range_are_errors_with_key_value_and_range() {
             AttentionConfig::Triplet(TripletConfig { kernel: -3 }),
             "triplet.kernel is -3, expected an odd number of at least 1",
         ),
+        (
+            AttentionConfig::Simam(SimAmConfig { lambda: 0.0 }),
+            "simam.lambda is 0, expected a number above 0",
+        ),
+        (
+            AttentionConfig::Simam(SimAmConfig { lambda: f64::NAN }),
+            "simam.lambda is NaN, expected a number above 0",
+        ),
     ];
     for (config, message) in refused {
         let vs = nn::VarStore::new(Device::Cpu);

@@ -153,14 +153,14 @@ impl MultiExit {
     /// Returns the outputs of every exit for images `[N, C, H, W]`, in `f32` at any precision.
     pub fn forward_exits(&self, images: &Tensor, train: bool) -> ExitOutputs {
         let images = images.to_kind(self.precision.kind());
-        let mut map = self.stem.forward_t(&images, self.trains(0, train));
+        let mut map = self.forward_part(0, &self.stem, &images, train);
         let (mut exits, mut adapted) = (Vec::new(), Vec::new());
         for (stage, number) in self.stages.iter().zip(1..) {
-            map = stage.blocks.forward_t(&map, self.trains(number, train));
+            map = self.forward_part(number, &stage.blocks, &map, train);
             if let Some(exit) = &stage.exit {
                 let output = exit.forward(&map, train);
                 let adapt = |adapter| output.feature.apply(adapter).to_kind(Kind::Float);
-                adapted.extend(stage.adapter.as_ref().map(adapt));
+                adapted.extend(stage.adapter.as_ref().filter(|_| train).map(adapt));
                 exits.push(in_f32(output));
             }
         }
@@ -173,17 +173,20 @@ impl MultiExit {
     pub fn forward_until(&self, images: &Tensor, exit: usize, train: bool) -> Option<ExitOutput> {
         let (last, classifier) = self.exits().nth(exit)?;
         let images = images.to_kind(self.precision.kind());
-        let stem = self.stem.forward_t(&images, self.trains(0, train));
+        let stem = self.forward_part(0, &self.stem, &images, train);
         let forward = |map: Tensor, (stage, number): (&StageWithExit, usize)| {
-            stage.blocks.forward_t(&map, self.trains(number, train))
+            self.forward_part(number, &stage.blocks, &map, train)
         };
         let map = self.stages[..=last].iter().zip(1..).fold(stem, forward);
         Some(in_f32(classifier.forward(&map, train)))
     }
 
-    /// Whether a part, the stem (0) or a stage, computes as in training.
-    fn trains(&self, part: usize, train: bool) -> bool {
-        train && part >= self.frozen
+    /// The output of a part, the stem (0) or a stage. A frozen one computes as in evaluation.
+    fn forward_part(&self, part: usize, blocks: &Sequential, map: &Tensor, train: bool) -> Tensor {
+        let frozen = part < self.frozen;
+        // Nothing before a frozen part learns either.
+        let _no_grad = frozen.then(tch::no_grad_guard);
+        blocks.forward_t(map, train && !frozen)
     }
 
     /// Returns the exits' names, shallow first: `exit1`, `exit2`, …, `deepest`.
@@ -214,7 +217,7 @@ impl MultiExit {
     }
 
     /// Cumulative cost of stopping at each exit, including the earlier exits: the stages up to it and
-    /// all classifiers so far. The last is the whole framework.
+    /// all classifiers so far. The last is the network with all exits, without adapters.
     ///
     /// # Errors
     /// None after a successful build.
@@ -273,7 +276,8 @@ struct PartCost {
 impl ModuleT for MultiExit {
     /// The deepest exit's logits.
     fn forward_t(&self, images: &Tensor, train: bool) -> Tensor {
-        self.forward_exits(images, train).deepest.logits
+        let deepest = self.exits().count() - 1;
+        self.forward_until(images, deepest, train).expect("the last stage has an exit").logits
     }
 }
 

@@ -35,7 +35,7 @@ mod error;
 pub mod evaluation;
 pub mod figure;
 pub mod format;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 pub mod fuzzing;
 pub mod measurement;
 pub mod mistakes;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use sd_report::report::{Limits, SECTIONS, Section};
-use sd_report::{Error, Run};
+use sd_report::{Error, Run, Status};
 
 #[derive(Parser)]
 #[command(
@@ -34,7 +34,7 @@ enum Command {
 
 #[derive(Args)]
 struct Report {
-    /// Folder of a run, finished or not; with several, folders without a finished run are skipped
+    /// Folder of a run, finished or not; with several, folders without a run are skipped
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
     /// Output folder [default: the folder of the run; for several runs, report/]
@@ -47,7 +47,7 @@ struct Report {
 
 #[derive(Args)]
 struct Choose {
-    /// Folders of runs on one data set; those without a finished run are skipped
+    /// Folders of runs on one data set; runs that have not finished are skipped
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
     /// Milliseconds for one image alone, as `bench deploy` measured them on one machine
@@ -131,6 +131,9 @@ fn report(arguments: &Report) -> anyhow::Result<()> {
 
 fn choose(arguments: &Choose) -> anyhow::Result<()> {
     let runs = open(&arguments.runs)?;
+    for run in runs.iter().filter(|run| run.summary.status != Status::Finished) {
+        eprintln!("skipped: {}: the run has not finished", run.folder.display());
+    }
     let limits = Limits {
         milliseconds: arguments.max_ms,
         megabytes: arguments.max_mb,
@@ -140,8 +143,8 @@ fn choose(arguments: &Choose) -> anyhow::Result<()> {
     print(format_args!("{best}\nnext: {}\n", best.export()))
 }
 
-/// Opens the runs in the folders. With several, as in `runs/*`, files, sweeps and unfinished runs
-/// are skipped. One alone is reported with what it has so far.
+/// Opens the runs in the folders with what they have so far. With several folders, as in `runs/*`,
+/// files, sweeps and runs before the end of their first epoch are skipped.
 fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
     if let [folder] = folders {
         return Ok(vec![Run::open_so_far(folder)?]);
@@ -152,14 +155,14 @@ fn open(folders: &[PathBuf]) -> anyhow::Result<Vec<Run>> {
             eprintln!("skipped: {} is a file", folder.display());
             continue;
         }
-        match Run::open(folder) {
+        match Run::open_so_far(folder) {
             Err(error @ (Error::NotARun { .. } | Error::NotFinished { .. })) => {
                 eprintln!("skipped: {error}");
             }
             run => runs.push(run?),
         }
     }
-    anyhow::ensure!(!runs.is_empty(), "none of these folders holds a finished run");
+    anyhow::ensure!(!runs.is_empty(), "none of these folders holds a run with an epoch");
     Ok(runs)
 }
 

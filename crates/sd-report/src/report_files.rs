@@ -41,7 +41,8 @@ pub fn write_page(runs: &[Run], out: &Path) -> Result<PathBuf> {
 }
 
 /// Writes the report of `runs` into the folder `out`: `report.html`, `report.md` with its figures,
-/// and `report.csv`. Creates the folder if needed and replaces an older report.
+/// and `report.csv`. Creates the folder if needed and replaces an older report, with all `*.svg` in
+/// its folder of figures.
 ///
 /// # Errors
 /// If there is no run, a figure cannot be drawn, or a file cannot be written.
@@ -64,5 +65,18 @@ pub fn write_report(runs: &[Run], out: &Path) -> Result<ReportFiles> {
     run_folder::write_atomic(&files.csv, csv::render(&exact_table(runs))?.as_bytes())?;
     run_folder::write_atomic(&files.markdown, markdown::render(&document).as_bytes())?;
     run_folder::write_atomic(&files.html, html::render(&document)?.as_bytes())?;
+    // Last, so that no older report lacks its figures.
+    remove_other_figures(&figures_folder, &files.figures)?;
     Ok(files)
+}
+
+/// Removes the figures of an older report.
+fn remove_other_figures(folder: &Path, kept: &[PathBuf]) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "svg") && !kept.contains(&path) {
+            fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ mod sample_runs;
 
 use sample_runs::{DENSE, DISTILLED, GROUPED, LIGHT, run, validated};
 use sd_report::report::{Limits, choose};
-use sd_report::{DeployRecord, Run};
+use sd_report::{DeployRecord, Run, Status};
 
 /// `first` is more accurate on the test images, `second` on the validation images.
 fn runs() -> Vec<Run> {
@@ -50,6 +50,21 @@ fn the_validation_images_choose_within_the_limits() {
     );
     let exact = Limits { macs: Some(10_000_000), ..Limits::default() };
     assert!(chosen(&runs(), exact).contains(" deepest f32: 70.0 %"));
+}
+
+#[test]
+fn only_finished_runs_are_chosen() {
+    let mut runs = runs();
+    for status in [Status::Running, Status::Interrupted, Status::Failed] {
+        runs[1].summary.status = status;
+        let best = chosen(&runs, Limits::default());
+        assert!(best.starts_with("runs/first-seed0 deepest f32: 60.0 %"), "{best}");
+    }
+    runs[1].summary.dataset = "cifar10".to_owned();
+    assert!(chosen(&runs, Limits::default()).starts_with("runs/first-seed0"));
+    runs[0].summary.status = Status::Interrupted;
+    let error = refused(&runs, Limits::default());
+    assert_eq!(error, "none of these runs has finished, expected at least one that has");
 }
 
 #[test]

@@ -118,6 +118,15 @@ fn a_run_that_is_training_or_was_killed_is_reported_with_its_epochs_so_far() {
     assert_eq!(notice(), "This run is training");
     drop(lock);
     assert_eq!(notice(), "This run was interrupted after 7 epochs");
+    write_run(&folder.path().join("b"));
+    fs::write(run.join("summary.json"), summary.replace("finished", "interrupted")).unwrap();
+    sd_report(&["report", "a", "b"], folder.path()).success();
+    let page = fs::read_to_string(folder.path().join("report/report.md")).unwrap();
+    assert!(page.contains("was interrupted after 7 epochs"), "{page}");
+    let chosen = sd_report(&["choose", "a", "b"], folder.path()).code(1);
+    let stderr = text(&chosen.get_output().stderr);
+    assert!(stderr.starts_with("skipped: a: the run has not finished\n"), "{stderr}");
+    fs::remove_file(run.join("summary.json")).unwrap();
     fs::remove_file(run.join("progress.json")).unwrap();
     let nothing = sd_report(&["report", "a"], folder.path()).code(1);
     assert!(text(&nothing.get_output().stderr).contains("it has no progress.json; wait for"));

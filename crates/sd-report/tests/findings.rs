@@ -1,7 +1,9 @@
 //! The sentences that a report opens with.
 
+mod evaluated;
 mod sample_runs;
 
+use evaluated::evaluation;
 use sample_runs::{BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, run, validated};
 use sd_report::report::{end_of_training, findings};
 use sd_report::{Run, Status};
@@ -59,6 +61,19 @@ fn a_cheaper_exit_is_chosen_by_validation() {
     let far = findings(&[light(0, 0.6)]);
     let expected = format!("No cheaper exit is within 1 point of it on validation. {expected}");
     assert_eq!(far[1..], [expected]);
+}
+
+#[test]
+fn a_confidence_threshold_can_be_used_as_printed() {
+    let mut run = light(0, 0.6);
+    let mut evaluation = evaluation();
+    let setting = &mut evaluation.early_exit.as_mut().unwrap().curves[0].settings[1];
+    (setting.value, setting.valid.top1) = (Some(0.9996), 0.8);
+    run.evaluation = Some(evaluation);
+    let text = findings(&[run]).remove(1);
+    let expected = "Stopping at the first exit with a confidence of at least 0.9996 uses 68.0 % of the \
+        deepest exit's MACs on average and loses 10.0 points of test accuracy.";
+    assert!(text.ends_with(expected), "{text}");
 }
 
 #[test]

@@ -105,6 +105,23 @@ fn exits_are_kept_and_classifiers_for_other_classes_are_new() {
 }
 
 #[test]
+fn adapters_come_and_go_with_the_exits() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let tpami = ["-s", "objective={ tpami = {} }", "-s", "model.exits.adapters=[2]"];
+    let short = ["-s", "train.epochs=1", "--out"];
+    train(folder, &[&tpami[..], &short, &["adapted"]].concat()).success();
+    train(folder, &[&short[..], &["plain"]].concat()).success();
+    let from = |run: &str| format!("train.pretrained={{ file = \"{run}\", from = \"run\" }}");
+    train(folder, &[&["-s", &from("adapted")], &short[..], &["without"]].concat()).success();
+    let text = stderr(
+        &train(folder, &[&tpami[..], &["-s", &from("plain")], &short[..], &["with"]].concat())
+            .success(),
+    );
+    assert!(text.contains("adapter2, exit1, exit2 kept their initialisation"), "{text}");
+}
+
+#[test]
 fn frozen_parts_keep_weights_and_statistics() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

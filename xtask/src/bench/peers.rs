@@ -5,7 +5,7 @@ use super::{command_line, document, python};
 use crate::libtorch::{Libtorch, Setup};
 use crate::{atomic_write, run, workspace};
 use anyhow::{Context, Result, ensure};
-use sd_cli::bench::STANDARD;
+use sd_cli::bench::{STANDARD, seconds};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -30,11 +30,11 @@ pub struct PeersArgs {
     rounds: u16,
 
     /// Duration of each measurement
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
     seconds: f64,
 
     /// Number of threads of both [default: all cores]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 
     /// Folder for speed.md and speed.json [default: docs/results/speed/DATE-CORES-core-cpu]

@@ -2,6 +2,13 @@
 
 const element = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 0 : 1)} %`;
+// A threshold below 1 is not rounded to 1, which no image would reach.
+function describeThreshold(threshold) {
+  let digits = 4;
+  while (threshold < 1 && digits < 20 && Number(threshold.toFixed(digits)) === 1) digits++;
+  return `${Number(threshold.toFixed(digits))}`;
+}
+
 const main = document.querySelector("main");
 
 function make(tag, properties = {}, ...children) {
@@ -29,7 +36,7 @@ function showNetwork({ metadata }) {
     `run. Everything runs in this page; no image leaves it.`;
   element("exits").replaceChildren(...exits.map((exit) => {
     const share = percent(exit.macs / metadata.deployed_macs);
-    const own = exit === exits.at(-1) ? "" : exit.threshold == null ? ", no threshold" : `, threshold ${percent(exit.threshold)}`;
+    const own = exit === exits.at(-1) ? "" : exit.threshold == null ? ", no threshold" : `, threshold ${describeThreshold(exit.threshold)}`;
     const head = make("header", {}, make("strong", { textContent: exit.name }),
       make("span", { textContent: `${share} of the multiply–accumulates up to here${own}` }));
     const card = make("li", {}, head, make("div", { className: "bars" }));

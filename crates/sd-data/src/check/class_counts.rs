@@ -19,19 +19,33 @@ impl<'a> ClassCounts<'a> {
     }
 }
 
+/// The smallest and the largest class with their numbers of images; of several, the first. `None` if
+/// there are no classes.
+pub(super) fn smallest_and_largest<'a>(
+    of_class: &[usize],
+    names: &'a [String],
+) -> Option<[(usize, &'a str); 2]> {
+    let counts = || of_class.iter().copied().zip(names.iter().map(String::as_str));
+    let smallest = counts().min_by_key(|(count, _)| *count)?;
+    let largest = counts().rev().max_by_key(|(count, _)| *count)?;
+    Some([smallest, largest])
+}
+
 impl Display for ClassCounts<'_> {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        let numbered = || self.of_class.iter().zip(self.names);
-        let fewest = numbered().min_by_key(|(count, _)| **count);
-        let most = numbered().rev().max_by_key(|(count, _)| **count);
-        let (Some((fewest, small)), Some((most, large))) = (fewest, most) else { return Ok(()) };
+        let Some([(fewest, small), (most, large)]) =
+            smallest_and_largest(&self.of_class, self.names)
+        else {
+            return Ok(());
+        };
         if fewest == most {
             return write!(f, "{fewest} of each class");
         }
         if self.names.len() > LISTED {
             return write!(f, "{fewest} {small} to {most} {large}");
         }
-        let all: Vec<String> = numbered().map(|(count, name)| format!("{count} {name}")).collect();
+        let numbered = self.of_class.iter().zip(self.names);
+        let all: Vec<String> = numbered.map(|(count, name)| format!("{count} {name}")).collect();
         f.write_str(&all.join(", "))
     }
 }

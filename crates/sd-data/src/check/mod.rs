@@ -6,6 +6,7 @@ mod text;
 pub use crate::split::Split;
 pub(crate) use class_counts::ClassCounts;
 
+use crate::normalize::{Sums, sums};
 use crate::{BrokenFile, ImageSet, ImageShape, Normalization, Result, Splits};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -75,13 +76,18 @@ impl Check {
     /// If images cannot be read; the error names all of a split.
     pub fn new(dataset: String, splits: &Splits) -> Result<Self> {
         let sets: Vec<(Split, &ImageSet)> = splits.named().collect();
-        let of_split = |&(split, set)| SplitCheck::new(split, set);
+        let (mut of_splits, mut checksums) = (Vec::new(), Vec::new());
+        for &(split, set) in &sets {
+            let (of_split, of_images) = SplitCheck::new(split, set)?;
+            of_splits.push(of_split);
+            checksums.push(of_images);
+        }
         Ok(Self {
             dataset,
             shape: splits.train.shape(),
             classes: splits.train.class_names().to_vec(),
-            splits: sets.iter().map(of_split).collect::<Result<_>>()?,
-            duplicates: duplicates(&sets)?,
+            splits: of_splits,
+            duplicates: equal_images(&sets, checksums)?,
             skipped: splits.skipped.clone(),
         })
     }
@@ -106,9 +112,14 @@ impl Check {
 }
 
 impl SplitCheck {
-    fn new(split: Split, set: &ImageSet) -> Result<Self> {
-        let Normalization { mean, deviation } = Normalization::of(set)?;
-        Ok(Self { split, images: set.len(), of_class: set.of_class(), mean, deviation })
+    /// The check and the CRC-32 of each image's pixels, in one pass: images may be decoded for it.
+    fn new(split: Split, set: &ImageSet) -> Result<(Self, Vec<u32>)> {
+        let shape = set.shape();
+        let read = set.map(|image| (crc32fast::hash(image), sums(image, shape.channels)))?;
+        let (checksums, sums): (Vec<u32>, Vec<Sums>) = read.into_iter().unzip();
+        let Normalization { mean, deviation } = Normalization::of(&sums, shape);
+        let images = set.len();
+        Ok((Self { split, images, of_class: set.of_class(), mean, deviation }, checksums))
     }
 }
 
@@ -117,11 +128,17 @@ impl SplitCheck {
 /// # Errors
 /// If images cannot be read; the error names all of a split.
 pub fn duplicates(sets: &[(Split, &ImageSet)]) -> Result<Vec<Vec<Place>>> {
+    let checksums = sets.iter().map(|(_, set)| set.checksums()).collect::<Result<_>>()?;
+    equal_images(sets, checksums)
+}
+
+/// [`duplicates`], by the CRC-32 of each image of each set.
+fn equal_images(sets: &[(Split, &ImageSet)], checksums: Vec<Vec<u32>>) -> Result<Vec<Vec<Place>>> {
     let mut groups: Vec<Vec<(Split, &ImageSet, usize)>> = Vec::new();
     // Equal checksums do not prove equality: the groups of a checksum differ in their pixels.
     let mut known: HashMap<u32, Vec<usize>> = HashMap::new();
-    for &(split, set) in sets {
-        for (index, checksum) in set.checksums()?.into_iter().enumerate() {
+    for (&(split, set), checksums) in sets.iter().zip(checksums) {
+        for (index, checksum) in checksums.into_iter().enumerate() {
             let candidates = known.entry(checksum).or_default();
             let mut equal = None;
             for &group in candidates.iter() {
@@ -153,6 +170,9 @@ pub fn duplicates(sets: &[(Split, &ImageSet)]) -> Result<Vec<Vec<Place>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::{Picture, Reader, Source, View};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn set(pixels: &[u8], labels: &[usize]) -> ImageSet {
         let names = vec!["cat".to_owned(), "dog".to_owned()];
@@ -167,6 +187,28 @@ mod tests {
             skipped: Vec::new(),
         };
         Check::new("pets".to_owned(), &splits).unwrap()
+    }
+
+    /// Three images, and how many were read.
+    #[derive(Debug, Default)]
+    struct Counted(AtomicUsize);
+
+    impl Source for Counted {
+        fn read<'a>(&'a self, index: usize, _: View, _: &'a mut Reader) -> Result<Picture<'a>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Picture::new(&[0, 255, 7][index..=index], ImageShape::new(1, 1, 1)))
+        }
+    }
+
+    #[test]
+    fn each_image_is_read_once() {
+        let source = Arc::new(Counted::default());
+        let (shape, names) = (ImageShape::new(1, 1, 1), vec!["cat".to_owned()]);
+        let train = ImageSet::of_source(shape, source.clone(), vec![0; 3], names).unwrap();
+        let splits = Splits { train, valid: None, test: None, skipped: Vec::new() };
+        let check = Check::new("pets".to_owned(), &splits).unwrap();
+        assert_eq!(source.0.load(Ordering::Relaxed), 3);
+        assert!((check.splits[0].mean[0] - (255.0 + 7.0) / 3.0 / 255.0).abs() < 1e-6);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The text form of a check.
 
+use super::class_counts::smallest_and_largest;
 use super::{Check, Place, Repeats, Split, SplitCheck};
 use std::fmt::{self, Display, Formatter};
 
@@ -33,15 +34,12 @@ impl Display for Check {
 impl Check {
     /// Images per class: one number, or the smallest and the largest class.
     fn of_class(&self, split: &SplitCheck) -> String {
-        let numbered = || split.of_class.iter().zip(&self.classes);
-        let fewest = numbered().min_by_key(|(count, _)| **count);
-        let most = numbered().rev().max_by_key(|(count, _)| **count);
-        match (fewest, most) {
-            (Some((fewest, small)), Some((most, large))) if fewest != most => {
+        match smallest_and_largest(&split.of_class, &self.classes) {
+            Some([(fewest, small), (most, large)]) if fewest != most => {
                 format!("{fewest} {small} … {most} {large}")
             }
-            (Some((all, _)), _) => all.to_string(),
-            _ => String::new(),
+            Some([(all, _), _]) => all.to_string(),
+            None => String::new(),
         }
     }
 

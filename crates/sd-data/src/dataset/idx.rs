@@ -3,7 +3,7 @@
 //! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), each
 //! dimension as a big-endian `u32`, and the bytes.
 
-use super::{Dataset, Splits, class_names, name_of, open_regular};
+use super::{Dataset, Splits, name_of, read_class_names};
 use crate::{Error, ImageSet, ImageShape, Result};
 use flate2::read::GzDecoder;
 use schemars::JsonSchema;
@@ -47,8 +47,6 @@ pub(super) const LABELS: u32 = 0x0801;
 
 /// Classes that fit a label of one byte.
 const MAX_CLASSES: usize = 1 << 8;
-/// Maximum size of `class_names.txt` in bytes.
-const MAX_NAMES: u64 = 1 << 16;
 /// Maximum bytes of items in a file, almost three million of MNIST's images: a gzip file of two
 /// megabytes can hold as many. The largest such set, EMNIST by class, has 0.7 million.
 const MAX_BYTES: u64 = 1 << 31;
@@ -96,7 +94,7 @@ impl Dataset for IdxConfig {
         (self.shape(), self.classes)
     }
 
-    fn load(&self, data_dir: &Path) -> Result<Splits> {
+    fn check(&self) -> Result<()> {
         for (name, value) in
             [("classes", self.classes), ("height", self.height), ("width", self.width)]
         {
@@ -108,6 +106,11 @@ impl Dataset for IdxConfig {
             let expected = format!("at most {MAX_CLASSES}, since a label is one byte");
             return Err(Error::value("data.dataset.idx.classes", self.classes, expected));
         }
+        Ok(())
+    }
+
+    fn load(&self, data_dir: &Path) -> Result<Splits> {
+        self.check()?;
         let folder = data_dir.join(&self.folder);
         if !folder.is_dir() {
             let advice = if self.folder == "fashion-mnist" {
@@ -124,10 +127,7 @@ impl Dataset for IdxConfig {
         }
         let path = folder.join("class_names.txt");
         let names = if path.exists() {
-            let mut text = Vec::new();
-            let file = open_regular(&path)?;
-            file.take(MAX_NAMES).read_to_end(&mut text).map_err(Error::read(&path))?;
-            class_names(&text, &path, self.classes)?
+            read_class_names(&path, self.classes)?
         } else {
             (0..self.classes).map(|class| class.to_string()).collect()
         };

@@ -52,6 +52,10 @@ impl Dataset for ImageFolderConfig {
         (self.images.shape(), self.classes)
     }
 
+    fn check(&self) -> Result<()> {
+        self.images.check(KEY)
+    }
+
     fn image_files(&self) -> Option<&ImageFilesConfig> {
         Some(&self.images)
     }
@@ -68,7 +72,7 @@ impl Dataset for ImageFolderConfig {
     }
 
     fn load_for(&self, data_dir: &Path, purpose: Purpose) -> Result<Splits> {
-        self.images.check(KEY)?;
+        self.check()?;
         if let Some(packed) = self.images.packed(data_dir, purpose) {
             return self.images.open_packed(&packed, KEY, &self.name(), self.classes, purpose);
         }

@@ -21,6 +21,7 @@ use schemars::JsonSchema;
 use sd_variants::variants;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 /// A data set.
@@ -31,12 +32,20 @@ pub trait Dataset {
     /// The shape of the images and the number of classes, without reading a file.
     fn input(&self) -> (ImageShape, usize);
 
+    /// Checks the configuration, without reading a file.
+    ///
+    /// # Errors
+    /// If a value is out of range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Reads all images. Every split has the shape and the classes that [`input`](Self::input)
     /// returns.
     ///
     /// # Errors
-    /// If the data set is not in `data_dir` (the message says how to fetch it), a file is malformed,
-    /// or a number of the configuration is out of range.
+    /// If the data set is not in `data_dir` (the message says how to fetch it) or a file is malformed,
+    /// or as for [`check`](Self::check).
     fn load(&self, data_dir: &Path) -> Result<Splits>;
 
     /// As [`load`](Self::load), for a purpose that image files are read differently for.
@@ -146,6 +155,21 @@ pub(crate) fn open_regular(path: &Path) -> Result<File> {
     File::open(path).map_err(Error::read(path))
 }
 
+/// Maximum size of a file of class names in bytes.
+const MAX_NAMES: u64 = 1 << 24;
+
+/// Reads a file of one class name per line. Expects `classes` names.
+fn read_class_names(path: &Path, classes: usize) -> Result<Vec<String>> {
+    let mut text = Vec::new();
+    let file = open_regular(path)?;
+    file.take(MAX_NAMES + 1).read_to_end(&mut text).map_err(Error::read(path))?;
+    if text.len() as u64 > MAX_NAMES {
+        let expected = format!("at most {MAX_NAMES} bytes of class names");
+        return Err(Error::at_byte(path, MAX_NAMES, "more bytes", expected));
+    }
+    class_names(&text, path, classes)
+}
+
 /// Parses a file of one class name per line, skipping blank lines. Expects `classes` names.
 fn class_names(text: &[u8], path: &Path, classes: usize) -> Result<Vec<String>> {
     let text = std::str::from_utf8(text).map_err(|error| {
@@ -240,6 +264,24 @@ mod tests {
             )]);
             assert_eq!(toml::from_str::<Holder>(&table.to_string()).unwrap().dataset, dataset);
         }
+    }
+
+    #[test]
+    fn a_file_of_class_names_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names.txt");
+        let mut text = b"cat\ndog\n".to_vec();
+        text.resize(MAX_NAMES as usize, b'\n');
+        fs::write(&path, &text).unwrap();
+        assert_eq!(read_class_names(&path, 2).unwrap(), ["cat", "dog"]);
+        text.push(b'\n');
+        fs::write(&path, &text).unwrap();
+        let error = read_class_names(&path, 2).unwrap_err().to_string();
+        let facts =
+            "names.txt` at byte 16777216: found more bytes, expected at most 16777216 bytes";
+        assert!(error.contains(facts), "{error}");
+        let error = read_class_names(folder.path(), 2).unwrap_err().to_string();
+        assert!(error.contains("found a folder, expected a regular file"), "{error}");
     }
 
     #[test]

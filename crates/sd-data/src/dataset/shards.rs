@@ -3,7 +3,7 @@
 pub(super) mod index;
 
 use super::image_files::{ImageFilesConfig, Listing};
-use super::{Dataset, Purpose, Splits, class_names, name_of};
+use super::{Dataset, Purpose, Splits, name_of, read_class_names};
 use crate::image_set::{EpochOrder, ImageFile};
 use crate::source::{Encoded, EncodedFiles};
 use crate::split::Split;
@@ -66,6 +66,14 @@ impl Dataset for ShardsConfig {
         (self.images.shape(), self.classes)
     }
 
+    fn check(&self) -> Result<()> {
+        if self.classes == 0 {
+            return Err(Error::value(format!("{KEY}.classes"), 0, "at least 1"));
+        }
+        self.images.check(KEY)?;
+        self.patterns().try_for_each(|(_, key, pattern)| shard_names(key, pattern).map(|_| ()))
+    }
+
     fn image_files(&self) -> Option<&ImageFilesConfig> {
         Some(&self.images)
     }
@@ -75,30 +83,19 @@ impl Dataset for ShardsConfig {
     }
 
     fn load_for(&self, data_dir: &Path, purpose: Purpose) -> Result<Splits> {
-        self.images.check(KEY)?;
+        self.check()?;
         if let Some(packed) = self.images.packed(data_dir, purpose) {
             return self.images.open_packed(&packed, KEY, &self.name(), self.classes, purpose);
         }
-        let names = match &self.class_names {
-            Some(file) => {
-                let path = data_dir.join(file);
-                let text = std::fs::read(&path).map_err(Error::read(&path))?;
-                class_names(&text, &path, self.classes)?
-            }
+        let class_names = match &self.class_names {
+            Some(file) => read_class_names(&data_dir.join(file), self.classes)?,
             None => (0..self.classes).map(|label| label.to_string()).collect(),
         };
-        let patterns = [
-            (Split::Train, "train", Some(&self.train)),
-            (Split::Valid, "valid", self.valid.as_ref()),
-            (Split::Test, "test", self.test.as_ref()),
-        ];
         let mut splits = Vec::new();
-        for (split, key, pattern) in patterns {
-            if let Some(pattern) = pattern {
-                splits.push((split, self.list(data_dir, key, pattern)?));
-            }
+        for (split, key, pattern) in self.patterns() {
+            splits.push((split, self.list(data_dir, key, pattern)?));
         }
-        self.images.open(KEY, Path::new(&self.train), splits, &names, purpose)
+        self.images.open(KEY, Path::new(&self.train), splits, &class_names, purpose)
     }
 }
 
@@ -117,12 +114,19 @@ impl Examples for ShardsConfig {
 }
 
 impl ShardsConfig {
+    /// Key and pattern of each split that there is.
+    fn patterns(&self) -> impl Iterator<Item = (Split, &'static str, &str)> {
+        let patterns = [
+            (Split::Train, "train", Some(&self.train)),
+            (Split::Valid, "valid", self.valid.as_ref()),
+            (Split::Test, "test", self.test.as_ref()),
+        ];
+        patterns.into_iter().filter_map(|(split, key, pattern)| Some((split, key, &**pattern?)))
+    }
+
     /// Lists the images of the shards that a pattern names.
     fn list(&self, data_dir: &Path, key: &str, pattern: &str) -> Result<Listing<Members>> {
-        let names = expand(pattern).ok_or_else(|| {
-            let expected = "a path with at most one range, such as `train-{000..127}.tar`";
-            Error::value(format!("{KEY}.{key}"), format!("`{pattern}`"), expected)
-        })?;
+        let names = shard_names(key, pattern)?;
         let paths: Vec<PathBuf> = names.iter().map(|name| data_dir.join(name)).collect();
         // All of them, so that the first damaged one is named whatever the threads do.
         let scanned: Vec<_> = paths.par_iter().map(|path| scan(path, self.classes)).collect();
@@ -143,6 +147,14 @@ impl ShardsConfig {
         let order = EpochOrder::by_shard(shards, self.buffer);
         Ok(Listing { encoded, labels, files, failures, order })
     }
+}
+
+/// The paths that the pattern of `key` names.
+fn shard_names(key: &str, pattern: &str) -> Result<Vec<String>> {
+    expand(pattern).ok_or_else(|| {
+        let expected = "a path with at most one range, such as `train-{000..127}.tar`";
+        Error::value(format!("{KEY}.{key}"), format!("`{pattern}`"), expected)
+    })
 }
 
 /// The paths that a pattern with at most one range `{FIRST..LAST}` names; the length of FIRST is that of

@@ -46,27 +46,6 @@ impl Dataset for SyntheticConfig {
         (self.shape(), self.classes)
     }
 
-    fn load(&self, _: &Path) -> Result<Splits> {
-        self.check()?;
-        let patterns: Vec<Vec<f32>> = (0..self.classes).map(|class| self.pattern(class)).collect();
-        let train = self.split(&patterns, 0, self.train)?;
-        let test = self.split(&patterns, 1, self.test)?;
-        Ok(Splits::new(train, test))
-    }
-}
-
-impl Examples for SyntheticConfig {
-    fn examples() -> Vec<Self> {
-        let (classes, train, test) = (10, 640, 100);
-        vec![Self { classes, train, test, channels: 3, height: 32, width: 32, seed: 0 }]
-    }
-}
-
-impl SyntheticConfig {
-    fn shape(&self) -> ImageShape {
-        ImageShape::new(self.channels, self.height, self.width)
-    }
-
     fn check(&self) -> Result<()> {
         for (name, value) in [
             ("classes", self.classes),
@@ -93,9 +72,31 @@ impl SyntheticConfig {
             let expected = format!("at most {LIMIT} values per split");
             return Err(Error::value("data.dataset.synthetic", size, expected));
         }
+        Ok(())
+    }
+
+    fn load(&self, _: &Path) -> Result<Splits> {
+        self.check()?;
         let images = self.train + self.test;
         let bytes = images.saturating_mul(self.shape().values());
-        memory::require(bytes, format!("{images} synthetic images"), "use fewer or smaller ones")
+        memory::require(bytes, format!("{images} synthetic images"), "use fewer or smaller ones")?;
+        let patterns: Vec<Vec<f32>> = (0..self.classes).map(|class| self.pattern(class)).collect();
+        let train = self.split(&patterns, 0, self.train)?;
+        let test = self.split(&patterns, 1, self.test)?;
+        Ok(Splits::new(train, test))
+    }
+}
+
+impl Examples for SyntheticConfig {
+    fn examples() -> Vec<Self> {
+        let (classes, train, test) = (10, 640, 100);
+        vec![Self { classes, train, test, channels: 3, height: 32, width: 32, seed: 0 }]
+    }
+}
+
+impl SyntheticConfig {
+    fn shape(&self) -> ImageShape {
+        ImageShape::new(self.channels, self.height, self.width)
     }
 
     /// The mean image of a class, `[H, W, C]`, around zero.

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 /// The part of each batch that a process takes: consecutive images, as many as the other processes or
-/// one more or less. Order, augmentation and number of batches are those of the whole.
+/// one more or less. Order, augmentation and batches are those of the whole, but a last batch of which
+/// the process would take no image is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// The process, from 0.

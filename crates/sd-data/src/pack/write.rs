@@ -82,7 +82,8 @@ pub fn pack(config: &DataConfig, data_dir: &Path, path: &Path, form: PackForm) -
     writer.write(MAGIC)?;
     let bytes = writer.position;
     let file = writer.file.into_inner().map_err(|error| write_error(path)(error.into_error()))?;
-    file.commit().map_err(write_error(path))?;
+    // If the sync within `commit` failed, the temporary file would stay.
+    file.sync_all().and_then(|()| file.commit()).map_err(write_error(path))?;
     Ok(Packed { images, bytes })
 }
 

@@ -28,4 +28,8 @@ impl Source for Bordered {
         reader.bordered = bordered;
         Ok(Picture::new(&reader.bordered, self.shape))
     }
+
+    fn is_encoded(&self) -> bool {
+        self.inner.is_encoded()
+    }
 }

@@ -47,9 +47,8 @@ impl<F: EncodedFiles> Encoded<F> {
         fitted: &mut [u8],
         wants_original: bool,
     ) -> std::result::Result<Option<Original>, String> {
-        let Reader { file, decoded, resized, resizer, .. } = reader;
-        let bytes = self.files.bytes(index, file)?;
-        let size = decode_rgb(bytes, BOUNDS, decoded).map_err(|error| error.to_string())?;
+        let size = self.decode_file(index, reader)?;
+        let Reader { decoded, resized, resizer, .. } = reader;
         self.images.fit(decoded, size, resizer, fitted);
         Ok(wants_original.then(|| {
             let Picture { pixels, height, width } =
@@ -57,18 +56,25 @@ impl<F: EncodedFiles> Encoded<F> {
             Original { pixels: pixels.to_vec(), height, width }
         }))
     }
+
+    /// Decodes a file into `reader.decoded`. Returns its width and height, or why it cannot be read.
+    fn decode_file(
+        &self,
+        index: usize,
+        reader: &mut Reader,
+    ) -> std::result::Result<[u32; 2], String> {
+        let bytes = self.files.bytes(index, &mut reader.file)?;
+        decode_rgb(bytes, BOUNDS, &mut reader.decoded).map_err(|error| error.to_string())
+    }
 }
 
 impl<F: EncodedFiles> Source for Encoded<F> {
     fn read<'a>(&'a self, index: usize, view: View, reader: &'a mut Reader) -> Result<Picture<'a>> {
-        let Reader { file, decoded, resized, resizer, .. } = reader;
-        let size = self.files.bytes(index, file).and_then(|bytes| {
-            decode_rgb(bytes, BOUNDS, decoded).map_err(|error| error.to_string())
-        });
-        let size = size.map_err(|reason| {
+        let size = self.decode_file(index, reader).map_err(|reason| {
             let (path, line) = self.files.place(index);
             Error::Image(BrokenFile { path, line, reason })
         })?;
+        let Reader { decoded, resized, resizer, .. } = reader;
         if view == View::Original {
             return Ok(self.images.original(decoded, size, resizer, resized));
         }
@@ -76,6 +82,10 @@ impl<F: EncodedFiles> Source for Encoded<F> {
         resized.resize(shape.values(), 0);
         self.images.fit(decoded, size, resizer, resized);
         Ok(Picture::new(resized, shape))
+    }
+
+    fn is_encoded(&self) -> bool {
+        true
     }
 
     fn checksum(&self, index: usize) -> Option<u32> {

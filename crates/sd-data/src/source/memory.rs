@@ -42,6 +42,10 @@ impl Source for Memory {
         })
     }
 
+    fn is_resident(&self) -> bool {
+        true
+    }
+
     fn pixels(&self, index: usize) -> Option<&[u8]> {
         Some(self.fitted(index))
     }

@@ -20,7 +20,17 @@ pub(crate) trait Source: Debug + Send + Sync {
     /// If its file cannot be read as an image; the error names it.
     fn read<'a>(&'a self, index: usize, view: View, reader: &'a mut Reader) -> Result<Picture<'a>>;
 
-    /// The pixels of an image as [`View::Fitted`], if they can be had without decoding.
+    /// Whether an image is decoded each time it is read.
+    fn is_encoded(&self) -> bool {
+        false
+    }
+
+    /// Whether this process's own memory holds the pixels: neither encoded nor in a mapped file.
+    fn is_resident(&self) -> bool {
+        false
+    }
+
+    /// The pixels of an image as [`View::Fitted`], if they can be had without decoding or copying.
     fn pixels(&self, _index: usize) -> Option<&[u8]> {
         None
     }

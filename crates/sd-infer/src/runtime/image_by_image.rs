@@ -7,8 +7,8 @@ use crate::{Batch, Result};
 
 /// A runtime that is given the images of a batch one at a time.
 ///
-/// rten 0.24 computes `ConvInteger` wrongly for several images if the window is larger than a pixel:
-/// the kernel, packed once for the whole batch, loses its zero points.
+/// rten 0.24 computed `ConvInteger` wrongly for several images if the window was larger than a pixel:
+/// the kernel, packed once for the whole batch, lost its zero points. Later versions were not tested.
 #[derive(Debug)]
 pub struct ImageByImage(pub Box<dyn Runtime>);
 

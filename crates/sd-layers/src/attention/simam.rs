@@ -7,7 +7,7 @@ use tch::{Tensor, nn};
 
 use super::Attention;
 use crate::onnx::{scalar, scaled_by_sigmoid};
-use crate::{Block, Cost, FeatureShape, Result, Sequential};
+use crate::{Block, Cost, Error, FeatureShape, Result, Sequential};
 
 /// Attention without parameters: each neuron scaled by σ of its inverse energy, a function of its
 /// distance from the channel's mean.
@@ -26,6 +26,10 @@ impl Default for SimAmConfig {
 
 impl Attention for SimAmConfig {
     fn build(&self, _: &nn::Path, _: i64) -> Result<Sequential> {
+        if !(self.lambda > 0.0 && self.lambda.is_finite()) {
+            let (key, found) = ("simam.lambda", self.lambda.to_string());
+            return Err(Error::Value { key, found, expected: "a number above 0" });
+        }
         Ok(Sequential::new().then(SimAm { lambda: self.lambda }))
     }
 }

@@ -36,7 +36,7 @@ impl ExitKind for LightConfig {
     fn body(&self, vs: &nn::Path, geometry: ExitGeometry) -> Result<Sequential> {
         let ExitGeometry { map, last, .. } = geometry;
         if self.side < 1 {
-            let (key, found, expected) = ("light.side", self.side, "at least 1");
+            let (key, found, expected) = ("light.side", self.side.to_string(), "at least 1");
             return Err(Error::Value { key, found, expected });
         }
         let (inputs, outputs) = (map.channels, last.channels);

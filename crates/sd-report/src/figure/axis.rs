@@ -33,7 +33,8 @@ pub enum Range {
 pub(super) struct Axis {
     low: f64,
     high: f64,
-    /// Distance between ticks; `None` for a logarithmic axis.
+    logarithmic: bool,
+    /// Distance between ticks; `None` if they are at 1, 2 and 5 times the powers of ten.
     step: Option<f64>,
     kind: Ticks,
     /// In increasing order.
@@ -61,8 +62,8 @@ impl Axis {
         Self::new(low, high, step(high - low, 6.0, kind), kind)
     }
 
-    /// A logarithmic axis with a small margin, and ticks at 1, 2 and 5 times the powers of ten, or at
-    /// the powers only if these are too many.
+    /// A logarithmic axis with a small margin, and ticks at 1, 2 and 5 times the powers of ten, at the
+    /// powers only if these are too many, or at equal distances if they are fewer than two.
     fn logarithmic(low: f64, high: f64, kind: Ticks) -> Self {
         let (low, high) = (low / 1.15, high * 1.15);
         let powers = low.log10().floor() as i32..=high.log10().ceil() as i32;
@@ -73,8 +74,14 @@ impl Axis {
             all.filter(|tick| (low..=high).contains(tick)).collect()
         };
         let fine = ticks_at(&[1.0, 2.0, 5.0]);
+        if fine.len() < 2 {
+            return Self {
+                logarithmic: true,
+                ..Self::new(low, high, step(high - low, 6.0, kind), kind)
+            };
+        }
         let ticks = if fine.len() > 6 { ticks_at(&[1.0]) } else { fine };
-        Self { low, high, step: None, kind, ticks }
+        Self { low, high, logarithmic: true, step: None, kind, ticks }
     }
 
     fn new(low: f64, high: f64, step: f64, kind: Ticks) -> Self {
@@ -84,20 +91,21 @@ impl Axis {
             ticks.push(index * step);
             index += 1.0;
         }
-        Self { low, high, step: Some(step), kind, ticks }
+        Self { low, high, logarithmic: false, step: Some(step), kind, ticks }
     }
 
     /// Position of `value` on the axis, 0 to 1.
     pub(super) fn fraction(&self, value: f64) -> f64 {
-        match self.step {
-            Some(_) => (value - self.low) / (self.high - self.low),
-            None => (value / self.low).ln() / (self.high / self.low).ln(),
+        if self.logarithmic {
+            (value / self.low).ln() / (self.high / self.low).ln()
+        } else {
+            (value - self.low) / (self.high - self.low)
         }
     }
 
     /// The label of a tick.
     pub(super) fn text(&self, tick: f64) -> String {
-        // Ticks of a logarithmic axis need no decimals and have their own units.
+        // Ticks at 1, 2 and 5 times the powers of ten need no decimals and have their own units.
         let (step, size) = self.step.map_or((tick, tick), |step| (step, self.high));
         match self.kind {
             Ticks::Number | Ticks::Whole => number::tick(tick, step),
@@ -183,6 +191,27 @@ mod tests {
         assert_eq!(texts(&times), ["500 µs", "1.00 ms", "2.00 ms"]);
         let [left, middle, right] = [2e5, 2e5 * 10_f64.sqrt(), 2e6].map(|at| short.fraction(at));
         assert!((middle - left - (right - middle)).abs() < 1e-9 && left > 0.0 && right < 1.0);
+    }
+
+    #[test]
+    fn a_short_logarithmic_axis_has_ticks_at_equal_distances() {
+        let axis =
+            |values: [f64; 2], kind| Axis::horizontal(values.into_iter(), kind, Range::Logarithmic);
+        let counts = |low, high| texts(&axis([low, high], Ticks::Count));
+        assert_eq!(counts(6e6, 8e6), ["6 M", "7 M", "8 M", "9 M"]);
+        assert_eq!(counts(2.4e6, 4.4e6), ["2.5 M", "3.0 M", "3.5 M", "4.0 M", "4.5 M", "5.0 M"]);
+        assert_eq!(counts(1.3e6, 1.6e6), ["1.2 M", "1.4 M", "1.6 M", "1.8 M"]);
+        assert_eq!(counts(9e5, 1.1e6), ["0.8 M", "0.9 M", "1.0 M", "1.1 M", "1.2 M"]);
+        let times = axis([1.3e-3, 1.6e-3], Ticks::Time);
+        assert_eq!(texts(&times), ["1.20 ms", "1.40 ms", "1.60 ms", "1.80 ms"]);
+        let middle = (1.3e-3_f64 * 1.6e-3).sqrt();
+        assert!((times.fraction(middle) - 0.5).abs() < 1e-9, "{times:?}");
+        for low in 10..1000 {
+            for high in [1.0, 1.1, 1.5, 2.0, 2.4, 2.5, 3.0, 9.0, 99.0] {
+                let axis = axis([f64::from(low), f64::from(low) * high], Ticks::Count);
+                assert!((2..12).contains(&axis.ticks.len()), "{low} {high} {axis:?}");
+            }
+        }
     }
 
     #[test]

@@ -84,6 +84,16 @@ pub fn real(value: f64) -> String {
     }
 }
 
+/// A threshold of a probability or entropy share, as [`real`], but below 1 if it is: `0.83`, `0.99996`.
+pub fn threshold(value: f64) -> String {
+    let short = real(value);
+    if value >= 1.0 || short != "1" {
+        return short;
+    }
+    let mut longer = (5..=17).map(|decimals| format!("{value:.decimals$}"));
+    longer.find(|text| text.starts_with('0')).unwrap_or(short)
+}
+
 /// A loss in a column: three decimals, so that the decimal points align.
 pub fn loss(value: f64) -> String {
     if value.is_finite() && value.abs() < 1e5 { minus(&format!("{value:.3}")) } else { real(value) }
@@ -223,6 +233,13 @@ mod tests {
         assert_eq!(values.map(real), expected);
         assert_eq!([1.5, f64::NAN, 1e9].map(loss), ["1.500", "NaN", "1e9"]);
         assert_eq!([0.519, 51.23, 999.6, 12_345.4].map(rate), ["0.52", "51.2", "1000", "12345"]);
+    }
+
+    #[test]
+    fn a_threshold_below_1_is_not_rounded_to_1() {
+        let values = [0.83, 0.9996, 0.999_96, 0.999_999_94, 1.0, 5e-5];
+        let expected = ["0.83", "0.9996", "0.99996", "0.9999999", "1", "5e-5"];
+        assert_eq!(values.map(threshold), expected);
     }
 
     #[test]

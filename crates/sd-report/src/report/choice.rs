@@ -7,6 +7,7 @@ use super::experiment::valid_top1;
 use crate::deployment::{DeployRecord, Engine, RUNTIMES};
 use crate::error::{Error, Result};
 use crate::format::number::{count, percent, plural, time};
+use crate::record::Status;
 use crate::run_folder::Run;
 
 /// 8-bit forms, as the names of exports end.
@@ -42,23 +43,28 @@ pub struct Candidate<'a> {
     pub latency: Option<(f64, Engine)>,
 }
 
-/// Returns the candidate within `limits` with the highest validation accuracy; of equal ones, `f32`
-/// before 8 bits, whose accuracy only the test images tell, then the one with the fewest
-/// multiply-accumulates.
+/// Returns the candidate of the finished runs within `limits` with the highest validation accuracy;
+/// of equal ones, `f32` before 8 bits, whose accuracy only the test images tell, then the one with
+/// the fewest multiply-accumulates.
 ///
 /// # Errors
-/// [`Error::Choice`] if nothing fits, with the number of candidates that each limit excludes; if the
-/// runs have several data sets, no validation split, or, with a limit in milliseconds, measurements
-/// of several machines.
+/// [`Error::Choice`] if nothing fits, with the number of candidates that each limit excludes; if no
+/// run has finished; if the runs have several data sets, no validation split, or, with a limit in
+/// milliseconds, measurements of several machines.
 pub fn choose<'a>(runs: &'a [Run], limits: &Limits) -> Result<Candidate<'a>> {
-    let data_sets: BTreeSet<&str> = runs.iter().map(|run| run.summary.dataset.as_str()).collect();
+    let finished = || runs.iter().filter(|run| run.summary.status == Status::Finished);
+    if finished().next().is_none() {
+        let what = "none of these runs has finished, expected at least one that has";
+        return Err(Error::Choice(what.to_owned()));
+    }
+    let data_sets: BTreeSet<&str> = finished().map(|run| run.summary.dataset.as_str()).collect();
     if data_sets.len() > 1 {
         let names = data_sets.into_iter().collect::<Vec<_>>().join(", ");
         return Err(Error::Choice(format!(
             "found runs on several data sets ({names}), expected one: their accuracies do not compare"
         )));
     }
-    let candidates: Vec<Candidate> = runs.iter().flat_map(of_run).collect();
+    let candidates: Vec<Candidate> = finished().flat_map(of_run).collect();
     if candidates.is_empty() {
         return Err(Error::Choice(
             "no run has a validation split (data.validation), and the test images choose nothing"

@@ -6,7 +6,7 @@ use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::evaluation::{EarlyExit, EvaluationRecord, ExitRule, OperatingPoint};
 use crate::figure::{Line, Mark, Plot, Range, Ticks};
-use crate::format::number::{NONE, or_none, percent, percent_or_none, points, real, share};
+use crate::format::number::{NONE, or_none, percent, percent_or_none, points, share, threshold};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "early-exit", title: "Early exit", build };
@@ -135,8 +135,8 @@ pub(super) fn budgets(evaluation: &EvaluationRecord, early: &EarlyExit) -> Table
 fn value(evaluation: &EvaluationRecord, rule: ExitRule, setting: &OperatingPoint) -> String {
     let Some(value) = setting.value else { return "no early exit".to_owned() };
     match rule {
-        ExitRule::Confidence => format!("≥ {}", real(value)),
-        ExitRule::Entropy => format!("≤ {}", real(value)),
+        ExitRule::Confidence => format!("≥ {}", threshold(value)),
+        ExitRule::Entropy => format!("≤ {}", threshold(value)),
         ExitRule::Patience => format!("{value} agree"),
         ExitRule::Alone => {
             let exit = evaluation.exits.get((value as usize).wrapping_sub(1));

@@ -27,7 +27,7 @@ pub const BEST_CALIBRATION: &str = "calibration-best.json";
 /// A [`MistakesRecord`](crate::MistakesRecord) with pictures, written when the run ends and by
 /// `eval --per-image`.
 pub const MISTAKES: &str = "mistakes.json";
-/// Every exit's prediction for each image of the test split, by `eval --per-image`.
+/// Every exit's prediction for each image of the evaluated split, by `eval --per-image`.
 pub const PER_IMAGE: &str = "per-image.csv";
 /// A [`DeployRecord`](crate::DeployRecord), written by `cargo xtask bench deploy`.
 pub const DEPLOYMENT: &str = "deploy.json";

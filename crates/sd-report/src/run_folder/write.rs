@@ -67,26 +67,51 @@ fn write_text(path: &Path, text: serde_json::Result<Vec<u8>>) -> Result<()> {
 /// # Errors
 /// If the file cannot be written. An existing file is then unchanged.
 pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
+    write_then(path.as_ref(), bytes, || Ok(()))
+}
+
+/// As [`write_atomic`]; an existing file becomes `previous` once the new one is complete on disk.
+///
+/// # Errors
+/// If the file cannot be written or renamed. The existing file is then unchanged, or is `previous`.
+pub fn write_atomic_keeping(
+    path: impl AsRef<Path>,
+    previous: impl AsRef<Path>,
+    bytes: &[u8],
+) -> Result<()> {
     let path = path.as_ref();
+    write_then(path, bytes, || if path.exists() { std::fs::rename(path, previous) } else { Ok(()) })
+}
+
+/// Writes a temporary file, calls `before_rename`, and renames the file to `path`.
+fn write_then(
+    path: &Path,
+    bytes: &[u8],
+    before_rename: impl FnOnce() -> std::io::Result<()>,
+) -> Result<()> {
     let write = || {
         let mut file = AtomicWriteFile::open(path)?;
         file.write_all(bytes)?;
         // If the sync within `commit` failed, the temporary file would stay.
         file.sync_all()?;
+        before_rename()?;
         file.commit()
     };
     write().map_err(Error::io(path))
 }
 
-/// Whether a file with this name in a run's folder is left over from a [`write_atomic`] that was
-/// killed: a file of the run with a dot before its name, and a dot and six letters or digits after
-/// it, such as `.summary.json.3fA9xz`.
+/// The name of the file that a [`write_atomic`] was writing when it was killed, from that of the
+/// temporary file that it left: `summary.json` from `.summary.json.3fA9xz`. `None` for other names.
+pub fn unfinished_name(name: &str) -> Option<&str> {
+    let (name, random) = name.strip_prefix('.')?.rsplit_once('.')?;
+    let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_random.then_some(name)
+}
+
+/// Whether a file with this name in a run's folder is left over from a [`write_atomic`] of one of
+/// the run's files that was killed.
 pub fn is_unfinished(name: &str) -> bool {
-    let parts = name.strip_prefix('.').and_then(|name| name.rsplit_once('.'));
-    parts.is_some_and(|(name, random)| {
-        let alphanumeric = random.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        WRITTEN_WHOLE.contains(&name) && random.len() == 6 && alphanumeric
-    })
+    unfinished_name(name).is_some_and(|name| WRITTEN_WHOLE.contains(&name))
 }
 
 /// The folder of a file.

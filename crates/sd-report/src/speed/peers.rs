@@ -31,14 +31,22 @@ struct Work {
     batch: usize,
 }
 
-/// A workload in one setting: median and peak memory of each round.
+/// A workload in one setting, in the rounds that measured it.
 #[derive(Debug, Default)]
 struct Side {
     /// Precision and layout.
     setting: String,
+    /// Medians.
     seconds: Vec<f64>,
-    rates: Vec<f64>,
+    /// Images per second, with the index of the round.
+    rates: Vec<(usize, f64)>,
     peaks: Vec<u64>,
+}
+
+impl Side {
+    fn median_rate(&self) -> Option<f64> {
+        stats::median(&self.rates.iter().map(|(_, rate)| *rate).collect::<Vec<_>>())
+    }
 }
 
 /// The fastest setting by workload and mode.
@@ -102,24 +110,26 @@ fn how(peers: &Peers) -> Block {
 
 fn sides(peers: &Peers, subject: Subject) -> Sides {
     let mut all = BTreeMap::<(Work, String, String), Side>::new();
-    let records = peers.rounds.iter().flatten().filter(|record| record.subject == subject);
-    for measurement in records.flat_map(|record| &record.measurements) {
-        let (Some(seconds), Some(rate)) =
-            (measurement.timing.median(), measurement.images_per_second())
-        else {
-            continue;
-        };
-        let setting = format!("{} {}", measurement.precision, measurement.layout);
-        let key = (work(measurement), measurement.mode.clone(), setting.clone());
-        let side = all.entry(key).or_insert_with(|| Side { setting, ..Side::default() });
-        side.seconds.push(seconds);
-        side.rates.push(rate);
-        side.peaks.extend(measurement.peak_memory_bytes);
+    for (round, records) in peers.rounds.iter().enumerate() {
+        let records = records.iter().filter(|record| record.subject == subject);
+        for measurement in records.flat_map(|record| &record.measurements) {
+            let (Some(seconds), Some(rate)) =
+                (measurement.timing.median(), measurement.images_per_second())
+            else {
+                continue;
+            };
+            let setting = format!("{} {}", measurement.precision, measurement.layout);
+            let key = (work(measurement), measurement.mode.clone(), setting.clone());
+            let side = all.entry(key).or_insert_with(|| Side { setting, ..Side::default() });
+            side.seconds.push(seconds);
+            side.rates.push((round, rate));
+            side.peaks.extend(measurement.peak_memory_bytes);
+        }
     }
     let mut fastest = Sides::new();
     for ((work, mode, _), side) in all {
         let modes = fastest.entry(work).or_default();
-        let faster = |other: &Side| stats::median(&side.rates) > stats::median(&other.rates);
+        let faster = |other: &Side| side.median_rate() > other.median_rate();
         if modes.get(&mode).is_none_or(faster) {
             modes.insert(mode, side);
         }
@@ -186,14 +196,19 @@ fn comparison(sides: &Sides) -> Vec<Element> {
 }
 
 fn shown(side: Option<&Side>) -> String {
-    let side = side.map(|side| (stats::median(&side.seconds), stats::median(&side.rates)));
+    let side = side.map(|side| (stats::median(&side.seconds), side.median_rate()));
     let (seconds, rate) = side.unwrap_or_default();
     time_and_rate(seconds, rate)
 }
 
+/// Ratios of the rounds that measured both.
 fn ratios(ours: Option<&Side>, theirs: Option<&Side>) -> Vec<f64> {
-    let rates = |side: Option<&Side>| side.map(|side| side.rates.clone()).unwrap_or_default();
-    rates(ours).iter().zip(rates(theirs)).map(|(ours, theirs)| ours / theirs).collect()
+    let Some((ours, theirs)) = ours.zip(theirs) else { return Vec::new() };
+    let pairs = ours.rates.iter().filter_map(|(round, ours)| {
+        let theirs = theirs.rates.iter().find(|(other, _)| other == round);
+        theirs.map(|(_, theirs)| ours / theirs)
+    });
+    pairs.collect()
 }
 
 fn ratio_text(ratios: &[f64]) -> String {
@@ -265,6 +280,18 @@ mod tests {
         ] {
             assert!(text.contains(expected), "no `{expected}` in {text}");
         }
+    }
+
+    #[test]
+    fn a_round_that_measured_one_side_only_has_no_ratio() {
+        let both = |ours, theirs| vec![record(NATIVE, ours), record("eager", theirs)];
+        let peers = Peers {
+            command: String::new(),
+            rounds: vec![vec![record(NATIVE, 1.0)], both(2.0, 1.0), both(2.0, 1.0)],
+            probes: Vec::new(),
+        };
+        let text = markdown::render(&document(&peers));
+        assert!(text.contains("| 0.50 (0.50–0.50) |"), "{text}");
     }
 
     #[test]

@@ -45,6 +45,7 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
     let training = trained.training_data(&args.run, data_dir)?;
     let splits = Splits::open(experiment, &training, data_dir)?;
     let other_images = splits.have_other_images(args.split, args.other_images)?;
+    let difference = splits.difference();
     let valid = match args.split {
         Split::Valid => splits.valid()?,
         // Neither temperatures nor thresholds are chosen on other images.
@@ -80,7 +81,10 @@ fn evaluate(args: &EvalArgs) -> Result<EvaluationRecord> {
         let chosen = if args.split == Split::Test { test.as_ref() } else { valid.as_ref() };
         let chosen = chosen.context("the split was evaluated")?;
         write_per_image(args, network, chosen, &record)?;
-        if args.weights == WeightsChoice::Last && experiment.train.overfit.is_none() {
+        if let Some(difference) = &difference {
+            let file = args.run.join(run_folder::MISTAKES);
+            tracing::warn!("{} stays as it is: {difference}", file.display());
+        } else if args.weights == WeightsChoice::Last && experiment.train.overfit.is_none() {
             let splits = [(Train, Some(on(splits.train)?)), (Valid, valid), (Test, test)];
             let splits = splits.into_iter().filter_map(|(split, images)| Some((split, images?)));
             mistakes::write(&args.run, network, &splits.collect::<Vec<_>>())?;

@@ -90,7 +90,7 @@ fn measure(trainer: &mut Trainer, rates: &[f64]) -> Result<(Vec<Point>, Option<f
     let (mut points, mut average, mut lowest) = (Vec::new(), 0.0, f64::INFINITY);
     for (number, &rate) in (1u32..).zip(rates) {
         if trainer.position.step_in_epoch == trainer.steps_per_epoch() {
-            trainer.position.next_epoch(None);
+            trainer.next_epoch(None);
             batches = trainer.batches();
         }
         let stats = trainer.step(&mut batches, rate, &mut ())?;

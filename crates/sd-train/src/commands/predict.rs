@@ -38,7 +38,8 @@ pub fn predict(args: &PredictArgs) -> Result<bool> {
                 }
             }
             Err(error) => {
-                eprintln!("error: {}", printable(&error.to_string()));
+                // Not `eprintln!`, which panics if nobody reads.
+                let _ = writeln!(std::io::stderr(), "error: {}", printable(&error.to_string()));
                 all = false;
             }
         }
@@ -54,7 +55,6 @@ struct Predictor<'a> {
     /// Names of the exits, and last of the ensemble.
     names: Vec<String>,
     macs: ExitMacs,
-    framework_macs: u64,
     /// Temperatures of the exits and the ensemble, 1 where there is none.
     temperatures: Vec<f32>,
     choice: ExitChoice,
@@ -88,7 +88,6 @@ impl<'a> Predictor<'a> {
             choice: exit_choice(&args.exit, &names)?,
             names,
             macs: exit_macs(network)?,
-            framework_macs: network.framework_cost()?.macs,
             top: args.top as usize,
             device,
         })
@@ -108,8 +107,9 @@ impl<'a> Predictor<'a> {
         let temperature = |exit: usize| self.temperatures.get(exit).copied().unwrap_or(1.0);
         let exits = self.macs.alone.len();
         let (exit, macs) = match self.choice {
+            // The ensemble takes all exits.
             ExitChoice::Exit(exit) => {
-                (exit, self.macs.alone.get(exit).copied().unwrap_or(self.framework_macs))
+                (exit, self.macs.alone.get(exit).copied().unwrap_or(self.macs.cascade[exits - 1]))
             }
             ExitChoice::By(rule) => {
                 let prediction = |exit: usize| Prediction::of(&logits[exit], temperature(exit));

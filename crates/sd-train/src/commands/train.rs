@@ -191,7 +191,7 @@ fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
 /// there is one.
 fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
     if trainer.stops_early() {
-        tracing::info!("stopped early: validation accuracy has not improved within the patience");
+        tracing::info!("stopped early: validation has not improved within the patience");
     }
     let Deployed { network, variables } = trainer.deployed();
     let (path, data) = (folder.join(run_folder::MODEL), trainer.position.data.as_ref());
@@ -208,7 +208,14 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
     run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), &evaluation)?;
     let last = evaluation.scores();
     tracing::info!("test top-1: {}", format_accuracies(&last));
-    Ok(Some(TestScores { last, best: test_best(trainer, folder, &test)? }))
+    let best =
+        if last_is_best(trainer) { Some(last.clone()) } else { test_best(trainer, folder, &test)? };
+    Ok(Some(TestScores { last, best }))
+}
+
+/// Whether the last epoch was the best.
+fn last_is_best(trainer: &Trainer) -> bool {
+    trainer.position.best.is_some_and(|best| best.epoch == trainer.position.epoch)
 }
 
 /// Records the ranges that `export --int8` needs, of the last weights and of the best. The run is
@@ -216,8 +223,14 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
 fn record_calibration(trainer: &Trainer, folder: &Path) {
     let Trainer { experiment, position, data, threads, .. } = trainer;
     let best = position.best.map(|_| WeightsChoice::Best);
-    for weights in [WeightsChoice::Last].into_iter().chain(best) {
-        let done = export::record_calibration(experiment, folder, weights, &data.train, *threads);
+    let measured = match best {
+        // Both are the same tensors.
+        Some(best) if last_is_best(trainer) => vec![(WeightsChoice::Last, Some(best))],
+        best => [WeightsChoice::Last].into_iter().chain(best).map(|one| (one, None)).collect(),
+    };
+    for (weights, same) in measured {
+        let done =
+            export::record_calibration(experiment, folder, weights, same, &data.train, *threads);
         if let Err(error) = done {
             tracing::warn!(
                 "no ranges for `export --int8` were recorded, which will measure them: {error:#}"

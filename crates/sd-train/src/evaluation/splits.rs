@@ -57,6 +57,11 @@ impl Splits {
         Ok(true)
     }
 
+    /// Describes the first difference to the images of the training, of any split.
+    pub fn difference(&self) -> Option<String> {
+        self.then.difference(&self.now)
+    }
+
     /// The training images.
     ///
     /// # Errors

@@ -95,7 +95,8 @@ pub fn within_budget(
     let best = found.max_by(|(_, a), (_, b)| better(a, b));
     let least = || {
         let first = macs.cascade.first().copied().unwrap_or_default() as f64;
-        let least = 100.0 * first / deepest;
+        // Rounded up, so that the number in the message is accepted.
+        let least = (1000.0 * first / deepest).ceil() / 10.0;
         format!(
             "--budget: found {percent}, expected at least {least:.1}, the cost of the first exit"
         )

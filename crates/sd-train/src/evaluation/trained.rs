@@ -51,10 +51,11 @@ impl TrainedModel {
         let path = run.join(weights::file(weights));
         ensure!(
             path.exists(),
-            "{}: no such file; the last weights are written at the end of a run (`--weights \
-             checkpoint` reads those of an interrupted one), the best ones require a validation \
-             split (data.validation)",
-            path.display()
+            "{}: no such file; the last weights are written at the end of a run (an interrupted one \
+             has {}, which `--weights checkpoint` reads), the best ones require a validation split \
+             (data.validation)",
+            path.display(),
+            run_folder::LAST_CHECKPOINT
         );
         Self::built(experiment, &path, device, precision)
     }

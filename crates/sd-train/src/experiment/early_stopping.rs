@@ -1,11 +1,11 @@
-//! Early stopping: the run ends when validation accuracy no longer improves.
+//! Early stopping: the run ends when validation no longer improves.
 
 use anyhow::{Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Ends the run, as finished, when the validation accuracy of the deepest exit has not improved
-/// for `patience` epochs. In TOML: `early_stopping = { patience = 10 }`.
+/// Ends the run, as finished, when the deepest exit has not improved on the validation images, in
+/// accuracy or, at the same accuracy, in loss, for `patience` epochs. In TOML: `early_stopping = { patience = 10 }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStoppingConfig {

@@ -65,8 +65,8 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// Images per batch, at least 2; several processes share them evenly.
     pub batch_size: usize,
-    /// Batches per step, whose gradients are averaged as if they were one larger batch. Batch norm
-    /// and objectives that sum over a batch still see single batches. The last batches of an epoch
+    /// Batches per step, whose gradients are averaged as if they were one larger batch. Batch norm,
+    /// class weights and objectives that sum over a batch still see single batches. The last batches of an epoch
     /// that do not fill a step are dropped.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub accumulate: usize,

@@ -262,6 +262,8 @@ fn order(part: &str) -> (u8, &str) {
     (rank, part)
 }
 
+/// Whether a part is an exit or its adapter.
 fn is_exit(part: &str) -> bool {
-    part.strip_prefix("exit").is_some_and(|number| number.parse::<usize>().is_ok())
+    let number = part.strip_prefix("exit").or_else(|| part.strip_prefix("adapter"));
+    number.is_some_and(|number| number.parse::<usize>().is_ok())
 }

@@ -51,7 +51,8 @@ pub fn ranges(args: &ExportArgs, describe: &Describe) -> Result<Ranges> {
                 Some(folder) => {
                     let files = input::list(std::slice::from_ref(folder))?;
                     let files = &files[..files.len().min(images)];
-                    let batches = files.chunks(measurement.batch).map(|files| read(files, data));
+                    let batch = even_batch(files.len(), measurement.batch);
+                    let batches = files.chunks(batch).map(|files| read(files, data));
                     measurement.run(batches, threads)?
                 }
                 None => {
@@ -78,7 +79,8 @@ pub fn ranges(args: &ExportArgs, describe: &Describe) -> Result<Ranges> {
     Ok(record.feature_maps.into_iter().map(range).collect())
 }
 
-/// Records the ranges of a run's weights, on training images.
+/// Records the ranges of a run's weights, on training images, and again for `same`: weights with the
+/// same tensors.
 ///
 /// # Errors
 /// If the weights cannot be read, the network cannot be exported, or the file cannot be written.
@@ -86,10 +88,10 @@ pub fn record(
     experiment: &Experiment,
     run: &Path,
     weights: WeightsChoice,
+    same: Option<WeightsChoice>,
     train: &Arc<ImageSet>,
     threads: usize,
 ) -> Result<()> {
-    let Some(file) = weights::calibration_file(weights) else { return Ok(()) };
     let trained = TrainedModel::of(experiment.clone(), run, weights, Device::Cpu, Precision::F32)?;
     let TrainedModel { experiment, network, data, .. } = &trained;
     let data = data.as_ref().context("the weights do not record the data of their training")?;
@@ -98,10 +100,14 @@ pub fn record(
     let images = measurement.images()?;
     let batches = training_batches(Arc::clone(train), images, measurement.batch, data)?;
     let (images, feature_maps) = measurement.run(batches, threads)?;
-    let weights_sha256 = sha256_of(&run.join(weights::file(weights)))?;
-    let schema_version = CALIBRATION_VERSION;
-    let record = CalibrationRecord { schema_version, weights_sha256, images, feature_maps };
-    Ok(run_folder::write_line_atomic(run.join(file), &record)?)
+    for weights in [weights].into_iter().chain(same) {
+        let Some(file) = weights::calibration_file(weights) else { continue };
+        let weights_sha256 = sha256_of(&run.join(weights::file(weights)))?;
+        let (schema_version, feature_maps) = (CALIBRATION_VERSION, feature_maps.clone());
+        let record = CalibrationRecord { schema_version, weights_sha256, images, feature_maps };
+        run_folder::write_line_atomic(run.join(file), &record)?;
+    }
+    Ok(())
 }
 
 /// The training images of a run, if they are still those of its training.
@@ -124,8 +130,15 @@ fn read(files: &[PathBuf], data: &TrainingData) -> Result<Batch> {
     Ok(Batch::new(shape, values).expect("prepared images have the input's size"))
 }
 
-/// Batches of `count` training images without augmentation, or of all if there are fewer, in a
-/// shuffled order, which is always the same.
+/// The largest size of at most `most` that divides `count` images into batches of nearly the same
+/// size, which then weigh the same in a mean over the batches.
+fn even_batch(count: usize, most: usize) -> usize {
+    let batches = count.div_ceil(most).max(1);
+    count.div_ceil(batches).max(1)
+}
+
+/// Batches of `count` training images without augmentation, or of all if there are fewer, rounded
+/// down to whole batches, in a shuffled order, which is always the same.
 fn training_batches(
     images: Arc<ImageSet>,
     count: usize,
@@ -145,4 +158,21 @@ fn training_batches(
 /// SHA-256 of a file.
 fn sha256_of(path: &Path) -> Result<String> {
     Ok(sha256(fs::read(path).with_context(|| path.display().to_string())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_nearly_equal() {
+        let sizes = |count: usize| {
+            let files = vec![(); count];
+            files.chunks(even_batch(count, 64)).map(<[()]>::len).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(64), [64]);
+        assert_eq!(sizes(65), [33, 32]);
+        assert_eq!(sizes(129), [43, 43, 43]);
+        assert!(sizes(0).is_empty());
+    }
 }

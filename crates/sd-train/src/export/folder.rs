@@ -5,12 +5,15 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use sd_report::run_folder;
 
 /// What the folder of an export may hold, so that nothing else is removed with it.
 #[derive(Debug, Clone, Copy)]
 pub struct Contents {
-    /// Whether a file belongs to an export.
-    pub holds: fn(&Path) -> bool,
+    /// Whether a file of this name belongs to an export.
+    pub holds: fn(&str) -> bool,
+    /// A folder that may stand among the files.
+    pub subfolder: Option<&'static str>,
     /// The files, for a message: `*.onnx files`.
     pub described: &'static str,
 }
@@ -92,12 +95,19 @@ fn check(folder: &Path, contents: Contents) -> Result<()> {
         }
     };
     for entry in entries {
-        let path = entry?.path();
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_ours = name.to_str().is_some_and(|name| {
+            // A killed export leaves the file that it was writing.
+            let written = run_folder::unfinished_name(name).unwrap_or(name);
+            path.is_file() && (contents.holds)(written)
+                || path.is_dir() && contents.subfolder == Some(name)
+        });
         ensure!(
-            (contents.holds)(&path),
+            is_ours,
             "{}: found {}, expected a new folder or one with {} alone, which this export replaces",
             folder.display(),
-            path.file_name().unwrap_or_default().display(),
+            name.display(),
             contents.described
         );
     }
@@ -147,6 +157,20 @@ mod tests {
         drop(interrupted);
         assert_eq!(names(&destination), ["1-deepest.onnx"]);
         assert_eq!(names(root.path()), ["staged"]);
+    }
+
+    #[test]
+    fn what_a_killed_export_left_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let destination = root.path().join("staged");
+        let partial = root.path().join("staged.partial");
+        fs::create_dir(&partial).unwrap();
+        for file in ["1-exit1.onnx", ".2-exit2.onnx.3fA9xz"] {
+            fs::write(partial.join(file), "network").unwrap();
+        }
+        ExportFolder::create(&destination, SEGMENTS).unwrap().finish().unwrap();
+        assert_eq!(names(root.path()), ["staged"]);
+        assert!(names(&destination).is_empty());
     }
 
     #[test]

@@ -31,10 +31,8 @@ use folder::{Contents, ExportFolder};
 use sd_cli::{ExportArgs, ExportFormat, Int8};
 
 /// The folder of `--staged`.
-const SEGMENTS: Contents = Contents {
-    holds: |path| path.is_file() && path.extension().is_some_and(|ending| ending == "onnx"),
-    described: "*.onnx files",
-};
+const SEGMENTS: Contents =
+    Contents { holds: |name| name.ends_with(".onnx"), subfolder: None, described: "*.onnx files" };
 
 /// Writes the requested files and returns their paths.
 ///

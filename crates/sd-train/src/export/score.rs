@@ -56,7 +56,7 @@ pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let options = Options { engine, threads, top: 1, ..Options::default() };
     let mut classifier = Classifier::open_with(file, options)?;
     ensure!(
-        classifier.metadata().configuration == experiment.to_toml()?,
+        Experiment::parse(&classifier.metadata().configuration, &[])? == experiment,
         "{}: another configuration than {}",
         file.display(),
         config.display()

@@ -32,9 +32,9 @@ impl Term {
 /// give `smoothing` of their mass to all classes alike (Szegedy et al. 2016). With class weights, the
 /// mean is weighted by those of the labels.
 pub fn label(logits: &Tensor, targets: &Targets, smoothing: f64) -> Tensor {
-    let weights = targets.class_weights.as_ref().map(|weights| weights.to_kind(logits.kind()));
+    let weights = targets.class_weights.as_ref();
     targets.weighted(|labels| {
-        logits.cross_entropy_loss(labels, weights.as_ref(), Reduction::Mean, -100, smoothing)
+        logits.cross_entropy_loss(labels, weights, Reduction::Mean, -100, smoothing)
     })
 }
 

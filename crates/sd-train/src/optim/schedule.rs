@@ -94,28 +94,28 @@ impl ScheduleConfig {
     /// # Errors
     /// Names the value and its range.
     pub fn check(&self, epochs: u64) -> Result<()> {
-        let (rate, warmup_epochs) = match self {
+        let (key, rate, warmup_epochs) = match self {
             Self::Step(step) => {
                 let last = step.milestones.last().copied().unwrap_or(0);
                 ensure!(
-                    last < epochs && step.milestones.is_sorted(),
+                    last < epochs && step.milestones.is_sorted_by(|one, next| one < next),
                     "train.schedule: milestones are {:?}, expected increasing numbers below train.epochs {epochs}",
                     step.milestones
                 );
                 ranges::positive("train.schedule: factor", step.factor)?;
-                (step.rate, step.warmup_epochs)
+                ("rate", step.rate, step.warmup_epochs)
             }
-            Self::Cosine(cosine) => (cosine.rate, cosine.warmup_epochs),
+            Self::Cosine(cosine) => ("rate", cosine.rate, cosine.warmup_epochs),
             Self::OneCycle(cycle) => {
                 ranges::inner_share("train.schedule: warmup", cycle.warmup)?;
-                (cycle.peak, 0)
+                ("peak", cycle.peak, 0)
             }
         };
         ensure!(
             warmup_epochs < epochs,
             "train.schedule: warmup_epochs is {warmup_epochs}, expected less than train.epochs {epochs}"
         );
-        ranges::positive("train.schedule: the rate", rate)
+        ranges::positive(&format!("train.schedule: {key}"), rate)
     }
 }
 
@@ -179,18 +179,21 @@ mod tests {
         for number in [-0.1, 0.0, f64::NAN, f64::INFINITY] {
             let expected = format!(": factor is {number}, expected a number above 0");
             assert!(refused(step(0.1, number, 1)).ends_with(&expected), "{number}");
-            for schedule in [
-                step(number, 0.1, 1),
-                ScheduleConfig::Cosine(Cosine { rate: number, warmup_epochs: 1 }),
-                ScheduleConfig::OneCycle(OneCycle { peak: number, warmup: 0.3 }),
+            for (schedule, key) in [
+                (step(number, 0.1, 1), "rate"),
+                (ScheduleConfig::Cosine(Cosine { rate: number, warmup_epochs: 1 }), "rate"),
+                (ScheduleConfig::OneCycle(OneCycle { peak: number, warmup: 0.3 }), "peak"),
             ] {
                 let error = refused(schedule);
-                assert!(error.contains(&format!("rate is {number}, expected")), "{error}");
+                assert!(error.contains(&format!(": {key} is {number}, expected")), "{error}");
             }
             let error = refused(ScheduleConfig::OneCycle(OneCycle { peak: 0.1, warmup: number }));
             assert!(error.contains(&format!("warmup is {number}, expected above 0")), "{error}");
         }
         assert!(refused(step(0.1, 0.1, 4)).contains("warmup_epochs is 4, expected less than"));
+        let twice = Step { rate: 0.1, milestones: vec![2, 2], factor: 0.1, warmup_epochs: 0 };
+        let error = refused(ScheduleConfig::Step(twice));
+        assert!(error.contains("milestones are [2, 2], expected increasing"), "{error}");
     }
 
     #[test]

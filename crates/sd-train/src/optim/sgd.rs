@@ -1,4 +1,4 @@
-//! Stochastic gradient descent with Nesterov momentum.
+//! Stochastic gradient descent with momentum, Nesterov's or plain.
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use sd_cli::config_difference::first_difference;
 use sd_models::TensorFile;
-use sd_report::run_folder::{LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, write_atomic};
+use sd_report::run_folder::{LAST_CHECKPOINT, PREVIOUS_CHECKPOINT, write_atomic_keeping};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 use toml::Table;
@@ -184,19 +184,15 @@ impl CheckpointTensors {
 /// previous one.
 ///
 /// # Errors
-/// If the file cannot be written; the previous checkpoint stays.
+/// If the file cannot be written; the last checkpoint stays.
 pub fn save(folder: &Path, position: &Position, tensors: &CheckpointTensors) -> Result<()> {
     let metadata = [("position".to_owned(), serde_json::to_string(position)?)];
     let tensor = |(name, tensor): (&String, &Tensor)| (name.clone(), tensor.shallow_clone());
     let tensors = tensors.0.iter().map(tensor).collect();
     let file = TensorFile { tensors, metadata: metadata.into() };
     let bytes = file.to_bytes()?;
-    let last = folder.join(LAST_CHECKPOINT);
-    if last.exists() {
-        let previous = folder.join(PREVIOUS_CHECKPOINT);
-        fs::rename(&last, &previous).with_context(|| previous.display().to_string())?;
-    }
-    Ok(write_atomic(last, &bytes)?)
+    let [last, previous] = [LAST_CHECKPOINT, PREVIOUS_CHECKPOINT].map(|name| folder.join(name));
+    Ok(write_atomic_keeping(last, previous, &bytes)?)
 }
 
 /// Whether the folder holds a checkpoint.

@@ -136,7 +136,14 @@ impl Trainer {
             let weights = weights.weights(&data.train.of_class());
             device::put(Tensor::from_slice(&weights), device)
         });
-        let mut trainer = Self {
+        // Each process takes its share of a batch.
+        let batch = experiment.evaluation_batch() * processes.count();
+        let normalization = data.normalization.clone();
+        let valid = data.valid.clone().map(|images| {
+            Evaluation::new(images, normalization, batch, threads, device)?.shared_by(&processes)
+        });
+        let valid = valid.transpose()?;
+        Ok(Self {
             experiment: experiment.clone(),
             data,
             state,
@@ -144,20 +151,11 @@ impl Trainer {
             position,
             loader,
             class_weights,
-            valid: None,
+            valid,
             device,
             threads,
             processes,
-        };
-        // Each process takes its share of a batch.
-        let batch = experiment.evaluation_batch() * trainer.processes.count();
-        let normalization = trainer.data.normalization.clone();
-        let valid = trainer.data.valid.clone().map(|images| {
-            Evaluation::new(images, normalization, batch, trainer.threads, trainer.device)?
-                .shared_by(&trainer.processes)
-        });
-        trainer.valid = valid.transpose()?;
-        Ok(trainer)
+        })
     }
 
     /// Trains to the last epoch, or until the observer asks to stop.
@@ -283,12 +281,17 @@ impl Trainer {
             observer.save_best(variables, &self.experiment, position.data.as_ref())?;
         }
         observer.epoch_ends(&record, self.experiment.train.epochs)?;
+        self.next_epoch(best);
+        observer.report(summary(self, Status::Running, None)?);
+        Ok(())
+    }
+
+    /// Begins the next epoch; the network of the one that ends becomes the previous one.
+    pub(crate) fn next_epoch(&mut self, best: Option<Best>) {
         if let Some(previous) = &self.state.previous {
             previous.copy_from(&self.state.variables);
         }
         self.position.next_epoch(best);
-        observer.report(summary(self, Status::Running, None)?);
-        Ok(())
     }
 
     /// The record of the current epoch, whose steps are all taken.

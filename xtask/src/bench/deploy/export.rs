@@ -4,12 +4,15 @@ use super::programs::Programs;
 use super::{DeployArgs, name};
 use crate::bench::document;
 use crate::run;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sd_cli::Engine;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+/// Texts of the native engine's errors about networks that it does not support.
+const NO_KERNEL: [&str; 3] = ["no native kernel", "unsupported input shapes", "unsupported graph"];
 
 /// An exported file, or the folder of a staged network.
 #[derive(Debug)]
@@ -31,10 +34,26 @@ impl Exported {
         })
     }
 
-    /// Whether an engine may lack support: no engine runs every 8-bit convolution, and the native one
-    /// does not run every network.
-    pub fn may_be_unsupported(&self, engine: Engine) -> bool {
-        self.int8.is_some() || engine == Engine::Native
+    /// Returns the JSON document that a command prints for this file in an engine, or `None` if the
+    /// engine does not support the file. Standard error is passed through at the end.
+    pub fn document(&self, command: &mut Command, engine: Engine) -> Result<Option<Value>> {
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        let messages = String::from_utf8_lossy(&output.stderr);
+        eprint!("{messages}");
+        if output.status.success() {
+            let document = serde_json::from_slice(&output.stdout);
+            return document.with_context(|| format!("{command:?} printed no JSON")).map(Some);
+        }
+        ensure!(
+            is_unsupported(engine, self.int8.is_some(), &messages),
+            "{command:?} failed ({})",
+            output.status
+        );
+        eprintln!("{}: not supported by {}", self.name, name(engine));
+        Ok(None)
     }
 
     fn bytes(&self) -> Result<u64> {
@@ -42,6 +61,15 @@ impl Exported {
             return Ok(fs::metadata(&self.path)?.len());
         }
         fs::read_dir(&self.path)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+    }
+}
+
+/// Whether a command that failed with these messages may have met an engine without support: no
+/// engine runs every 8-bit convolution, and the native one does not run every network.
+fn is_unsupported(engine: Engine, is_int8: bool, messages: &str) -> bool {
+    match engine {
+        Engine::Native => NO_KERNEL.iter().any(|text| messages.contains(text)),
+        Engine::Rten | Engine::Ort => is_int8,
     }
 }
 
@@ -107,13 +135,7 @@ fn score(
         let mut eval = Command::new(&programs.sd_train);
         eval.arg("eval").arg(run).arg("--onnx").arg(&exported.path).arg("--json");
         eval.args(["--engine", &name(engine)]).arg("--data-dir").arg(&args.data_dir);
-        let score = match document(&mut eval) {
-            Err(error) if exported.may_be_unsupported(engine) => {
-                eprintln!("{} in {}: {error:#}", exported.name, name(engine));
-                continue;
-            }
-            score => score?,
-        };
+        let Some(score) = exported.document(&mut eval, engine)? else { continue };
         top1.insert(name(engine), score["top1"].clone());
         macs_share = Some(score["macs_share"].clone());
     }
@@ -124,4 +146,31 @@ fn score(
         "top1": top1,
         "macs_share": macs_share,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace;
+
+    #[test]
+    fn of_the_native_engine_only_a_missing_kernel_is_tolerated() {
+        let missing = "error: native: Add add_1_node: no native kernel\n";
+        assert!(is_unsupported(Engine::Native, false, missing));
+        for other in ["error: native: panicked: index out of bounds\n", ""] {
+            assert!(!is_unsupported(Engine::Native, false, other));
+            assert!(!is_unsupported(Engine::Native, true, other));
+        }
+        assert!(!is_unsupported(Engine::Rten, false, missing));
+        assert!(is_unsupported(Engine::Ort, true, "error: ort: …"));
+    }
+
+    #[test]
+    fn the_native_engine_has_these_errors() {
+        let errors = workspace::root().join("crates/sd-engine/src/error.rs");
+        let errors = fs::read_to_string(errors).unwrap();
+        for text in NO_KERNEL {
+            assert!(errors.contains(text), "{text}");
+        }
+    }
 }

@@ -20,19 +20,14 @@ pub fn round(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> Res
     for file in &deployed.files {
         for engine in file.engines(args) {
             for &size in &sizes {
-                match infer(args, &programs.sd_infer, &deployed.images, file, engine, size) {
-                    Ok(record) => exported.push(record),
-                    Err(error) if file.may_be_unsupported(engine) => {
-                        eprintln!("{}: {error:#}", file.name);
-                    }
-                    Err(error) => return Err(error),
-                }
+                let record = infer(args, &programs.sd_infer, &deployed.images, file, engine, size)?;
+                exported.extend(record);
             }
         }
     }
     let deepest = deployed.files.iter().find(|file| file.name == "deepest");
     let deepest = &deepest.context("no engine supports the deepest exit")?.path;
-    let starts = start_times(args, programs, deployed.run, deepest)?;
+    let starts = start_times(args, programs, deployed, deepest)?;
     let mut peers = Vec::new();
     for &threads in &args.threads {
         peers.push(libtorch(args, &programs.sd_bench, deployed.run, threads)?);
@@ -43,6 +38,7 @@ pub fn round(args: &DeployArgs, programs: &Programs, deployed: &Deployed) -> Res
     Ok(json!({"exported": exported, "first_label_seconds": starts, "peers": peers}))
 }
 
+/// The measurement of a file; `None` if the engine does not support it.
 fn infer(
     args: &DeployArgs,
     sd_infer: &Path,
@@ -50,13 +46,15 @@ fn infer(
     file: &Exported,
     engine: Engine,
     (threads, batch): (u16, u16),
-) -> Result<Value> {
+) -> Result<Option<Value>> {
     let mut command = Command::new(sd_infer);
     command.arg(&file.path).arg(images).arg(format!("--bench={}", args.seconds));
     command.args(["--json", "--engine", &name(engine)]);
     command.args(["--threads", &threads.to_string(), "--batch", &batch.to_string()]);
-    let mut record = document(&mut command)?;
-    record["model"] = file.name.clone().into();
+    let mut record = file.document(&mut command, engine)?;
+    if let Some(record) = &mut record {
+        record["model"] = file.name.clone().into();
+    }
     Ok(record)
 }
 

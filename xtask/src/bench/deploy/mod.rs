@@ -7,15 +7,19 @@ mod start;
 
 use crate::libtorch::{Libtorch, Setup};
 use crate::{atomic_write, run};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use export::Exported;
 use programs::Programs;
+use sd_cli::bench::seconds;
 use sd_cli::{Engine, print};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+
+/// Folder of a run's test images.
+const IMAGES: &str = "images";
 
 /// Arguments of `bench deploy`.
 #[derive(Debug, clap::Args)]
@@ -33,11 +37,11 @@ pub struct DeployArgs {
     engines: Vec<Engine>,
 
     /// Numbers of threads to measure with
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2])]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Vec<u16>,
 
-    /// Batch sizes to measure with
-    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64])]
+    /// Batch sizes to measure with, at most the number of images
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [1, 64], value_parser = clap::value_parser!(u16).range(1..))]
     batch: Vec<u16>,
 
     /// Number of repetitions of all measurements
@@ -45,7 +49,7 @@ pub struct DeployArgs {
     rounds: u16,
 
     /// Duration of each measurement
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
 
     /// Folder that holds the data sets
@@ -76,18 +80,19 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
         "ORT_DYLIB_PATH names no library of ONNX Runtime; `--engines native,rten` needs none"
     );
     let folder = tempfile::tempdir()?;
-    let programs = Programs::build(args, setup, libtorch, folder.path())?;
+    let of_run = |index: usize| folder.path().join(index.to_string());
     let sd_data = run::build(&run::SD_DATA, None)?;
+    // Of all runs first: exporting takes minutes.
+    for (index, run) in args.runs.iter().enumerate() {
+        let images = write_samples(args, &sd_data, run, &of_run(index).join(IMAGES))?;
+        check_batches(&args.batch, images).with_context(|| run.display().to_string())?;
+    }
+    let programs = Programs::build(args, setup, libtorch, folder.path())?;
     let mut all = Vec::new();
     for (index, run) in args.runs.iter().enumerate() {
-        let folder = folder.path().join(index.to_string());
-        fs::create_dir(&folder)?;
-        let images = folder.join("images");
-        let mut samples = Command::new(&sd_data);
-        samples.arg("samples").arg(run.join("config.toml")).arg("--out").arg(&images);
-        samples.args(["--images", &args.images.to_string()]).arg("--data-dir").arg(&args.data_dir);
-        run::finish(&mut samples)?;
+        let folder = of_run(index);
         let (files, models) = export::export(args, &programs, run, &folder)?;
+        let images = folder.join(IMAGES);
         all.push(Deployed { run, files, models, images, rounds: Vec::new() });
     }
     let program_bytes = fs::metadata(&programs.sd_infer)?.len();
@@ -112,6 +117,26 @@ pub fn deploy(args: &DeployArgs, setup: &Setup, libtorch: &Libtorch) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes test images of a run and returns their number, which may be smaller than requested.
+fn write_samples(args: &DeployArgs, sd_data: &Path, run: &Path, out: &Path) -> Result<usize> {
+    fs::create_dir_all(out)?;
+    let mut samples = Command::new(sd_data);
+    samples.arg("samples").arg(run.join("config.toml")).arg("--out").arg(out);
+    samples.args(["--images", &args.images.to_string()]).arg("--data-dir").arg(&args.data_dir);
+    run::finish(&mut samples)?;
+    Ok(fs::read_dir(out)?.count())
+}
+
+/// `sd-infer --bench` needs the images of at least one batch.
+fn check_batches(batches: &[u16], images: usize) -> Result<()> {
+    let largest = batches.iter().copied().max().unwrap_or(1);
+    ensure!(
+        usize::from(largest) <= images,
+        "--batch: found {largest}, expected at most {images}, the number of images (--images)"
+    );
+    Ok(())
+}
+
 /// File that `cargo xtask report` reads.
 fn output(run: &Path) -> PathBuf {
     run.join("deploy.json")
@@ -120,4 +145,17 @@ fn output(run: &Path) -> PathBuf {
 /// Name of an engine on the command line.
 fn name(engine: Engine) -> String {
     engine.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_has_at_most_all_images() {
+        assert!(check_batches(&[1, 64], 64).is_ok());
+        let error = check_batches(&[64, 1], 63).unwrap_err().to_string();
+        let expected = "--batch: found 64, expected at most 63, the number of images (--images)";
+        assert_eq!(error, expected);
+    }
 }

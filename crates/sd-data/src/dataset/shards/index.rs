@@ -23,8 +23,10 @@ pub(in crate::dataset) struct Member {
 #[derive(Default)]
 struct Sample {
     key: String,
+    /// Name, offset and length.
     image: Option<(String, u64, u64)>,
-    label: Option<usize>,
+    /// Name of its member, and the label.
+    label: Option<(String, usize)>,
 }
 
 /// Bytes of a tar file's blocks, and of the two empty ones at its end.
@@ -36,8 +38,8 @@ const MAX_LABEL: u64 = 1 << 20;
 /// Lists the images of a shard, in order.
 ///
 /// # Errors
-/// If it is missing or truncated, or has an image without a label, a label without an image, or a label
-/// that is no number below `classes`.
+/// If it is missing or truncated, or has an image without a label, a label without an image, a label
+/// that is no number below `classes`, or two images or two different labels of one key.
 pub(super) fn scan(path: &Path, classes: usize) -> Result<Vec<Member>> {
     let file = open_regular(path)?;
     let size = file.metadata().map_err(Error::read(path))?.len();
@@ -79,23 +81,34 @@ pub(in crate::dataset) fn parse(
                 let expected = format!("at most {MAX_BYTES}");
                 return Err(place(path, &name, format!("{length} bytes"), expected));
             }
+            if let Some((first, ..)) = &sample.image {
+                let found = format!("a second image beside `{first}`");
+                return Err(place(path, &name, found, "one image per key"));
+            }
             sample.image = Some((name, offset, length));
         } else if ["cls", "json"].contains(&ending.as_str()) {
             let mut text = String::new();
             let read = (&mut entry).take(MAX_LABEL).read_to_string(&mut text);
             read.map_err(|error| damaged(path, error))?;
-            let label = label(&ending, &text).filter(|&label| label < classes);
-            let wrong = || {
+            let label = label(&ending, &text);
+            // Metadata without a label may stand beside a `.cls` file.
+            let is_metadata = ending == "json"
+                && (sample.label.is_some() || !text.contains("label") && !text.contains("cls"));
+            if label.is_none() && is_metadata {
+                continue;
+            }
+            let Some(label) = label.filter(|&label| label < classes) else {
                 let found = text.chars().take(80).collect::<String>();
                 let expected = format!("a label from 0 to {}", classes - 1);
-                place(path, &name, format!("`{}`", found.trim()), expected)
+                return Err(place(path, &name, format!("`{}`", found.trim()), expected));
             };
-            // Metadata without a label may stand beside a `.cls` file.
-            match label {
-                None if ending == "json" && sample.label.is_some() => {}
-                None if ending == "json" && !text.contains("label") && !text.contains("cls") => {}
-                label => sample.label = Some(label.ok_or_else(wrong)?),
+            if let Some((first, other)) = &sample.label
+                && *other != label
+            {
+                let expected = format!("{other}, the label in `{first}`");
+                return Err(place(path, &name, format!("label {label}"), expected));
             }
+            sample.label = Some((name, label));
         }
     }
     members.extend(sample.member(path)?);
@@ -123,7 +136,7 @@ impl Sample {
     fn member(self, path: &Path) -> Result<Option<Member>> {
         match (self.image, self.label) {
             (None, None) => Ok(None),
-            (Some((name, offset, length)), Some(label)) => {
+            (Some((name, offset, length)), Some((_, label))) => {
                 Ok(Some(Member { name, label, offset, length }))
             }
             (Some((name, ..)), None) => {

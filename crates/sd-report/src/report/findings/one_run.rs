@@ -3,7 +3,7 @@
 use super::{FIGURE, costs, distance, exit_name};
 use crate::evaluation::{EvaluationRecord, ExitRule};
 use crate::figure::Plot;
-use crate::format::number::{percent, share};
+use crate::format::number::{self, percent, share};
 use crate::record::{ExitScore, Status};
 use crate::report::experiment::valid_top1;
 use crate::report::overview::chosen_exit;
@@ -103,7 +103,7 @@ fn early_exit(run: &Run, deployed: &ExitScore) -> Option<String> {
     Some(format!(
         "Stopping at the first exit with a confidence of at least {} uses {} of the deepest exit's MACs on \
          average and {}.",
-        percent(threshold),
+        number::threshold(threshold),
         percent(early.share(setting.test.macs)),
         change(setting.test.top1 - deepest.test.top1)
     ))

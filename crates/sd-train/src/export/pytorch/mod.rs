@@ -27,11 +27,9 @@ const FILES: [&str; 5] =
     ["README.md", "config.json", "exits.safetensors", "model.safetensors", "modeling.py"];
 
 const CONTENTS: Contents = Contents {
-    holds: |path| match path.file_name().and_then(|name| name.to_str()) {
-        // Python leaves it where it imports a file.
-        Some("__pycache__") => path.is_dir(),
-        name => path.is_file() && name.is_some_and(|name| FILES.contains(&name)),
-    },
+    holds: |name| FILES.contains(&name),
+    // Python leaves it where it imports a file.
+    subfolder: Some("__pycache__"),
     described: "the files of an earlier export to PyTorch",
 };
 
@@ -57,9 +55,7 @@ pub(super) fn export(
     data: &TrainingData,
 ) -> Result<Vec<PathBuf>> {
     let TrainedModel { experiment, network, variables, .. } = trained;
-    let evaluation = weights::evaluation_file(args.weights);
-    let evaluation = evaluation.map(|file| run_folder::read_evaluation(args.run.join(file)));
-    let evaluation = evaluation.transpose()?.flatten();
+    let evaluation = weights::recorded(&args.run, args.weights)?;
     let source = Source { experiment, network, variables, data, evaluation: evaluation.as_ref() };
     let destination = args.out.clone().unwrap_or_else(|| args.run.join("pytorch"));
     source.write(&destination)?;
