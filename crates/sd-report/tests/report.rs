@@ -216,7 +216,9 @@ fn a_report_is_written_to_the_given_folder() {
     assert!(files.paths().all(Path::is_file));
     // A second report replaces the first, with the figures that it does not have.
     let [older, other] = ["older.svg", "notes.txt"].map(|name| out.join("figures").join(name));
-    [&older, &other].map(|path| fs::write(path, "").unwrap());
+    for path in [&older, &other] {
+        fs::write(path, "").unwrap();
+    }
     assert_eq!(write_report(&[run()], &out).unwrap(), files);
     assert!(files.paths().all(Path::is_file));
     assert_eq!((older.exists(), other.exists()), (false, true));

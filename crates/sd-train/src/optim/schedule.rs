@@ -115,7 +115,7 @@ impl ScheduleConfig {
             warmup_epochs < epochs,
             "train.schedule: warmup_epochs is {warmup_epochs}, expected less than train.epochs {epochs}"
         );
-        ranges::positive(&format!("train.schedule: {key}"), rate)
+        ranges::positive(format!("train.schedule: {key}"), rate)
     }
 }
 
