@@ -78,7 +78,7 @@ impl DataConfig {
         let total = files.train.len() + all.into_iter().flatten().map(Vec::len).sum::<usize>();
         let side = side(median_side(&root, &files.train)?, total, memory::available());
         let is_small = side <= SMALL_SIDE;
-        let flip = AugmentConfig::Flip(FlipConfig { probability: 0.5 });
+        let flip = AugmentConfig::Flip(FlipConfig { probability: 0.5, alternating: false });
         let crop = if is_small {
             AugmentConfig::PadCrop(PadCropConfig { padding: side / 8 })
         } else {

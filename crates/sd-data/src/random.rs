@@ -5,11 +5,46 @@
 //! draw depends only on the name, it is independent of threads, batches and earlier epochs, and an
 //! interrupted epoch can resume anywhere.
 
-use rand::SeedableRng;
+use std::convert::Infallible;
+
+use rand::{SeedableRng, TryRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A stream of random numbers.
-pub type Stream = ChaCha8Rng;
+/// A stream of random numbers, and the numbers of its name.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    random: ChaCha8Rng,
+    numbers: [u64; 3],
+}
+
+impl Stream {
+    /// The epoch of the stream of a sample.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.numbers[1]
+    }
+
+    /// The stream that a sample has in all epochs.
+    pub(crate) fn of_all_epochs(&self) -> Self {
+        let [seed, _, sample] = self.numbers;
+        named(b"sample\0\0", [seed, 0, sample])
+    }
+}
+
+impl TryRng for Stream {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.random.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.random.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.random.try_fill_bytes(bytes)
+    }
+}
 
 /// The stream of one image's augmentation in one epoch. `sample` is the image's index in its set,
 /// not its position in the epoch.
@@ -40,7 +75,7 @@ pub(crate) fn named(purpose: &[u8; 8], numbers: [u64; 3]) -> Stream {
         *word = number.to_le_bytes();
     }
     words[3] = *purpose;
-    ChaCha8Rng::from_seed(key)
+    Stream { random: ChaCha8Rng::from_seed(key), numbers }
 }
 
 #[cfg(test)]

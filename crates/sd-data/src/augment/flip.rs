@@ -15,6 +15,10 @@ pub struct FlipConfig {
     /// Probability, between 0 and 1. Default: 0.5.
     #[serde(default = "half")]
     pub probability: f64,
+    /// Flips each image in every second epoch, after a draw for the first one (Jordan 2024,
+    /// <https://arxiv.org/abs/2404.00498>). Default: false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub alternating: bool,
 }
 
 fn half() -> f64 {
@@ -33,13 +37,22 @@ impl Augment for FlipConfig {
 
 impl Examples for FlipConfig {
     fn examples() -> Vec<Self> {
-        vec![Self { probability: half() }]
+        vec![
+            Self { probability: half(), alternating: false },
+            Self { probability: half(), alternating: true },
+        ]
     }
 }
 
 impl FlipConfig {
     fn draw(&self, random: &mut Stream, placement: Placement) -> Placement {
-        if random.random_bool(self.probability) { placement.mirrored() } else { placement }
+        let flips = if self.alternating {
+            let first = random.of_all_epochs().random_bool(self.probability);
+            first != (random.epoch() % 2 == 1)
+        } else {
+            random.random_bool(self.probability)
+        };
+        if flips { placement.mirrored() } else { placement }
     }
 }
 
@@ -54,7 +67,8 @@ mod tests {
             let flips = (0..1000)
                 .filter(|&sample| {
                     let mut stream = random::of_sample(5, 0, sample);
-                    FlipConfig { probability }.draw(&mut stream, Placement::default())
+                    FlipConfig { probability, alternating: false }
+                        .draw(&mut stream, Placement::default())
                         != Placement::default()
                 })
                 .count();
@@ -65,7 +79,7 @@ mod tests {
     #[test]
     fn a_probability_out_of_range_is_rejected() {
         for probability in [-0.1, 1.5, f64::NAN] {
-            let error = FlipConfig { probability }
+            let error = FlipConfig { probability, alternating: false }
                 .check("data.augment[1]", ImageShape::new(3, 8, 8))
                 .unwrap_err();
             let expected = format!(

@@ -33,7 +33,7 @@ use tch::Device;
 
 use crate::data::MixConfig;
 use crate::objective::ObjectiveConfig;
-use crate::optim::{EmaConfig, OptimiserConfig, ScheduleConfig};
+use crate::optim::{EmaConfig, MultipliersConfig, OptimiserConfig, ScheduleConfig};
 use crate::ranges;
 
 /// An experiment: everything that its result depends on, and nothing about where it runs.
@@ -80,6 +80,9 @@ pub struct TrainConfig {
     /// The optimiser.
     #[serde(flatten)]
     pub optimiser: OptimiserConfig,
+    /// Multipliers of learning rate and weight decay for kinds of parameters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multipliers: Option<MultipliersConfig>,
     /// Weights of the classes in the loss, for unequal numbers of images. Unset: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeightsConfig>,
@@ -126,6 +129,7 @@ impl TrainConfig {
         self.optimiser.get()?.check()?;
         self.clip.map_or(Ok(()), |clip| ranges::positive("train.clip", clip))?;
         self.ema.as_ref().map_or(Ok(()), EmaConfig::check)?;
+        self.multipliers.as_ref().map_or(Ok(()), MultipliersConfig::check)?;
         self.early_stopping.as_ref().map_or(Ok(()), EarlyStoppingConfig::check)?;
         self.pretrained.as_ref().map_or(Ok(()), PretrainedConfig::check)?;
         self.schedule.check(self.epochs)

@@ -74,9 +74,9 @@ impl AdamW {
 }
 
 impl UpdateRule for AdamW {
-    fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64) {
+    fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decay: f64, rate: f64) {
         let AdamWConfig { weight_decay, betas, eps } = self.config;
-        let weight_decay = if decays { weight_decay } else { 0.0 };
+        let weight_decay = decay * weight_decay;
         let rows: Vec<_> = parameters
             .iter()
             .map(|(name, value, gradient)| {

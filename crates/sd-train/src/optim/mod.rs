@@ -5,13 +5,15 @@
 
 mod adamw;
 mod ema;
+mod multipliers;
 mod schedule;
 mod sgd;
 
 pub use ema::EmaConfig;
+pub use multipliers::MultipliersConfig;
 pub use schedule::ScheduleConfig;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Result, bail};
@@ -93,9 +95,9 @@ pub trait UpdateRuleConfig {
 
 /// The rule by which parameters follow their gradients.
 pub trait UpdateRule: fmt::Debug {
-    /// Updates parameters in place, given by name with their gradients; without weight decay
-    /// unless `decays`.
-    fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64);
+    /// Updates parameters in place, given by name with their gradients; `decay` multiplies the weight
+    /// decay.
+    fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decay: f64, rate: f64);
 
     /// Groups of tensors, by the parameter's name in each.
     fn state(&self) -> Vec<(&'static str, BTreeMap<String, Tensor>)>;
@@ -106,8 +108,8 @@ pub trait UpdateRule: fmt::Debug {
 #[derive(Debug)]
 pub struct Optimiser {
     parameters: BTreeMap<String, Tensor>,
-    /// Names of the parameters with a learning rate of their own, and its share of the rate.
-    slower: Option<(BTreeSet<String>, f64)>,
+    /// Multipliers of weight decay and learning rate, by parameter.
+    multipliers: BTreeMap<String, [f64; 2]>,
     rule: Box<dyn UpdateRule>,
 }
 
@@ -120,14 +122,27 @@ impl Optimiser {
         let parameters: BTreeMap<String, Tensor> =
             vs.variables().into_iter().filter(|(_, value)| value.requires_grad()).collect();
         let rule = config.build(&parameters);
-        Self { parameters, slower: None, rule }
+        Self { parameters, multipliers: BTreeMap::new(), rule }.with(&MultipliersConfig::default())
+    }
+
+    /// Sets the multipliers of kinds of parameters.
+    #[must_use]
+    pub fn with(mut self, config: &MultipliersConfig) -> Self {
+        let of = |(name, value): (&String, &Tensor)| {
+            (name.clone(), [config.decay(value), config.rate(name)])
+        };
+        self.multipliers = self.parameters.iter().map(of).collect();
+        self
     }
 
     /// Gives the parameters whose names pass `is_slower` this share of the learning rate.
     #[must_use]
     pub fn slower(mut self, is_slower: impl Fn(&str) -> bool, share: f64) -> Self {
-        let names = self.parameters.keys().filter(|name| is_slower(name)).cloned();
-        self.slower = Some((names.collect(), share));
+        for (name, [_, rate]) in &mut self.multipliers {
+            if is_slower(name) {
+                *rate *= share;
+            }
+        }
         self
     }
 
@@ -161,22 +176,18 @@ impl Optimiser {
 
     /// Updates the parameters at this learning rate. A parameter without a gradient stays.
     pub fn step(&self, rate: f64) {
-        for (decays, is_slower) in [(true, false), (false, false), (true, true), (false, true)] {
-            let share =
-                if is_slower { self.slower.as_ref().map_or(1.0, |slower| slower.1) } else { 1.0 };
+        let mut kinds: Vec<[f64; 2]> = self.multipliers.values().copied().collect();
+        kinds.sort_by(|a, b| b.partial_cmp(a).expect("numbers"));
+        kinds.dedup();
+        for [decay, share] in kinds {
             let group: Vec<_> = self
                 .with_gradients()
-                .filter(|(_, value, _)| (value.dim() > 1) == decays)
-                .filter(|(name, ..)| self.is_slower(name) == is_slower)
+                .filter(|(name, ..)| self.multipliers[*name] == [decay, share])
                 .collect();
             if !group.is_empty() {
-                self.rule.update(&group, decays, share * rate);
+                self.rule.update(&group, decay, share * rate);
             }
         }
-    }
-
-    fn is_slower(&self, name: &str) -> bool {
-        self.slower.as_ref().is_some_and(|(names, _)| names.contains(name))
     }
 
     /// Groups of tensors, by the parameter's name in each. They share storage with the optimiser:

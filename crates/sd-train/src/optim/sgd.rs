@@ -49,9 +49,9 @@ impl Sgd {
 }
 
 impl UpdateRule for Sgd {
-    fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decays: bool, rate: f64) {
+    fn update(&self, parameters: &[(&str, &Tensor, Tensor)], decay: f64, rate: f64) {
         let SgdConfig { momentum, nesterov, weight_decay } = self.config;
-        let weight_decay = if decays { weight_decay } else { 0.0 };
+        let weight_decay = decay * weight_decay;
         let rows: Vec<_> = parameters
             .iter()
             .map(|(name, value, gradient)| [*value, gradient, &self.momentum[*name]])

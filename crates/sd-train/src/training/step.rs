@@ -101,6 +101,9 @@ impl TrainState {
             pretrained.freeze(&mut network, &variables)?;
         }
         let mut optimiser = Optimiser::new(&variables, train.optimiser.get()?);
+        if let Some(multipliers) = &train.multipliers {
+            optimiser = optimiser.with(multipliers);
+        }
         if let Some(pretrained) = &train.pretrained {
             let is_slower = |name: &str| pretrained.is_fine_tuned(name);
             optimiser = optimiser.slower(is_slower, pretrained.rate);
