@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Ends the run, as finished, when the deepest exit has not improved on the validation images, in
-/// accuracy or, at the same accuracy, in loss, for `patience` epochs. In TOML: `early_stopping = { patience = 10 }`.
+/// accuracy or, at the same accuracy, in loss, for `patience` epochs. In TOML:
+/// `early_stopping = { patience = 10 }`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStoppingConfig {

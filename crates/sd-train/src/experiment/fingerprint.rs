@@ -18,8 +18,9 @@ pub struct Fingerprint {
     pub classes: Checksum,
 }
 
-/// Number of items, and their CRC-32 (of class names CRC-32C) in order. Images have one of their pixels, if they were decoded,
-/// and one of their files, if they have their own; the first that both sides have is compared.
+/// Number of items, and their CRC-32 (of class names CRC-32C) in order. Images have one of their
+/// pixels, if they were decoded, and one of their files, if they have their own; the first that both
+/// sides have is compared.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Checksum {
     /// Number of items.

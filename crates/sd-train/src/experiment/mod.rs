@@ -66,8 +66,8 @@ pub struct TrainConfig {
     /// Images per batch, at least 2; several processes share them evenly.
     pub batch_size: usize,
     /// Batches per step, whose gradients are averaged as if they were one larger batch. Batch norm,
-    /// class weights and objectives that sum over a batch still see single batches. The last batches of an epoch
-    /// that do not fill a step are dropped.
+    /// class weights and objectives that sum over a batch still see single batches. The last batches of
+    /// an epoch that do not fill a step are dropped.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub accumulate: usize,
     /// Whether batch norm takes its statistics from the images of all processes. By default each
