@@ -66,6 +66,14 @@ impl BatchNorm {
         Self { norm, activation }
     }
 
+    /// The scale and the shift of each channel with the running statistics.
+    pub(crate) fn running_affine(&self) -> (Tensor, Tensor) {
+        let Norm { weight, bias, running_mean, running_var, epsilon, .. } = &self.norm;
+        let scale = weight / (running_var + *epsilon).sqrt();
+        let shift = bias - running_mean * &scale;
+        (scale, shift)
+    }
+
     /// relu(norm(input) + residual), whatever the block's activation.
     pub fn relu_of_sum(&self, input: &Tensor, residual: &Tensor, train: bool) -> Tensor {
         kernel::norm_relu(input, Some(residual), &self.norm, train)

@@ -4,6 +4,7 @@ mod convolution;
 mod dense;
 mod depthwise_separable;
 mod grouped;
+mod reparameterised;
 mod separable_pair;
 
 pub use convolution::{ConvGeometry, Convolution};
@@ -41,5 +42,9 @@ variants! {
         Grouped(grouped::GroupedConfig),
         /// A depthwise convolution, then a pointwise one.
         DepthwiseSeparable = depthwise_separable::DepthwiseSeparable,
+        /// A dense convolution with parallel branches in training.
+        ReparameterisedDense = reparameterised::ReparameterisedDense,
+        /// A depthwise-separable convolution with parallel branches in training.
+        ReparameterisedSeparable = reparameterised::ReparameterisedSeparable,
     }
 }
