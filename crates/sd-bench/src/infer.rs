@@ -27,7 +27,8 @@ pub fn measure(
     tch::manual_seed(experiment.seed as i64);
     let vs = nn::VarStore::new(device);
     let task = experiment.task();
-    let network = MultiExit::build(&vs.root(), &experiment.model, task, stopwatch.precision)?;
+    let model = experiment.model.merged();
+    let network = MultiExit::build(&vs.root(), &model, task, stopwatch.precision)?;
     prepare_for_inference(&vs, stopwatch.precision);
     let images = |batch: usize| {
         let size = [batch as i64, task.input.channels, task.input.height, task.input.width];

@@ -30,6 +30,9 @@ enum Activation {
     ReluMaxPool,
 }
 
+/// Added to a variance.
+pub(crate) const EPSILON: f64 = 1e-5;
+
 /// The max pool of [`BatchNorm::relu_max_pool`].
 const MAX_POOL: Pool = Pool::Max(Window::tiles(2));
 
@@ -60,18 +63,10 @@ impl BatchNorm {
             bias: vs.zeros("bias", &[channels]),
             running_mean: vs.zeros_no_train("running_mean", &[channels]),
             running_var: vs.ones_no_train("running_var", &[channels]),
-            epsilon: 1e-5,
+            epsilon: EPSILON,
             momentum: 0.1,
         };
         Self { norm, activation }
-    }
-
-    /// The scale and the shift of each channel with the running statistics.
-    pub(crate) fn running_affine(&self) -> (Tensor, Tensor) {
-        let Norm { weight, bias, running_mean, running_var, epsilon, .. } = &self.norm;
-        let scale = weight / (running_var + *epsilon).sqrt();
-        let shift = bias - running_mean * &scale;
-        (scale, shift)
     }
 
     /// relu(norm(input) + residual), whatever the block's activation.

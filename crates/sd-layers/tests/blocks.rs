@@ -7,9 +7,17 @@ use sd_layers::{
 use tch::nn::ModuleT;
 use tch::{Device, Kind, Tensor, nn};
 
+/// The trainable numbers of a block.
+fn parameters(build: impl Fn(&nn::Path) -> Sequential) -> usize {
+    let vs = nn::VarStore::new(Device::Cpu);
+    build(&vs.root());
+    vs.trainable_variables().iter().map(Tensor::numel).sum()
+}
+
 fn agrees(
     name: &str,
     build: impl Fn(&nn::Path) -> Sequential,
+    elements: usize,
     input: FeatureShape,
     output: FeatureShape,
 ) {
@@ -26,7 +34,6 @@ fn agrees(
 
     let cost = block.cost(input).unwrap();
     assert_eq!(block.output_shape(input).unwrap(), output, "{name}");
-    let elements: usize = vs.trainable_variables().iter().map(Tensor::numel).sum();
     assert_eq!(cost.params, elements as u64, "{name}");
     assert!(vs.variables().keys().all(|name| !name.contains("__")), "{name}");
 
@@ -47,7 +54,11 @@ fn every_convolution_has_the_cost_and_gradients_of_its_variables() {
     let geometry = ConvGeometry { inputs: 16, outputs: 32, window: Window::same(3, 2) };
     let (input, output) = (FeatureShape::new(16, 8, 8), FeatureShape::new(32, 4, 4));
     for config in ConvConfig::examples() {
-        agrees(&config.get().name(), |vs| config.get().build(vs, geometry).unwrap(), input, output);
+        let build = |vs: &nn::Path| config.get().build(vs, geometry).unwrap();
+        // Branches are counted as the convolution that they become.
+        let merged = config.get().merged().unwrap_or_else(|| config.clone());
+        let elements = parameters(|vs| merged.get().build(vs, geometry).unwrap());
+        agrees(&config.get().name(), build, elements, input, output);
     }
 }
 
@@ -56,7 +67,8 @@ fn every_attention_has_the_cost_and_gradients_of_its_variables_and_keeps_the_sha
     for (height, width) in [(8, 8), (7, 5)] {
         let shape = FeatureShape::new(64, height, width);
         for config in AttentionConfig::examples() {
-            agrees(&config.to_string(), |vs| config.get().build(vs, 64).unwrap(), shape, shape);
+            let build = |vs: &nn::Path| config.get().build(vs, 64).unwrap();
+            agrees(&config.to_string(), build, parameters(build), shape, shape);
         }
     }
 }

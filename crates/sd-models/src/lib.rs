@@ -54,4 +54,5 @@ pub use inference::prepare_for_inference;
 pub use library::Library;
 pub use multi_exit::{ExitOutputs, ModelConfig, MultiExit, Task};
 pub use per_stage::PerStage;
+pub use sd_layers::merge_branches;
 pub use weights::{TensorFile, variables};

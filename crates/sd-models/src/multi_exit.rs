@@ -24,6 +24,14 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// The network with the branches of its convolutions merged, see [`merge_branches`].
+    ///
+    /// [`merge_branches`]: crate::merge_branches
+    #[must_use]
+    pub fn merged(&self) -> Self {
+        Self { backbone: self.backbone.get().merged(), exits: self.exits.clone() }
+    }
+
     /// A short description, such as `vgg11 grouped8, light (eca) exits`.
     pub fn describe(&self) -> String {
         let backbone = self.backbone.get().describe();

@@ -32,6 +32,17 @@ impl<T> PerStage<T> {
     }
 }
 
+impl<T> PerStage<T> {
+    /// Another choice in place of each.
+    #[must_use]
+    pub(crate) fn map(&self, change: impl Fn(&T) -> T) -> Self {
+        match self {
+            Self::All(choice) => Self::All(change(choice)),
+            Self::Each(list) => Self::Each(list.iter().map(change).collect()),
+        }
+    }
+}
+
 impl<T: Clone> PerStage<T> {
     /// Returns one choice for each of `stages` stages; `key` names the list in an error.
     ///

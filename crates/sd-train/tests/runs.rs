@@ -238,10 +238,18 @@ fn a_resumed_run_keeps_its_earlier_environments_and_a_finished_one_its_last() {
 #[test]
 fn an_interrupted_run_can_be_evaluated_and_exported() {
     let folder = tempfile::tempdir().unwrap();
-    for (run, ema) in [("plain", &[][..]), ("average", &["-s", "train.ema={ decay = 0.5 }"][..])] {
-        let whole = [&["--out", run, "--max-steps", "12"], ema].concat();
+    let average = "train.ema={ decay = 0.5 }";
+    // Its checkpoints have branches, its weights have none.
+    let branches = "model.backbone.vgg.conv=reparameterised_separable";
+    for (run, changes) in [
+        ("plain", &[][..]),
+        ("average", &["-s", average]),
+        ("branches", &["-s", branches]),
+        ("both", &["-s", average, "-s", branches]),
+    ] {
+        let whole = [&["--out", run, "--max-steps", "12"], changes].concat();
         train(folder.path(), &whole).success();
-        train(folder.path(), &[&["--out", "part", "--max-steps", "3"], ema].concat()).code(130);
+        train(folder.path(), &[&["--out", "part", "--max-steps", "3"], changes].concat()).code(130);
         let printed = |line: &str| {
             let line: Vec<&str> = line.split(' ').collect();
             let output = sd_train(folder.path(), &line).assert().success();

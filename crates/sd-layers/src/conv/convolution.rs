@@ -63,11 +63,6 @@ impl Convolution {
         Ok(Self::in_groups(vs, geometry, groups))
     }
 
-    /// The filters, `[outputs, inputs / groups, K, K]`.
-    pub(super) fn weight(&self) -> &Tensor {
-        &self.weight
-    }
-
     fn in_groups(vs: &nn::Path, geometry: ConvGeometry, groups: i64) -> Self {
         let ConvGeometry { inputs, outputs, window } = geometry;
         let size = [outputs, inputs / groups, window.kernel, window.kernel];

@@ -9,6 +9,7 @@ mod separable_pair;
 
 pub use convolution::{ConvGeometry, Convolution};
 pub(crate) use grouped::{shuffle_channels, write_shuffle};
+pub use reparameterised::merge_branches;
 pub use separable_pair::separable_pair;
 
 use schemars::JsonSchema;
@@ -29,6 +30,11 @@ pub trait ConvKind {
 
     /// A short name: `dense`, `grouped8`, `depthwise_separable`.
     fn name(&self) -> String;
+
+    /// The kind that it becomes after training, see [`merge_branches`]; `None` if it stays.
+    fn merged(&self) -> Option<ConvConfig> {
+        None
+    }
 }
 
 variants! {
@@ -42,9 +48,10 @@ variants! {
         Grouped(grouped::GroupedConfig),
         /// A depthwise convolution, then a pointwise one.
         DepthwiseSeparable = depthwise_separable::DepthwiseSeparable,
-        /// A dense convolution with parallel branches in training.
+        /// A dense convolution that has a 1×1 and an identity branch in training, and is one dense
+        /// convolution afterwards.
         ReparameterisedDense = reparameterised::ReparameterisedDense,
-        /// A depthwise-separable convolution with parallel branches in training.
+        /// A depthwise-separable convolution whose two parts have such branches in training.
         ReparameterisedSeparable = reparameterised::ReparameterisedSeparable,
     }
 }

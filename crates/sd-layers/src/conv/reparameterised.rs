@@ -1,30 +1,37 @@
-//! Re-parameterised convolutions: parallel branches with their own batch norm in training, one
-//! convolution in evaluation (RepVGG, Ding et al. 2021, <https://arxiv.org/abs/2101.03697>; the
-//! depthwise-separable form: MobileOne, Vasu et al. 2023, <https://arxiv.org/abs/2206.04040>).
+//! Re-parameterised convolutions: parallel branches in training that merge into one convolution
+//! (RepVGG, Ding et al. 2021, <https://arxiv.org/abs/2101.03697>; the depthwise-separable form:
+//! MobileOne, Vasu et al. 2023, <https://arxiv.org/abs/2206.04040>).
 
-use sd_onnx::{Graph, Value, int};
-use tch::nn::{Module, ModuleT};
+use std::collections::BTreeMap;
+
+use sd_onnx::{Graph, Value};
+use tch::nn::ModuleT;
 use tch::{Kind, Tensor, nn};
 
-use super::{ConvGeometry, ConvKind, Convolution};
+use super::{ConvConfig, ConvGeometry, ConvKind, Convolution};
+use crate::norm::EPSILON;
 use crate::shape::Window;
-use crate::{BatchNorm, Block, Cost, FeatureShape, Result, Sequential, kernel, onnx};
+use crate::{BatchNorm, Block, Cost, FeatureShape, Result, Sequential};
 
-/// A dense convolution with a 1×1 and, where the shape stays, an identity branch.
+/// A dense convolution with a 1×1 branch and, where the shape stays, the identity.
 pub struct ReparameterisedDense;
 
 impl ConvKind for ReparameterisedDense {
     fn build(&self, vs: &nn::Path, geometry: ConvGeometry) -> Result<Sequential> {
-        Ok(Sequential::new().then(Branches::new(vs, geometry, 1, 1)?))
+        Ok(Sequential::new().then(Branches::new(vs, geometry, 1)?))
     }
 
     fn name(&self) -> String {
         "reparameterised_dense".to_owned()
     }
+
+    fn merged(&self) -> Option<ConvConfig> {
+        Some(ConvConfig::Dense)
+    }
 }
 
-/// A depthwise-separable convolution; the depthwise one has a 1×1 and an identity branch, the
-/// pointwise one a second 1×1 and, where the channels stay, an identity branch.
+/// A depthwise-separable convolution. The depthwise one has a 1×1 branch, the pointwise one a second
+/// 1×1, and both the identity where the shape stays.
 pub struct ReparameterisedSeparable;
 
 impl ConvKind for ReparameterisedSeparable {
@@ -33,90 +40,53 @@ impl ConvKind for ReparameterisedSeparable {
         let depthwise = ConvGeometry { inputs, outputs: inputs, window };
         let pointwise = ConvGeometry { inputs, outputs, window: Window::same(1, 1) };
         Ok(Sequential::new()
-            .then(Branches::new(&(vs / "depthwise"), depthwise, inputs, 1)?)
+            .then(Branches::new(&(vs / "depthwise"), depthwise, inputs)?)
             .then(BatchNorm::relu(&(vs / "norm"), inputs))
-            .then(Branches::new(&(vs / "pointwise"), pointwise, 1, 1)?))
+            .then(Branches::new(&(vs / "pointwise"), pointwise, 1)?))
     }
 
     fn name(&self) -> String {
         "reparameterised_separable".to_owned()
     }
+
+    fn merged(&self) -> Option<ConvConfig> {
+        Some(ConvConfig::DepthwiseSeparable)
+    }
 }
 
-/// The sum of batch-normalised branches: a convolution, 1×1 convolutions, the identity.
-///
-/// In evaluation it is one convolution with a bias, which folds into the batch norm that follows.
+/// The sum of branches, each with its own batch norm: a convolution, a 1×1 convolution, the identity.
 #[derive(Debug)]
 struct Branches {
-    convolutions: Vec<(Convolution, BatchNorm)>,
+    convolutions: [(Convolution, BatchNorm); 2],
     identity: Option<BatchNorm>,
-    geometry: ConvGeometry,
-    groups: i64,
 }
 
 impl Branches {
-    /// A branch with the geometry's window, `pointwise` 1×1 branches of the same stride, and the
-    /// identity if it has the output's shape.
-    fn new(vs: &nn::Path, geometry: ConvGeometry, groups: i64, pointwise: usize) -> Result<Self> {
+    fn new(vs: &nn::Path, geometry: ConvGeometry, groups: i64) -> Result<Self> {
         let ConvGeometry { inputs, outputs, window } = geometry;
-        let small = Window { kernel: 1, stride: window.stride, padding: 0 };
-        let small = ConvGeometry { window: small, ..geometry };
-        let mut convolutions = Vec::new();
-        for index in 0..=pointwise {
-            let vs = vs / index;
-            let geometry = if index == 0 { geometry } else { small };
-            let convolution = Convolution::new(&vs, geometry, groups)?;
-            convolutions.push((convolution, BatchNorm::new(&(&vs / "norm"), outputs)));
-        }
+        let branch = |name, window| -> Result<_> {
+            let (vs, geometry) = (vs / name, ConvGeometry { window, ..geometry });
+            let convolution = Convolution::new(&(&vs / "conv"), geometry, groups)?;
+            Ok((convolution, BatchNorm::new(&(&vs / "norm"), outputs)))
+        };
+        let pointwise = Window { kernel: 1, stride: window.stride, padding: 0 };
+        let convolutions = [branch("branch0", window)?, branch("branch1", pointwise)?];
         let keeps_shape = inputs == outputs && window.stride == 1;
         let identity = keeps_shape.then(|| BatchNorm::new(&(vs / "identity"), outputs));
-        Ok(Self { convolutions, identity, geometry, groups })
-    }
-
-    /// The branches one by one.
-    fn sum(&self, input: &Tensor, train: bool) -> Tensor {
-        let normed = |(convolution, norm): &(Convolution, BatchNorm)| {
-            norm.forward_t(&convolution.forward(input), train)
-        };
-        let identity = self.identity.iter().map(|norm| norm.forward_t(input, train));
-        let branches = self.convolutions.iter().map(normed).chain(identity);
-        branches.reduce(|sum, branch| sum + branch).expect("there is a branch")
-    }
-
-    /// The kernel and the bias of the one convolution that computes [`Branches::sum`] with the
-    /// running statistics.
-    fn merged(&self) -> (Tensor, Tensor) {
-        let ConvGeometry { inputs, outputs, window } = self.geometry;
-        let center = |weight: &Tensor| {
-            let border = (window.kernel - weight.size()[3]) / 2;
-            weight.constant_pad_nd([border; 4])
-        };
-        let eye = || {
-            let (kind, device) = (Kind::Float, self.convolutions[0].0.weight().device());
-            let eye = Tensor::eye(inputs / self.groups, (kind, device));
-            eye.repeat([self.groups, 1]).view([outputs, inputs / self.groups, 1, 1])
-        };
-        let convolutions = self.convolutions.iter().map(|(convolution, norm)| {
-            (center(&convolution.weight().to_kind(Kind::Float)), norm.running_affine())
-        });
-        let identity = self.identity.iter().map(|norm| (center(&eye()), norm.running_affine()));
-        let scaled = convolutions
-            .chain(identity)
-            .map(|(kernel, (scale, shift))| (kernel * scale.view([-1, 1, 1, 1]), shift));
-        let add = |(kernel, bias): (Tensor, Tensor), (k, b): (Tensor, Tensor)| (kernel + k, bias + b);
-        scaled.reduce(add).expect("there is a branch")
+        Ok(Self { convolutions, identity })
     }
 }
 
 impl ModuleT for Branches {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
-        if train {
-            return self.sum(input, true);
+        let [first, second] = self
+            .convolutions
+            .each_ref()
+            .map(|(convolution, norm)| norm.forward_t(&convolution.forward_t(input, train), train));
+        match &self.identity {
+            Some(norm) => first + second + norm.forward_t(input, train),
+            None => first + second,
         }
-        let (weight, bias) = self.merged();
-        let output = kernel::convolution(input, &weight, self.geometry.window, self.groups);
-        let bias = bias.view([1, -1, 1, 1]).to_kind(output.kind());
-        output + bias
     }
 }
 
@@ -125,43 +95,100 @@ impl Block for Branches {
         self.convolutions[0].0.output_shape(input)
     }
 
-    /// The cost of the merged convolution; its bias is part of the batch norm that follows.
+    /// The cost of the merged convolution.
     fn cost(&self, input: FeatureShape) -> Result<Cost> {
         self.convolutions[0].0.cost(input)
     }
 
-    fn onnx(&self, graph: &mut Graph, input: &Value, _: FeatureShape) -> Result<Value> {
-        let (weight, bias) = self.merged();
-        let weight = onnx::whole(graph, sd_onnx::quantize::KERNEL, &weight);
-        let bias = onnx::whole(graph, "bias", &bias);
-        let mut attributes = onnx::sliding(self.geometry.window);
-        attributes.push(int("group", self.groups));
-        Ok(graph.node("Conv", &[input, &weight, &bias], attributes))
+    fn onnx(&self, graph: &mut Graph, input: &Value, shape: FeatureShape) -> Result<Value> {
+        let output = self.output_shape(shape)?;
+        let mut sum: Option<Value> = None;
+        let mut add = |graph: &mut Graph, branch: Value| {
+            sum = Some(match sum.take() {
+                Some(sum) => graph.node("Add", &[&sum, &branch], vec![]),
+                None => branch,
+            });
+        };
+        for (convolution, norm) in &self.convolutions {
+            let convolved = convolution.onnx(graph, input, shape)?;
+            let branch = norm.onnx(graph, &convolved, output)?;
+            add(graph, branch);
+        }
+        if let Some(norm) = &self.identity {
+            let branch = norm.onnx(graph, input, shape)?;
+            add(graph, branch);
+        }
+        Ok(sum.expect("there are branches"))
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tch::Device;
-
-    #[test]
-    fn merged_and_separate_branches_agree() {
-        for (inputs, outputs, kernel, stride, groups) in
-            [(8, 8, 3, 1, 1), (8, 16, 3, 2, 1), (8, 8, 3, 1, 8), (8, 8, 1, 1, 1), (8, 8, 3, 1, 4)]
-        {
-            let vs = nn::VarStore::new(Device::Cpu);
-            let window = Window::same(kernel, stride);
-            let geometry = ConvGeometry { inputs, outputs, window };
-            let branches = Branches::new(&vs.root(), geometry, groups, 1).unwrap();
-            let map = || Tensor::randn([4, inputs, 6, 6], (Kind::Float, Device::Cpu)) * 2.0 + 1.0;
-            for _ in 0..20 {
-                let _ = branches.forward_t(&map(), true);
+/// Merges the branches of re-parameterised convolutions among the variables of a network: the
+/// result are the variables of the network with the kinds that [`ConvKind::merged`] names, which
+/// computes the same in evaluation. Other variables stay.
+///
+/// With its running statistics a branch is a convolution with a bias: its kernel w · γ / σ, its bias
+/// β − μ · γ / σ. Kernels and biases add up. A bias lowers the running mean of the batch norm that
+/// follows.
+///
+/// # Panics
+/// If a variable of a convolution with branches, or of the batch norm that follows it, is missing.
+pub fn merge_branches(mut variables: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let _no_grad = tch::no_grad_guard();
+    let first = ".branch0.conv.weight";
+    let paths = variables.keys().filter_map(|name| name.strip_suffix(first));
+    for path in paths.map(str::to_owned).collect::<Vec<_>>() {
+        let of_branches = ["branch0.", "branch1.", "identity."].map(|of| format!("{path}.{of}"));
+        let is_branch = |name: &str| of_branches.iter().any(|prefix| name.starts_with(prefix));
+        let mut branches = BTreeMap::new();
+        variables.retain(|name, variable| {
+            let keeps = !is_branch(name);
+            if !keeps {
+                branches.insert(name[path.len() + 1..].to_owned(), variable.shallow_clone());
             }
-            let input = map();
-            let difference = branches.forward_t(&input, false) - branches.sum(&input, false);
-            let difference = difference.abs().max().double_value(&[]);
-            assert!(difference < 1e-5, "{difference}: {geometry:?} in {groups} groups");
-        }
+            keeps
+        });
+        let (kernel, bias) = merged(&branches);
+        variables.insert(format!("{path}.weight"), kernel);
+        let mean = format!("{}.running_mean", norm_after(&path));
+        let lowered = &variables[&mean] - bias;
+        variables.insert(mean, lowered);
     }
+    variables
+}
+
+/// Kernel and bias of the sum of branches with these variables.
+fn merged(branches: &BTreeMap<String, Tensor>) -> (Tensor, Tensor) {
+    let kernel = &branches["branch0.conv.weight"];
+    let size = kernel.size();
+    let side = size[2];
+    let pointwise = &branches["branch1.conv.weight"];
+    let mut sum = (kernel.zeros_like(), Tensor::zeros([size[0]], (Kind::Float, kernel.device())));
+    let mut add = |kernel: &Tensor, norm: &str| {
+        let of = |name: &str| &branches[&format!("{norm}.{name}")];
+        let scale = of("weight") / (of("running_var") + EPSILON).sqrt();
+        let bias = of("bias") - of("running_mean") * &scale;
+        let border = (side - kernel.size()[2]) / 2;
+        let scaled = kernel.constant_pad_nd([border; 4]) * scale.view([-1, 1, 1, 1]);
+        sum = (&sum.0 + scaled, &sum.1 + bias);
+    };
+    add(kernel, "branch0.norm");
+    add(pointwise, "branch1.norm");
+    if branches.contains_key("identity.weight") {
+        // Output channel i takes input channel i: of its group, number i modulo the group's size.
+        let channels = Tensor::arange(size[0], (Kind::Int64, kernel.device())).remainder(size[1]);
+        let eye = channels.one_hot(size[1]).to_kind(Kind::Float);
+        add(&eye.view([size[0], size[1], 1, 1]), "identity");
+    }
+    sum
+}
+
+/// Path of the batch norm that follows the convolution at `path`: `block.norm2` that of `block.conv2`
+/// and of its pointwise part, `block.conv2.norm` that of its depthwise part.
+fn norm_after(path: &str) -> String {
+    if let Some(conv) = path.strip_suffix(".depthwise") {
+        return format!("{conv}.norm");
+    }
+    let conv = path.strip_suffix(".pointwise").unwrap_or(path);
+    let (block, name) = conv.rsplit_once('.').expect("a convolution is in a block");
+    format!("{block}.{}", name.replacen("conv", "norm", 1))
 }

@@ -102,6 +102,10 @@ impl BackboneFamily for MobilenetV2Config {
         BackboneConfig::MobilenetV2(self.clone())
     }
 
+    fn merged(&self) -> BackboneConfig {
+        BackboneConfig::MobilenetV2(self.clone())
+    }
+
     fn missing_from(&self, _: Library) -> Option<&'static str> {
         None
     }

@@ -34,7 +34,10 @@ pub trait BackboneFamily {
     /// The network before compression: dense convolutions, and a halved map in each stage.
     fn dense_original(&self) -> BackboneConfig;
 
-    /// Whether every convolution is dense and every stage halves the map.
+    /// The network with the branches of its convolutions merged.
+    fn merged(&self) -> BackboneConfig;
+
+    /// Whether every convolution is dense, once merged, and every stage halves the map.
     fn is_dense(&self) -> bool {
         false
     }
@@ -128,6 +131,11 @@ fn only_plain(
 ) -> Option<&'static str> {
     let plain = all_dense(conv) && !any_attention(attention);
     (!plain).then_some("dense convolutions and no attention")
+}
+
+/// The kinds of convolution after their branches are merged.
+fn merged(conv: &PerStage<ConvConfig>) -> PerStage<ConvConfig> {
+    conv.map(|conv| conv.get().merged().unwrap_or_else(|| conv.clone()))
 }
 
 fn all_dense(conv: &PerStage<ConvConfig>) -> bool {

@@ -14,7 +14,7 @@ use tch::nn;
 use super::residual::{BlockStyle, Residual};
 use super::{
     Backbone, BackboneConfig, BackboneFamily, Stage, all_dense, any_attention,
-    checked_output_stride, description, only_plain, scaled,
+    checked_output_stride, description, merged, only_plain, scaled,
 };
 use crate::error::At;
 use crate::exit::Head;
@@ -97,8 +97,12 @@ impl BackboneFamily for ResnetConfig {
         BackboneConfig::Resnet(Self { output_stride: None, conv, ..self.clone() })
     }
 
+    fn merged(&self) -> BackboneConfig {
+        BackboneConfig::Resnet(Self { conv: merged(&self.conv), ..self.clone() })
+    }
+
     fn is_dense(&self) -> bool {
-        all_dense(&self.conv) && self.output_stride.is_none()
+        all_dense(&merged(&self.conv)) && self.output_stride.is_none()
     }
 
     fn has_attention(&self) -> bool {

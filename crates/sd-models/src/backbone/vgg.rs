@@ -13,7 +13,7 @@ use tch::nn;
 
 use super::{
     Backbone, BackboneConfig, BackboneFamily, Stage, all_dense, any_attention,
-    checked_output_stride, description, only_plain, scaled,
+    checked_output_stride, description, merged, only_plain, scaled,
 };
 use crate::error::At;
 use crate::exit::Head;
@@ -127,8 +127,12 @@ impl BackboneFamily for VggConfig {
         BackboneConfig::Vgg(Self { output_stride: None, conv, ..self.clone() })
     }
 
+    fn merged(&self) -> BackboneConfig {
+        BackboneConfig::Vgg(Self { conv: merged(&self.conv), ..self.clone() })
+    }
+
     fn is_dense(&self) -> bool {
-        all_dense(&self.conv) && self.output_stride.is_none()
+        all_dense(&merged(&self.conv)) && self.output_stride.is_none()
     }
 
     fn has_attention(&self) -> bool {

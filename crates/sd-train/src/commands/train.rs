@@ -1,23 +1,24 @@
 //! `train`: trains a run and writes its folder.
 
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use sd_cli::{ExperimentArgs, TrainArgs, WeightsChoice, config_override, print};
 use sd_data::Data;
 use sd_data::split::Split::{Test, Train, Valid};
 use sd_distributed::Processes;
+use sd_models::MultiExit;
 use sd_report::report::end_of_training;
-use sd_report::{Run, SplitScore, Status, run_folder, write_json_atomic, write_report};
+use sd_report::{Run, Status, run_folder, write_json_atomic, write_report};
 
 use super::{dry_run, launch, logging};
-use crate::evaluation::{Evaluation, mistakes, weights};
+use crate::evaluation::{TrainedModel, mistakes, weights};
 use crate::experiment::Experiment;
 use crate::export;
 use crate::training::{
-    Deployed, Observer, Outcome, StopSignal, TestScores, Trainer, checkpoint, environment,
-    format_accuracies, run_lock, summary, truncate_epochs,
+    Observer, Outcome, StopSignal, TestScores, Trainer, checkpoint, environment, format_accuracies,
+    run_lock, summary, truncate_epochs,
 };
 
 /// Trains a run, or takes one step of it with `--dry-run`.
@@ -193,9 +194,8 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
     if trainer.stops_early() {
         tracing::info!("stopped early: validation has not improved within the patience");
     }
-    let Deployed { network, variables } = trainer.deployed();
     let (path, data) = (folder.join(run_folder::MODEL), trainer.position.data.as_ref());
-    weights::save(&path, variables, &trainer.experiment, data)?;
+    weights::save(&path, trainer.deployed().variables, &trainer.experiment, data)?;
     let Some(images) = &trainer.data.test else {
         tracing::warn!("the data set has no test split: validation chose, and nothing tested");
         return Ok(None);
@@ -203,14 +203,25 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
     let test = trainer.evaluation(images)?;
     // Not the shared one: the other processes have ended.
     let valid = trainer.data.valid.as_ref().map(|images| trainer.evaluation(images)).transpose()?;
+    let network = saved(trainer, folder, WeightsChoice::Last)?;
     let evaluation =
-        test.record(network, valid.as_ref(), sd_cli::Split::Test, WeightsChoice::Last)?;
+        test.record(&network, valid.as_ref(), sd_cli::Split::Test, WeightsChoice::Last)?;
     run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), &evaluation)?;
     let last = evaluation.scores();
     tracing::info!("test top-1: {}", format_accuracies(&last));
-    let best =
-        if last_is_best(trainer) { Some(last.clone()) } else { test_best(trainer, folder, &test)? };
+    let best = match trainer.position.best {
+        None => None,
+        Some(_) if last_is_best(trainer) => Some(last.clone()),
+        Some(_) => Some(test.scores(&saved(trainer, folder, WeightsChoice::Best)?)?),
+    };
     Ok(Some(TestScores { last, best }))
+}
+
+/// The network that the run deploys: the one in its folder, with merged branches.
+fn saved(trainer: &Trainer, folder: &Path, weights: WeightsChoice) -> Result<MultiExit> {
+    let Trainer { experiment, state, device, .. } = trainer;
+    let trained = TrainedModel::of(experiment.clone(), folder, weights, *device, state.precision)?;
+    Ok(trained.network)
 }
 
 /// Whether the last epoch was the best.
@@ -249,22 +260,6 @@ fn record_mistakes(trainer: &Trainer, folder: &Path) -> Result<()> {
     let splits = [(Train, Some(train)), (Valid, valid.as_ref()), (Test, test.as_ref())];
     let splits = splits.into_iter().filter_map(|(split, images)| Some((split, images?)));
     let on = |(split, images)| Ok((split, trainer.evaluation(images)?));
-    mistakes::write(
-        folder,
-        trainer.deployed().network,
-        &splits.map(on).collect::<Result<Vec<_>>>()?,
-    )
-}
-
-/// Test scores of the best epoch. The network has its last weights again afterwards.
-fn test_best(trainer: &Trainer, folder: &Path, test: &Evaluation) -> Result<Option<SplitScore>> {
-    if trainer.position.best.is_none() {
-        return Ok(None);
-    }
-    let Deployed { network, variables } = trainer.deployed();
-    let load = |path: PathBuf| weights::load(&path, variables, &trainer.experiment);
-    load(folder.join(run_folder::BEST_MODEL))?;
-    let scores = test.scores(network)?;
-    load(folder.join(run_folder::MODEL))?;
-    Ok(Some(scores))
+    let network = saved(trainer, folder, WeightsChoice::Last)?;
+    mistakes::write(folder, &network, &splits.map(on).collect::<Result<Vec<_>>>()?)
 }

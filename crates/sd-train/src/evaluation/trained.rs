@@ -16,7 +16,7 @@ use crate::experiment::Experiment;
 /// A network with its weights, for inference, and the experiment that they come from.
 #[derive(Debug)]
 pub struct TrainedModel {
-    /// The run's experiment.
+    /// The run's experiment, with the branches of the network's convolutions merged.
     pub experiment: Experiment,
     /// Its network.
     pub network: MultiExit,
@@ -67,6 +67,7 @@ impl TrainedModel {
         device: Device,
         precision: Precision,
     ) -> Result<Self> {
+        let experiment = experiment.merged();
         let vs = nn::VarStore::new(device);
         let network =
             MultiExit::build(&vs.root(), &experiment.model, experiment.task(), precision)?;

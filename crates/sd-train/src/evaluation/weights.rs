@@ -6,11 +6,12 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use sd_cli::WeightsChoice;
 use sd_cli::config_difference::first_difference;
-use sd_models::{TensorFile, variables};
+use sd_layers::Precision;
+use sd_models::{MultiExit, TensorFile, merge_branches, variables};
 use sd_report::EvaluationRecord;
 use sd_report::run_folder::{self, write_atomic};
 use serde::Deserialize;
-use tch::{Tensor, nn};
+use tch::{Device, Tensor, nn};
 use toml::Table;
 
 use super::TrainingData;
@@ -60,7 +61,9 @@ pub fn recorded(run: &Path, weights: WeightsChoice) -> Result<Option<EvaluationR
 }
 
 /// Writes weights with the experiment, and the data of its training if there was one, in their
-/// metadata.
+/// metadata: those of the merged network, see [`ModelConfig::merged`].
+///
+/// [`ModelConfig::merged`]: sd_models::ModelConfig::merged
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -70,15 +73,16 @@ pub fn save(
     experiment: &Experiment,
     data: Option<&TrainingData>,
 ) -> Result<()> {
-    let mut metadata: HashMap<_, _> = [(EXPERIMENT.to_owned(), experiment.to_toml()?)].into();
+    let mut metadata: HashMap<_, _> =
+        [(EXPERIMENT.to_owned(), experiment.merged().to_toml()?)].into();
     if let Some(data) = data {
         metadata.insert(DATA.to_owned(), serde_json::to_string(data)?);
     }
-    let file = TensorFile { tensors: variables(vs), metadata };
+    let file = TensorFile { tensors: merge_branches(variables(vs)), metadata };
     Ok(write_atomic(path, &file.to_bytes()?)?)
 }
 
-/// Reads weights into the variables of `experiment`'s network. Returns the data of their training if
+/// Reads weights into the variables of `experiment`'s merged network. Returns the data of their training if
 /// the file records it.
 ///
 /// # Errors
@@ -92,14 +96,22 @@ pub fn load(
     let file = read(path)?;
     // Parsed as an experiment, so that omitted keys have their defaults on both sides.
     let saved = self::experiment(&file, path)?;
-    if let Some(difference) =
-        first_difference(&network_and_data(&saved)?, &network_and_data(experiment)?)
-    {
+    let [then, now] = [&saved, experiment].map(|one| network_and_data(&one.merged()));
+    if let Some(difference) = first_difference(&then?, &now?) {
         bail!("{}: weights of another configuration: {difference}", path.display());
     }
     file.check_values(path)?;
+    let file = if saved.model == saved.model.merged() { file } else { merged(file, &saved, path)? };
     file.copy_into(&variables(vs), path)?;
     parse_data(&file, path, experiment)
+}
+
+/// The file with the weights of `saved`'s network merged, which those of a checkpoint are not.
+fn merged(file: TensorFile, saved: &Experiment, path: &Path) -> Result<TensorFile> {
+    let vs = nn::VarStore::new(Device::Cpu);
+    MultiExit::build(&vs.root(), &saved.model, saved.task(), Precision::F32)?;
+    file.copy_into(&variables(&vs), path)?;
+    Ok(TensorFile { tensors: merge_branches(variables(&vs)), ..file })
 }
 
 /// Reads a weights file, or the network of a checkpoint that would be evaluated: the moving average

@@ -208,6 +208,12 @@ impl Experiment {
         self
     }
 
+    /// The experiment with the network that it deploys, see [`ModelConfig::merged`].
+    #[must_use]
+    pub fn merged(&self) -> Self {
+        Self { model: self.model.merged(), ..self.clone() }
+    }
+
     /// Default folder of a run.
     pub fn folder(&self) -> PathBuf {
         PathBuf::from("runs").join(format!("{}-seed{}", self.name, self.seed))
