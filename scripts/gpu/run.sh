@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains ResNet-18 dense and compressed side by side on one GPU, and measures the step: see README.md.
+# Checks that ResNet-18, dense and compressed, computes on a GPU, and measures the step: see README.md.
 #
-#     scripts/gpu/run.sh STEP…     unpack, smoke, train, speed
+#     scripts/gpu/run.sh STEP…     unpack, smoke, speed
 set -euo pipefail
 
 usage() {
@@ -10,11 +10,11 @@ usage() {
 }
 [[ $# -gt 0 ]] || usage
 for step in "$@"; do
-    [[ $step =~ ^(unpack|smoke|train|speed)$ ]] || usage
+    [[ $step =~ ^(unpack|smoke|speed)$ ]] || usage
 done
 
 : "${DEVICE:=cuda:0}" "${PYTHON:=python3}"
-: "${EPOCHS:=60}" "${BATCH:=512}" "${PEAK:=0.2}" "${MINUTES:=8}" "${SECONDS_EACH:=5}"
+: "${BATCH:=512}" "${SECONDS_EACH:=5}"
 : "${CHANGES:=}" # further `-s KEY=VALUE`, without spaces in them
 root=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "${OUT:=$root/gpu-package/out}"
@@ -26,25 +26,20 @@ smooth='label_smoothing = 0.1'
 dense=("$configs/resnet18-dense-plain.toml" -s "objective={ deepest_only = { $smooth } }")
 compressed=("$configs/resnet18-mixed-os4-chain.toml" -s objective.self_distillation.label_smoothing=0.1
     -s objective.self_distillation.alpha=0.1 -s objective.self_distillation.teacher=all_pairs)
-recipe=(-s train.epochs="$EPOCHS" -s train.batch_size="$BATCH"
-    -s "train.schedule={ one_cycle = { peak = $PEAK, warmup = 0.15 } }")
 
 torch_lib=$("$PYTHON" -c 'import os, torch; print(os.path.join(os.path.dirname(torch.__file__), "lib"))')
 export LD_LIBRARY_PATH=$torch_lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 threads=$(($(nproc) / 2 > 0 ? $(nproc) / 2 : 1))
 
-train() { # NAME DEVICE [ARGUMENT…]: of the network in the array of this name
+first_loss() { # NAME DEVICE: of the network in the array of this name
     local -n network=$1
     # shellcheck disable=SC2086  # several words
-    exec "$package/bin/sd-train" train "${network[@]}" "${recipe[@]}" $CHANGES \
-        -s "name=gpu-resnet18-$1" --data-dir "$package/data" --device "$2" --threads "$threads" "${@:3}"
+    "$package/bin/sd-train" train "${network[@]}" -s train.batch_size="$BATCH" $CHANGES --dry-run \
+        --data-dir "$package/data" --device "$2" --threads "$threads" |
+        sed -n 's/^first step *loss \([0-9.]*\) .*/\1/p'
 }
 
-first_loss() { # NAME DEVICE
-    (train "$1" "$2" --dry-run) | sed -n 's/^first step *loss \([0-9.]*\) .*/\1/p'
-}
-
-# The device computes: the first loss of both networks is that of the CPU within 2 %. Initial weights
+# The device computes: the first loss of both networks is that of the CPU within 10 %. Initial weights
 # differ between devices, so it is not the same number.
 smoke() {
     local name here there
@@ -52,50 +47,9 @@ smoke() {
         here=$(first_loss "$name" cpu)
         there=$(first_loss "$name" "$DEVICE")
         echo "smoke: $name: first loss $there on $DEVICE, $here on the CPU"
-        awk -v a="$here" -v b="$there" 'BEGIN { exit !(a > 0 && (b - a) ^ 2 < (0.02 * a) ^ 2) }' ||
-            { echo "smoke: expected losses within 2 % of each other" >&2; return 1; }
+        awk -v a="$here" -v b="$there" 'BEGIN { exit !(a > 0 && (b - a) ^ 2 < (0.1 * a) ^ 2) }' ||
+            { echo "smoke: expected losses within 10 % of each other" >&2; return 1; }
     done
-}
-
-# The records of the runs in one archive. Programs replace these files while they are read: a failure
-# waits for the next time.
-collect() {
-    find "$package/runs" -name '.*' -prune -o \
-        \( -name '*.json*' -o -name '*.toml' -o -name '*.csv' -o -name '*.md' \) -print |
-        tar -czf "$OUT/.records" -T - 2>/dev/null && mv "$OUT/.records" "$OUT/records.tar.gz"
-}
-
-# Both networks at once, resumed where an earlier call stopped.
-train_both() {
-    local name resume status failed=0 pids=()
-    mkdir -p "$package/runs"
-    for name in dense compressed; do
-        [[ -e $package/runs/$name/last.ckpt.safetensors ]] && resume=--resume || resume=
-        train "$name" "$DEVICE" --time-limit "${MINUTES}m" --out "$package/runs/$name" $resume \
-            >>"$OUT/$name.log" 2>&1 &
-        pids+=($!)
-    done
-    trap 'kill "${pids[@]}" 2>/dev/null' EXIT
-    while kill -0 "${pids[@]}" 2>/dev/null; do
-        sleep 5
-        collect || true
-    done
-    trap - EXIT
-    for name in dense compressed; do
-        status=0
-        wait "${pids[0]}" || status=$?
-        pids=("${pids[@]:1}")
-        case $status in
-            0) echo "train: $name finished" ;;
-            130) echo "train: $name stopped after $MINUTES minutes; the next call continues" ;;
-            *) echo "train: $name failed with $status" >&2 && failed=1 ;;
-        esac
-        tail -n 3 "$OUT/$name.log"
-    done
-    collect
-    [[ ! -e $package/runs/compressed/model.safetensors ]] ||
-        cp "$package/runs/compressed/model.safetensors" "$OUT"
-    return $failed
 }
 
 # The step here and in PyTorch, in turns, and the rate of a large matrix product. What fails is left
@@ -125,7 +79,6 @@ for step in "$@"; do
     case $step in
         unpack) "$PYTHON" scripts/gpu/package.py unpack ;;
         smoke) smoke ;;
-        train) train_both ;;
         speed) speed ;;
     esac
 done
