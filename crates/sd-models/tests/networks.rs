@@ -6,7 +6,7 @@ use sd_layers::{ConvConfig, Cost, FeatureShape, GroupedConfig, Precision};
 use sd_models::{
     BackboneConfig, BackboneFamily, ChainConfig, ExitConfig, ExitsConfig, LightConfig,
     MobilenetV2Config, ModelConfig, MultiExit, PerStage, ResnetConfig, Stem, Task, TensorFile,
-    VggConfig, VggHead, merge_branches, variables,
+    VggConfig, VggHead, variables,
 };
 use tch::{Device, Kind, Tensor, nn};
 
@@ -254,51 +254,6 @@ fn every_backbone_has_the_cost_of_its_variables_and_an_original() {
         assert_eq!(outputs.deepest.logits.size(), [2, 100], "{name}");
         let original = backbone.get().dense_original();
         assert_eq!(original.get().dense_original(), original, "{name}");
-    }
-}
-
-/// The merged network has other weights, the same outputs, and the cost that was counted.
-#[test]
-fn a_network_with_merged_branches_computes_the_same_in_evaluation() {
-    let images = |number: i64| Tensor::randn([number, 3, 32, 32], (Kind::Float, Device::Cpu));
-    for conv in [ConvConfig::ReparameterisedDense, ConvConfig::ReparameterisedSeparable] {
-        for backbone in [
-            vgg(11, 0.25, conv.clone()),
-            resnet(18, 0.25, conv.clone()),
-            resnet(50, 0.25, conv.clone()),
-        ] {
-            let exits = Some(ExitsConfig::new(vec![1, 3], ExitConfig::Byot));
-            let config = ModelConfig { backbone, exits };
-            let (vs, network) = built(&config, CIFAR100);
-            // Away from the initial statistics, scales and shifts.
-            tch::no_grad(|| {
-                for (name, mut variable) in vs.variables() {
-                    if variable.dim() == 1 && !name.contains("running") {
-                        let _ = variable.g_add_(&(variable.randn_like() * 0.1));
-                    }
-                }
-                for _ in 0..10 {
-                    let _ = network.forward_exits(&images(8), true);
-                }
-            });
-            let (merged_vs, merged) = built(&config.merged(), CIFAR100);
-            let tensors = merge_branches(variables(&vs));
-            let file = TensorFile { tensors, metadata: Default::default() };
-            file.copy_into(&variables(&merged_vs), std::path::Path::new("merged")).unwrap();
-
-            let name = config.describe();
-            let input = images(2);
-            let outputs = [&network, &merged].map(|one| one.forward_exits(&input, false));
-            for (expected, found) in outputs[0].all().zip(outputs[1].all()) {
-                let scale = expected.logits.abs().max().double_value(&[]).max(1.0);
-                let difference = (&expected.logits - &found.logits).abs().max().double_value(&[]);
-                assert!(difference < 1e-5 * scale, "{name}: {difference} of {scale}");
-            }
-            let elements: usize = merged_vs.trainable_variables().iter().map(Tensor::numel).sum();
-            let costs = [&network, &merged].map(|one| one.framework_cost().unwrap());
-            assert_eq!(costs[0], costs[1], "{name}");
-            assert_eq!(costs[0].params, elements as u64, "{name}");
-        }
     }
 }
 
