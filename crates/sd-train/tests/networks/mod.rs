@@ -28,7 +28,8 @@ pub fn randomise(vs: &nn::VarStore) {
     }
 }
 
-/// The networks of configs/, and small ones with each kind of convolution, attention and exit.
+/// The networks of configs/, and small ones with each kind of convolution, attention and exit, as they
+/// are deployed: with merged branches.
 pub fn networks() -> Vec<(String, ModelConfig, Task)> {
     let mut all = Vec::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
@@ -85,5 +86,5 @@ pub fn networks() -> Vec<(String, ModelConfig, Task)> {
         let exits = Some(ExitsConfig::new(vec![1, 3], kind));
         all.push((format!("exit{index}"), ModelConfig { backbone, exits }, task));
     }
-    all
+    all.into_iter().map(|(name, model, task)| (name, model.merged(), task)).collect()
 }
