@@ -30,9 +30,7 @@ impl<T> PerStage<T> {
             Self::Each(list) => list,
         }
     }
-}
 
-impl<T> PerStage<T> {
     /// Another choice in place of each.
     #[must_use]
     pub(crate) fn map(&self, change: impl Fn(&T) -> T) -> Self {

@@ -122,9 +122,9 @@ impl Block for Branches {
     }
 }
 
-/// Merges the branches of re-parameterised convolutions among the variables of a network: the
-/// result are the variables of the network with the kinds that [`ConvKind::merged`] names, which
-/// computes the same in evaluation. Other variables stay.
+/// Merges the branches of re-parameterised convolutions among the variables of a network. Returns the
+/// variables of the network with the kinds that [`ConvKind::merged`] names, which computes the same in
+/// evaluation. Other variables stay.
 ///
 /// With its running statistics a branch is a convolution with a bias: its kernel w · γ / σ, its bias
 /// β − μ · γ / σ. Kernels and biases add up. A bias lowers the running mean of the batch norm that

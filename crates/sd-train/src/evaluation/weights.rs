@@ -60,8 +60,8 @@ pub fn recorded(run: &Path, weights: WeightsChoice) -> Result<Option<EvaluationR
     Ok(run_folder::read_evaluation(run.join(file))?)
 }
 
-/// Writes weights with the experiment, and the data of its training if there was one, in their
-/// metadata: those of the merged network, see [`ModelConfig::merged`].
+/// Writes the weights of the merged network, see [`ModelConfig::merged`], with its experiment, and the
+/// data of the training if there was one, in their metadata.
 ///
 /// [`ModelConfig::merged`]: sd_models::ModelConfig::merged
 ///
@@ -82,8 +82,8 @@ pub fn save(
     Ok(write_atomic(path, &file.to_bytes()?)?)
 }
 
-/// Reads weights into the variables of `experiment`'s merged network. Returns the data of their training if
-/// the file records it.
+/// Reads weights into the variables of `experiment`'s merged network. Returns the data of their
+/// training if the file records it.
 ///
 /// # Errors
 /// If the file cannot be read, a tensor is not finite, or its experiment has another network or other
