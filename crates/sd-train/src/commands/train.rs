@@ -113,11 +113,12 @@ fn train_in(args: &TrainArgs, processes: &Processes) -> Result<Outcome> {
             tracing::info!("interrupted; `--resume` continues from {}", folder.display());
         }
         Outcome::Finished => {
-            let scores = test(&trainer, &folder)?;
+            let network = save(&trainer, &folder)?;
+            let scores = test(&trainer, &folder, &network)?;
             write_json_atomic(path, &summary(&trainer, Status::Finished, scores)?)?;
             remove_progress(&folder)?;
             record_calibration(&trainer, &folder);
-            record_mistakes(&trainer, &folder)?;
+            record_mistakes(&trainer, &folder, &network)?;
             let run = Run::open(&folder)?;
             write_report(std::slice::from_ref(&run), &folder)?;
             // The run is complete even if nobody reads the output.
@@ -188,14 +189,18 @@ fn record_start(trainer: &Trainer, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Saves the last weights and evaluates them, and those of the best epoch, on the test split, if
-/// there is one.
-fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
+/// Saves the last weights. Returns their network.
+fn save(trainer: &Trainer, folder: &Path) -> Result<MultiExit> {
     if trainer.stops_early() {
         tracing::info!("stopped early: validation has not improved within the patience");
     }
     let (path, data) = (folder.join(run_folder::MODEL), trainer.position.data.as_ref());
     weights::save(&path, trainer.deployed().variables, &trainer.experiment, data)?;
+    saved(trainer, folder, WeightsChoice::Last)
+}
+
+/// Evaluates the last `network`, and that of the best epoch, on the test split, if there is one.
+fn test(trainer: &Trainer, folder: &Path, network: &MultiExit) -> Result<Option<TestScores>> {
     let Some(images) = &trainer.data.test else {
         tracing::warn!("the data set has no test split: validation chose, and nothing tested");
         return Ok(None);
@@ -203,9 +208,8 @@ fn test(trainer: &Trainer, folder: &Path) -> Result<Option<TestScores>> {
     let test = trainer.evaluation(images)?;
     // Not the shared one: the other processes have ended.
     let valid = trainer.data.valid.as_ref().map(|images| trainer.evaluation(images)).transpose()?;
-    let network = saved(trainer, folder, WeightsChoice::Last)?;
     let evaluation =
-        test.record(&network, valid.as_ref(), sd_cli::Split::Test, WeightsChoice::Last)?;
+        test.record(network, valid.as_ref(), sd_cli::Split::Test, WeightsChoice::Last)?;
     run_folder::write_line_atomic(folder.join(run_folder::EVALUATION), &evaluation)?;
     let last = evaluation.scores();
     tracing::info!("test top-1: {}", format_accuracies(&last));
@@ -250,8 +254,8 @@ fn record_calibration(trainer: &Trainer, folder: &Path) {
     }
 }
 
-/// Records the most confident mistakes of the last weights on all splits, and duplicates.
-fn record_mistakes(trainer: &Trainer, folder: &Path) -> Result<()> {
+/// Records the most confident mistakes of the last `network` on all splits, and duplicates.
+fn record_mistakes(trainer: &Trainer, folder: &Path, network: &MultiExit) -> Result<()> {
     if trainer.experiment.train.overfit.is_some() {
         // All splits are the same images.
         return Ok(());
@@ -260,6 +264,5 @@ fn record_mistakes(trainer: &Trainer, folder: &Path) -> Result<()> {
     let splits = [(Train, Some(train)), (Valid, valid.as_ref()), (Test, test.as_ref())];
     let splits = splits.into_iter().filter_map(|(split, images)| Some((split, images?)));
     let on = |(split, images)| Ok((split, trainer.evaluation(images)?));
-    let network = saved(trainer, folder, WeightsChoice::Last)?;
-    mistakes::write(folder, &network, &splits.map(on).collect::<Result<Vec<_>>>()?)
+    mistakes::write(folder, network, &splits.map(on).collect::<Result<Vec<_>>>()?)
 }
