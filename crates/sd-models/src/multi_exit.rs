@@ -10,7 +10,7 @@ use tch::{Kind, Tensor, nn};
 
 use crate::error::At;
 use crate::exit::{Classifier, ExitGeometry, ExitOutput, ExitsConfig};
-use crate::{BackboneConfig, Result, Stage};
+use crate::{BackboneConfig, Result};
 
 /// A network: a backbone, and optional exits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -109,8 +109,7 @@ impl MultiExit {
         let backbone = config.backbone.get().build(&(vs / "backbone"), task.input.channels)?;
         let shapes = backbone.shapes(task.input)?;
         let last = *shapes.last().expect("a backbone has stages");
-        let without_exit =
-            |stage: Stage| StageWithExit { blocks: stage.blocks, exit: None, adapter: None };
+        let without_exit = |blocks| StageWithExit { blocks, exit: None, adapter: None };
         let mut stages: Vec<_> = backbone.stages.into_iter().map(without_exit).collect();
         let head = backbone.head.build(&(vs / "head"), last.channels, task.classes);
         stages[shapes.len() - 1].exit = Some(head);

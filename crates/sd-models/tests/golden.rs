@@ -113,7 +113,7 @@ fn stages_of_residual_blocks_agree_with_pytorch() {
             vs.variables().into_iter().filter_map(inside)
         };
         case.load(variables());
-        let blocks = &backbone.stages[number - 1].blocks;
+        let blocks = &backbone.stages[number - 1];
         for (mode, train) in [("eval", false), ("train", true)] {
             let map = blocks.forward_t(&case.get("input"), train);
             case.agrees(&format!("map_{mode}"), &map);

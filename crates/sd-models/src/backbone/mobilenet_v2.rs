@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::inverted_residual::InvertedResidual;
-use super::{Backbone, BackboneConfig, BackboneFamily, Stage, Stem, checked};
+use super::{Backbone, BackboneConfig, BackboneFamily, Stem, checked};
 use crate::Result;
 use crate::exit::Head;
 use crate::library::{Layer, Library};
@@ -52,7 +52,7 @@ const STAGES: [&[Row]; 5] = [
 
 impl BackboneFamily for MobilenetV2Config {
     fn build(&self, vs: &nn::Path, channels: i64) -> Result<Backbone> {
-        let (mut stride, halves) = match self.stem {
+        let (stride, halves) = match self.stem {
             Stem::Small => (1, [false, false, true, true, true]),
             Stem::Large => (2, [false, true, true, true, true]),
         };
@@ -75,7 +75,6 @@ impl BackboneFamily for MobilenetV2Config {
                 blocks =
                     blocks.then(InvertedResidual::new(&vs, inputs, outputs, row.expansion, step));
                 inputs = outputs;
-                stride *= step;
             }
             if index + 1 == STAGES.len() {
                 let outputs = multiple_of_8(1280.0 * self.width.max(1.0));
@@ -83,9 +82,8 @@ impl BackboneFamily for MobilenetV2Config {
                 blocks = blocks
                     .then(Convolution::pointwise(&(&last / "conv"), inputs, outputs))
                     .then(BatchNorm::relu6(&(&last / "norm"), outputs));
-                inputs = outputs;
             }
-            stages.push(Stage { channels: inputs, stride, blocks });
+            stages.push(blocks);
         }
         Ok(Backbone { stem, stages, head: Head::Linear })
     }

@@ -85,21 +85,10 @@ variants! {
 pub struct Backbone {
     /// The layers before the first stage.
     pub stem: Sequential,
-    /// The stages, shallow first.
-    pub stages: Vec<Stage>,
+    /// The blocks between two changes of resolution, shallow first.
+    pub stages: Vec<Sequential>,
     /// The family's classifier after the last stage.
     pub head: Head,
-}
-
-/// The blocks between two changes of resolution.
-#[derive(Debug)]
-pub struct Stage {
-    /// Output channels.
-    pub channels: i64,
-    /// Input pixels between two positions of the output.
-    pub stride: i64,
-    /// The blocks.
-    pub blocks: Sequential,
 }
 
 impl Backbone {
@@ -109,8 +98,8 @@ impl Backbone {
     /// Names the stage that the input is too small for.
     pub fn shapes(&self, input: FeatureShape) -> Result<Vec<FeatureShape>> {
         let mut shape = self.stem.output_shape(input).at("stem")?;
-        let after = |(index, stage): (usize, &Stage)| {
-            shape = stage.blocks.output_shape(shape).at(format!("stage {}", index + 1))?;
+        let after = |(index, stage): (usize, &Sequential)| {
+            shape = stage.output_shape(shape).at(format!("stage {}", index + 1))?;
             Ok(shape)
         };
         self.stages.iter().enumerate().map(after).collect()

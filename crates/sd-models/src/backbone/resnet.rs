@@ -13,8 +13,8 @@ use tch::nn;
 
 use super::residual::{BlockStyle, Residual};
 use super::{
-    Backbone, BackboneConfig, BackboneFamily, Stage, all_dense, any_attention,
-    checked_output_stride, description, merged, only_plain, scaled,
+    Backbone, BackboneConfig, BackboneFamily, all_dense, any_attention, checked_output_stride,
+    description, merged, only_plain, scaled,
 };
 use crate::error::At;
 use crate::exit::Head;
@@ -69,7 +69,7 @@ impl BackboneFamily for ResnetConfig {
             let place = format!("stage{}", index + 1);
             let width = scaled(64 << index, self.width)?;
             let style = BlockStyle { conv: &convs[index], attention: &attentions[index] };
-            let mut sequence = Sequential::new();
+            let mut stage = Sequential::new();
             for block in 0..count {
                 let vs = vs / &place / block;
                 let halves = block == 0 && index > 0 && stride < output_stride;
@@ -79,11 +79,11 @@ impl BackboneFamily for ResnetConfig {
                 } else {
                     Residual::basic(&vs, style, inputs, width, step)
                 };
-                sequence = sequence.then(residual.at(&place)?);
+                stage = stage.then(residual.at(&place)?);
                 inputs = if bottleneck { 4 * width } else { width };
                 stride *= step;
             }
-            stages.push(Stage { channels: inputs, stride, blocks: sequence });
+            stages.push(stage);
         }
         Ok(Backbone { stem, stages, head: Head::Linear })
     }

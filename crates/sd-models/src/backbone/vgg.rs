@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tch::nn;
 
 use super::{
-    Backbone, BackboneConfig, BackboneFamily, Stage, all_dense, any_attention,
-    checked_output_stride, description, merged, only_plain, scaled,
+    Backbone, BackboneConfig, BackboneFamily, all_dense, any_attention, checked_output_stride,
+    description, merged, only_plain, scaled,
 };
 use crate::error::At;
 use crate::exit::Head;
@@ -107,7 +107,7 @@ impl BackboneFamily for VggConfig {
             if pools {
                 stride *= 2;
             }
-            stages.push(Stage { channels: outputs, stride, blocks });
+            stages.push(blocks);
         }
         let width = scaled(4096, self.width)?;
         let head = match self.head {
