@@ -34,7 +34,15 @@ struct Case {
 const IMAGES: i64 = 3;
 
 impl Case {
+    /// The network and its files.
     fn make(name: &str, config: &ModelConfig, task: Task, root: &Path) -> Self {
+        let (case, network) = Self::new(name, config, task, root);
+        case.write_files(&network);
+        case
+    }
+
+    /// A network, and a folder for its files.
+    fn new(name: &str, config: &ModelConfig, task: Task, root: &Path) -> (Self, MultiExit) {
         let _no_grad = tch::no_grad_guard();
         tch::manual_seed(7);
         let vs = nn::VarStore::new(Device::Cpu);
@@ -56,8 +64,7 @@ impl Case {
             logits,
         };
         std::fs::create_dir_all(&case.folder).unwrap();
-        case.write_files(&network);
-        case
+        (case, network)
     }
 
     fn check(&self, file: &Path, expected: &[(String, Tensor)], engine: Engine) {
@@ -71,11 +78,8 @@ impl Case {
         let tensors = named.chain([images]).collect();
         let file = TensorFile { tensors, metadata: HashMap::new() };
         std::fs::write(self.folder.join("golden.safetensors"), file.to_bytes().unwrap()).unwrap();
-        let write = |name: String, mut graph: GraphProto, metadata: &Metadata, fold: bool| {
-            if fold {
-                fold_batch_norms(&mut graph).unwrap();
-            }
-            std::fs::write(self.folder.join(name), encode(graph, metadata)).unwrap();
+        let write = |name: String, graph: GraphProto, metadata: &Metadata, fold: bool| {
+            self.write(&name, graph, metadata, fold);
         };
         let costs = network.cost_of_exits().unwrap();
         for (exit, name) in network.exit_names().iter().enumerate() {
@@ -93,6 +97,13 @@ impl Case {
             let name = format!("staged/{}-{}.onnx", segment + 1, graph.name);
             write(name, graph, &metadata, true);
         }
+    }
+
+    fn write(&self, name: &str, mut graph: GraphProto, metadata: &Metadata, fold: bool) {
+        if fold {
+            fold_batch_norms(&mut graph).unwrap();
+        }
+        std::fs::write(self.folder.join(name), encode(graph, metadata)).unwrap();
     }
 }
 
@@ -116,6 +127,17 @@ fn trained_values(tensor: &TensorProto) -> u64 {
     let places = values.iter().enumerate().filter(|(_, value)| **value != 0.0);
     let reach = places.map(|(place, _)| (place / size).abs_diff(place % size)).max().unwrap();
     2 * reach as u64 + 1
+}
+
+fn vgg(head: VggHead, conv: ConvConfig, attention: AttentionConfig) -> BackboneConfig {
+    BackboneConfig::Vgg(VggConfig {
+        depth: 11,
+        head,
+        width: 0.25,
+        output_stride: None,
+        conv: PerStage::All(conv),
+        attention: PerStage::All(attention),
+    })
 }
 
 fn metadata(name: &str, task: Task, network: &MultiExit) -> Metadata {
@@ -223,6 +245,22 @@ fn every_file_gives_the_networks_own_logits() {
     assert!(native > 25, "{native}");
 }
 
+/// The programs write merged networks; a user of the library need not.
+#[test]
+fn a_file_with_separate_branches_gives_the_networks_own_logits() {
+    let scratch = tempfile::tempdir().unwrap();
+    let task = Task { input: FeatureShape::new(3, 32, 32), classes: 5 };
+    for conv in [ConvConfig::ReparameterisedDense, ConvConfig::ReparameterisedSeparable] {
+        let backbone = vgg(VggHead::Linear, conv, AttentionConfig::None);
+        let config = ModelConfig { backbone, exits: None };
+        let (case, network) = Case::new(&config.describe(), &config, task, scratch.path());
+        for (name, fold) in [("folded.onnx", true), ("unfolded.onnx", false)] {
+            case.write(name, network.onnx_all().unwrap(), &case.metadata, fold);
+            case.check(&case.folder.join(name), &case.logits, Engine::Rten);
+        }
+    }
+}
+
 /// Ranges that are measured in the graph with all exits hold in the others.
 #[test]
 fn values_have_the_same_names_in_all_graphs() {
@@ -271,20 +309,11 @@ fn an_unsupported_layer_is_named_with_its_stage() {
         let network = MultiExit::build(&vs.root(), &config, task, Precision::F32).unwrap();
         network.onnx_all().unwrap_err().to_string()
     };
-    let vgg = |head, attention| {
-        BackboneConfig::Vgg(VggConfig {
-            depth: 11,
-            head,
-            width: 0.25,
-            output_stride: None,
-            conv: PerStage::All(ConvConfig::Dense),
-            attention: PerStage::All(attention),
-        })
-    };
-    let odd = error(vgg(VggHead::Linear, AttentionConfig::Tpami), FeatureShape::new(3, 36, 36));
+    let dense = |head, attention| vgg(head, ConvConfig::Dense, attention);
+    let odd = error(dense(VggHead::Linear, AttentionConfig::Tpami), FeatureShape::new(3, 36, 36));
     assert_eq!(odd, "stage 3: the tpami attention on odd sides cannot be written as ONNX");
     let uneven =
-        error(vgg(VggHead::Classic7x7, AttentionConfig::None), FeatureShape::new(3, 64, 96));
+        error(dense(VggHead::Classic7x7, AttentionConfig::None), FeatureShape::new(3, 64, 96));
     let pool = "deepest: an average pool with windows of several sizes cannot be written as ONNX";
     assert_eq!(uneven, pool);
 }

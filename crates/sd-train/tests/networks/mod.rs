@@ -19,7 +19,12 @@ pub fn randomise(vs: &nn::VarStore) {
         } else if variable.dim() == 1 {
             // A residual branch ends small, or fifty layers of sums would explode.
             let last = name.ends_with("norm2.weight") || name.ends_with("norm3.weight");
-            let scale = if last { 0.2 } else { 1.0 };
+            let branch = name.contains(".branch") || name.contains(".identity");
+            let scale = match (last, branch) {
+                (true, _) => 0.2,
+                (_, true) => 3f64.powf(-0.5), // The variances of three branches add up.
+                _ => 1.0,
+            };
             variable.set_data(&(&variable * scale + variable.randn_like() * 0.2));
         } else if name.ends_with("weight") {
             // He's deviation, √6 times PyTorch's: logits of trained networks' size.
