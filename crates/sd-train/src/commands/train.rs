@@ -237,15 +237,13 @@ fn last_is_best(trainer: &Trainer) -> bool {
 /// complete without them.
 fn record_calibration(trainer: &Trainer, folder: &Path) {
     let Trainer { experiment, position, data, threads, .. } = trainer;
-    let best = position.best.map(|_| WeightsChoice::Best);
-    let measured = match best {
-        // Both are the same tensors.
-        Some(best) if last_is_best(trainer) => vec![(WeightsChoice::Last, Some(best))],
-        best => [WeightsChoice::Last].into_iter().chain(best).map(|one| (one, None)).collect(),
+    let measured: &[&[_]] = match position.best {
+        None => &[&[WeightsChoice::Last]],
+        Some(_) if last_is_best(trainer) => &[&[WeightsChoice::Last, WeightsChoice::Best]],
+        Some(_) => &[&[WeightsChoice::Last], &[WeightsChoice::Best]],
     };
-    for (weights, same) in measured {
-        let done =
-            export::record_calibration(experiment, folder, weights, same, &data.train, *threads);
+    for same in measured {
+        let done = export::record_calibration(experiment, folder, same, &data.train, *threads);
         if let Err(error) = done {
             tracing::warn!(
                 "no ranges for `export --int8` were recorded, which will measure them: {error:#}"

@@ -79,20 +79,20 @@ pub fn ranges(args: &ExportArgs, describe: &Describe) -> Result<Ranges> {
     Ok(record.feature_maps.into_iter().map(range).collect())
 }
 
-/// Records the ranges of a run's weights, on training images, and again for `same`: weights with the
-/// same tensors.
+/// Records the ranges, on training images, of a run's weights: one choice, or several with the same
+/// tensors.
 ///
 /// # Errors
 /// If the weights cannot be read, the network cannot be exported, or the file cannot be written.
 pub fn record(
     experiment: &Experiment,
     run: &Path,
-    weights: WeightsChoice,
-    same: Option<WeightsChoice>,
+    choices: &[WeightsChoice],
     train: &Arc<ImageSet>,
     threads: usize,
 ) -> Result<()> {
-    let trained = TrainedModel::of(experiment.clone(), run, weights, Device::Cpu, Precision::F32)?;
+    let (experiment, device) = (experiment.clone(), Device::Cpu);
+    let trained = TrainedModel::of(experiment, run, choices[0], device, Precision::F32)?;
     let TrainedModel { experiment, network, data, .. } = &trained;
     let data = data.as_ref().context("the weights do not record the data of their training")?;
     let describe = Describe { experiment, network, data, temperatures: &[] };
@@ -100,7 +100,7 @@ pub fn record(
     let images = measurement.images()?;
     let batches = training_batches(Arc::clone(train), images, measurement.batch, data)?;
     let (images, feature_maps) = measurement.run(batches, threads)?;
-    for weights in [weights].into_iter().chain(same) {
+    for &weights in choices {
         let Some(file) = weights::calibration_file(weights) else { continue };
         let weights_sha256 = sha256_of(&run.join(weights::file(weights)))?;
         let (schema_version, feature_maps) = (CALIBRATION_VERSION, feature_maps.clone());
