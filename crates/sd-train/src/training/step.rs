@@ -95,8 +95,10 @@ impl TrainState {
         let Experiment { model, train, objective, .. } = experiment;
         let (task, precision) = (experiment.task(), experiment.precision(device)?);
         tch::manual_seed(experiment.seed as i64);
-        let variables = nn::VarStore::new(device);
+        // On the CPU, so that a seed gives the same network on every device.
+        let mut variables = nn::VarStore::new(Device::Cpu);
         let mut network = MultiExit::build(&variables.root(), model, task, precision)?;
+        variables.set_device(device);
         if let Some(pretrained) = &train.pretrained {
             pretrained.freeze(&mut network, &variables)?;
         }
