@@ -22,12 +22,14 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tch::Device;
 
-/// Images that are padded before they reach the network.
+/// Images that are padded before they reach the network, and convolutions whose branches merge.
 const TINY: &[&str] = &[
     "data.dataset={ synthetic = { classes = 4, train = 256, test = 100, channels = 1, height = 28, width = 28, seed = 0 } }",
     "data.pad=2",
     "data.validation={ fraction = 0.25, seed = 0 }",
     "model.backbone.vgg.width=0.25",
+    "model.backbone.vgg.conv=[{ grouped = { groups = 8 } }, { grouped = { groups = 8 } }, \
+     'reparameterised_separable', { grouped = { groups = 8 } }, { grouped = { groups = 8 } }]",
     "train.epochs=2",
 ];
 

@@ -105,6 +105,24 @@ fn exits_are_kept_and_classifiers_for_other_classes_are_new() {
 }
 
 #[test]
+fn branches_are_merged_in_the_weights_of_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let conv = |kind: &str| format!("model.backbone.vgg.conv=\"{kind}\"");
+    let [branches, merged] = ["reparameterised_separable", "depthwise_separable"].map(conv);
+    train(folder, &["-s", "train.epochs=1", "-s", &branches, "--out", "run"]).success();
+    let start = "train.pretrained={ file = \"run\", from = \"run\", exits = true }";
+    let again = ["-s", "train.epochs=1", "-s", start, "-s"];
+    train(folder, &[&again[..], &[&merged, "--out", "more"]].concat()).success();
+    let refused = train(folder, &[&again[..], &[&branches, "--out", "branches"]].concat()).code(1);
+    let text = stderr(&refused);
+    assert!(
+        text.contains("expected `dense` and `depthwise_separable` in model.backbone"),
+        "{text}"
+    );
+}
+
+#[test]
 fn adapters_come_and_go_with_the_exits() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -11,6 +11,11 @@ use sd_report::run_folder;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+/// Why weights do not fit a network with several branches.
+const MERGED: &str = "train.pretrained: pretrained weights have no `reparameterised_dense` and \
+    `reparameterised_separable` convolutions, whose branches a run merges; expected `dense` and \
+    `depthwise_separable` in model.backbone";
+
 /// Pretrained weights. In TOML:
 /// `pretrained = { file = "resnet18.safetensors", from = "torchvision", except = ["head"] }`.
 ///
@@ -186,7 +191,12 @@ impl PretrainedConfig {
             wanted.remove(name);
             file.tensors.remove(name);
         }
-        file.copy_into(&wanted, &path)?;
+        let copied = file.copy_into(&wanted, &path);
+        if backbone.get().merged() == *backbone {
+            copied?;
+        } else {
+            copied.context(MERGED)?;
+        }
 
         let recorded = file.metadata.get("data");
         let recorded = recorded.and_then(|text| serde_json::from_str::<RecordedData>(text).ok());

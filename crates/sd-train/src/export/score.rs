@@ -46,7 +46,7 @@ pub struct Score {
 /// If the folder is not a run, or the file has another configuration.
 pub fn score(args: &EvalArgs, file: &Path) -> Result<Score> {
     let config = args.run.join(run_folder::CONFIG);
-    let experiment = Experiment::read(&config, &[], None)?;
+    let experiment = Experiment::read(&config, &[], None)?.merged();
     let engine = args.engine.map(|engine| match engine {
         Engine::Native => sd_infer::Engine::Native,
         Engine::Rten => sd_infer::Engine::Rten,
