@@ -33,7 +33,7 @@ pub enum Command {
     /// Write a report of one run, or compare several: HTML, Markdown, CSV (needs no libtorch)
     #[command(disable_help_flag = true)]
     Report(Passed),
-    /// Name the most accurate exit of several runs under limits (needs no libtorch)
+    /// Name the most accurate exit, or ensemble, of several runs under limits (needs no libtorch)
     #[command(disable_help_flag = true)]
     Choose(Passed),
     /// Download, show, check and pack data sets (needs no libtorch)

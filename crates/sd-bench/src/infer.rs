@@ -1,9 +1,9 @@
-//! Evaluation throughput, and latency of the network that ends at each exit.
+//! Evaluation throughput, and latency of the network that ends at each exit and of the ensemble.
 
 use anyhow::{Context, Result};
 use sd_layers::channels_last;
 use sd_models::{MultiExit, prepare_for_inference};
-use sd_report::Measurement;
+use sd_report::{ENSEMBLE, Measurement};
 use tch::{Kind, Tensor, nn};
 
 use super::{Label, Stopwatch, batches};
@@ -16,7 +16,8 @@ const BATCH: usize = 256;
 /// Batch sizes: a single image, and a batch that keeps a processor busy.
 const LATENCY_BATCHES: [usize; 2] = [1, 64];
 
-/// Measures an evaluation batch with all exits and their scores, then each exit alone.
+/// Measures an evaluation batch with all exits and their scores, then each exit alone and, with
+/// several exits, their ensemble.
 pub fn measure(
     stopwatch: &Stopwatch,
     experiment: &Experiment,
@@ -50,6 +51,10 @@ pub fn measure(
             let forward = || network.forward_until(&batch, exit, false);
             forward().with_context(|| format!("the network has no {name}"))?;
             measurements.push(stopwatch.measure(label(name, size), forward));
+        }
+        if names.len() > 1 {
+            let forward = || network.forward_exits(&batch, false).ensemble();
+            measurements.push(stopwatch.measure(label(ENSEMBLE, size), forward));
         }
     }
     Ok(measurements)

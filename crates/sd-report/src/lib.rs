@@ -58,7 +58,7 @@ pub use evaluation::{EVALUATION_VERSION, EarlyExit, EvaluationRecord, ExitEvalua
 pub use measurement::{BenchRecord, Measurement, Subject};
 pub use mistakes::MistakesRecord;
 pub use record::{
-    BackboneSummary, BestEpoch, Choice, Cost, EnsembleScore, Environment, EpochRecord,
+    BackboneSummary, BestEpoch, Choice, Cost, ENSEMBLE, EnsembleScore, Environment, EpochRecord,
     ExitAccuracy, ExitScore, ExitsSummary, MixingSummary, ModelSummary, ObjectiveSummary,
     RunRecord, SCHEMA_VERSION, SplitScore, Status,
 };

@@ -26,7 +26,7 @@ struct Cli {
 enum Command {
     /// Write a report that describes one run or compares several
     Report(Report),
-    /// Name the most accurate exit under limits, by validation accuracy
+    /// Name the most accurate exit, or ensemble of exits, under limits, by validation accuracy
     Choose(Choose),
     /// Write speed.md from the speed.json of `bench peers`
     Speed(Speed),

@@ -3,7 +3,7 @@
 mod deployed;
 mod sample_runs;
 
-use sample_runs::{DENSE, DISTILLED, GROUPED, LIGHT, run, validated};
+use sample_runs::{DENSE, DISTILLED, GROUPED, LIGHT, run, validated, with_ensemble};
 use sd_report::report::{Limits, choose};
 use sd_report::{DeployRecord, Run, Status};
 
@@ -53,6 +53,20 @@ fn the_validation_images_choose_within_the_limits() {
 }
 
 #[test]
+fn the_ensemble_can_be_chosen() {
+    let [first, second]: [Run; 2] = runs().try_into().unwrap();
+    let mut runs = [with_ensemble(first, 0.71), second];
+    runs[0].summary.framework.macs = 10_500_000;
+    assert_eq!(
+        chosen(&runs, Limits::default()),
+        "runs/first-seed0 ensemble f32: 71.0 % on validation, 10.5 M MACs\n\
+         cargo xtask export runs/first-seed0 --all"
+    );
+    let small = Limits { macs: Some(10_499_999), ..Limits::default() };
+    assert!(chosen(&runs, small).contains(" deepest f32: 70.0 %"));
+}
+
+#[test]
 fn only_finished_runs_are_chosen() {
     let mut runs = runs();
     for status in [Status::Running, Status::Interrupted, Status::Failed] {
@@ -88,11 +102,11 @@ fn the_excluding_limits_are_named_with_the_closest_candidate() {
     assert_eq!(
         refused(&runs, limits),
         "no exit fits all limits\n  \
-         --max-ms 0.5 excludes 4 of 6; the least is 1.25 ms, runs/first-seed0 deepest int8 \
-         convinteger; 2 not measured (`cargo xtask bench deploy RUN…`)\n  \
-         --max-mb 0.2 excludes 2 of 6; the least is 0.10 MB, runs/first-seed0 deepest int8 \
-         convinteger; 2 not measured (`cargo xtask bench deploy RUN…`)\n  \
-         --max-macs 2.00M excludes 4 of 6; the least is 1.00 M, runs/first-seed0 exit1 f32"
+         --max-ms 0.5 excludes 4 of 8; the least is 1.25 ms, runs/first-seed0 deepest int8 \
+         convinteger; 4 not measured (`cargo xtask bench deploy RUN…`)\n  \
+         --max-mb 0.2 excludes 2 of 8; the least is 0.10 MB, runs/first-seed0 deepest int8 \
+         convinteger; 4 not measured (`cargo xtask bench deploy RUN…`)\n  \
+         --max-macs 2.00M excludes 6 of 8; the least is 1.00 M, runs/first-seed0 exit1 f32"
     );
 }
 

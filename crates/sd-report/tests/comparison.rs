@@ -5,8 +5,8 @@ mod sample_runs;
 use std::collections::BTreeSet;
 
 use sample_runs::{
-    BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, a_set, cells, configure, run, section,
-    validated,
+    BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, SEPARABLE, a_set, cells, configure, run,
+    section, validated, with_ensemble,
 };
 use sd_report::document::Element;
 use sd_report::report;
@@ -54,6 +54,34 @@ fn a_large_best_exit_is_followed_by_the_best_small_one() {
     assert_eq!(found, expected.map(str::to_owned).into());
     let at = table.rows.iter().position(|row| row.cells[..2] == ["large", "exit1"]).unwrap();
     assert_eq!(table.rows[at - 1].cells[..2], ["large", "deepest"], "the best one comes first");
+}
+
+#[test]
+fn the_ensemble_is_deployed_where_validation_prefers_it() {
+    let ensemble = |name, conv, valid, params| {
+        let mut run = run(name, 0, [conv, LIGHT, DISTILLED], 20, 0.60);
+        run.summary.framework.params = params;
+        run.summary.ensemble.test_top1 = Some(0.63);
+        with_ensemble(validated(run, &[0.50, 0.51]), valid)
+    };
+    let runs = [
+        ensemble("better", GROUPED, 0.52, 1_600_000),
+        ensemble("equal", DENSE, 0.51, 1_600_000),
+        ensemble("large", SEPARABLE, 0.52, 1_600_001),
+        // A single exit has no ensemble.
+        with_ensemble(validated(run("plain", 0, [GROUPED, PLAIN, LABELS], 20, 0.57), &[0.51]), 0.9),
+    ];
+    let [table] = &section(&runs, "deploy-choice")[..] else { panic!("one recipe, one table") };
+    let columns = ["Run", "Exit", "Validation", "Test", "Params"];
+    let rows = (0..table.rows.len()).map(|row| cells(table, row, &columns).join(" "));
+    let expected = [
+        "better ensemble 52.0 % 63.0 % 1.60 M",
+        "equal deepest 51.0 % 60.0 % 1.00 M",
+        "large deepest 51.0 % 60.0 % 1.00 M",
+        "large ensemble 52.0 % 63.0 % 1.60 M",
+        "plain deepest 51.0 % 57.0 % 1.00 M",
+    ];
+    assert_eq!(rows.collect::<BTreeSet<_>>(), expected.map(str::to_owned).into());
 }
 
 #[test]

@@ -4,7 +4,9 @@ mod evaluated;
 mod sample_runs;
 
 use evaluated::evaluation;
-use sample_runs::{BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, run, validated};
+use sample_runs::{
+    BYOT, DENSE, DISTILLED, GROUPED, LABELS, LIGHT, PLAIN, run, validated, with_ensemble,
+};
 use sd_report::report::{end_of_training, findings};
 use sd_report::{Run, Status};
 
@@ -21,7 +23,7 @@ fn a_loss_against_the_dense_original_comes_first() {
     let [text] = &findings(&[dense(0, 0.65), light(0, 0.646)])[..] else { panic!() };
     let expected = "The compressed network is 0.4 points below its dense original: the deepest exit of \
         light reaches 64.6 % test accuracy, dense 65.0 %. The difference may be noise: at least one of \
-        the two has a single seed. Validation chose this exit. It has 1.00 M parameters \
+        the two has a single seed. Validation chose it. It has 1.00 M parameters \
         (12.5 % of the dense original's) and 10.0 M MACs (12.5 %).";
     assert_eq!(text, expected);
     let several = [dense(0, 0.64), dense(1, 0.66), light(0, 0.66), light(1, 0.66)];
@@ -41,6 +43,16 @@ fn the_test_set_does_not_choose_among_networks() {
     assert!(text.starts_with(expected), "{text}");
     let dense = findings(&[dense(0, 0.65), dense(1, 0.65)]).remove(0);
     assert!(dense.starts_with("Nothing is compressed: all networks are dense. Deploy"), "{dense}");
+}
+
+#[test]
+fn the_ensemble_is_deployed_if_validation_prefers_it() {
+    let mut ensemble = with_ensemble(light(0, 0.64), 0.61);
+    ensemble.summary.ensemble.test_top1 = Some(0.66);
+    let text = findings(&[dense(0, 0.65), ensemble]).remove(0);
+    let expected = "The compressed network is 1.0 points above its dense original: the ensemble of light \
+        reaches 66.0 % test accuracy";
+    assert!(text.starts_with(expected), "{text}");
 }
 
 #[test]

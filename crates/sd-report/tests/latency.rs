@@ -55,6 +55,7 @@ fn ratios_compare_with_the_original_of_the_same_measurement() {
                 ("evaluation", 256, 90.0),
                 ("exit1", 1, 1.0),
                 ("deepest", 1, 3.0),
+                ("ensemble", 1, 5.0),
                 ("deepest", 64, 30.0),
             ],
         ),
@@ -67,6 +68,8 @@ fn ratios_compare_with_the_original_of_the_same_measurement() {
     ];
     let tables = section(&runs, "latency");
     let [one, many, alone] = &tables[..] else { panic!("{} tables", tables.len()) };
+    assert_eq!(cells(one, 0, &["Ensemble"]), ["–"]);
+    assert_eq!(cells(one, 1, &["Ensemble"]), ["5.00 ms (1.25)"]);
     let columns = ["Convolution", "Deepest", "exit1"];
     assert_eq!(cells(one, 0, &["Format"]), ["bf16"]);
     assert_eq!(cells(one, 0, &columns), ["dense", "4.00 ms", "–"]);

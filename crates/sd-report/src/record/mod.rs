@@ -19,6 +19,9 @@ use serde::{Deserialize, Serialize};
 /// are only added, and optional, keep the version.
 pub const SCHEMA_VERSION: u32 = 1;
 
+/// Name of the mean of all exits' logits.
+pub const ENSEMBLE: &str = "ensemble";
+
 /// Parameters and MACs of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
@@ -91,6 +94,24 @@ pub struct RunRecord {
     /// Seconds of training over all epochs, without evaluation.
     #[serde(deserialize_with = "null_is_nan")]
     pub seconds: f64,
+}
+
+impl RunRecord {
+    /// Returns what can be deployed: the network up to each exit, shallow first, then, with several
+    /// exits, all of it with its ensemble.
+    pub fn deployable(&self) -> impl Iterator<Item = ExitScore> {
+        let EnsembleScore { test_top1, test_top5, test_loss } = self.ensemble;
+        let ensemble = ExitScore {
+            name: ENSEMBLE.to_owned(),
+            test_top1,
+            test_top5,
+            test_loss,
+            params: self.framework.params,
+            macs: self.framework.macs,
+        };
+        let several = self.exits.len() > 1;
+        self.exits.iter().cloned().chain(several.then_some(ensemble))
+    }
 }
 
 /// One exit after the last epoch. Scores are `None` if it was not evaluated, as in interrupted runs.

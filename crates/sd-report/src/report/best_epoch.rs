@@ -5,7 +5,7 @@ use super::section::Section;
 use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::format::number::{or_none, percent, percent_or_none, points};
-use crate::record::ExitAccuracy;
+use crate::record::{ENSEMBLE, ExitAccuracy};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section =
@@ -50,7 +50,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
             if index + 1 == best.exits.len() { table.push_strong(row) } else { table.push(row) }
         }
         if let Some(ensemble) = &best.ensemble {
-            table.push(row(ensemble, "ensemble", record.ensemble.test_top1));
+            table.push(row(ensemble, ENSEMBLE, record.ensemble.test_top1));
         }
     }
     if !table.rows.is_empty() {

@@ -1,4 +1,4 @@
-//! The run, exit and number format to deploy under limits, by validation accuracy alone.
+//! The run, exit or ensemble, and number format to deploy under limits, by validation accuracy alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,7 +7,7 @@ use super::experiment::valid_top1;
 use crate::deployment::{DeployRecord, Engine, RUNTIMES};
 use crate::error::{Error, Result};
 use crate::format::number::{count, percent, plural, time};
-use crate::record::Status;
+use crate::record::{ENSEMBLE, Status};
 use crate::run_folder::Run;
 
 /// 8-bit forms, as the names of exports end.
@@ -24,16 +24,16 @@ pub struct Limits {
     pub macs: Option<u64>,
 }
 
-/// An exit of a run in a number format. Displayed as one line.
+/// An exit or the ensemble of a run in a number format. Displayed as one line.
 #[derive(Debug, Clone)]
 pub struct Candidate<'a> {
     /// The run.
     pub run: &'a Run,
-    /// Name of the exit.
-    pub exit: &'a str,
+    /// Name of the exit, or `ensemble`.
+    pub exit: String,
     /// The 8-bit form; `None` for `f32`.
     pub int8: Option<&'static str>,
-    /// Validation top-1 of the exit after the last epoch, in the training's number format.
+    /// Validation top-1 after the last epoch, in the training's number format.
     pub valid_top1: f64,
     /// Multiply-accumulates per image.
     pub macs: u64,
@@ -83,11 +83,11 @@ pub fn choose<'a>(runs: &'a [Run], limits: &Limits) -> Result<Candidate<'a>> {
     best.ok_or_else(|| Error::Choice(limits.explain(&candidates)))
 }
 
-/// The exits of a run with a validation accuracy, in `f32` and in each measured 8-bit form.
+/// The exits and the ensemble of a run with a validation accuracy, in `f32` and in each measured 8-bit form.
 fn of_run(run: &Run) -> Vec<Candidate<'_>> {
     let times = run.deployment.as_ref().map(DeployRecord::batch_times).unwrap_or_default();
     let mut found = Vec::new();
-    for exit in &run.summary.exits {
+    for exit in run.summary.deployable() {
         let scored = valid_top1(run, &exit.name).filter(|top1| top1.is_finite());
         let Some(valid_top1) = scored else { continue };
         for int8 in [None].into_iter().chain(INT8.map(Some)) {
@@ -103,7 +103,7 @@ fn of_run(run: &Run) -> Vec<Candidate<'_>> {
             });
             found.push(Candidate {
                 run,
-                exit: &exit.name,
+                exit: exit.name.clone(),
                 int8,
                 valid_top1,
                 macs: exit.macs,
@@ -213,7 +213,11 @@ impl Candidate<'_> {
     /// The command that exports it.
     pub fn export(&self) -> String {
         let int8 = self.int8.map_or(String::new(), |form| format!(" --int8 {form}"));
-        format!("cargo xtask export {} --exit {}{int8}", self.run.folder.display(), self.exit)
+        let run = self.run.folder.display();
+        match &*self.exit {
+            ENSEMBLE => format!("cargo xtask export {run} --all{int8}"),
+            exit => format!("cargo xtask export {run} --exit {exit}{int8}"),
+        }
     }
 }
 

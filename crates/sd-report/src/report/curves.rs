@@ -9,7 +9,7 @@ use super::section::Section;
 use crate::document::Element;
 use crate::error::Result;
 use crate::figure::{Line, Plot, Range, Ticks};
-use crate::record::{EpochRecord, ExitAccuracy};
+use crate::record::{ENSEMBLE, EpochRecord, ExitAccuracy};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "curves", title: "Training", build };
@@ -76,7 +76,7 @@ pub(super) fn accuracy(epochs: &[EpochRecord]) -> Plot {
         .collect();
     if !ensemble.is_empty() {
         accuracy.push(Line {
-            name: "ensemble".to_owned(),
+            name: ENSEMBLE.to_owned(),
             points: ensemble,
             dots: vec![],
             strong: false,

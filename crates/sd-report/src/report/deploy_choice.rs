@@ -1,4 +1,4 @@
-//! The exit to deploy, chosen for each network by validation.
+//! The exit or ensemble to deploy, chosen for each network by validation.
 
 use super::experiment::{Experiment, score, valid_top1};
 use super::recipe::Recipe;
@@ -12,16 +12,16 @@ use crate::run_folder::Run;
 use crate::stats::mean;
 
 pub(super) const SECTION: Section =
-    Section { id: "deploy-choice", title: "The exit to deploy", build };
+    Section { id: "deploy-choice", title: "The exit or ensemble to deploy", build };
 
 /// Minimum ratio of the dense original's parameters to those of a compressed network.
 const COMPRESSION: u64 = 5;
 
-const EXPLANATION: &str = "For each network, the exit with the highest validation accuracy after the last \
-    epoch, averaged over the seeds; the test set was not used to choose. If that exit has more than a \
-    fifth of the dense original's parameters, the best exit with at most a fifth follows. Parameters \
-    and MACs are those of the network that ends at the exit, “of dense” their share of the dense \
-    original's. “− dense” is the difference in test accuracy, in points, to the dense network without \
+const EXPLANATION: &str = "For each network, the exit, or the ensemble of all exits, with the highest validation \
+    accuracy after the last epoch, averaged over the seeds; the test set was not used to choose. If it \
+    has more than a fifth of the dense original's parameters, the best with at most a fifth follows. \
+    Parameters and MACs are those of the network that ends at the exit, or of all of it for the \
+    ensemble, “of dense” their share of the dense original's. “− dense” is the difference in test accuracy, in points, to the dense network without \
     exits; if there are several, to the one with the closest configuration. Accuracies are those of \
     one seed, or mean ± sample standard deviation over several; differences between single seeds may \
     be noise.";
@@ -45,7 +45,7 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// The best exit and the best small one of each experiment with a validation split.
+/// What is worth deploying of each experiment with a validation split.
 fn choices(experiments: &[Experiment]) -> Table {
     let numbers = ["Validation", "Test", "− dense", "Params", "of dense", "MACs", "of dense"];
     let columns = ["Run", "Exit", "Seeds"].map(Column::text);
@@ -54,8 +54,7 @@ fn choices(experiments: &[Experiment]) -> Table {
     for (experiment, name) in experiments.iter().zip(names) {
         let dense = experiment.record().dense_original;
         for (exit, valid) in worth_deploying(experiment) {
-            let test =
-                experiment.top1(|record| record.exits.iter().find(|other| other.name == exit.name));
+            let test = experiment.top1_of(&exit.name);
             let gain =
                 || Some(mean(&test)? - mean(&experiment.dense_original(experiments)?.deepest())?);
             let of_dense =
@@ -77,8 +76,9 @@ fn choices(experiments: &[Experiment]) -> Table {
     table
 }
 
-/// The best exit and, if it is too large for a compressed network, the best small enough one.
-pub(super) fn worth_deploying<'a>(experiment: &Experiment<'a>) -> Vec<(&'a ExitScore, Vec<f64>)> {
+/// The best exit or ensemble and, if it is too large for a compressed network, the best small enough one,
+/// each with its validation top-1 for each seed.
+pub(super) fn worth_deploying(experiment: &Experiment) -> Vec<(ExitScore, Vec<f64>)> {
     let best = chosen(experiment, u64::MAX);
     let most = experiment.record().dense_original.map(|dense| dense.params / COMPRESSION);
     let too_large = |most: &u64| best.as_ref().is_some_and(|(exit, _)| exit.params > *most);
@@ -86,22 +86,22 @@ pub(super) fn worth_deploying<'a>(experiment: &Experiment<'a>) -> Vec<(&'a ExitS
     best.into_iter().chain(small).collect()
 }
 
-/// Whether the network that ends at the exit has at most a fifth of the dense original's parameters.
+/// Whether the network with this exit or ensemble has at most a fifth of the dense original's parameters.
 pub(super) fn is_small(experiment: &Experiment, exit: &ExitScore) -> bool {
     let dense = experiment.record().dense_original;
     dense.is_some_and(|dense| exit.params <= dense.params / COMPRESSION)
 }
 
-/// The exit with the highest mean validation top-1 among those with at most `most` parameters, the
-/// shallower of equals, and its top-1 for each seed.
-fn chosen<'a>(experiment: &Experiment<'a>, most: u64) -> Option<(&'a ExitScore, Vec<f64>)> {
+/// The exit or ensemble with the highest mean validation top-1 among those with at most `most`
+/// parameters, the first of equals, and its top-1 for each seed.
+fn chosen(experiment: &Experiment, most: u64) -> Option<(ExitScore, Vec<f64>)> {
     let valid = |exit: &ExitScore| -> Vec<f64> {
         experiment.runs.iter().filter_map(|run| valid_top1(run, &exit.name)).collect()
     };
-    let exits = experiment.record().exits.iter().filter(|exit| exit.params <= most);
-    let exits = exits.map(|exit| (exit, valid(exit)));
-    let mut best: Option<(&ExitScore, Vec<f64>)> = None;
-    for (exit, scores) in exits {
+    let small = experiment.record().deployable().filter(|exit| exit.params <= most);
+    let mut best: Option<(ExitScore, Vec<f64>)> = None;
+    for exit in small {
+        let scores = valid(&exit);
         let better = mean(&scores) > best.as_ref().and_then(|(_, scores)| mean(scores));
         if better {
             best = Some((exit, scores));

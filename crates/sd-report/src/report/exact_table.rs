@@ -2,11 +2,8 @@
 
 use super::run_names::names;
 use crate::document::{Column, Table};
-use crate::record::{EnsembleScore, RunRecord, Status};
+use crate::record::{ENSEMBLE, EnsembleScore, RunRecord, Status};
 use crate::run_folder::Run;
-
-/// Name of the mean of all exits in the column of exits.
-const ENSEMBLE: &str = "ensemble";
 
 /// Returns the exact numbers of the report, one row per run and exit, for scripts.
 pub fn exact_table(runs: &[Run]) -> Table {

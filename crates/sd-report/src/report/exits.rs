@@ -6,7 +6,7 @@ use crate::document::{Cell, Column, Element, Table};
 use crate::error::Result;
 use crate::figure::{Line, Plot, Range, Ticks};
 use crate::format::number::{NONE, count, loss, percent_or_none, share};
-use crate::record::ExitScore;
+use crate::record::{ENSEMBLE, ExitScore};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "exits", title: "Exits", build };
@@ -66,7 +66,7 @@ fn table(runs: &[Run]) -> Table {
         }
         let ensemble = &record.ensemble;
         table.push(cells([
-            "ensemble".to_owned(),
+            ENSEMBLE.to_owned(),
             percent_or_none(ensemble.test_top1),
             percent_or_none(ensemble.test_top5),
             test_loss(ensemble.test_top1, ensemble.test_loss),

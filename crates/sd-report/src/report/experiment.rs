@@ -67,6 +67,12 @@ impl<'a> Experiment<'a> {
         self.runs.iter().filter_map(|run| which(&run.summary)?.test_top1).collect()
     }
 
+    /// Test top-1 of the exit of this name, or the ensemble, for each seed that has it.
+    pub(super) fn top1_of(&self, name: &str) -> Vec<f64> {
+        let named = |run: &Run| run.summary.deployable().find(|exit| exit.name == name);
+        self.runs.iter().filter_map(|run| named(run)?.test_top1).collect()
+    }
+
     /// Test top-1 of the deepest exit for each seed.
     pub(super) fn deepest(&self) -> Vec<f64> {
         self.top1(|record| record.exits.last())
@@ -130,10 +136,11 @@ impl<'a> Experiment<'a> {
     }
 }
 
-/// Validation top-1 of an exit after the last epoch.
+/// Validation top-1 of an exit, or the ensemble, after the last epoch.
 pub(super) fn valid_top1(run: &Run, exit: &str) -> Option<f64> {
     let valid = run.epochs.last()?.valid.as_ref()?;
-    valid.exits.iter().find(|scored| scored.name == exit).map(|scored| scored.top1)
+    let mut scored = valid.exits.iter().chain([&valid.ensemble]);
+    scored.find(|scored| scored.name == exit).map(|scored| scored.top1)
 }
 
 /// Names of the shallow exits of the network that has the most.

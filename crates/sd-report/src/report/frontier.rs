@@ -1,4 +1,4 @@
-//! Accuracy against cost: every exit of every network, beside published networks.
+//! Accuracy against cost: every exit and ensemble, beside published networks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +57,7 @@ struct Axis<'a> {
     of_published: fn(&Published) -> Option<u64>,
 }
 
-/// Cost of the network that ends at an exit of an experiment, if it is known.
+/// Cost of the network with an exit or ensemble of an experiment, if it is known.
 type CostOfExit<'a> = dyn Fn(&Experiment, &ExitScore) -> Option<f64> + 'a;
 
 /// Batch of the latency.
@@ -144,7 +144,7 @@ fn with_published(recipe: &Recipe, published: &[Published], axis: &Axis, number:
 fn plot(axis: &Axis) -> Plot {
     Plot {
         name: axis.name.to_owned(),
-        caption: format!("Test top-1 against {} of each exit", axis.label),
+        caption: format!("Test top-1 against {} of each exit and ensemble", axis.label),
         x_label: axis.label,
         x: axis.ticks,
         y: Ticks::Percent,
@@ -155,7 +155,7 @@ fn plot(axis: &Axis) -> Plot {
     }
 }
 
-/// The `shown` experiments, the first highlighted with its exit to deploy, against
+/// The `shown` experiments, the first highlighted with what to deploy of it, against
 /// parameters. Every other experiment of `all` is a number of unnamed points.
 pub(super) fn highlight(all: &[Experiment], shown: &[&Experiment], deployed: &ExitScore) -> Plot {
     let parameters = Axis::parameters();
@@ -177,21 +177,21 @@ pub(super) fn highlight(all: &[Experiment], shown: &[&Experiment], deployed: &Ex
     marks.extend(at.filter(|point| point.1.is_finite()).map(named));
     let rings = if marks.len() > 1 { "; rings: the other networks" } else { "" };
     Plot {
-        caption: format!("Test top-1 against parameters of each exit{rings}"),
+        caption: format!("Test top-1 against parameters of each exit and ensemble{rings}"),
         lines,
         marks,
         ..plot(&parameters)
     }
 }
 
-/// Cost and mean top-1 over the seeds of every exit whose cost is known, the cheapest first.
+/// Cost and mean top-1 over the seeds of every exit and the ensemble, if their cost is known, the
+/// cheapest first.
 fn points(experiment: &Experiment, axis: &Axis) -> Vec<(f64, f64)> {
-    let exits = &experiment.record().exits;
-    let point = |index: usize| {
-        let top1 = mean(&experiment.top1(|record| record.exits.get(index))).unwrap_or(f64::NAN);
-        Some(((axis.of)(experiment, &exits[index])?, top1))
+    let point = |exit: ExitScore| {
+        let top1 = mean(&experiment.top1_of(&exit.name)).unwrap_or(f64::NAN);
+        Some(((axis.of)(experiment, &exit)?, top1))
     };
-    let mut points: Vec<_> = (0..exits.len()).filter_map(point).collect();
+    let mut points: Vec<_> = experiment.record().deployable().filter_map(point).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     points
 }

@@ -1,4 +1,4 @@
-//! Latency of each exit, as measured by `bench infer`.
+//! Latency of each exit and the ensemble, as measured by `bench infer`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,13 @@ use crate::document::{Column, Element, Table};
 use crate::error::Result;
 use crate::format::number::{NONE, or_none, plural, time};
 use crate::measurement::{BenchRecord, Measurement};
+use crate::record::ENSEMBLE;
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "latency", title: "Latency", build };
 
-const EXPLANATION: &str = "Median time of a batch in the network that ends at the exit, in libtorch, with \
-    random weights and images; of several seeds, the first. Each table compares runs of one recipe \
+const EXPLANATION: &str = "Median time of a batch in the network that ends at the exit, or, for the ensemble, \
+    in all of it, in libtorch, with random weights and images; of several seeds, the first. Each table compares runs of one recipe \
     that the same command measured in turns. In brackets: the ratio to the deepest exit of the dense \
     network without exits, if it is in the table; if there are several, of the one with the closest \
     configuration. exit1 is the first exit of a network, whatever its stage.";
@@ -56,11 +57,11 @@ fn of_group(experiments: &[Experiment]) -> Vec<Element> {
     batches.into_iter().flat_map(table).collect()
 }
 
-/// The measurements of the networks that end at its exits.
+/// The measurements of its exits and its ensemble.
 fn exits<'a>(experiment: &Experiment<'a>) -> impl Iterator<Item = &'a Measurement> {
     let run = experiment.runs[0];
     let measured = run.latency.iter().flat_map(|record| &record.measurements);
-    measured.filter(|part| run.summary.exits.iter().any(|exit| exit.name == part.part))
+    measured.filter(|part| run.summary.deployable().any(|exit| exit.name == part.part))
 }
 
 fn of_exit<'a>(experiment: &Experiment<'a>, exit: &str, batch: usize) -> Option<&'a Measurement> {
@@ -72,8 +73,12 @@ fn of_deepest<'a>(experiment: &Experiment<'a>, batch: usize) -> Option<&'a Measu
 }
 
 fn medians(experiments: &[Experiment], labels: RowLabels, batch: usize) -> Table {
-    let shallow = shallow_exits(experiments);
-    let numbers = ["Deepest"].into_iter().chain(shallow.iter().copied()).map(Column::number);
+    let has_ensemble = experiments.iter().any(|one| of_exit(one, ENSEMBLE, batch).is_some());
+    let ensemble = has_ensemble.then_some(("Ensemble", ENSEMBLE));
+    let shallow = shallow_exits(experiments).into_iter().map(|exit| (exit, exit));
+    let others: Vec<_> = ensemble.into_iter().chain(shallow).collect();
+    let titles = others.iter().map(|(title, _)| *title);
+    let numbers = ["Deepest"].into_iter().chain(titles).map(Column::number);
     let columns = labels.columns.into_iter().chain([Column::text("Format")]).chain(numbers);
     let mut table = Table::new(columns);
     let median = |measured: &Measurement| measured.timing.median();
@@ -82,8 +87,8 @@ fn medians(experiments: &[Experiment], labels: RowLabels, batch: usize) -> Table
         let dense = dense.and_then(|dense| of_deepest(dense, batch)).and_then(median);
         let deepest = of_deepest(experiment, batch);
         let format = or_none(deepest, |deepest| deepest.precision.clone());
-        let exits = shallow.iter().map(|exit| of_exit(experiment, exit, batch));
-        let cells = [deepest].into_iter().chain(exits).map(|measured| {
+        let others = others.iter().map(|(_, exit)| of_exit(experiment, exit, batch));
+        let cells = [deepest].into_iter().chain(others).map(|measured| {
             let Some(seconds) = measured.and_then(median) else { return NONE.to_owned() };
             let ratio = dense.map(|dense| format!(" ({:.2})", seconds / dense));
             time(seconds) + &ratio.unwrap_or_default()

@@ -6,6 +6,7 @@ use sd_cli::{ExitArgs, PredictArgs};
 use sd_infer::{Classification, Prediction, Rule, input, prepare, printable, top_k};
 use sd_models::MultiExit;
 use sd_onnx::Input;
+use sd_report::ENSEMBLE;
 use std::io::{ErrorKind, Write};
 use tch::{Device, Tensor};
 
@@ -77,7 +78,7 @@ impl<'a> Predictor<'a> {
         let TrainingData { classes, input, .. } =
             trained.training_data(&args.run, &args.runtime.data_dir)?;
         let names: Vec<String> =
-            network.exit_names().into_iter().chain(["ensemble".to_owned()]).collect();
+            network.exit_names().into_iter().chain([ENSEMBLE.to_owned()]).collect();
         let recorded = weights::recorded(&args.run, args.weights)?;
         let temperatures = recorded.map(|found| found.temperatures()).unwrap_or_default();
         Ok(Self {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sd_distributed::Processes;
 use sd_models::ExitOutputs;
-use sd_report::{ExitAccuracy, SplitScore};
+use sd_report::{ENSEMBLE, ExitAccuracy, SplitScore};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -51,7 +51,7 @@ impl Counts {
         let named = |(exit, name): (usize, &String)| score(self.exits.get(exit), name);
         SplitScore {
             exits: names.iter().enumerate().map(named).collect(),
-            ensemble: score(self.exits.get(names.len()), "ensemble"),
+            ensemble: score(self.exits.get(names.len()), ENSEMBLE),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use sd_data::ImageSet;
 use sd_infer::{Prediction, Rule};
+use sd_report::ENSEMBLE;
 use sd_report::document::{Column, Table};
 use sd_report::evaluation::ExitPolicy;
 
@@ -23,7 +24,7 @@ pub fn per_image(
         let carried = logits.carried(policy.carry).predictions(&policy.temperatures);
         (policy, carried)
     });
-    let exits = names.iter().map(String::as_str).chain(["ensemble"]);
+    let exits = names.iter().map(String::as_str).chain([ENSEMBLE]);
     let scores =
         exits.flat_map(|name| [Column::text(name), Column::number(format!("{name}_confidence"))]);
     let about = [Column::number("index"), Column::text("file"), Column::text("label")];

@@ -1,7 +1,7 @@
 //! Predictions of every exit for each image of a split.
 
 use sd_infer::Prediction;
-use sd_report::{ExitEvaluation, evaluation::LabelledPrediction};
+use sd_report::{ENSEMBLE, ExitEvaluation, evaluation::LabelledPrediction};
 
 /// Predictions of a network on a split: everything that an evaluation counts, without the logits.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -72,7 +72,7 @@ impl Predictions {
 
     /// The evaluation of each exit of these names, and last of the ensemble.
     pub fn evaluated(&self, names: &[String], classes: usize) -> Vec<ExitEvaluation> {
-        let names = names.iter().map(String::as_str).chain(["ensemble"]);
+        let names = names.iter().map(String::as_str).chain([ENSEMBLE]);
         let exits = names.zip(0..self.exits.len());
         exits.map(|(name, exit)| ExitEvaluation::of(name, &self.labelled(exit), classes)).collect()
     }

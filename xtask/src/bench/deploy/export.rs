@@ -73,7 +73,7 @@ fn is_unsupported(engine: Engine, is_int8: bool, messages: &str) -> bool {
     }
 }
 
-/// Exports every exit, and the staged network if there are several exits, each in `f32` and in both
+/// Exports every exit, and with several exits their ensemble and the staged network, each in `f32` and in both
 /// 8-bit forms. Returns the files, and their sizes and test accuracies.
 pub fn export(
     args: &DeployArgs,
@@ -89,6 +89,7 @@ pub fn export(
         kinds.push((name, vec!["--exit", name]));
     }
     if kinds.len() > 1 {
+        kinds.push(("ensemble", vec!["--all"]));
         kinds.push(("staged", vec!["--staged"]));
         kinds.push(("half", vec!["--staged", "--budget", "50"]));
     }

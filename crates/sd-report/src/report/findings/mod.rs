@@ -8,7 +8,7 @@ use super::section::Section;
 use crate::document::Element;
 use crate::error::Result;
 use crate::format::number::{count, share};
-use crate::record::{Cost, ExitScore};
+use crate::record::{Cost, ENSEMBLE, ExitScore};
 use crate::run_folder::Run;
 
 pub(super) const SECTION: Section = Section { id: "findings", title: "Findings", build };
@@ -17,7 +17,7 @@ pub(super) const SECTION: Section = Section { id: "findings", title: "Findings",
 const FIGURE: &str = "findings";
 
 /// Returns the paragraphs that a report opens with: for one run, what the network is worth and where
-/// to stop; for several, which exit to deploy and how it compares with the dense original. What
+/// to stop; for several, what to deploy and how it compares with the dense original. What
 /// limits the result comes first.
 pub fn findings(runs: &[Run]) -> Vec<String> {
     match runs {
@@ -42,9 +42,13 @@ fn build(runs: &[Run]) -> Result<Vec<Element>> {
     Ok(elements)
 }
 
-/// `the deepest exit`, `exit2`.
+/// `exit2`, `the deepest exit`, `the ensemble`.
 fn exit_name(exit: &str) -> String {
-    if exit == "deepest" { "the deepest exit".to_owned() } else { exit.to_owned() }
+    match exit {
+        "deepest" => "the deepest exit".to_owned(),
+        ENSEMBLE => "the ensemble".to_owned(),
+        exit => exit.to_owned(),
+    }
 }
 
 /// `1.58 M parameters (17.1 % of the dense original's) and 84.0 M MACs (54.9 %)`.

@@ -1,4 +1,4 @@
-//! Several runs: which exit to deploy, and how it compares with the dense original.
+//! Several runs: which exit or ensemble to deploy, and how it compares with the dense original.
 
 use super::{FIGURE, costs, distance, exit_name};
 use crate::figure::Plot;
@@ -10,10 +10,10 @@ use crate::report::recipe::Recipe;
 use crate::run_folder::Run;
 use crate::stats::mean;
 
-/// The exit to deploy among the experiments of a recipe.
+/// The exit or ensemble to deploy among the experiments of a recipe.
 struct Choice<'t, 'a> {
     experiment: &'t Experiment<'a>,
-    exit: &'a ExitScore,
+    exit: ExitScore,
     dense: Option<&'t Experiment<'a>>,
 }
 
@@ -37,12 +37,12 @@ pub(super) fn plot(runs: &[Run]) -> Option<Plot> {
     let recipes = Recipe::finished(runs);
     let (recipe, choice) = recipes.iter().find_map(|recipe| Some((recipe, Choice::of(recipe)?)))?;
     let shown: Vec<_> = [choice.experiment].into_iter().chain(choice.dense).collect();
-    let plot = frontier::highlight(&recipe.experiments, &shown, choice.exit);
+    let plot = frontier::highlight(&recipe.experiments, &shown, &choice.exit);
     Some(Plot { name: FIGURE.to_owned(), ..plot })
 }
 
 impl<'t, 'a> Choice<'t, 'a> {
-    /// The exit with the highest validation accuracy: among compressed networks if there are some,
+    /// The one with the highest validation accuracy: among compressed networks if there are some,
     /// else among networks with exits, else among all.
     fn of(recipe: &'t Recipe<'a>) -> Option<Self> {
         let all = &recipe.experiments;
@@ -52,9 +52,9 @@ impl<'t, 'a> Choice<'t, 'a> {
             let exits = worth_deploying(experiment).into_iter();
             exits.map(move |(exit, valid)| (index, exit, mean(&valid).unwrap_or(0.0)))
         });
-        let rank = |&(index, exit, valid): &(usize, &ExitScore, f64)| {
-            let experiment = &all[index];
-            (!is_plain(experiment), is_small(experiment, exit), valid)
+        let rank = |(index, exit, valid): &(usize, ExitScore, f64)| {
+            let experiment = &all[*index];
+            (!is_plain(experiment), is_small(experiment, exit), *valid)
         };
         let best = |best, next| if rank(&next) > rank(&best) { next } else { best };
         let (index, exit, _) = worth.reduce(best)?;
@@ -94,16 +94,15 @@ impl<'t, 'a> Choice<'t, 'a> {
         };
         format!(
             "{compared}: {deploy} reaches {} test accuracy, {} {}.{noise} \
-             Validation chose this exit. It has {costs}.",
+             Validation chose it. It has {costs}.",
             score(&test),
             dense.name,
             score(&original)
         )
     }
 
-    /// Test top-1 of the exit for each seed.
+    /// Its test top-1 for each seed.
     fn test(&self) -> Vec<f64> {
-        let exit = |name: &str| name == self.exit.name;
-        self.experiment.top1(|record| record.exits.iter().find(|other| exit(&other.name)))
+        self.experiment.top1_of(&self.exit.name)
     }
 }
