@@ -101,25 +101,28 @@ impl<'a> Predictor<'a> {
         let image = Tensor::from_slice(&prepare(image, &self.input)).view(size);
         // Channels-last in memory, as in the batches of the loader.
         let image = image.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
-        let outputs = self.network.forward_exits(&image.to_device(self.device), false);
-        let ensemble = outputs.ensemble();
-        let logits = outputs.all().map(|exit| &exit.logits).chain([&ensemble]);
-        let logits: Vec<Vec<f32>> = logits.map(logits::values).collect();
+        let image = image.to_device(self.device);
         let temperature = |exit: usize| self.temperatures.get(exit).copied().unwrap_or(1.0);
         let exits = self.macs.alone.len();
-        let (exit, macs) = match self.choice {
-            // The ensemble takes all exits.
-            ExitChoice::Exit(exit) => {
-                (exit, self.macs.alone.get(exit).copied().unwrap_or(self.macs.cascade[exits - 1]))
-            }
+        let (exit, logits, macs) = match self.choice {
+            ExitChoice::Exit(exit) => match self.network.forward_until(&image, exit, false) {
+                Some(output) => (exit, logits::values(&output.logits), self.macs.alone[exit]),
+                None => {
+                    let ensemble = self.network.forward_exits(&image, false).ensemble();
+                    (exit, logits::values(&ensemble), self.macs.cascade[exits - 1])
+                }
+            },
             ExitChoice::By(rule) => {
-                let prediction = |exit: usize| Prediction::of(&logits[exit], temperature(exit));
+                let outputs = self.network.forward_exits(&image, false);
+                let mut all: Vec<_> =
+                    outputs.all().map(|exit| logits::values(&exit.logits)).collect();
+                let prediction = |exit: usize| Prediction::of(&all[exit], temperature(exit));
                 let exit = rule.exit_index((0..exits).map(prediction));
-                (exit, self.macs.cascade[exit])
+                (exit, all.swap_remove(exit), self.macs.cascade[exit])
             }
         };
         Classification {
-            labels: top_k(&logits[exit], temperature(exit), &self.classes, self.top),
+            labels: top_k(&logits, temperature(exit), &self.classes, self.top),
             exit: self.names[exit].clone(),
             macs,
             share: macs as f64 / self.macs.alone[exits - 1] as f64,

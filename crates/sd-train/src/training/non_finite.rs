@@ -1,4 +1,4 @@
-//! The guard against losses and gradients that are not finite.
+//! What a step does about losses and gradients that are not finite.
 
 use std::fmt;
 
@@ -12,39 +12,11 @@ use super::step_stats::{StepRecord, StepStats};
 use crate::experiment::NonFinitePolicy;
 use crate::objective::Term;
 
-/// Applies a [`NonFinitePolicy`] to steps.
-#[derive(Debug)]
-pub struct NonFiniteGuard {
-    policy: NonFinitePolicy,
-}
-
-impl NonFiniteGuard {
-    /// A guard that applies `policy`.
-    pub const fn new(policy: NonFinitePolicy) -> Self {
-        Self { policy }
-    }
-
+impl NonFinitePolicy {
     /// Copies the running statistics before a step that may be skipped: the forward pass changes
     /// them before its loss is known.
-    pub fn save_statistics(&self, vs: &nn::VarStore) -> Option<RunningStatistics> {
-        (self.policy == NonFinitePolicy::Skip).then(|| RunningStatistics::copy(vs))
-    }
-
-    /// Whether the step must be skipped. If so, `statistics` are restored.
-    ///
-    /// # Errors
-    /// If another of the processes is gone.
-    pub fn skips(
-        &self,
-        stats: &StepStats,
-        statistics: Option<RunningStatistics>,
-        processes: &Processes,
-    ) -> Result<bool> {
-        let Some(statistics) = statistics else { return Ok(false) };
-        let Some(value) = NonFiniteValue::find(&stats.read(processes)?) else { return Ok(false) };
-        tracing::warn!("{value}: the step is skipped");
-        statistics.restore();
-        Ok(true)
+    pub fn save_statistics(self, vs: &nn::VarStore) -> Option<RunningStatistics> {
+        (self == Self::Skip).then(|| RunningStatistics::copy(vs))
     }
 }
 
@@ -113,6 +85,18 @@ impl RunningStatistics {
                 .map(|now| (now.shallow_clone(), now.copy()))
                 .collect(),
         )
+    }
+
+    /// Restores the statistics if a loss or the gradient norm of the step is not finite. Returns
+    /// whether they were: the step is then to be skipped.
+    ///
+    /// # Errors
+    /// If another of the processes is gone.
+    pub fn restore_if_not_finite(self, stats: &StepStats, processes: &Processes) -> Result<bool> {
+        let Some(value) = NonFiniteValue::find(&stats.read(processes)?) else { return Ok(false) };
+        tracing::warn!("{value}: the step is skipped");
+        self.restore();
+        Ok(true)
     }
 
     fn restore(self) {

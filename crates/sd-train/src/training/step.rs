@@ -8,12 +8,12 @@ use sd_layers::{Precision, SynchronisedBatchNorm, synchronise_batch_norm};
 use sd_models::{ExitOutputs, MultiExit};
 use tch::{Device, Tensor, nn};
 
-use super::non_finite::{NonFiniteGuard, running_statistics};
+use super::non_finite::running_statistics;
 use super::step_stats::StepStats;
 use super::{ShadowModel, TrainedTeacher};
 use crate::data::TrainBatch;
 use crate::evaluation::meter::LossSums;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, NonFinitePolicy};
 use crate::objective::{ObjectiveConfig, TeacherContext};
 use crate::optim::{EmaConfig, Optimiser};
 
@@ -37,7 +37,7 @@ pub struct TrainState {
     objective: ObjectiveConfig,
     clip: Option<f64>,
     ema: Option<EmaConfig>,
-    guard: NonFiniteGuard,
+    non_finite: NonFinitePolicy,
     processes: Processes,
     sync_batch_norm: bool,
 }
@@ -120,7 +120,7 @@ impl TrainState {
             objective: objective.clone(),
             clip: train.clip,
             ema: train.ema.clone(),
-            guard: NonFiniteGuard::new(train.non_finite),
+            non_finite: train.non_finite,
             processes: Processes::single(),
             sync_batch_norm: train.sync_batch_norm,
             precision,
@@ -148,7 +148,7 @@ impl TrainState {
     ) -> Result<StepStats> {
         let share = 1.0 / batches.len() as f64;
         let mut losses = LossSums::default();
-        let statistics = self.guard.save_statistics(&self.variables);
+        let statistics = self.non_finite.save_statistics(&self.variables);
         let _synchronised = self.synchronise_batch_norm();
         self.optimiser.zero_grad();
         for batch in batches {
@@ -168,7 +168,9 @@ impl TrainState {
         self.processes.average(self.optimiser.gradients().chain(self.local_statistics()))?;
         let gradient_norm = self.optimiser.gradient_norm();
         let mut stats = StepStats { step: number, rate, losses, gradient_norm, skipped: false };
-        stats.skipped = self.guard.skips(&stats, statistics, &self.processes)?;
+        if let Some(statistics) = statistics {
+            stats.skipped = statistics.restore_if_not_finite(&stats, &self.processes)?;
+        }
         if !stats.skipped {
             self.update(&stats);
         }
