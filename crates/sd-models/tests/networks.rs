@@ -378,6 +378,15 @@ fn an_unsupported_output_stride_is_refused() {
 }
 
 #[test]
+fn the_original_of_a_thinner_network_has_the_full_width() {
+    for of_width in [|to| vgg(11, to, ConvConfig::Dense), |to| resnet(18, to, ConvConfig::Dense)] {
+        let originals = [0.5, 2.0].map(|of| of_width(of).get().dense_original());
+        assert_eq!(originals, [1.0, 2.0].map(of_width));
+        assert!(!of_width(0.5).get().is_dense() && of_width(1.0).get().is_dense());
+    }
+}
+
+#[test]
 fn a_width_out_of_range_is_refused_by_every_family() {
     for width in [0.0, -1.0, 17.0, 1e300, f64::NAN] {
         let (vgg, resnet) = (vgg(11, width, grouped8()), resnet(18, width, grouped8()));

@@ -133,6 +133,22 @@ fn rows_have_labels_seeds_and_gains() {
 }
 
 #[test]
+fn a_thinner_network_is_compared_with_the_full_width() {
+    let of_width = |mut run: Run, width| {
+        run.summary.model_summary.as_mut().unwrap().backbone.width = width;
+        run
+    };
+    let dense = |width, test| of_width(run("dense", 0, [DENSE, PLAIN, LABELS], 20, test), width);
+    let thin = of_width(run("thin", 0, [GROUPED, LIGHT, DISTILLED], 20, 0.60), 0.5);
+    for (original, expected) in [(1.0, "−5.0"), (2.0, "–")] {
+        let tables = section(&[thin.clone(), dense(original, 0.65)], "comparison");
+        let rows = 0..tables[0].rows.len();
+        let gains: Vec<_> = rows.map(|row| cells(&tables[0], row, &["− dense"])[0]).collect();
+        assert!(gains.contains(&expected) && gains.contains(&"–"), "{original}: {gains:?}");
+    }
+}
+
+#[test]
 fn other_recipes_and_unfinished_runs_are_not_compared() {
     let mut runs = a_set();
     // An original that was trained for longer, and an unfinished one.

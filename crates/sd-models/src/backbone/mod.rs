@@ -31,13 +31,14 @@ pub trait BackboneFamily {
     /// A short description, such as `vgg11 grouped8`: family, depth and convolutions.
     fn describe(&self) -> String;
 
-    /// The network before compression: dense convolutions, and a halved map in each stage.
+    /// The network before compression: dense convolutions, at least the full width, and a halved map
+    /// in each stage.
     fn dense_original(&self) -> BackboneConfig;
 
     /// The network with the branches of its convolutions merged.
     fn merged(&self) -> BackboneConfig;
 
-    /// Whether every convolution is dense, once merged, and every stage halves the map.
+    /// Whether it is such an original, once its branches are merged and whatever its attention.
     fn is_dense(&self) -> bool {
         false
     }

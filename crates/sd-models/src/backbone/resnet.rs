@@ -93,8 +93,8 @@ impl BackboneFamily for ResnetConfig {
     }
 
     fn dense_original(&self) -> BackboneConfig {
-        let conv = PerStage::All(ConvConfig::Dense);
-        BackboneConfig::Resnet(Self { output_stride: None, conv, ..self.clone() })
+        let (conv, width) = (PerStage::All(ConvConfig::Dense), self.width.max(1.0));
+        BackboneConfig::Resnet(Self { output_stride: None, conv, width, ..self.clone() })
     }
 
     fn merged(&self) -> BackboneConfig {
@@ -102,7 +102,7 @@ impl BackboneFamily for ResnetConfig {
     }
 
     fn is_dense(&self) -> bool {
-        all_dense(&merged(&self.conv)) && self.output_stride.is_none()
+        all_dense(&merged(&self.conv)) && self.output_stride.is_none() && self.width >= 1.0
     }
 
     fn has_attention(&self) -> bool {

@@ -123,8 +123,8 @@ impl BackboneFamily for VggConfig {
     }
 
     fn dense_original(&self) -> BackboneConfig {
-        let conv = PerStage::All(ConvConfig::Dense);
-        BackboneConfig::Vgg(Self { output_stride: None, conv, ..self.clone() })
+        let (conv, width) = (PerStage::All(ConvConfig::Dense), self.width.max(1.0));
+        BackboneConfig::Vgg(Self { output_stride: None, conv, width, ..self.clone() })
     }
 
     fn merged(&self) -> BackboneConfig {
@@ -132,7 +132,7 @@ impl BackboneFamily for VggConfig {
     }
 
     fn is_dense(&self) -> bool {
-        all_dense(&merged(&self.conv)) && self.output_stride.is_none()
+        all_dense(&merged(&self.conv)) && self.output_stride.is_none() && self.width >= 1.0
     }
 
     fn has_attention(&self) -> bool {

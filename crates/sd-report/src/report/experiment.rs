@@ -104,8 +104,8 @@ impl<'a> Experiment<'a> {
         or_none(gain(), points)
     }
 
-    /// The plain dense experiment of the same network with the closest configuration; `None` for a
-    /// plain dense network.
+    /// The plain dense experiment of the original network with the closest configuration; `None` for
+    /// a plain dense network.
     pub(super) fn dense_original<'t, 'b>(
         &self,
         all: &'t [Experiment<'b>],
@@ -115,7 +115,7 @@ impl<'a> Experiment<'a> {
         if is_plain_dense(self) {
             return None;
         }
-        let same_network = |other: &&Experiment| other.labels.network == self.labels.network;
+        let same_network = |other: &&Experiment| other.labels.original == self.labels.original;
         self.closest(all.iter().filter(|other| is_plain_dense(other)).filter(same_network))
     }
 

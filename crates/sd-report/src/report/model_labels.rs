@@ -11,6 +11,8 @@ use crate::record::{BackboneSummary, Choice, ExitsSummary, ObjectiveSummary, Run
 pub(super) struct ModelLabels {
     /// Family, depth, width, and kinds of head and stem.
     pub(super) network: String,
+    /// The network that it was compressed from, as `network`.
+    pub(super) original: String,
     /// The convolutions, and the output stride if set.
     convolution: String,
     /// `plain`, or the kind of exits and their stages if these are not the first ones.
@@ -29,6 +31,7 @@ impl ModelLabels {
         let plain = model.map_or(NONE, |_| "plain");
         Self {
             network: or_none(backbone, network),
+            original: or_none(backbone, original),
             convolution: or_none(backbone, convolutions),
             framework: exits.map_or_else(|| plain.to_owned(), framework),
             attention: attention(backbone, exits),
@@ -73,6 +76,11 @@ fn network(backbone: &BackboneSummary) -> String {
     text.extend(stem.iter().map(|stem| format!(", {stem} stem")));
     text.extend(other.iter().map(|(key, value)| format!(", {key} {}", short_text(value))));
     text
+}
+
+/// A width below 1 is part of the compression.
+fn original(backbone: &BackboneSummary) -> String {
+    network(&BackboneSummary { width: backbone.width.max(1.0), ..backbone.clone() })
 }
 
 /// `dense`, `grouped 8, output stride 4`, `dense ×3 / depthwise-separable`.
