@@ -5,7 +5,7 @@ use sd_onnx::{Graph, Value, float};
 use tch::nn::ModuleT;
 use tch::{Tensor, nn};
 
-use crate::kernel::{self, Norm};
+use crate::kernel::{Identity, Norm, Relu, Relu6, norm_activation, norm_relu_max_pool};
 use crate::onnx;
 use crate::pool::Pool;
 use crate::shape::Window;
@@ -71,17 +71,17 @@ impl BatchNorm {
 
     /// relu(norm(input) + residual), whatever the block's activation.
     pub fn relu_of_sum(&self, input: &Tensor, residual: &Tensor, train: bool) -> Tensor {
-        kernel::norm_relu(input, Some(residual), &self.norm, train)
+        norm_activation::<Relu>(input, Some(residual), &self.norm, train)
     }
 }
 
 impl ModuleT for BatchNorm {
     fn forward_t(&self, input: &Tensor, train: bool) -> Tensor {
         match self.activation {
-            Activation::Identity => self.norm.forward(input, train),
-            Activation::Relu => kernel::norm_relu(input, None, &self.norm, train),
-            Activation::Relu6 => self.norm.forward(input, train).relu6_(),
-            Activation::ReluMaxPool => kernel::norm_relu_max_pool(input, &self.norm, train),
+            Activation::Identity => norm_activation::<Identity>(input, None, &self.norm, train),
+            Activation::Relu => norm_activation::<Relu>(input, None, &self.norm, train),
+            Activation::Relu6 => norm_activation::<Relu6>(input, None, &self.norm, train),
+            Activation::ReluMaxPool => norm_relu_max_pool(input, &self.norm, train),
         }
     }
 }

@@ -174,9 +174,3 @@ pub struct InputGradient {
     pub constant: Vec<f32>,
     pub linear: Vec<f32>,
 }
-
-/// max(value, 0); NaN stays NaN.
-#[inline(always)]
-pub fn relu(value: f32) -> f32 {
-    if value < 0.0 { 0.0 } else { value }
-}

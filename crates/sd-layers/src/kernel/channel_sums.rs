@@ -28,7 +28,11 @@ impl ChannelSums {
     ) -> [Vec<f64>; 2] {
         let parts: Vec<I> = parts.collect();
         let mut sums = vec![Self::zero(channels); parts.len()];
-        for_each(parts.into_iter().zip(&mut sums), |(part, sums)| add(part, sums));
+        for_each(
+            parts.into_iter().zip(&mut sums),
+            #[inline(always)]
+            |(part, sums)| add(part, sums),
+        );
         let mut total = [vec![0.0; channels], vec![0.0; channels]];
         for part in sums {
             for (total, part) in total.iter_mut().zip(part.total) {

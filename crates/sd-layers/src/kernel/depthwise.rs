@@ -4,6 +4,7 @@
 //! takes a hundred times as long as its multiplications.
 
 use std::mem::MaybeUninit;
+use std::ops::RangeInclusive;
 
 use tch::{Kind, Tensor};
 
@@ -14,6 +15,9 @@ use crate::shape::Window;
 
 /// Channels processed at once: their sums fit into vector registers.
 const LANES: usize = 32;
+
+/// Channels processed at once of those that are left.
+const FEW: usize = 8;
 
 /// Rows summed in `f32` before they are added in `f64`.
 const BLOCK: usize = 32;
@@ -31,17 +35,15 @@ fn depthwise_in<T: Element>(map: &Tensor, weight: &Tensor, window: Window) -> Te
     let geometry = Geometry::of(map, window);
     let taps = geometry.taps_of(weight);
     let mut output = geometry.empty(geometry.output, geometry.channels, map.kind());
-    geometry.gather(values::<T>(map), &taps, uninit::<T>(&mut output), geometry.output, |at, k| {
-        geometry.input_of(at, k)
-    });
+    let inputs = |at, k| geometry.input_at(at, k);
+    geometry.gather(values::<T>(map), &taps, uninit::<T>(&mut output), geometry.output, inputs);
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
         let gradient = gradient_as(saved.kind(), gradient);
         let gradient = values::<T>(&gradient);
         let mut input = saved.detach().empty_like();
-        let outputs = uninit::<T>(&mut input);
-        geometry
-            .gather(gradient, &taps, outputs, geometry.input, |at, k| geometry.output_of(at, k));
+        let outputs = |at, k| geometry.output_at(at, k);
+        geometry.gather(gradient, &taps, uninit::<T>(&mut input), geometry.input, outputs);
         let weight = geometry.weight_gradient(values::<T>(&saved), gradient);
         vec![input, weight]
     };
@@ -57,17 +59,22 @@ impl Geometry {
         (0..size).flat_map(tap).collect()
     }
 
-    /// Each position of the map `to` as the weighted sum of the positions of `from` that `source`
-    /// returns for its taps.
+    /// Each position of the map `to`, of this size, as the weighted sum of the positions of `from` whose
+    /// coordinates `source` returns for its own coordinate and a tap, along each axis.
     fn gather<T: Element>(
         &self,
         from: &[T],
         taps: &[f32],
         to: &mut [MaybeUninit<T>],
         size: [usize; 2],
-        source: impl Fn([usize; 2], usize) -> Option<usize> + Sync,
+        source: impl Fn(usize, usize) -> Option<usize>,
     ) {
         let from_size = if size == self.output { self.input } else { self.output };
+        let [ys, xs] = [0, 1].map(|axis| {
+            let of_tap = |at, k| Some((source(at, k).filter(|&at| at < from_size[axis])?, k));
+            let sources = |at| (0..self.kernel()).filter_map(|k| of_tap(at, k)).collect();
+            (0..size[axis]).map(sources).collect::<Vec<Vec<(usize, usize)>>>()
+        });
         let row = size[1] * self.channels;
         let rows = (self.images * size[0]).div_ceil(tch::get_num_threads() as usize).max(1);
         let parts = to.chunks_mut(rows * row).enumerate();
@@ -79,15 +86,16 @@ impl Geometry {
                 for (index, to) in to.chunks_exact_mut(row).enumerate() {
                     let (image, y) =
                         ((part * rows + index) / size[0], (part * rows + index) % size[0]);
-                    for (x, to) in to.chunks_exact_mut(self.channels).enumerate() {
+                    for (xs, to) in xs.iter().zip(to.chunks_exact_mut(self.channels)) {
                         reads.clear();
-                        for k in 0..self.kernel() * self.kernel() {
-                            if let Some(position) = source([y, x], k) {
-                                let position = image * from_size[0] * from_size[1] + position;
-                                reads.push((position * self.channels, k * self.channels));
+                        for (y, ky) in &ys[y] {
+                            let (start, k) =
+                                ((image * from_size[0] + y) * from_size[1], ky * self.kernel());
+                            for (x, kx) in xs {
+                                reads.push(((start + x) * self.channels, (k + kx) * self.channels));
                             }
                         }
-                        weighted_sum(from, taps, &reads, to);
+                        weighted_sums(from, taps, &reads, to);
                     }
                 }
             },
@@ -100,6 +108,8 @@ impl Geometry {
         let rows = self.images * self.output[0];
         let part = rows.div_ceil(tch::get_num_threads() as usize).max(1);
         let starts: Vec<usize> = (0..rows).step_by(part).collect();
+        let columns: Vec<Option<Columns>> =
+            (0..self.kernel()).map(|k| Columns::of(self, k)).collect();
         let mut sums = vec![vec![0.0f64; size]; starts.len()];
         for_each(
             starts.into_iter().zip(&mut sums),
@@ -107,7 +117,7 @@ impl Geometry {
             |(start, total)| {
                 let mut block = vec![0.0f32; size];
                 for row in start..rows.min(start + part) {
-                    self.add_row(row, input, gradient, &mut block);
+                    self.add_row(row, &columns, input, gradient, &mut block);
                     if row % BLOCK == BLOCK - 1 || row + 1 == rows.min(start + part) {
                         for (block, total) in block.iter_mut().zip(total.iter_mut()) {
                             *total += f64::from(std::mem::take(block));
@@ -125,78 +135,124 @@ impl Geometry {
         Tensor::from_slice(&gradient).view(size)
     }
 
-    /// Adds a row of the output's gradient to the gradient of the taps, `[K · K, C]`.
+    /// Adds a row of the output's gradient to the gradient of the taps, `[K · K, C]`. `columns` has those
+    /// of each tap along the row.
     #[inline(always)]
-    fn add_row<T: Element>(&self, row: usize, input: &[T], gradient: &[T], sums: &mut [f32]) {
+    fn add_row<T: Element>(
+        &self,
+        row: usize,
+        columns: &[Option<Columns>],
+        input: &[T],
+        gradient: &[T],
+        sums: &mut [f32],
+    ) {
         let (image, y, channels) = (row / self.output[0], row % self.output[0], self.channels);
         let gradient = &gradient[row * self.output[1] * channels..][..self.output[1] * channels];
-        for k in 0..self.kernel() * self.kernel() {
-            let Some(from) = self.input_at(y, k / self.kernel()).filter(|&y| y < self.input[0])
-            else {
-                continue;
-            };
+        for (k, sums) in sums.chunks_exact_mut(channels).enumerate() {
+            let from = self.input_at(y, k / self.kernel()).filter(|&y| y < self.input[0]);
+            let (Some(from), Some(columns)) = (from, &columns[k % self.kernel()]) else { continue };
             let from = (image * self.input[0] + from) * self.input[1] * channels;
             let input = &input[from..][..self.input[1] * channels];
-            let sums = &mut sums[k * channels..][..channels];
-            let reads =
-                |x: usize| self.input_at(x, k % self.kernel()).filter(|&x| x < self.input[1]);
-            let columns = (0..self.output[1]).filter(|&x| reads(x).is_some());
-            let (Some(first), Some(last)) = (columns.clone().min(), columns.max()) else {
-                continue;
-            };
-            let shift = reads(first).unwrap_or(0);
-            let stride = self.window.stride as usize;
-            for c in (0..channels).step_by(LANES) {
-                let lanes = LANES.min(channels - c);
-                let mut sum = [0.0f32; LANES];
-                sum[..lanes].copy_from_slice(&sums[c..][..lanes]);
-                for x in first..=last {
-                    let g = &gradient[x * channels + c..][..lanes];
-                    let i = &input[(shift + (x - first) * stride) * channels + c..][..lanes];
-                    if lanes == LANES {
-                        for lane in 0..LANES {
-                            sum[lane] += i[lane].get() * g[lane].get();
-                        }
-                    } else {
-                        for lane in 0..lanes {
-                            sum[lane] += i[lane].get() * g[lane].get();
-                        }
-                    }
-                }
-                sums[c..][..lanes].copy_from_slice(&sum[..lanes]);
+            let (blocks, rest) = sums.as_chunks_mut::<LANES>();
+            let (few, single) = rest.as_chunks_mut::<FEW>();
+            let mut c = 0;
+            for sums in blocks {
+                c = columns.add(input, gradient, channels, c, sums);
+            }
+            for sums in few {
+                c = columns.add(input, gradient, channels, c, sums);
+            }
+            for sum in single {
+                c = columns.add(input, gradient, channels, c, std::array::from_mut(sum));
             }
         }
     }
 }
 
+/// The columns of the output that read the input, and not the padding, through a tap.
+struct Columns {
+    outputs: RangeInclusive<usize>,
+    /// Column that the first of them reads.
+    input: usize,
+    stride: usize,
+}
+
+impl Columns {
+    /// Those of tap k along the row, if there are some.
+    fn of(geometry: &Geometry, k: usize) -> Option<Self> {
+        let reads = |x: usize| geometry.input_at(x, k).filter(|&x| x < geometry.input[1]);
+        let mut outputs = (0..geometry.output[1]).filter(|&x| reads(x).is_some());
+        let first = outputs.next()?;
+        Some(Self {
+            outputs: first..=outputs.next_back().unwrap_or(first),
+            input: reads(first)?,
+            stride: geometry.window.stride as usize,
+        })
+    }
+
+    /// Adds input · gradient over the columns of a row, of L channels from `c`. Returns the next channel.
+    #[inline(always)]
+    fn add<T: Element, const L: usize>(
+        &self,
+        input: &[T],
+        gradient: &[T],
+        channels: usize,
+        c: usize,
+        sums: &mut [f32; L],
+    ) -> usize {
+        let mut sum = *sums;
+        for (index, x) in self.outputs.clone().enumerate() {
+            let g = &gradient[x * channels + c..][..L];
+            let i = &input[(self.input + index * self.stride) * channels + c..][..L];
+            for lane in 0..L {
+                sum[lane] += i[lane].get() * g[lane].get();
+            }
+        }
+        *sums = sum;
+        c + L
+    }
+}
+
 /// to = Σ over reads (from, tap) of from · tap, by channel.
 #[inline(always)]
-fn weighted_sum<T: Element>(
+fn weighted_sums<T: Element>(
     from: &[T],
     taps: &[f32],
     reads: &[(usize, usize)],
     to: &mut [MaybeUninit<T>],
 ) {
-    for (block, to) in to.chunks_mut(LANES).enumerate() {
-        let c = block * LANES;
-        let mut sum = [0.0f32; LANES];
-        if to.len() == LANES {
-            for &(from_at, tap_at) in reads {
-                let (from, tap) = (&from[from_at + c..][..LANES], &taps[tap_at + c..][..LANES]);
-                for lane in 0..LANES {
-                    sum[lane] += from[lane].get() * tap[lane];
-                }
-            }
-        } else {
-            for &(from_at, tap_at) in reads {
-                let (from, tap) = (&from[from_at + c..], &taps[tap_at + c..]);
-                for lane in 0..to.len() {
-                    sum[lane] += from[lane].get() * tap[lane];
-                }
-            }
-        }
-        for (to, sum) in to.iter_mut().zip(sum) {
-            to.write(T::of(sum));
+    let (blocks, rest) = to.as_chunks_mut::<LANES>();
+    let (few, single) = rest.as_chunks_mut::<FEW>();
+    let mut c = 0;
+    for to in blocks {
+        c = weighted_sum(from, taps, reads, c, to);
+    }
+    for to in few {
+        c = weighted_sum(from, taps, reads, c, to);
+    }
+    for to in single {
+        c = weighted_sum(from, taps, reads, c, std::array::from_mut(to));
+    }
+}
+
+/// [`weighted_sums`] of L channels from `c`. Returns the next channel.
+#[inline(always)]
+fn weighted_sum<T: Element, const L: usize>(
+    from: &[T],
+    taps: &[f32],
+    reads: &[(usize, usize)],
+    c: usize,
+    to: &mut [MaybeUninit<T>; L],
+) -> usize {
+    let mut sum = [0.0f32; L];
+    for &(from_at, tap_at) in reads {
+        let (from, tap) = (&from[from_at + c..][..L], &taps[tap_at + c..][..L]);
+        for lane in 0..L {
+            sum[lane] += from[lane].get() * tap[lane];
         }
     }
+    for (to, sum) in to.iter_mut().zip(sum) {
+        to.write(T::of(sum));
+    }
+    c + L
 }

@@ -51,8 +51,9 @@ impl Element for Bf16 {
     }
 }
 
-/// Runs `work` compiled for AVX2 if the processor has it. Rust does not reorder floating-point sums,
-/// so the vector width does not change the results.
+/// Runs `work` compiled for AVX-512 or AVX2 if the processor has it. Rust neither reorders
+/// floating-point sums nor fuses multiplications into them, so the vector width does not change the
+/// results.
 ///
 /// Functions that `work` calls have to be inlined into it, or they are compiled for any processor.
 #[inline(always)]
@@ -62,6 +63,18 @@ pub fn vectorised<R>(work: impl FnOnce() -> R) -> R {
         #[target_feature(enable = "avx2")]
         fn with_avx2<R>(work: impl FnOnce() -> R) -> R {
             work()
+        }
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn with_avx512<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        let has_avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        if has_avx512 {
+            // SAFETY: the processor has it.
+            return unsafe { with_avx512(work) };
         }
         if is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has it.

@@ -68,7 +68,7 @@ impl Geometry {
     }
 
     /// Coordinate of the output that reads the input at `at` through tap k, along one axis.
-    fn output_at(&self, at: usize, k: usize) -> Option<usize> {
+    pub fn output_at(&self, at: usize, k: usize) -> Option<usize> {
         let (from, stride) = (at + self.window.padding as usize, self.window.stride as usize);
         let distance = from.checked_sub(k)?;
         distance.is_multiple_of(stride).then_some(distance / stride)

@@ -5,11 +5,12 @@ use std::mem::MaybeUninit;
 
 use tch::{Device, Kind, Tensor};
 
-use super::affine::{Affine, InputGradient, Norm, relu};
+use super::activation::{Activation, Relu};
+use super::affine::{Affine, InputGradient, Norm};
 use super::bridge::{for_each, gradient_as, is_channels_last, record, uninit, values};
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
-use super::norm_relu::norm_relu;
+use super::norm_activation::norm_activation;
 
 /// max_pool(relu(norm(map))) in windows of 2×2: `[N, C, H, W]` to `[N, C, H/2, W/2]`.
 pub fn norm_relu_max_pool(map: &Tensor, norm: &Norm, train: bool) -> Tensor {
@@ -17,7 +18,13 @@ pub fn norm_relu_max_pool(map: &Tensor, norm: &Norm, train: bool) -> Tensor {
     if train && even && is_channels_last(map) {
         return in_training(map, norm);
     }
-    norm_relu(map, None, norm, train).max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false)
+    norm_activation::<Relu>(map, None, norm, train).max_pool2d(
+        [2, 2],
+        [2, 2],
+        [0, 0],
+        [1, 1],
+        false,
+    )
 }
 
 /// [`norm_relu_max_pool`] of a channels-last map of even sides with the batch's statistics; updates
@@ -118,7 +125,7 @@ impl Affine {
                             (largest, chosen, which) = (candidate_value, x, candidate);
                         }
                     }
-                    y[c].write(T::of(relu(largest)));
+                    y[c].write(T::of(Relu::of(largest)));
                     value[c].write(T::of(chosen));
                     index[c].write(which);
                 }
@@ -143,7 +150,7 @@ impl Affine {
             pooled(),
             channels,
             #[inline(always)]
-            |(x, g), sums| self.add(x, g, sums),
+            |(x, g), sums| self.add::<T, Relu>(x, g, sums),
         );
         let (coefficients, weight, bias) = self.gradients(sums, map);
         let mut result = map.detach().empty_like();
@@ -184,9 +191,9 @@ impl Affine {
                 let gradient = &gradient[output..][..channels];
                 let index = &index[output..][..channels];
                 for c in 0..channels {
-                    let blocked = index[c] != here || value[c].get() * scale[c] + shift[c] <= 0.0;
-                    let g = gradient[c].get();
-                    let g = if blocked { 0.0 } else { g };
+                    let passes =
+                        index[c] == here && Relu::passes(value[c].get() * scale[c] + shift[c]);
+                    let g = if passes { gradient[c].get() } else { 0.0 };
                     let slope = linear[c] * (x[c].get() - mean[c]);
                     dx[c].write(T::of(scale[c] * g + constant[c] + slope));
                 }

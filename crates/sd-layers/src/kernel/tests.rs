@@ -2,6 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::activation::Activation;
 use super::bridge::is_channels_last;
 use super::depthwise::depthwise;
 use super::im2col::im2col_convolution;
@@ -33,7 +34,12 @@ fn copy(norm: &Norm) -> Norm {
     }
 }
 
-fn libtorch(map: &Tensor, residual: Option<&Tensor>, norm: &Norm, train: bool) -> Tensor {
+fn libtorch<A: Activation>(
+    map: &Tensor,
+    residual: Option<&Tensor>,
+    norm: &Norm,
+    train: bool,
+) -> Tensor {
     let output = map.batch_norm(
         Some(&norm.weight),
         Some(&norm.bias),
@@ -44,10 +50,10 @@ fn libtorch(map: &Tensor, residual: Option<&Tensor>, norm: &Norm, train: bool) -
         norm.epsilon,
         true,
     );
-    match residual {
-        None => output.relu(),
-        Some(residual) => (output + residual).relu(),
-    }
+    A::in_libtorch(match residual {
+        None => output,
+        Some(residual) => output + residual,
+    })
 }
 
 /// Largest difference relative to the largest expected value.
@@ -63,7 +69,7 @@ fn map(kind: Kind, channels: i64) -> Tensor {
         .set_requires_grad(true)
 }
 
-fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
+fn agrees<A: Activation>(kind: Kind, with_residual: bool, tolerance: f64) {
     tch::manual_seed(0);
     for channels in [1, 3, 8, 65] {
         let ours = norm(channels);
@@ -73,8 +79,8 @@ fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
         let residual = with_residual.then(|| map(kind, channels));
         let their_residual = residual.as_ref().map(|r| r.detach().copy().set_requires_grad(true));
 
-        let found = norm_relu::in_training(&x, residual.as_ref(), &ours);
-        let expected = libtorch(&their_x, their_residual.as_ref(), &theirs, true);
+        let found = norm_activation::in_training::<A>(&x, residual.as_ref(), &ours);
+        let expected = libtorch::<A>(&their_x, their_residual.as_ref(), &theirs, true);
         assert_eq!(found.kind(), kind);
         assert_eq!(found.stride(), x.stride());
         let gradient = Tensor::randn(found.size(), CPU).to_kind(kind);
@@ -102,29 +108,34 @@ fn agrees(kind: Kind, with_residual: bool, tolerance: f64) {
         }
 
         let _no_grad = tch::no_grad_guard();
-        let found = norm_relu::in_evaluation(&x, residual.as_ref(), &ours);
-        let expected = libtorch(&x, residual.as_ref(), &ours, false);
+        let found = norm_activation::in_evaluation::<A>(&x, residual.as_ref(), &ours);
+        let expected = libtorch::<A>(&x, residual.as_ref(), &ours, false);
         assert!(difference(&found, &expected) < tolerance, "inference, {channels} channels");
     }
 }
 
 #[test]
-fn norm_and_relu_agree_with_libtorch() {
-    agrees(Kind::Float, false, 1e-5);
-    agrees(Kind::BFloat16, false, 2e-2);
+fn norm_and_activation_agree_with_libtorch() {
+    for (kind, tolerance) in [(Kind::Float, 1e-5), (Kind::BFloat16, 2e-2)] {
+        agrees::<Identity>(kind, false, tolerance);
+        agrees::<Relu>(kind, false, tolerance);
+        agrees::<Relu6>(kind, false, tolerance);
+    }
 }
 
 #[test]
 fn norm_sum_and_relu_agree_with_libtorch() {
-    agrees(Kind::Float, true, 1e-5);
-    agrees(Kind::BFloat16, true, 2e-2);
+    agrees::<Relu>(Kind::Float, true, 1e-5);
+    agrees::<Relu>(Kind::BFloat16, true, 2e-2);
 }
 
 #[test]
 fn nothing_is_recorded_without_gradients() {
     let (x, norm) = (map(Kind::Float, 4), norm(4));
-    assert!(!tch::no_grad(|| norm_relu::in_training(&x, None, &norm)).requires_grad());
-    assert!(norm_relu::in_training(&x, None, &norm).requires_grad());
+    assert!(
+        !tch::no_grad(|| norm_activation::in_training::<Relu>(&x, None, &norm)).requires_grad()
+    );
+    assert!(norm_activation::in_training::<Relu>(&x, None, &norm).requires_grad());
 }
 
 #[test]
@@ -138,7 +149,7 @@ fn norm_relu_and_max_pool_agree_with_libtorch() {
                 .set_requires_grad(true);
             let their_x = x.detach().copy().set_requires_grad(true);
             let found = norm_relu_pool::in_training(&x, &ours);
-            let expected = libtorch(&their_x, None, &theirs, true).max_pool2d(
+            let expected = libtorch::<Relu>(&their_x, None, &theirs, true).max_pool2d(
                 [2, 2],
                 [2, 2],
                 [0, 0],

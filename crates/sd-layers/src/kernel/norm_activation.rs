@@ -1,61 +1,75 @@
-//! Batch norm, the sum with a residual if there is one, and ReLU: y = relu(norm(x) + r), in one kernel
-//! forward and one backward. With g the gradient where y is positive and 0 elsewhere, ∂r = g and
+//! Batch norm, the sum with a residual if there is one, and an activation: y = f(norm(x) + r), in one
+//! kernel forward and one backward. With g the gradient where it passes f and 0 elsewhere, ∂r = g and
 //! [`Affine::gradients`] the rest.
 
 use std::mem::MaybeUninit;
 
 use tch::{Kind, Tensor};
 
-use super::affine::{Affine, InputGradient, Norm, relu};
+use super::activation::{Activation, Identity};
+use super::affine::{Affine, InputGradient, Norm};
 use super::bridge::{
     for_each, grad_enabled, gradient_as, is_channels_last, part_of, record, uninit, values,
 };
 use super::channel_sums::ChannelSums;
 use super::element::{Bf16, Element};
 
-/// relu(norm(map) + residual), or relu(norm(map)) without a residual; all are `[N, C, H, W]`.
-pub fn norm_relu(map: &Tensor, residual: Option<&Tensor>, norm: &Norm, train: bool) -> Tensor {
+/// f(norm(map) + residual), or f(norm(map)) without a residual; all are `[N, C, H, W]`.
+pub fn norm_activation<A: Activation>(
+    map: &Tensor,
+    residual: Option<&Tensor>,
+    norm: &Norm,
+    train: bool,
+) -> Tensor {
     let alike = |residual: &Tensor| is_channels_last(residual) && residual.kind() == map.kind();
     let has_kernel = is_channels_last(map) && residual.is_none_or(alike);
     if has_kernel && train {
-        return in_training(map, residual, norm);
+        return in_training::<A>(map, residual, norm);
     }
     if has_kernel && !grad_enabled() {
-        return in_evaluation(map, residual, norm);
+        return in_evaluation::<A>(map, residual, norm);
     }
-    let mut output = norm.forward(map, train);
-    match residual {
-        None => output.relu_(),
-        Some(residual) => (output + residual).relu_(),
-    }
+    let output = norm.forward(map, train);
+    A::in_libtorch(match residual {
+        None => output,
+        Some(residual) => output + residual,
+    })
 }
 
-/// [`norm_relu`] of channels-last maps with the batch's statistics; updates the running ones.
-pub fn in_training(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+/// [`norm_activation`] of channels-last maps with the batch's statistics; updates the running ones.
+pub fn in_training<A: Activation>(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
     match map.kind() {
-        Kind::BFloat16 => training_of::<Bf16>(map, residual, norm),
-        _ => training_of::<f32>(map, residual, norm),
+        Kind::BFloat16 => training_of::<Bf16, A>(map, residual, norm),
+        _ => training_of::<f32, A>(map, residual, norm),
     }
 }
 
-/// [`norm_relu`] of channels-last maps with the running statistics, outside the graph.
-pub fn in_evaluation(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+/// [`norm_activation`] of channels-last maps with the running statistics, outside the graph.
+pub fn in_evaluation<A: Activation>(
+    map: &Tensor,
+    residual: Option<&Tensor>,
+    norm: &Norm,
+) -> Tensor {
     let affine = norm.running();
     match map.kind() {
-        Kind::BFloat16 => affine.relu::<Bf16>(map, residual),
-        _ => affine.relu::<f32>(map, residual),
+        Kind::BFloat16 => affine.activated::<Bf16, A>(map, residual),
+        _ => affine.activated::<f32, A>(map, residual),
     }
 }
 
-fn training_of<T: Element>(map: &Tensor, residual: Option<&Tensor>, norm: &Norm) -> Tensor {
+fn training_of<T: Element, A: Activation>(
+    map: &Tensor,
+    residual: Option<&Tensor>,
+    norm: &Norm,
+) -> Tensor {
     let affine = norm.of_batch::<T>(map);
-    let mut output = affine.relu::<T>(map, residual);
+    let mut output = affine.activated::<T, A>(map, residual);
 
     let sum = residual.map(|_| output.detach());
     let saved = map.shallow_clone();
     let backward = move |gradient: &Tensor| {
         let gradient = gradient_as(saved.kind(), gradient);
-        affine.backward::<T>(&saved, sum.as_ref(), &gradient)
+        affine.backward::<T, A>(&saved, sum.as_ref(), &gradient)
     };
     let inputs = [map, &norm.weight, &norm.bias].into_iter().chain(residual);
     record(&mut output, &inputs.collect::<Vec<_>>(), backward);
@@ -63,8 +77,12 @@ fn training_of<T: Element>(map: &Tensor, residual: Option<&Tensor>, norm: &Norm)
 }
 
 impl Affine {
-    /// relu(x · scale + shift + residual).
-    fn relu<T: Element>(&self, map: &Tensor, residual: Option<&Tensor>) -> Tensor {
+    /// f(x · scale + shift + residual).
+    fn activated<T: Element, A: Activation>(
+        &self,
+        map: &Tensor,
+        residual: Option<&Tensor>,
+    ) -> Tensor {
         let mut output = map.detach().empty_like();
         let channels = self.scale.len();
         let part = part_of(map, channels);
@@ -75,34 +93,39 @@ impl Affine {
             for_each(
                 parts,
                 #[inline(always)]
-                |((x, r), y)| self.relu_part::<T, true>(x, r, y),
+                |((x, r), y)| self.activated_part::<T, A, true>(x, r, y),
             );
         } else {
             for_each(
                 parts,
                 #[inline(always)]
-                |((x, _), y)| self.relu_part::<T, false>(x, x, y),
+                |((x, _), y)| self.activated_part::<T, A, false>(x, x, y),
             );
         }
         output
     }
 
-    /// y = relu(x · scale + shift), of the sum with r if SUM.
+    /// y = f(x · scale + shift), of the sum with r if SUM.
     #[inline(always)]
-    fn relu_part<T: Element, const SUM: bool>(&self, x: &[T], r: &[T], y: &mut [MaybeUninit<T>]) {
+    fn activated_part<T: Element, A: Activation, const SUM: bool>(
+        &self,
+        x: &[T],
+        r: &[T],
+        y: &mut [MaybeUninit<T>],
+    ) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
         let rows = x.chunks_exact(channels).zip(r.chunks_exact(channels));
         for ((x, r), y) in rows.zip(y.chunks_exact_mut(channels)) {
             for c in 0..channels {
                 let normed = x[c].get() * scale[c] + shift[c];
-                y[c].write(T::of(relu(if SUM { normed + r[c].get() } else { normed })));
+                y[c].write(T::of(A::of(if SUM { normed + r[c].get() } else { normed })));
             }
         }
     }
 
     /// Gradients of x, γ, β, and of the residual if the output of a sum is given.
-    fn backward<T: Element>(
+    fn backward<T: Element, A: Activation>(
         &self,
         map: &Tensor,
         sum: Option<&Tensor>,
@@ -117,9 +140,9 @@ impl Affine {
                 inputs.zip(gradients),
                 channels,
                 #[inline(always)]
-                |(x, g), sums| self.add(x, g, sums),
+                |(x, g), sums| self.add::<T, A>(x, g, sums),
             );
-            return self.map_gradients::<T, true>(map, gradient, sums).into();
+            return self.map_gradients::<T, A>(map, gradient, sums).into();
         };
         let mut passed = map.detach().empty_like();
         let outputs = values::<T>(sum).chunks(part);
@@ -128,14 +151,16 @@ impl Affine {
             parts.zip(uninit::<T>(&mut passed).chunks_mut(part)),
             channels,
             #[inline(always)]
-            |(((x, y), g), passed), sums| self.add_through_sum(x, y, g, passed, sums),
+            |(((x, y), g), passed), sums| {
+                self.add_through_sum::<T, A>(x, y, g, passed, sums);
+            },
         );
-        let [input, weight, bias] = self.map_gradients::<T, false>(map, &passed, sums);
+        let [input, weight, bias] = self.map_gradients::<T, Identity>(map, &passed, sums);
         vec![input, weight, bias, passed]
     }
 
-    /// Gradients of x, γ and β, from the gradient of y and its sums; RELU if it has not passed ReLU yet.
-    fn map_gradients<T: Element, const RELU: bool>(
+    /// Gradients of x, γ and β, from the gradient of y and its sums.
+    fn map_gradients<T: Element, A: Activation>(
         &self,
         map: &Tensor,
         gradient: &Tensor,
@@ -148,14 +173,14 @@ impl Affine {
         for_each(
             parts.zip(uninit::<T>(&mut result).chunks_mut(part)),
             #[inline(always)]
-            |((x, g), dx)| self.input_gradient::<T, RELU>(&coefficients, x, g, dx),
+            |((x, g), dx)| self.input_gradient::<T, A>(&coefficients, x, g, dx),
         );
         [result, weight, bias]
     }
 
-    /// Adds Σ g and Σ g (x − μ), with g = 0 where ReLU is 0; as in libtorch, NaN passes.
+    /// Adds Σ g and Σ g (x − μ), with g = 0 where the gradient does not pass.
     #[inline(always)]
-    pub fn add<T: Element>(&self, x: &[T], gradient: &[T], sums: &mut ChannelSums) {
+    pub fn add<T: Element, A: Activation>(&self, x: &[T], gradient: &[T], sums: &mut ChannelSums) {
         let channels = self.scale.len();
         let (scale, shift) = (&self.scale[..channels], &self.shift[..channels]);
         let mean = &self.mean[..channels];
@@ -169,7 +194,7 @@ impl Affine {
                 for c in 0..channels {
                     let x = x[c].get();
                     let g = g[c].get();
-                    let g = if x * scale[c] + shift[c] <= 0.0 { 0.0 } else { g };
+                    let g = if A::passes(x * scale[c] + shift[c]) { g } else { 0.0 };
                     first[c] += g;
                     second[c] += g * (x - mean[c]);
                 }
@@ -179,7 +204,7 @@ impl Affine {
 
     /// As `add`, given the output y of a sum; writes g to `passed`.
     #[inline(always)]
-    fn add_through_sum<T: Element>(
+    fn add_through_sum<T: Element, A: Activation>(
         &self,
         x: &[T],
         y: &[T],
@@ -200,7 +225,7 @@ impl Affine {
                 let (first, second) = (&mut first[..channels], &mut second[..channels]);
                 for c in 0..channels {
                     let g = g[c].get();
-                    let g = if y[c].get() <= 0.0 { 0.0 } else { g };
+                    let g = if A::passes(y[c].get()) { g } else { 0.0 };
                     passed[c].write(T::of(g));
                     first[c] += g;
                     second[c] += g * (x[c].get() - mean[c]);
@@ -210,7 +235,7 @@ impl Affine {
     }
 
     #[inline(always)]
-    fn input_gradient<T: Element, const RELU: bool>(
+    fn input_gradient<T: Element, A: Activation>(
         &self,
         InputGradient { constant, linear }: &InputGradient,
         x: &[T],
@@ -226,7 +251,7 @@ impl Affine {
             for c in 0..channels {
                 let x = x[c].get();
                 let g = g[c].get();
-                let g = if RELU && x * scale[c] + shift[c] <= 0.0 { 0.0 } else { g };
+                let g = if A::passes(x * scale[c] + shift[c]) { g } else { 0.0 };
                 dx[c].write(T::of(scale[c] * g + constant[c] + linear[c] * (x - mean[c])));
             }
         }
