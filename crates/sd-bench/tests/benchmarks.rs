@@ -66,7 +66,7 @@ fn a_benchmark_prints_one_document_with_every_repetition() {
     for (subject, expected) in [
         ("data", vec!["epoch"]),
         ("step", vec!["step", "forward", "objective", "backward", "update"]),
-        ("infer", vec!["evaluation", "exit1", "exit2", "deepest"]),
+        ("infer", vec!["evaluation", "exit1", "exit2", "deepest", "ensemble"]),
         ("exits", kinds.iter().map(String::as_str).collect()),
         ("overhead", vec!["epoch", "steps", "self_distilled", "plain"]),
         ("start", vec!["first_step"]),
@@ -114,7 +114,7 @@ fn a_measured_run_has_its_own_times_in_its_folder() {
     let all: sd_report::BenchRecord = serde_json::from_slice(&output.get_output().stdout).unwrap();
     let text = std::fs::read(folder.path().join("a/latency.json")).unwrap();
     let kept: sd_report::BenchRecord = serde_json::from_slice(&text).unwrap();
-    let parts = ["evaluation", "exit1", "exit2", "deepest"];
+    let parts = ["evaluation", "exit1", "exit2", "deepest", "ensemble"];
     assert_eq!(kept.measurements.iter().map(|part| &*part.part).collect::<Vec<_>>(), parts);
     assert_eq!(kept.measurements, all.measurements[parts.len()..]);
     // At least three repetitions in each of three turns.
