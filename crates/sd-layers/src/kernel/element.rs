@@ -89,6 +89,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_vector_width_does_not_change_results() {
+        #[inline(always)]
+        fn bits_of_sums(numbers: &[f32]) -> [u32; 32] {
+            let mut sums = [0.0f32; 32];
+            for rows in numbers.windows(2 * sums.len()) {
+                let (left, right) = rows.split_at(sums.len());
+                for (sum, (left, right)) in sums.iter_mut().zip(left.iter().zip(right)) {
+                    *sum += left * right;
+                }
+            }
+            sums.map(f32::to_bits)
+        }
+        let numbers: Vec<f32> = (1..1000u16).map(|number| 1.0 / f32::from(number)).collect();
+        let vectorised = vectorised(
+            #[inline(always)]
+            || bits_of_sums(&numbers),
+        );
+        assert_eq!(vectorised, bits_of_sums(&numbers));
+    }
+
+    #[test]
     fn bf16_rounds_as_libtorch_does() {
         let values = [0.0, -0.0, 1.0, 1.003_906_3, 1.011_718_8, -3.3e38, 1e-40, f32::INFINITY];
         let tensor = tch::Tensor::from_slice(&values).to_kind(Kind::BFloat16).to_kind(Kind::Float);
