@@ -17,14 +17,16 @@ pub(super) const SECTION: Section =
 /// Minimum ratio of the dense original's parameters to those of a compressed network.
 const COMPRESSION: u64 = 5;
 
-const EXPLANATION: &str = "For each network, the exit, or the ensemble of all exits, with the highest validation \
-    accuracy after the last epoch, averaged over the seeds; the test set was not used to choose. If it \
-    has more than a fifth of the dense original's parameters, the best with at most a fifth follows. \
-    Parameters and MACs are those of the network that ends at the exit, or of all of it for the \
-    ensemble, “of dense” their share of the dense original's. “− dense” is the difference in test accuracy, in points, to the dense network without \
-    exits; if there are several, to the one with the closest configuration. Accuracies are those of \
-    one seed, or mean ± sample standard deviation over several; differences between single seeds may \
-    be noise.";
+const EXPLANATION: &str = "\
+    For each network, the exit, or the ensemble of all exits, with the highest validation \
+    accuracy after the last epoch, averaged over the seeds; the test set was not used to choose. \
+    If it has more than a fifth of the dense original's parameters, the best with at most a \
+    fifth follows. Parameters and MACs are those of the network that ends at the exit, or of all \
+    of it for the ensemble, “of dense” their share of the dense original's. “− dense” is the \
+    difference in test accuracy, in points, to the dense network without exits; if there are \
+    several, to the one with the closest configuration. Accuracies are those of one seed, or \
+    mean ± sample standard deviation over several; differences between single seeds may be \
+    noise.";
 
 fn build(runs: &[Run]) -> Result<Vec<Element>> {
     let mut elements = Vec::new();

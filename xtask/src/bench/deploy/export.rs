@@ -73,6 +73,22 @@ fn is_unsupported(engine: Engine, is_int8: bool, messages: &str) -> bool {
     }
 }
 
+/// The names of the exports of a network with these exits, and the arguments that make them.
+fn kinds(exits: &[Value]) -> Vec<(&str, Vec<&str>)> {
+    let names = exits.iter().filter_map(|exit| exit["name"].as_str());
+    let mut kinds: Vec<_> = names.map(|name| (name, vec!["--exit", name])).collect();
+    if let [first, .., deepest] = exits {
+        kinds.push(("ensemble", vec!["--all"]));
+        kinds.push(("staged", vec!["--staged"]));
+        let macs = |exit: &Value| exit["macs"].as_u64().unwrap_or_default();
+        // The first exit is the least that early exit can cost.
+        if 2 * macs(first) <= macs(deepest) {
+            kinds.push(("half", vec!["--staged", "--budget", "50"]));
+        }
+    }
+    kinds
+}
+
 /// Exports every exit, and with several exits their ensemble and the staged network, each in `f32` and in both
 /// 8-bit forms. Returns the files, and their sizes and test accuracies.
 pub fn export(
@@ -84,22 +100,8 @@ pub fn export(
     let config = run.join("config.toml");
     let counted = document(Command::new(&programs.sd_train).args(["count", "--json"]).arg(config))?;
     let exits = counted[0]["exits"].as_array().context("`count` printed no exits")?;
-    let mut kinds: Vec<(&str, Vec<&str>)> = Vec::new();
-    for name in exits.iter().filter_map(|exit| exit["name"].as_str()) {
-        kinds.push((name, vec!["--exit", name]));
-    }
-    if kinds.len() > 1 {
-        kinds.push(("ensemble", vec!["--all"]));
-        kinds.push(("staged", vec!["--staged"]));
-        let macs = |exit: &Value| exit["macs"].as_u64();
-        let half = exits.last().and_then(macs).context("`count` printed no MACs")? / 2;
-        // The first exit is the least that early exit can cost.
-        if exits.first().and_then(macs).is_some_and(|first| first <= half) {
-            kinds.push(("half", vec!["--staged", "--budget", "50"]));
-        }
-    }
     let (mut files, mut models) = (Vec::new(), Vec::new());
-    for (kind, arguments) in &kinds {
+    for (kind, arguments) in &kinds(exits) {
         for int8 in [None, Some("qdq"), Some("convinteger")] {
             let name = int8.map_or_else(|| (*kind).to_owned(), |form| format!("{kind}-{form}"));
             let staged = arguments.contains(&"--staged");
@@ -169,6 +171,21 @@ mod tests {
         }
         assert!(!is_unsupported(Engine::Rten, false, missing));
         assert!(is_unsupported(Engine::Ort, true, "error: ort: …"));
+    }
+
+    #[test]
+    fn what_early_exit_cannot_cost_is_not_exported() {
+        let names = |first_macs| -> Vec<String> {
+            let exits = [
+                json!({ "name": "exit1", "macs": first_macs }),
+                json!({ "name": "deepest", "macs": 100 }),
+            ];
+            kinds(&exits).into_iter().map(|(name, _)| name.to_owned()).collect()
+        };
+        assert_eq!(names(50), ["exit1", "deepest", "ensemble", "staged", "half"]);
+        assert_eq!(names(51), ["exit1", "deepest", "ensemble", "staged"]);
+        let single = [json!({ "name": "deepest", "macs": 100 })];
+        assert_eq!(kinds(&single), [("deepest", vec!["--exit", "deepest"])]);
     }
 
     #[test]
